@@ -1,0 +1,1 @@
+"""Shared building blocks; never import services."""
