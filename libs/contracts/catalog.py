@@ -1,0 +1,134 @@
+"""What can run: namespaces, applications, releases, release choices and configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from libs.contracts.envelope import published
+from libs.contracts.inventory import Labels
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class NamespaceDeclared:
+    """A team's Kubernetes namespace on the clusters of `expression`. Stream `namespace-<name>`.
+
+    `capacity` (Kubernetes quantities) is what it takes of each cluster; `namespace_labels` go onto the Kubernetes
+    object; `allow` lists what publishing would otherwise refuse.
+    """
+
+    name: str
+    expression: str
+    owners: list[str] = field(default_factory=list)
+    capacity: dict[str, str] = field(default_factory=dict)
+    namespace_labels: dict[str, str] = field(default_factory=dict)
+    allow: list[str] = field(default_factory=list)
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class NamespaceRemoved:
+    """A namespace is gone."""
+
+    name: str
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ApplicationDeclared:
+    """A workload in one namespace; `expression` narrows the namespace's. Stream `application-<name>`."""
+
+    name: str
+    namespace: str
+    expression: str | None = None
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ApplicationRemoved:
+    """An application is gone, with its release choices; its releases stay in history."""
+
+    name: str
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ConfigurationDeclared:
+    """One layer of values on the clusters of `expression`. Stream `configuration-<name>`.
+
+    For `applications`, or for all of `namespace`, or (neither) for all. Later layers win: less specific before more
+    specific, then ascending `priority`.
+    """
+
+    name: str
+    expression: str
+    applications: list[str] = field(default_factory=list)
+    namespace: str | None = None
+    priority: int = 0
+    values: dict[str, Any] = field(default_factory=dict)
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ConfigurationRemoved:
+    """A configuration layer is gone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """A Kubernetes object's identity."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ReleasePublished:
+    """One immutable version of an application. Stream `release-<application>/<version>`.
+
+    `digest` covers manifests, schema and defaults as uploaded; the other digests (hex SHA-256) name blobs of the log:
+    `manifests` the uploaded text, `template` the compiled template, `schema` and `defaults` JSON documents.
+    """
+
+    application: str
+    version: str
+    namespace: str
+    digest: str
+    manifests: str
+    template: str
+    schema: str | None = None
+    defaults: str | None = None
+    images: list[str] = field(default_factory=list)
+    objects: list[ObjectRef] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChoice:
+    """The clusters that `expression` (canonical) selects now run `version`, unless a later choice selects them."""
+
+    expression: str
+    version: str
+
+
+@published("catalog")
+@dataclass(frozen=True, slots=True)
+class ReleaseChoicesSet:
+    """An application's whole ordered list of release choices; the last that selects a cluster wins.
+
+    Stream `choices-<application>`.
+    """
+
+    application: str
+    choices: list[ReleaseChoice] = field(default_factory=list)

@@ -1,0 +1,32 @@
+"""Who belongs together: the nodes of business hierarchies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.contracts.envelope import published
+from libs.contracts.inventory import Labels
+
+
+@published("grouping")
+@dataclass(frozen=True, slots=True)
+class GroupDeclared:
+    """A group's own members: by cluster name, by store name and by expression. Stream `group-<path>`.
+
+    Members of groups below it are members too, without being listed. `expression` is in canonical form.
+    """
+
+    path: str
+    clusters: list[str] = field(default_factory=list)
+    stores: list[str] = field(default_factory=list)
+    expression: str | None = None
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("grouping")
+@dataclass(frozen=True, slots=True)
+class GroupRemoved:
+    """A group's own declaration is gone; its path lives on while groups below it are declared."""
+
+    path: str

@@ -1,0 +1,48 @@
+"""What exists: stores and their clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.contracts.envelope import published
+
+Labels = dict[str, str | list[str]]
+"""Label key → value, or several values; as declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningHours:
+    """Wall-clock opening times on some weekdays (`mon` … `sun`); `close` before `open` is the next morning."""
+
+    days: list[str]
+    open: str
+    close: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A cluster of a store: its own labels (each replaces the store's of that key) and its capacity (quantities)."""
+
+    name: str
+    labels: Labels = field(default_factory=dict)
+    capacity: dict[str, str] = field(default_factory=dict)
+
+
+@published("inventory")
+@dataclass(frozen=True, slots=True)
+class StoreDeclared:
+    """A store is as this says, whole: what is missing here is gone. Stream `store-<name>`."""
+
+    name: str
+    timezone: str
+    labels: Labels = field(default_factory=dict)
+    hours: list[OpeningHours] = field(default_factory=list)
+    clusters: list[ClusterSpec] = field(default_factory=list)
+
+
+@published("inventory")
+@dataclass(frozen=True, slots=True)
+class StoreRemoved:
+    """A store and its clusters are gone."""
+
+    name: str

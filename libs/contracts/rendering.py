@@ -1,0 +1,96 @@
+"""What reaches clusters: admissions, the commits that project them, and removals that the fuse holds.
+
+Bitmaps are serialized roaring bitmaps over the fleet's ordinals (see libs/selection).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.contracts.envelope import published
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class AdmissionDecided:
+    """The decision that changes reach some clusters now; its commit is its projection. Stream `branch-<branch>`.
+
+    What is admitted is the target that the log renders at `model_position`, whose chain hash is `model_head`. A
+    decision that is too large for one event has several parts, appended together; `part` counts from 1.
+    """
+
+    branch: str
+    decision: str
+    parent: str
+    model_position: int
+    model_head: str
+    part: int
+    parts: int
+    applications: dict[str, bytes] = field(default_factory=dict)
+    namespaces: dict[str, bytes] = field(default_factory=dict)
+    clusters: bytes = b""
+    placements: int = 0
+    removals: int = 0
+    confirmed: list[str] = field(default_factory=list)
+    subject: str = ""
+    reasons: list[str] = field(default_factory=list)
+    actors: list[str] = field(default_factory=list)
+    actors_count: int = 0
+    fencing: int = 0
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class AdmissionWritten:
+    """The commit of a decision is the branch's tip; equal to its parent where no byte changed."""
+
+    branch: str
+    decision: str
+    commit: str
+    tree: str
+    files: int = 0
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class RemovalsHeld:
+    """The fuse keeps these removals back as one plan, named by the digest of exactly what it removes."""
+
+    branch: str
+    plan: str
+    count: int
+    admitted: int
+    recent: int
+    cause: str
+    applications: dict[str, bytes] = field(default_factory=dict)
+    clusters: bytes = b""
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class RemovalsConfirmed:
+    """A person let a held plan go ahead."""
+
+    branch: str
+    plan: str
+    reason: str = ""
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class ForeignCommitFound:
+    """The branch is not where we left it: somebody else wrote. Writing stops until it is restored."""
+
+    branch: str
+    expected: str
+    found: str
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class WritingRestored:
+    """What is admitted is committed on top of what was found; writing goes on."""
+
+    branch: str
+    onto: str
+    reason: str
