@@ -1,0 +1,57 @@
+"""How a decider says no: facts about the refusal, free of HTTP; `libs/web` turns them into problem documents."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class Rejected(Exception):  # noqa: N818 - a refusal is an answer, not an error
+    """A command that is refused (409). A subclass's docstring is the title that the user reads.
+
+    `detail` says what exactly is wrong here, `fix` what to do, `pointer` (RFC 6901) where in the document.
+    """
+
+    code: ClassVar[str] = "rejected"
+
+    def __init__(self, detail: str, *, pointer: str | None = None, fix: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.pointer = pointer
+        self.fix = fix
+        self.extra = extra
+
+    @property
+    def title(self) -> str:
+        """The first sentence of the class docstring."""
+        return (type(self).__doc__ or self.code).strip().splitlines()[0]
+
+
+class Invalid(Rejected):
+    """The document does not fit its schema."""
+
+    code = "invalid-document"
+    # answered with 422 instead of 409
+
+
+class UnknownReference(Rejected):
+    """The document refers to something that does not exist."""
+
+    code = "unknown-reference"
+
+
+class Cycle(Rejected):
+    """The expression reaches the thing that it defines."""
+
+    code = "cycle"
+
+
+class StillReferenced(Rejected):
+    """Something still refers to this, so it cannot be deleted."""
+
+    code = "still-referenced"
+
+
+class SelectsNothing(Rejected):
+    """A saved expression selects nothing; say `allow_empty: true` if that is meant."""
+
+    code = "selects-nothing"
