@@ -1,0 +1,27 @@
+"""The fleet in memory: what services fold from events to decide and to render."""
+
+from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
+from libs.fleet.columns import Codes, Column
+from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
+from libs.fleet.fleet import Fleet
+from libs.fleet.layers import Combination, Layers, compiled_schema, rank
+
+__all__ = [
+    "UNLIMITED",
+    "Codes",
+    "Column",
+    "Combination",
+    "Fact",
+    "Fleet",
+    "Layers",
+    "Store",
+    "Touched",
+    "bitmap",
+    "compiled_schema",
+    "held",
+    "ordinals",
+    "packed",
+    "parsed",
+    "rank",
+    "unpacked",
+]

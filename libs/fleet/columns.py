@@ -1,0 +1,68 @@
+"""Columns over ordinals that grow with the fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Column:
+    """A numpy array whose first axis is the ordinal; rows beyond what was written hold `fill`."""
+
+    __slots__ = ("_fill", "values")
+
+    def __init__(self, dtype: Any, *, width: int = 0, fill: Any = 0, size: int = 0) -> None:
+        shape = (size, width) if width else (size,)
+        self._fill = fill
+        self.values: NDArray[Any] = np.full(shape, fill, dtype)
+
+    def reach(self, size: int) -> NDArray[Any]:
+        """Return the array, with at least `size` rows."""
+        have = len(self.values)
+        if have < size:
+            rows = max(size, have + (have >> 1), 64)
+            grown = np.full((rows, *self.values.shape[1:]), self._fill, self.values.dtype)
+            grown[:have] = self.values
+            self.values = grown
+        return self.values
+
+    def copy(self) -> Column:
+        """Return a column that shares nothing with this one."""
+        twin = Column.__new__(Column)
+        twin._fill = self._fill  # noqa: SLF001 - its own class
+        twin.values = self.values.copy()
+        return twin
+
+    @staticmethod
+    def of(values: NDArray[Any], fill: Any = 0) -> Column:
+        """Return a column around an array, as a snapshot restores it."""
+        column = Column.__new__(Column)
+        column._fill = fill  # noqa: SLF001 - its own class
+        column.values = values
+        return column
+
+
+class Codes:
+    """Names for dense integers: each distinct text gets the next code, from 1; 0 is "none"."""
+
+    __slots__ = ("_code", "names")
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        self.names = names if names is not None else [""]
+        self._code = {name: code for code, name in enumerate(self.names)}
+
+    def code(self, name: str) -> int:
+        """Return the code of `name`, a new one if need be."""
+        code = self._code.get(name)
+        if code is None:
+            code = self._code[name] = len(self.names)
+            self.names.append(name)
+        return code
+
+    def copy(self) -> Codes:
+        """Return codes that share nothing with these."""
+        return Codes(list(self.names))

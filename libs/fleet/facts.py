@@ -1,0 +1,294 @@
+"""How events change the fleet that is held in memory.
+
+The one rule: only events change it, in the order of the log; what each event touches is noted, so that readers
+re-evaluate only that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import lru_cache, singledispatchmethod
+from typing import NamedTuple
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    ClusterSpec,
+    ConfigurationDeclared,
+    ConfigurationRemoved,
+    Event,
+    GroupDeclared,
+    GroupRemoved,
+    NamespaceDeclared,
+    NamespaceRemoved,
+    Recorded,
+    ReleaseChoice,
+    ReleaseChoicesSet,
+    ReleasePublished,
+    StoreDeclared,
+    StoreRemoved,
+)
+from libs.contracts.quantities import parse_quantity
+from libs.fleet.columns import Codes, Column
+from libs.fleet.layers import Layers, rank
+from libs.selection import Expression, Selection, parse
+
+UNLIMITED = -1
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
+"""Parse an expression, remembering what was parsed before."""
+
+
+class Store(NamedTuple):
+    """A store as the fleet knows it."""
+
+    name: str
+    timezone: str
+    clusters: tuple[str, ...]
+
+
+class Fact(NamedTuple):
+    """Where the log says a thing last: evidence."""
+
+    position: int
+    at: datetime
+    actor: str
+
+
+@dataclass(slots=True)
+class Touched:
+    """What changed since it was last taken; a reader re-evaluates only that."""
+
+    applications: dict[str, BitMap] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    namespaces: set[str] = field(default_factory=set)
+    clusters: BitMap = field(default_factory=BitMap)
+    labels: dict[str, BitMap] = field(default_factory=dict)
+
+    def touch(self, application: str, clusters: BitMap) -> None:
+        """Note that an application must be looked at again on `clusters`."""
+        known = self.applications.get(application)
+        self.applications[application] = clusters.copy() if known is None else known | clusters
+
+
+class Facts:
+    """Stores, clusters, groups, namespaces, applications, configurations, releases and release choices.
+
+    Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
+    """
+
+    def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
+        """`blob` gives a body of the log by its digest, or nothing."""
+        self.blob = blob
+        self.selection = Selection()
+        self.position = 0
+        self.stores: dict[str, Store] = {}
+        self.groups: dict[str, GroupDeclared] = {}
+        self.namespaces: dict[str, NamespaceDeclared] = {}
+        self.applications: dict[str, ApplicationDeclared] = {}
+        self.configurations: dict[str, ConfigurationDeclared] = {}
+        self.choices: dict[str, tuple[ReleaseChoice, ...]] = {}
+        self.releases: dict[tuple[str, str], ReleasePublished] = {}
+        self.facts: dict[tuple[str, str], Fact] = {}
+        self.zones = Codes()
+        self.store_names = Codes()
+        self.zone_of = Column(np.int32)
+        self.store_of = Column(np.int32)
+        self.declared_position = Column(np.int64)
+        self.declared_at = Column(np.int64)
+        self.capacity: dict[str, Column] = {}
+        self.touched = Touched()
+        self._layers: dict[str, Layers] = {}
+
+    # --- folding -----------------------------------------------------------------------------------------------
+
+    def fold(self, recorded: Recorded) -> None:
+        """Take one event of the log; events of no interest only move the position."""
+        self._now = Fact(recorded.position, recorded.at, recorded.actor)
+        self._take(recorded.event)
+        self.position = recorded.position
+
+    def assume(self, event: Event) -> None:
+        """Take an event that is not in the log (on a fork)."""
+        self._now = Fact(self.position, EPOCH, "")
+        self._take(event)
+
+    _now = Fact(0, EPOCH, "")
+
+    @singledispatchmethod
+    def _take(self, event: Event) -> None:
+        """Events that say nothing about the fleet change nothing here."""
+
+    @_take.register
+    def _(self, event: StoreDeclared) -> None:
+        before = self.stores.get(event.name)
+        names = tuple(each.name for each in event.clusters)
+        if before is not None:
+            self._drop(event.name, set(before.clusters) - set(names))
+        self.stores[event.name] = Store(event.name, event.timezone, names)
+        for cluster in event.clusters:
+            self._put(event, cluster)
+
+    @_take.register
+    def _(self, event: StoreRemoved) -> None:
+        before = self.stores.pop(event.name, None)
+        if before is not None:
+            self._drop(event.name, before.clusters)
+
+    def _put(self, store: StoreDeclared, cluster: ClusterSpec) -> None:
+        labels = {**store.labels, **cluster.labels} if cluster.labels else store.labels
+        ordinal = self.selection.put_cluster(cluster.name, store.name, labels)
+        size = ordinal + 1
+        self.zone_of.reach(size)[ordinal] = self.zones.code(store.timezone)
+        self.store_of.reach(size)[ordinal] = self.store_names.code(store.name)
+        self.declared_position.reach(size)[ordinal] = self._now.position
+        self.declared_at.reach(size)[ordinal] = _microseconds(self._now.at)
+        for resource in cluster.capacity:
+            if resource not in self.capacity:
+                self.capacity[resource] = Column(np.int64, fill=UNLIMITED)
+        for resource, column in self.capacity.items():
+            text = cluster.capacity.get(resource)
+            column.reach(size)[ordinal] = UNLIMITED if text is None else parse_quantity(text)
+        self.touched.clusters.add(ordinal)
+
+    def _drop(self, store: str, names: Iterable[str]) -> None:
+        for name in names:
+            ordinal = self.selection.ordinal(name)
+            # A cluster that another store has taken over meanwhile is that store's.
+            if ordinal is not None and self.selection.store_of(ordinal) == store:
+                self.selection.drop_cluster(name)
+                self.declared_position.values[ordinal] = self._now.position
+                self.declared_at.values[ordinal] = _microseconds(self._now.at)
+                self.touched.clusters.add(ordinal)
+
+    @_take.register
+    def _(self, event: GroupDeclared) -> None:
+        self.groups[event.path] = event
+        self.facts["group", event.path] = self._now
+        expression = None if event.expression is None else parsed(event.expression)
+        self.selection.put_group(event.path, event.clusters, event.stores, expression)
+
+    @_take.register
+    def _(self, event: GroupRemoved) -> None:
+        if self.groups.pop(event.path, None) is not None:
+            self.facts["group", event.path] = self._now
+            self.selection.drop_group(event.path)
+
+    @_take.register
+    def _(self, event: NamespaceDeclared) -> None:
+        self.namespaces[event.name] = event
+        self.facts["namespace", event.name] = self._now
+        self.selection.put_namespace(event.name, parsed(event.expression))
+        self.selection.save(("in", event.name), parsed(f"/n/{event.name}"))
+        self.touched.namespaces.add(event.name)
+
+    @_take.register
+    def _(self, event: NamespaceRemoved) -> None:
+        if self.namespaces.pop(event.name, None) is not None:
+            self.facts["namespace", event.name] = self._now
+            self.selection.forget(("in", event.name))
+            self.selection.drop_namespace(event.name)
+            self.touched.namespaces.add(event.name)
+
+    @_take.register
+    def _(self, event: ApplicationDeclared) -> None:
+        self.applications[event.name] = event
+        self.facts["application", event.name] = self._now
+        narrowed = f"/n/{event.namespace}" + (f" and ({event.expression})" if event.expression is not None else "")
+        self.selection.save(("placed", event.name), parsed(narrowed))
+        self._layers.pop(event.name, None)
+        self.touched.whole.add(event.name)
+        self.touched.namespaces.add(event.namespace)
+
+    @_take.register
+    def _(self, event: ApplicationRemoved) -> None:
+        gone = self.applications.pop(event.name, None)
+        if gone is not None:
+            self.facts["application", event.name] = self._now
+            self.selection.forget(("placed", event.name))
+            self._layers.pop(event.name, None)
+            self.touched.whole.add(event.name)
+            self.touched.namespaces.add(gone.namespace)
+
+    @_take.register
+    def _(self, event: ConfigurationDeclared) -> None:
+        before = self.configurations.get(event.name)
+        self.configurations[event.name] = event
+        self.facts["configuration", event.name] = self._now
+        self.selection.save(("configuration", event.name), parsed(event.expression))
+        for each in (before, event):
+            self._reconfigured(each)
+
+    @_take.register
+    def _(self, event: ConfigurationRemoved) -> None:
+        gone = self.configurations.pop(event.name, None)
+        if gone is not None:
+            self.facts["configuration", event.name] = self._now
+            self.selection.forget(("configuration", event.name))
+            self._reconfigured(gone)
+
+    def _reconfigured(self, configuration: ConfigurationDeclared | None) -> None:
+        if configuration is not None:
+            for application in self.configured_by(configuration):
+                self._layers.pop(application, None)
+                self.touched.whole.add(application)
+
+    @_take.register
+    def _(self, event: ReleasePublished) -> None:
+        self.releases[event.application, event.version] = event
+        self.facts["release", f"{event.application}/{event.version}"] = self._now
+
+    @_take.register
+    def _(self, event: ReleaseChoicesSet) -> None:
+        for choice in self.choices.get(event.application, ()):
+            self.selection.forget(("choice", event.application, choice.expression))
+        for choice in event.choices:
+            self.selection.save(("choice", event.application, choice.expression), parsed(choice.expression))
+        if event.choices:
+            self.choices[event.application] = tuple(event.choices)
+        else:
+            self.choices.pop(event.application, None)
+        self.facts["choices", event.application] = self._now
+        self.touched.whole.add(event.application)
+
+    def take_touched(self) -> Touched:
+        """Return what changed since the last call, and start anew."""
+        touched, self.touched = self.touched, Touched()
+        changes = self.selection.settle()
+        touched.clusters |= changes.clusters
+        touched.labels = dict(changes.labels)
+        for key, members in changes.saved.items():
+            match key:
+                case ("placed" | "choice", str(application), *_):
+                    touched.touch(application, members)
+                case ("configuration", str(name)) if name in self.configurations:
+                    for application in self.configured_by(self.configurations[name]):
+                        touched.touch(application, members)
+                case ("in", str(namespace)):
+                    for application in self.applications_of(namespace):
+                        touched.touch(application, members)
+                    touched.namespaces.add(namespace)
+        return touched
+
+    def applications_of(self, namespace: str) -> list[str]:
+        """Return the applications of a namespace, sorted."""
+        return sorted(name for name, each in self.applications.items() if each.namespace == namespace)
+
+    def configured_by(self, configuration: ConfigurationDeclared) -> list[str]:
+        """Return the applications that a configuration speaks of."""
+        if configuration.applications:
+            return list(configuration.applications)
+        if configuration.namespace is not None:
+            return self.applications_of(configuration.namespace)
+        return list(self.applications)
+
+
+def _microseconds(at: datetime) -> int:
+    delta = at - EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

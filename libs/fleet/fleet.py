@@ -1,0 +1,203 @@
+"""The facts of the fleet and the questions that deciders and the renderer ask of them.
+
+The one rule: answers depend on the folded events alone, so that a fork with assumed events answers "what if".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts.quantities import parse_quantity
+from libs.fleet.bitmaps import bitmap, held, ordinals
+from libs.fleet.facts import EPOCH, UNLIMITED, Fact, Facts, Store, Touched, parsed
+from libs.selection import references
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from libs.contracts import NamespaceDeclared
+    from libs.fleet.layers import Combination
+    from libs.templates import Conflict
+
+
+class Fleet(Facts):
+    """Stores, clusters, groups, namespaces, applications, configurations, releases and release choices.
+
+    Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
+    """
+
+    def store(self, name: str) -> Store | None:
+        """Return a store, if it exists."""
+        return self.stores.get(name)
+
+    def placed(self, application: str) -> BitMap:
+        """Return the clusters that the namespace's and the application's expressions select."""
+        return self.selection.saved(("placed", application)) if application in self.applications else BitMap()
+
+    def layers(self, application: str) -> Layers:
+        """Return an application's configuration layers in ascending rank."""
+        known = self._layers.get(application)
+        if known is None:
+            speaking = [each for each in self.configurations.values() if application in self.configured_by(each)]
+            speaking.sort(key=lambda each: (rank(each), each.name))
+            known = self._layers[application] = Layers(speaking, [])
+        known.covered = [self.selection.saved(("configuration", each.name)) for each in known.configurations]
+        return known
+
+    def chosen(self, application: str) -> list[tuple[str, BitMap]]:
+        """Return (version, clusters) for each release choice, those that a later choice takes left out."""
+        later = BitMap()
+        answer = []
+        for choice in reversed(self.choices.get(application, ())):
+            selected = self.selection.saved(("choice", application, choice.expression))
+            answer.append((choice.version, selected - later))
+            later |= selected
+        return answer[::-1]
+
+    def release_on(self, application: str, ordinal: int) -> str | None:
+        """Return the version that the release choices give a cluster."""
+        return next((version for version, members in self.chosen(application) if ordinal in members), None)
+
+    def combine(
+        self, application: str, version: str, among: BitMap
+    ) -> tuple[Any, list[Combination]]:
+        """Return for each cluster of `among` (ascending) a code into the distinct combinations of layers there."""
+        release = self.releases.get((application, version))
+        defaults = schema = None
+        if release is not None:
+            raw = self.blob(release.defaults) if release.defaults else None
+            defaults = msgspec.json.decode(raw) if raw else None
+            schema = self.blob(release.schema) if release.schema else None
+        return self.layers(application).combine(
+            ordinals(among), self.selection.size, f"{version}", defaults, schema
+        )
+
+    def fork(self) -> Fleet:
+        """Return a fleet that starts as this one; changes to one never show in the other."""
+        twin = Fleet.__new__(Fleet)
+        twin.__dict__.update(self.__dict__)
+        twin.selection = self.selection.fork()
+        for name in ("stores", "groups", "namespaces", "applications", "configurations", "choices", "releases", "facts"):
+            setattr(twin, name, dict(getattr(self, name)))
+        for name in ("zones", "store_names", "zone_of", "store_of", "declared_position", "declared_at"):
+            setattr(twin, name, getattr(self, name).copy())
+        twin.capacity = {resource: column.copy() for resource, column in self.capacity.items()}
+        twin.touched = Touched()
+        twin._layers = {}  # noqa: SLF001 - its own class
+        return twin
+
+    def declared(self, ordinal: int) -> Fact:
+        """Return where the log last spoke of a cluster's store."""
+        at = EPOCH + np.timedelta64(int(self.declared_at.values[ordinal]), "us").item()
+        return Fact(int(self.declared_position.values[ordinal]), at, "")
+
+    # --- questions of deciders ---------------------------------------------------------------------------------
+
+    def cluster_capacity(self, ordinal: int) -> dict[str, int]:
+        """Return what a cluster has of each resource (milli-units); a resource without a figure is unlimited."""
+        figures = {resource: int(column.reach(ordinal + 1)[ordinal]) for resource, column in self.capacity.items()}
+        return {resource: figure for resource, figure in figures.items() if figure != UNLIMITED}
+
+    def taken(self, resource: str, *, without: str | None = None) -> NDArray[np.int64]:
+        """Return per ordinal what the namespaces that select it take of a resource (milli-units)."""
+        total = np.zeros(self.selection.size, np.int64)
+        for name, namespace in self.namespaces.items():
+            if name != without and resource in namespace.capacity:
+                total[ordinals(self.selection.saved(("in", name)))] += parse_quantity(namespace.capacity[resource])
+        return total
+
+    def oversubscribed(self, namespace: NamespaceDeclared) -> dict[str, BitMap]:
+        """Return per resource the clusters that would be over-subscribed if a namespace were declared so.
+
+        Clusters on which it takes no more than it does already do not count.
+        """
+        members = self.selection.select(parsed(namespace.expression)) & self.selection.everything
+        before = self.namespaces.get(namespace.name)
+        answer = {}
+        for resource, text in namespace.capacity.items():
+            limits = self.capacity.get(resource)
+            if limits is None:
+                continue
+            wanted = parse_quantity(text)
+            among = ordinals(members)
+            had = np.zeros(len(among), np.int64)
+            if before is not None and resource in before.capacity:
+                was_member = held(self.selection.saved(("in", namespace.name)), among, self.selection.size)
+                had = was_member * parse_quantity(before.capacity[resource])
+            limit = limits.reach(self.selection.size)[among]
+            total = self.taken(resource, without=namespace.name)[among] + wanted
+            over = (limit != UNLIMITED) & (total > limit) & (wanted > had)
+            if over.any():
+                answer[resource] = bitmap(among[over])
+        return answer
+
+    def resolve(self, application: str, ordinal: int) -> Combination | None:
+        """Return the configuration of an application on one cluster, under the release chosen there."""
+        version = self.release_on(application, ordinal)
+        if application not in self.applications:
+            return None
+        return self.combine(application, version or "", BitMap([ordinal]))[1][0]
+
+    def configuration_conflicts(self, application: str, among: BitMap) -> list[tuple[Conflict, int]]:
+        """Return the conflicts between layers of equal rank on the clusters of `among`, each with an example."""
+        if not among:
+            return []
+        codes, combinations = self.combine(application, "", among)
+        members = ordinals(among)
+        return [
+            (conflict, int(members[codes == code][0]))
+            for code, combination in enumerate(combinations)
+            for conflict in combination.conflicts
+        ]
+
+    def values_problems(self, application: str, version: str, among: BitMap) -> list[tuple[str, int, int]]:
+        """Return what a release's schema says against the values on `among`: (problem, example, clusters)."""
+        if not among:
+            return []
+        codes, combinations = self.combine(application, version, among)
+        members = ordinals(among)
+        return [
+            (problem, int(members[codes == code][0]), int((codes == code).sum()))
+            for code, combination in enumerate(combinations)
+            for problem in combination.problems
+        ]
+
+    def referrers(self, kind: str, name: str) -> list[str]:
+        """Return what refers to a group (path), namespace, cluster or application, in words, sorted."""
+        found: set[str] = set()
+        if kind == "application":
+            found |= {f"configuration {each.name}" for each in self.configurations.values() if name in each.applications}
+        if kind == "namespace":
+            found |= {f"application {each}" for each in self.applications_of(name)}
+            found |= {f"configuration {each.name}" for each in self.configurations.values() if each.namespace == name}
+        for owner, text in self._expressions():
+            if (kind, name) != tuple(owner.split(" ", 1)) and _mentions(text, kind, name):
+                found.add(owner)
+        return sorted(found)
+
+    def _expressions(self) -> list[tuple[str, str]]:
+        saved = [(f"group {each.path}", each.expression) for each in self.groups.values()]
+        saved += [(f"namespace {each.name}", each.expression) for each in self.namespaces.values()]
+        saved += [(f"application {each.name}", each.expression) for each in self.applications.values()]
+        saved += [(f"configuration {each.name}", each.expression) for each in self.configurations.values()]
+        saved += [
+            (f"release choices of {application}", choice.expression)
+            for application, choices in self.choices.items()
+            for choice in choices
+        ]
+        return [(owner, text) for owner, text in saved if text is not None]
+
+
+def _mentions(text: str, kind: str, name: str) -> bool:
+    if name not in text:
+        return False
+    used = references(parsed(text))
+    named = {"group": used.groups, "namespace": used.namespaces, "cluster": used.clusters}
+    return name in named.get(kind, ())
+
+
+__all__ = ["UNLIMITED", "Fact", "Fleet", "Store", "Touched", "held", "parsed"]
