@@ -33,7 +33,7 @@ from libs.contracts import (
     StoreDeclared,
     StoreRemoved,
 )
-from libs.contracts.quantities import parse_quantity
+from libs.contracts.quantities import milli
 from libs.fleet.columns import Codes, Column
 from libs.fleet.layers import Layers, rank
 from libs.selection import Expression, Selection, parse
@@ -154,7 +154,7 @@ class Facts:
                 self.capacity[resource] = Column(np.int64, fill=UNLIMITED)
         for resource, column in self.capacity.items():
             text = cluster.capacity.get(resource)
-            column.reach(size)[ordinal] = UNLIMITED if text is None else parse_quantity(text)
+            column.reach(size)[ordinal] = UNLIMITED if text is None else milli(text)
         self.touched.clusters.add(ordinal)
 
     def _drop(self, store: str, names: Iterable[str]) -> None:

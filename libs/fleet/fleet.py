@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from libs.contracts.quantities import parse_quantity
+from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
 from libs.fleet.facts import EPOCH, UNLIMITED, Fact, Facts, Store, Touched, parsed
 from libs.selection import references
@@ -107,7 +107,7 @@ class Fleet(Facts):
         total = np.zeros(self.selection.size, np.int64)
         for name, namespace in self.namespaces.items():
             if name != without and resource in namespace.capacity:
-                total[ordinals(self.selection.saved(("in", name)))] += parse_quantity(namespace.capacity[resource])
+                total[ordinals(self.selection.saved(("in", name)))] += milli(namespace.capacity[resource])
         return total
 
     def oversubscribed(self, namespace: NamespaceDeclared) -> dict[str, BitMap]:
@@ -122,12 +122,12 @@ class Fleet(Facts):
             limits = self.capacity.get(resource)
             if limits is None:
                 continue
-            wanted = parse_quantity(text)
+            wanted = milli(text)
             among = ordinals(members)
             had = np.zeros(len(among), np.int64)
             if before is not None and resource in before.capacity:
                 was_member = held(self.selection.saved(("in", namespace.name)), among, self.selection.size)
-                had = was_member * parse_quantity(before.capacity[resource])
+                had = was_member * milli(before.capacity[resource])
             limit = limits.reach(self.selection.size)[among]
             total = self.taken(resource, without=namespace.name)[among] + wanted
             over = (limit != UNLIMITED) & (total > limit) & (wanted > had)
