@@ -21,7 +21,7 @@ RESOURCE_CHARACTERS_MAX = 253
 
 _QUANTITY = re.compile(r"([0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(n|u|m|k|[MGTPE]i?|Ki|[eE][+-]?[0-9]{1,2})?")
 _RESOURCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
-_SCALE = {
+_SCALE: dict[str | None, Fraction] = {
     None: Fraction(1),
     "n": Fraction(1, 10**9),
     "u": Fraction(1, 10**6),
@@ -33,7 +33,7 @@ _SCALE = {
 
 
 @lru_cache(maxsize=4096)
-def parse(quantity: str) -> int:
+def milli(quantity: str) -> int:
     """Return a quantity in thousandths of its unit (cores for cpu, bytes for memory).
 
     Raises:
@@ -67,7 +67,7 @@ def check_capacity(capacity: Mapping[str, Any], pointer: str = "/spec/capacity")
         if not isinstance(text, str):
             raise Invalid("a quantity is text such as 500m, 2 or 8Gi", pointer=here)
         try:
-            parse(text)
+            milli(text)
         except ValueError as error:
             raise Invalid(str(error), pointer=here) from None
         kept[resource] = text
