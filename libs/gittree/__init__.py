@@ -1,0 +1,43 @@
+"""Git objects, packs and one branch, written directly: the tree writer that rendering stands on."""
+
+from libs.gittree.commits import Author, Commit, CommitUnreadable, Trailer
+from libs.gittree.family import Column, Family, IdColumn, Kind, ObjectSink, plain, tree_family
+from libs.gittree.maintenance import Maintained, PackDamaged
+from libs.gittree.names import Mode, NameRefused, tree_body, tree_parts, validate_name
+from libs.gittree.process import GitFailed
+from libs.gittree.reader import ObjectMissing, TreeEntry
+from libs.gittree.refs import RefLocked, RefMoved
+from libs.gittree.repository import Fsck, PushOutcome, PushResult, Repository
+from libs.gittree.sink import IdSink, PackSink
+
+__all__ = [
+    "Author",
+    "Column",
+    "Commit",
+    "CommitUnreadable",
+    "Family",
+    "Fsck",
+    "GitFailed",
+    "IdColumn",
+    "IdSink",
+    "Kind",
+    "Maintained",
+    "Mode",
+    "NameRefused",
+    "ObjectMissing",
+    "ObjectSink",
+    "PackDamaged",
+    "PackSink",
+    "PushOutcome",
+    "PushResult",
+    "RefLocked",
+    "RefMoved",
+    "Repository",
+    "Trailer",
+    "TreeEntry",
+    "plain",
+    "tree_body",
+    "tree_family",
+    "tree_parts",
+    "validate_name",
+]

@@ -1,0 +1,124 @@
+"""Reading objects through one long-lived `git cat-file --batch`.
+
+The one rule: answers are what git says, not what was written here; that is what makes them worth verifying with.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libs.gittree.names import Mode
+from libs.gittree.process import GitFailed, command, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[0-9a-f]{40}(:[A-Za-z0-9._/-]*)?")
+
+
+class ObjectMissing(LookupError):
+    """The repository has no such object, or it is of another kind."""
+
+    code = "object-missing"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One entry of a tree. `id` is in hex."""
+
+    name: str
+    mode: Mode
+    id: str
+
+
+class Reader:
+    """Thread-safe; starts git at the first question and again after `close`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, name: str, kind: str) -> bytes:
+        """Return the bytes of the object `name`: an id, or `<commit or tree id>:<path>`.
+
+        Raises:
+            ObjectMissing: there is none, or it is no `kind`.
+            GitFailed: git ended.
+        """
+        if _NAME.fullmatch(name) is None:
+            raise ObjectMissing(f"{name[:200]!r} does not name an object")
+        with self._lock:
+            found, data = self._ask(name)
+        if found != kind:
+            raise ObjectMissing(f"{name} is {found}, no {kind}")
+        return data
+
+    def close(self) -> None:
+        """End git; the next question starts it again."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+    def _ask(self, name: str) -> tuple[str, bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                command(self._root, "cat-file", "--batch"),
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        source, sink = self._process.stdout, self._process.stdin
+        if source is None or sink is None:
+            raise GitFailed("git was started without pipes")
+        try:
+            sink.write(name.encode() + b"\n")
+            sink.flush()
+            head = source.readline().split()
+            if len(head) != 3:
+                if not head:
+                    raise GitFailed("git cat-file ended")
+                return "missing", b""
+            size = int(head[2])
+            data = source.read(size + 1)
+        except OSError as error:
+            raise GitFailed("git cat-file ended") from error
+        if len(data) != size + 1:
+            raise GitFailed("git cat-file ended within an object")
+        return head[1].decode(), data[:-1]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def parse_tree(data: bytes) -> list[TreeEntry]:
+    """Read a tree object.
+
+    Raises:
+        ValueError: it has a mode that is never written here, or is cut short.
+    """
+    entries, at = [], 0
+    while at < len(data):
+        end = data.index(b"\0", at)
+        mode, _, name = data[at:end].partition(b" ")
+        identity = data[end + 1 : end + 21]
+        if len(identity) != 20:
+            raise ValueError("the tree is cut short")
+        entries.append(TreeEntry(name.decode("utf-8", "replace"), Mode(mode), identity.hex()))
+        at = end + 21
+    return entries
