@@ -1,0 +1,195 @@
+"""Group commit: one thread appends what all callers of a process submit, as many at a time as are waiting.
+
+The one rule: nothing is waited for. While one transaction commits, the next batch gathers by itself; a submission that
+the database chokes on is tried again alone, so that it never fails its neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from libs.contracts.crash import crash_point
+from libs.eventlog.dialects import Dialect
+from libs.eventlog.model import LogClosed, LogUnavailable, Outcome
+from libs.eventlog.prepare import Prepared
+from libs.eventlog.writer import Writer
+
+BATCH_SUBMISSIONS_MAX = 256
+BATCH_EVENTS_MAX = 20_000
+ATTEMPTS_MAX = 6
+"""Attempts on a database that does not answer; with the waits between them about six seconds."""
+
+_log = logging.getLogger(__name__)
+
+Answer = Outcome | Exception
+
+
+class Waiting:
+    """A submission whose caller waits in a thread."""
+
+    __slots__ = ("_answer", "_done", "prepared")
+
+    def __init__(self, prepared: Prepared) -> None:
+        """Begin to wait."""
+        self.prepared = prepared
+        self._answer: Answer | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def answer(self, answer: Answer) -> None:
+        """Wake the caller."""
+        self._answer = answer
+        self._done.release()
+
+    def outcome(self) -> Outcome:
+        """Wait for the appender, and return or raise what it answered."""
+        self._done.acquire()
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        if self._answer is None:
+            raise LogClosed("the log was closed")
+        return self._answer
+
+
+class WaitingAsync:
+    """A submission whose caller waits in an event loop."""
+
+    __slots__ = ("_loop", "future", "prepared")
+
+    def __init__(self, prepared: Prepared) -> None:
+        """Begin to wait in the running loop."""
+        self.prepared = prepared
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Outcome] = self._loop.create_future()
+
+    def answer(self, answer: Answer) -> None:
+        """Wake the caller, unless its loop is gone."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._settle, answer)
+
+    def _settle(self, answer: Answer) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, Exception):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
+
+
+Job = Waiting | WaitingAsync
+
+
+class Appender:
+    """The appender thread of one process."""
+
+    def __init__(self, writer: Writer, dialect: Dialect) -> None:
+        """Start the thread."""
+        self._writer = writer
+        self._dialect = dialect
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._listeners: tuple[Callable[[int], None], ...] = ()
+        self._announced = 0
+        self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a submission.
+
+        Raises:
+            LogClosed: the log was closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise LogClosed("the log was closed")
+            self._queue.put(job)
+
+    def listen(self, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call `callback` with the new last position after each commit; return what ends that."""
+        with self._lock:
+            self._listeners = (*self._listeners, callback)
+
+        def end() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not callback)
+
+        return end
+
+    def close(self) -> None:
+        """Append what was submitted, then end the thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            job = self._queue.get()
+            batch: list[Job] = []
+            events = 0
+            while job is not None:
+                batch.append(job)
+                events += len(job.prepared.submission.events)
+                if len(batch) >= BATCH_SUBMISSIONS_MAX or events >= BATCH_EVENTS_MAX or self._queue.empty():
+                    break
+                job = self._queue.get()
+            closing = job is None
+            if batch:
+                self._append(batch)
+        self._writer.close()
+
+    def _append(self, batch: Sequence[Job]) -> None:
+        answers = self._answers([job.prepared for job in batch])
+        crash_point("eventlog.before-answer")
+        for job, answer in zip(batch, answers, strict=True):
+            job.answer(answer)
+        if (position := self._writer.position) > self._announced:
+            self._announced = position
+            for listener in self._listeners:
+                try:
+                    listener(position)
+                except Exception:  # noqa: BLE001 a listener's fault is not the appender's
+                    _log.exception("a listener of the event log failed")
+
+    def _answers(self, batch: Sequence[Prepared]) -> Sequence[Answer]:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._writer.write(batch)
+            except Exception as error:  # noqa: BLE001 whatever it is, the callers must get an answer
+                self._writer.forget()
+                if not isinstance(error, self._dialect.failures):
+                    return self._alone(batch, error)
+                if self._dialect.refuses(error):
+                    return self._alone(batch, error)
+                if attempt == ATTEMPTS_MAX:
+                    self._writer.settle()
+                    return [_unavailable(error)] * len(batch)
+                _log.warning("the event log's database failed, trying again: %s", error)
+                time.sleep(min(0.05 * 4 ** (attempt - 1), 2.0))
+
+    def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
+        """Answer each submission by itself after `error`, which a single one has earned."""
+        if len(batch) == 1:
+            self._writer.settle()
+            return [error]
+        return [answer for prepared in batch for answer in self._answers([prepared])]
+
+
+def _unavailable(error: Exception) -> LogUnavailable:
+    unavailable = LogUnavailable(
+        f"the event log's database does not answer ({error}); whether this was appended is unknown: retry with its key",
+    )
+    unavailable.__cause__ = error
+    return unavailable

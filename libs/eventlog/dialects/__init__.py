@@ -1,0 +1,31 @@
+"""What the log needs to know of a database beyond plain SQL; one module a dialect.
+
+The one rule: everything else is written once, in statements that SQLite, PostgreSQL and SQL Server all take: no
+RETURNING or OUTPUT, no lock hints, no MERGE, at most `PARAMETERS_MAX` bound values, bytes bound as bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import make_url
+
+from libs.eventlog.dialects.port import PARAMETERS_MAX, Cursor, Dialect
+from libs.eventlog.dialects.postgresql import PostgreSQL
+from libs.eventlog.dialects.sqlite import SQLite
+
+__all__ = ["PARAMETERS_MAX", "Cursor", "Dialect", "PostgreSQL", "SQLite", "dialect_for"]
+
+
+def dialect_for(url: str) -> Dialect:
+    """Return the dialect that serves `url`.
+
+    Raises:
+        ValueError: no dialect serves it.
+    """
+    parsed = make_url(url)
+    match parsed.get_backend_name():
+        case "sqlite":
+            return SQLite(parsed)
+        case "postgresql":
+            return PostgreSQL(parsed)
+        case other:
+            raise ValueError(f"no event log on {other!r}: use sqlite:///FILE or postgresql://…")

@@ -1,0 +1,72 @@
+"""The port that a dialect fills: connections, the head lock, bulk inserts, and the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+PARAMETERS_MAX = 2_000
+"""Values bound to one statement; SQL Server takes 2,100."""
+
+EVENT_COLUMNS = ("position", "stream", "version", "type", "category", "recorded_at", "envelope", "data", "hash")
+
+EventRow = tuple[int, str, int, str, str, int, bytes, bytes, bytes]
+
+
+class Cursor(Protocol):
+    """The part of a DBAPI cursor that the append path uses (PEP 249)."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the last statement changed."""
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ..., /) -> Any:
+        """Run one statement."""
+
+    def executemany(self, statement: str, parameters: Sequence[Sequence[Any]], /) -> Any:
+        """Run one statement for each row of parameters."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+
+    def fetchall(self) -> Sequence[Any]:
+        """Return the rows that are left."""
+
+
+class Dialect(Protocol):
+    """One database. Statements are written with `?` and pass through `sql` before they reach a cursor."""
+
+    name: str
+    clock_sql: str
+    """The database's own time in milliseconds since the Unix epoch, evaluated when the statement runs."""
+    failures: tuple[type[Exception], ...]
+    """What the driver raises, and the operating system beneath it."""
+
+    def writer(self) -> Engine:
+        """Return the engine that appends: durable commits, READ COMMITTED or stricter."""
+
+    def reader(self) -> Engine:
+        """Return the engine that reads without ever blocking the appender."""
+
+    def sql(self, statement: str) -> str:
+        """Return the statement in the driver's parameter style."""
+
+    def lock_head(self, cursor: Cursor) -> None:
+        """Begin a transaction that holds the head row's lock; every statement after it sees what is committed."""
+
+    def versions_sql(self, count: int) -> str:
+        """Return a statement that yields (stream, last version or NULL) for `count` bound streams."""
+
+    def insert_events(self, cursor: Cursor, rows: Sequence[EventRow]) -> None:
+        """Insert event rows."""
+
+    def refuses(self, error: Exception) -> bool:
+        """Tell a failure that the same statement would meet again (constraint, value, syntax) from a passing one."""
+
+    def create_lock(self, connection: Connection) -> None:
+        """Keep other processes from creating the schema until the connection's transaction ends."""
+
+    def close(self) -> None:
+        """Drop what belongs to this dialect alone, such as a temporary database."""

@@ -1,0 +1,96 @@
+"""PostgreSQL through pg8000: an UPDATE of the head row is its lock, under READ COMMITTED.
+
+Bounded waits: a transaction that waits for the head longer than 10 s fails and is retried; a session that died while
+holding it is ended by the server after 60 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import pg8000.dbapi
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from libs.eventlog.dialects.port import EVENT_COLUMNS, PARAMETERS_MAX, Cursor, EventRow
+
+_ROWS_MAX = PARAMETERS_MAX // len(EVENT_COLUMNS)
+_CREATE_LOCK = 7_305_133_704
+"""Any constant: the advisory lock that creating the schema takes."""
+
+
+class PostgreSQL:
+    """A shared log on PostgreSQL 13 or later."""
+
+    name = "postgresql"
+    clock_sql = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)"
+    failures: tuple[type[Exception], ...] = (pg8000.dbapi.Error, OSError)
+
+    def __init__(self, url: URL) -> None:
+        """Take the database's URL; the database must exist."""
+        self._url = url.set(drivername="postgresql+pg8000")
+
+    def writer(self) -> Engine:
+        """Return the engine that appends."""
+        return self._engine("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")
+
+    def reader(self) -> Engine:
+        """Return the engine that reads."""
+        return self._engine("SET default_transaction_read_only = on")
+
+    def _engine(self, settings: str) -> Engine:
+        engine = create_engine(self._url, isolation_level="READ COMMITTED")
+
+        @event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            for setting in settings.split("; "):
+                cursor.execute(setting)
+            connection.commit()
+
+        return engine
+
+    @staticmethod
+    @cache
+    def sql(statement: str) -> str:
+        """Return the statement with the driver's `%s`."""
+        return statement.replace("?", "%s")
+
+    def lock_head(self, cursor: Cursor) -> None:
+        """Begin a transaction by updating the head row to what it is."""
+        cursor.execute("UPDATE head SET position = position WHERE id = 1")
+
+    @staticmethod
+    @cache
+    def versions_sql(count: int) -> str:
+        """Return the last version of each bound stream, one index seek each."""
+        values = ", ".join(["(CAST(? AS varchar))"] * count)
+        return (
+            f"WITH wanted(stream) AS (VALUES {values}) "  # noqa: S608 question marks only
+            "SELECT stream, (SELECT MAX(e.version) FROM events e WHERE e.stream = wanted.stream) FROM wanted"
+        )
+
+    def insert_events(self, cursor: Cursor, rows: Sequence[EventRow]) -> None:
+        """Insert event rows, many to a statement: a round trip costs more than a row."""
+        for start in range(0, len(rows), _ROWS_MAX):
+            chunk = rows[start : start + _ROWS_MAX]
+            cursor.execute(_insert_sql(len(chunk)), [value for row in chunk for value in row])
+
+    def refuses(self, error: Exception) -> bool:
+        """SQLSTATE classes of bad values, broken constraints and bad statements."""
+        detail = error.args[0] if error.args else None
+        return isinstance(detail, dict) and str(detail.get("C", ""))[:2] in {"22", "23", "42"}
+
+    def create_lock(self, connection: Connection) -> None:
+        """Take an advisory lock until the transaction ends."""
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
+
+    def close(self) -> None:
+        """Nothing belongs to the dialect alone."""
+
+
+@cache
+def _insert_sql(count: int) -> str:
+    values = ", ".join([f"({', '.join(['%s'] * len(EVENT_COLUMNS))})"] * count)
+    return f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES {values}"  # noqa: S608 constants

@@ -1,0 +1,211 @@
+"""The event log: append, read, verify. The source of truth of the whole system (DESIGN rules 1 and 2).
+
+The one rule: an append takes the head row's lock before it decides anything, so that commit order is position order,
+without gaps, on every database.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Self
+
+from sqlalchemy import Engine, exc, inspect
+
+from libs.contracts import Recorded, encode, type_name
+from libs.eventlog.appender import Appender, Waiting, WaitingAsync
+from libs.eventlog.dialects import Dialect, dialect_for
+from libs.eventlog.events import EpochStarted
+from libs.eventlog.leases import Leases
+from libs.eventlog.model import (
+    GENESIS,
+    AlreadyAppended,
+    Clock,
+    Head,
+    Lease,
+    NewEvent,
+    Outcome,
+    StoredEvent,
+    Submission,
+    UnknownLogFormat,
+    Verification,
+)
+from libs.eventlog.prepare import Prepared, prepare
+from libs.eventlog.reader import Reader
+from libs.eventlog.schema import FORMAT, metadata
+from libs.eventlog.verification import verify
+from libs.eventlog.writer import Writer
+
+LEASE_TTL_SECONDS = 15.0
+
+
+def _token() -> str:
+    return secrets.token_hex(8)
+
+
+class EventLog:
+    """One log, as one process uses it; every method is safe in any thread."""
+
+    def __init__(self, dialect: Dialect, clock: Clock, ids: Callable[[], str]) -> None:
+        """Use `open`; this takes a database that holds a log already."""
+        self._dialect = dialect
+        self._ids = ids
+        self._instance = ids()
+        self._numbers = itertools.count(1)
+        self._write_engine = dialect.writer()
+        self._read_engine = dialect.reader()
+        self._reader = Reader(self._read_engine, dialect)
+        self._leases = Leases(self._write_engine, dialect)
+        self._appender = Appender(Writer(self._write_engine, dialect, clock), dialect)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = _token) -> Self:
+        """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`; `sqlite://` is temporary).
+
+        `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables
+        where there are none.
+
+        Raises:
+            UnknownLogFormat: there is no log (and `create` is False), or one of another format.
+        """
+        dialect = dialect_for(url)
+        engine = dialect.writer()
+        try:
+            _ensure(engine, dialect, ids, create=create)
+        finally:
+            engine.dispose()
+        return cls(dialect, clock, ids)
+
+    def append(self, submission: Submission) -> Outcome:
+        """Append and wait until it is durable or refused.
+
+        Raises:
+            InvalidSubmission: a bound is broken; nothing was appended.
+            LogUnavailable: the database is gone; whether it was appended is unknown.
+            LogClosed: this log was closed.
+        """
+        job = Waiting(self._prepare(submission))
+        self._appender.submit(job)
+        return job.outcome()
+
+    async def append_async(self, submission: Submission) -> Outcome:
+        """Append as `append` does, without blocking the event loop; a cancelled caller's events may still be taken."""
+        job = WaitingAsync(self._prepare(submission))
+        self._appender.submit(job)
+        return await job.future
+
+    def _prepare(self, submission: Submission) -> Prepared:
+        return prepare(submission, f"{self._instance}/{next(self._numbers)}")
+
+    def read(self, after: int, limit: int = 1_000) -> list[StoredEvent]:
+        """Return up to `limit` events after a position; fewer mean that the log ends there."""
+        return self._reader.read(after, limit)
+
+    def read_recorded(self, after: int, limit: int = 1_000) -> list[Recorded]:
+        """Return what `read` does, decoded.
+
+        Raises:
+            UnknownEventType: this version of the code has no class for an event's type.
+        """
+        return self._reader.recorded(after, limit)
+
+    def read_stream(self, stream: str, after_version: int = 0, limit: int = 100_000) -> list[StoredEvent]:
+        """Return up to `limit` events of one stream after a version."""
+        return self._reader.read_stream(stream, after_version, limit)
+
+    def head(self) -> Head:
+        """Return the log's end."""
+        return self._reader.head()
+
+    def category_head(self, category: str) -> int:
+        """Return the position of a category's last event; 0 without one."""
+        return self._reader.category_head(category)
+
+    def hash_at(self, position: int) -> bytes:
+        """Return the chain hash after a position (0: the genesis hash).
+
+        Raises:
+            LookupError: the log does not reach that far.
+        """
+        return self._reader.hash_at(position)
+
+    def position_at(self, time: datetime) -> int:
+        """Return the last position recorded at or before `time`; 0 if there is none."""
+        return self._reader.position_at(time)
+
+    def blob(self, digest: str) -> bytes:
+        """Return the bytes of the blob with this hex SHA-256.
+
+        Raises:
+            LookupError: the log holds no such blob.
+        """
+        return self._reader.blob(digest)
+
+    def outcome_of(self, key: str) -> AlreadyAppended | None:
+        """Return what the submission with this idempotency key was answered, if it was appended."""
+        return self._reader.outcome_of(key)
+
+    def verify(self, after: int = 0, until: int | None = None) -> Verification:
+        """Recompute the chain in (after, until] from the stored bytes and compare everything that hangs on it."""
+        return verify(self._reader, after, until)
+
+    def acquire_lease(self, name: str, holder: str, ttl_seconds: float = LEASE_TTL_SECONDS) -> Lease | None:
+        """Take a lease that is free, expired or this holder's own; None: somebody else holds it."""
+        return self._leases.acquire(name, holder, ttl_seconds)
+
+    def renew_lease(self, lease: Lease, ttl_seconds: float = LEASE_TTL_SECONDS) -> bool:
+        """Prolong a lease; False: it is lost."""
+        return self._leases.renew(lease, ttl_seconds)
+
+    def release_lease(self, lease: Lease) -> bool:
+        """Give a lease back and fence its epoch out; False: it was lost before."""
+        return self._leases.release(lease)
+
+    def new_epoch(self, actor: str, reason: str) -> str:
+        """Begin a new incarnation of the log, as a fact in it, and return its name."""
+        epoch = self._ids()
+        event = EpochStarted(epoch, self.head().epoch, reason)
+        submission = Submission([NewEvent("log-epochs", type_name(event), encode(event))], actor)
+        prepared = self._prepare(submission)
+        job = Waiting(Prepared(submission, prepared.streams, "", prepared.token, epoch))
+        self._appender.submit(job)
+        job.outcome()
+        return epoch
+
+    def on_append(self, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call `callback` with the new last position after each commit of this process, from the appender thread.
+
+        Returns what ends that. Appends of other processes are not seen.
+        """
+        return self._appender.listen(callback)
+
+    def close(self) -> None:
+        """Append what was submitted, then let go of the database."""
+        self._appender.close()
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+        self._dialect.close()
+
+
+def _ensure(engine: Engine, dialect: Dialect, ids: Callable[[], str], *, create: bool) -> None:
+    with engine.connect() as connection:
+        if create and not inspect(connection).has_table("head"):
+            connection.rollback()
+            dialect.create_lock(connection)
+            metadata.create_all(connection)
+            if connection.exec_driver_sql("SELECT COUNT(*) FROM head").scalar_one() == 0:
+                connection.exec_driver_sql(
+                    dialect.sql(
+                        "INSERT INTO head (id, format, epoch, position, hash, recorded_at) VALUES (1, ?, ?, 0, ?, 0)"
+                    ),
+                    (FORMAT, ids(), GENESIS),
+                )
+            connection.commit()
+        try:
+            found = connection.exec_driver_sql("SELECT format FROM head WHERE id = 1").scalar()
+        except exc.DBAPIError as error:
+            raise UnknownLogFormat(f"the database holds no event log: {error.orig}") from error
+        if found != FORMAT:
+            raise UnknownLogFormat(f"the log has format {found}, this program knows {FORMAT}")

@@ -1,0 +1,222 @@
+"""What goes into the log, what comes out of it, and what an append can answer.
+
+The one rule: a submission is taken whole or not at all, and its outcome is a value; only what no caller can decide
+about (bad sizes, a database that is gone) is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from libs.contracts import Recorded, decode
+
+Clock = Callable[[], datetime]
+"""Returns the present as an aware datetime; injected (DESIGN rule 18)."""
+
+GENESIS = bytes(32)
+"""The chain hash before the first event."""
+
+EVENT_BYTES_MAX = 256 * 1024
+BLOB_BYTES_MAX = 4 * 1024 * 1024
+ANSWER_BYTES_MAX = 256 * 1024
+SUBMISSION_EVENTS_MAX = 200_000
+NAME_BYTES_MAX = 512
+"""Bounds streams, idempotency keys and lease names, so that they fit an index key of every dialect."""
+
+
+class InvalidSubmission(ValueError):
+    """A submission breaks a bound of the log; nothing was appended."""
+
+
+class LogUnavailable(RuntimeError):
+    """The log's database did not answer; whether the submission was taken is unknown: retry with the same key."""
+
+
+class LogClosed(RuntimeError):
+    """The log was closed in this process; the submission was not taken."""
+
+
+class UnknownLogFormat(RuntimeError):
+    """The database holds no event log, or one that another version of this program wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A fact to append: `data` are the exact bytes that the log keeps (`libs.contracts.encode`)."""
+
+    stream: str
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What was decided rests on these categories as of `position`; an event of theirs after it refuses the append."""
+
+    categories: tuple[str, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Events that are appended together, and under which conditions.
+
+    `expected` maps a stream to the version that must be its last (0: it has no event yet); a stream without an entry
+    is unchecked. `blobs` maps hex SHA-256 to the bytes that the events name. `key` makes the append idempotent: the
+    same key with the same `content_digest` (default: a digest of the events) returns the first outcome together with
+    `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append.
+    """
+
+    events: Sequence[NewEvent]
+    actor: str
+    expected: Mapping[str, int] = field(default_factory=dict)
+    guard: Guard | None = None
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    key: str | None = None
+    content_digest: str = ""
+    answer: bytes = b""
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+    lease: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The events stand at positions `first` to `last`; `versions` holds the new last version of each stream."""
+
+    first: int
+    last: int
+    recorded_at: datetime
+    versions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyAppended:
+    """The same key with the same content was appended before, with this outcome and answer."""
+
+    first: int
+    last: int
+    recorded_at: datetime
+    versions: Mapping[str, int]
+    answer: bytes
+    content_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyConflict:
+    """The key was used before with other content."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConflict:
+    """The stream's last version is `actual`."""
+
+    stream: str
+    expected: int
+    actual: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardConflict:
+    """The category's last event stands at `position`, after the guard's."""
+
+    category: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class FencedOut:
+    """The lease has moved on: `epoch` is its fencing epoch now (0: there is no such lease)."""
+
+    lease: str
+    epoch: int
+
+
+Outcome = Appended | AlreadyAppended | IdempotencyConflict | VersionConflict | GuardConflict | FencedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The log's end: position 0 and the genesis hash while it is empty (`recorded_at` is then the Unix epoch)."""
+
+    epoch: str
+    position: int
+    hash: bytes
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to act as `name` until it expires by the database's clock; `epoch` only grows from holder to holder."""
+
+    name: str
+    holder: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first position at which the log is not what it says, and what is wrong there."""
+
+    position: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found: `events` checked, up to `position`; `problem` is None when all of it holds."""
+
+    ok: bool
+    events: int
+    position: int
+    problem: Problem | None
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event as it was stored; a frozen struct, since a million of them are made when a process starts.
+
+    `hash` is the chain hash after this event, `blobs` the hex digests of the blobs that came with it.
+    """
+
+    position: int
+    epoch: str
+    stream: str
+    version: int
+    type: str
+    recorded_at: datetime
+    actor: str
+    data: bytes
+    hash: bytes
+    key: str | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+    blobs: tuple[str, ...] = ()
+
+    def decoded(self) -> Recorded:
+        """Return the event as its class.
+
+        Raises:
+            UnknownEventType: this version of the code has no class for its type.
+        """
+        return Recorded(
+            self.position,
+            self.epoch,
+            self.stream,
+            self.version,
+            self.type,
+            self.recorded_at,
+            self.actor,
+            decode(self.type, self.data),
+            self.hash,
+            self.correlation_id,
+            self.causation_id,
+            self.traceparent,
+        )

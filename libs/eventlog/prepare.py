@@ -1,0 +1,105 @@
+"""Checks and digests of a submission, made in the caller's thread before the appender sees it.
+
+The one rule: what passes here can only be refused for what the log already holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from libs.eventlog.model import (
+    ANSWER_BYTES_MAX,
+    BLOB_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    NAME_BYTES_MAX,
+    SUBMISSION_EVENTS_MAX,
+    InvalidSubmission,
+    NewEvent,
+    Submission,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A submission that is within every bound. `token` tells submissions without a key apart."""
+
+    submission: Submission
+    streams: tuple[str, ...]
+    content_digest: str
+    token: str | None
+    new_epoch: str | None = None
+
+
+def prepare(submission: Submission, token: str) -> Prepared:
+    """Check every bound.
+
+    Raises:
+        InvalidSubmission: with what is out of bounds, by how much, and what to do.
+    """
+    events = submission.events
+    if not events:
+        raise InvalidSubmission("a submission needs at least one event")
+    if len(events) > SUBMISSION_EVENTS_MAX:
+        raise InvalidSubmission(
+            f"a submission of {len(events):,} events is over {SUBMISSION_EVENTS_MAX:,}: split it",
+        )
+    _check_events(events)
+    for name, text in (
+        ("actor", submission.actor),
+        ("key", submission.key),
+        ("content digest", submission.content_digest),
+        ("correlation id", submission.correlation_id),
+        ("causation id", submission.causation_id),
+        ("traceparent", submission.traceparent),
+    ):
+        if text:
+            _check_name(name, text)
+    if len(submission.answer) > ANSWER_BYTES_MAX:
+        raise InvalidSubmission(f"the answer has {len(submission.answer):,} bytes, over {ANSWER_BYTES_MAX:,}")
+    if submission.blobs:
+        _check_blobs(submission)
+    streams = (events[0].stream,) if len(events) == 1 else tuple(dict.fromkeys(event.stream for event in events))
+    if submission.key is None:
+        return Prepared(submission, streams, "", token)
+    return Prepared(submission, streams, submission.content_digest or _digest(events), None)
+
+
+def _check_events(events: Sequence[NewEvent]) -> None:
+    for event in events:
+        _check_name("stream", event.stream)
+        _check_name("event type", event.type)
+        if len(event.data) > EVENT_BYTES_MAX:
+            raise InvalidSubmission(
+                f"an event of stream {event.stream!r} has {len(event.data):,} bytes, over {EVENT_BYTES_MAX:,}: "
+                "put its body into a blob or split it",
+            )
+
+
+@lru_cache(maxsize=65_536)
+def _check_name(name: str, text: str) -> None:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidSubmission(f"the {name} {text!r} is not valid Unicode") from None
+    if not 0 < length <= NAME_BYTES_MAX or "\0" in text:
+        raise InvalidSubmission(f"the {name} {text[:80]!r} must have 1 to {NAME_BYTES_MAX} bytes and no NUL")
+
+
+def _check_blobs(submission: Submission) -> None:
+    for digest, data in submission.blobs.items():
+        if len(data) > BLOB_BYTES_MAX:
+            raise InvalidSubmission(f"blob {digest} has {len(data):,} bytes, over {BLOB_BYTES_MAX:,}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise InvalidSubmission(f"blob {digest} is not named by its SHA-256")
+
+
+def _digest(events: Sequence[NewEvent]) -> str:
+    digest = hashlib.sha256()
+    for event in events:
+        for part in (event.stream.encode(), event.type.encode(), event.data):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,163 @@
+"""Everything that is read from the log, on connections of its own that never wait for the appender.
+
+The one rule: positions have no gaps, so a page is a range of positions, and a short page means that it is the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from libs.contracts import Recorded, decode
+from libs.eventlog.dialects import Dialect
+from libs.eventlog.envelope import decode_envelope, from_microseconds, to_microseconds
+from libs.eventlog.idempotency import earlier_outcomes
+from libs.eventlog.model import GENESIS, AlreadyAppended, Head, StoredEvent, UnknownLogFormat
+
+
+class Reader:
+    """Reads one log; safe for use by any thread."""
+
+    def __init__(self, engine: Engine, dialect: Dialect) -> None:
+        """Take an engine of the dialect's `reader` kind."""
+        self._engine = engine
+        self._dialect = dialect
+        sql = dialect.sql
+        self._page = sql(
+            "SELECT envelope, data, hash FROM events WHERE position > ? AND position <= ? ORDER BY position"
+        )
+        self._stream_page = sql(
+            "SELECT envelope, data, hash FROM events WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
+        )
+
+    def query(self, statement: str, parameters: tuple[Any, ...] = ()) -> Sequence[Any]:
+        """Return all rows of one statement in the driver's parameter style."""
+        with self._engine.connect() as connection:
+            return connection.exec_driver_sql(statement, parameters).fetchall()
+
+    def read(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return up to `limit` events after a position."""
+        return [_stored(*row) for row in self.query(self._page, (after, after + limit))]
+
+    def recorded(self, after: int, limit: int) -> list[Recorded]:
+        """Return up to `limit` events after a position, decoded; faster than through `read`."""
+        return [_recorded(*row) for row in self.query(self._page, (after, after + limit))]
+
+    def read_stream(self, stream: str, after_version: int, limit: int) -> list[StoredEvent]:
+        """Return up to `limit` events of one stream after a version."""
+        return [_stored(*row) for row in self.query(self._stream_page, (stream, after_version, after_version + limit))]
+
+    def head(self) -> Head:
+        """Return the log's end."""
+        rows = self.query("SELECT epoch, position, hash, recorded_at FROM head WHERE id = 1")
+        if not rows:
+            raise UnknownLogFormat("the head row is gone")
+        epoch, position, hash_, recorded_at = rows[0]
+        return Head(epoch, position, bytes(hash_), from_microseconds(recorded_at))
+
+    def category_head(self, category: str) -> int:
+        """Return the position of a category's last event; 0 without one."""
+        sql = self._dialect.sql("SELECT position FROM category_heads WHERE category = ?")
+        rows = self.query(sql, (category,))
+        return int(rows[0][0]) if rows else 0
+
+    def category_heads(self) -> dict[str, int]:
+        """Return the position of each category's last event."""
+        return {str(category): int(at) for category, at in self.query("SELECT category, position FROM category_heads")}
+
+    def hash_at(self, position: int) -> bytes:
+        """Return the chain hash after a position.
+
+        Raises:
+            LookupError: the log does not reach that far.
+        """
+        if position == 0:
+            return GENESIS
+        rows = self.query(self._dialect.sql("SELECT hash FROM events WHERE position = ?"), (position,))
+        if not rows:
+            raise LookupError(f"the log has no position {position}")
+        return bytes(rows[0][0])
+
+    def position_at(self, time: datetime) -> int:
+        """Return the last position recorded at or before `time`; 0 if there is none."""
+        sql = self._dialect.sql("SELECT recorded_at FROM events WHERE position = ?")
+        wanted = to_microseconds(time)
+        with self._engine.connect() as connection:
+            low, high = 0, int(connection.exec_driver_sql("SELECT position FROM head WHERE id = 1").scalar_one())
+            while low < high:  # recorded_at never decreases
+                middle = (low + high + 1) // 2
+                if connection.exec_driver_sql(sql, (middle,)).scalar_one() <= wanted:
+                    low = middle
+                else:
+                    high = middle - 1
+        return low
+
+    def blob(self, digest: str) -> bytes:
+        """Return a blob's bytes.
+
+        Raises:
+            LookupError: the log holds no such blob.
+        """
+        rows = self.query(self._dialect.sql("SELECT bytes FROM blobs WHERE digest = ?"), (digest,))
+        if not rows:
+            raise LookupError(f"the log has no blob {digest}")
+        return bytes(rows[0][0])
+
+    def outcome_of(self, key: str) -> AlreadyAppended | None:
+        """Return what the submission with this idempotency key was answered."""
+        connection = self._engine.raw_connection()
+        try:
+            return earlier_outcomes(self._dialect, connection.cursor(), [key]).get(key)
+        finally:
+            connection.close()
+
+    def rows(self, after: int, until: int, page: int = 1_000) -> Iterator[Any]:
+        """Yield every column of the events in (after, until], a page at a time."""
+        sql = self._dialect.sql(
+            "SELECT position, stream, version, type, category, recorded_at, envelope, data, hash"
+            " FROM events WHERE position > ? AND position <= ? ORDER BY position"
+        )
+        while after < until:
+            yield from self.query(sql, (after, min(after + page, until)))
+            after += page
+
+
+def _stored(envelope: bytes, data: bytes, hash_: bytes) -> StoredEvent:
+    said = decode_envelope(envelope)
+    return StoredEvent(
+        said.position,
+        said.epoch,
+        said.stream,
+        said.version,
+        said.type,
+        said.time,
+        said.actor,
+        bytes(data),
+        bytes(hash_),
+        said.key,
+        said.correlation,
+        said.causation,
+        said.traceparent,
+        said.blobs,
+    )
+
+
+def _recorded(envelope: bytes, data: bytes, hash_: bytes) -> Recorded:
+    said = decode_envelope(envelope)
+    return Recorded(
+        said.position,
+        said.epoch,
+        said.stream,
+        said.version,
+        said.type,
+        said.time,
+        said.actor,
+        decode(said.type, data),
+        bytes(hash_),
+        said.correlation,
+        said.causation,
+        said.traceparent,
+    )

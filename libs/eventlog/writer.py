@@ -1,0 +1,296 @@
+"""One append transaction: take the head lock, check against what is committed, insert, move the head.
+
+The one rule: everything that decides an outcome is read under the head lock. A transaction whose commit was cut off is
+recognised afterwards, again under the head lock, by the chain hash that it would have left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.pool import PoolProxiedConnection
+
+from libs.contracts import category_of
+from libs.contracts.crash import crash_point
+from libs.eventlog.dialects import PARAMETERS_MAX, Cursor, Dialect
+from libs.eventlog.dialects.port import EventRow
+from libs.eventlog.envelope import Envelope, chain, encode_envelope, from_microseconds, to_microseconds
+from libs.eventlog.idempotency import earlier_outcomes
+from libs.eventlog.model import (
+    AlreadyAppended,
+    Appended,
+    Clock,
+    FencedOut,
+    GuardConflict,
+    IdempotencyConflict,
+    Outcome,
+    UnknownLogFormat,
+    VersionConflict,
+)
+from libs.eventlog.prepare import Prepared
+
+_ROWS_PER_INSERT = 2_000
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The log's end while a transaction extends it; `categories` are the heads of all categories."""
+
+    epoch: str
+    position: int
+    hash: bytes
+    recorded_at: int
+    categories: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> _Tail:
+        return _Tail(self.epoch, self.position, self.hash, self.recorded_at, dict(self.categories))
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What a batch is decided on; kept up to date while its submissions are taken."""
+
+    versions: dict[str, int]
+    leases: dict[str, int]
+    keys: dict[str, AlreadyAppended]
+    blobs: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A transaction that may have been committed: if so, `hash` stands at `position`."""
+
+    outcomes: list[Outcome]
+    position: int
+    hash: bytes
+
+
+class Writer:
+    """Appends batches on one connection; used by one thread."""
+
+    def __init__(self, engine: Engine, dialect: Dialect, clock: Clock) -> None:
+        """Take an engine of the dialect's `writer` kind."""
+        self._engine = engine
+        self._dialect = dialect
+        self._clock = clock
+        self._connection: PoolProxiedConnection | None = None
+        self._cursor: Any = None
+        self._known: _Tail | None = None
+        self._attempt: _Attempt | None = None
+        self.position = 0
+        sql = dialect.sql
+        self._select_head = sql("SELECT epoch, position, hash, recorded_at FROM head WHERE id = 1")
+        self._update_head = sql("UPDATE head SET epoch = ?, position = ?, hash = ?, recorded_at = ? WHERE id = 1")
+        self._select_hash = sql("SELECT hash FROM events WHERE position = ?")
+        self._update_category = sql("UPDATE category_heads SET position = ? WHERE category = ?")
+        self._insert_category = sql("INSERT INTO category_heads (position, category) VALUES (?, ?)")
+        self._insert_blob = sql("INSERT INTO blobs (digest, bytes) VALUES (?, ?)")
+        self._insert_submission = sql(
+            "INSERT INTO submissions (idempotency_key, content_digest, first_position, last_position, answer)"
+            " VALUES (?, ?, ?, ?, ?)"
+        )
+
+    def write(self, batch: Sequence[Prepared]) -> list[Outcome]:
+        """Append what can be appended of a batch, in one transaction, and return an outcome for each.
+
+        Raises what the database raises; the batch may then be written again (the same, or after `forget`), and what
+        was committed by the failed attempt is found and not repeated.
+        """
+        connection, cursor = self._open()
+        crash_point("eventlog.before-lock")
+        self._dialect.lock_head(cursor)
+        tail = self._tail(cursor)
+        crash_point("eventlog.after-lock")
+        if self._attempt is not None and (outcomes := self._committed(cursor, self._attempt)) is not None:
+            connection.rollback()
+            self.position = tail.position
+            return outcomes
+        tail.recorded_at = max(tail.recorded_at, to_microseconds(self._clock()))
+        before = tail.position
+        outcomes = self._take(cursor, batch, tail, self._facts(cursor, batch))
+        self.position = tail.position
+        if tail.position == before:
+            connection.rollback()
+            return outcomes
+        self._move_head(cursor, tail)
+        self._attempt = _Attempt(outcomes, tail.position, tail.hash)
+        crash_point("eventlog.before-commit")
+        connection.commit()
+        crash_point("eventlog.after-commit")
+        self._attempt = None
+        self._known = tail
+        return outcomes
+
+    def forget(self) -> None:
+        """Drop the connection, whatever state it is in."""
+        connection, self._connection, self._cursor, self._known = self._connection, None, None, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # it is broken already: only its resources matter
+                connection.invalidate()
+
+    def settle(self) -> None:
+        """Stop looking for the transaction whose outcome is unknown: its callers have been told."""
+        self._attempt = None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._cursor = None
+
+    def _open(self) -> tuple[PoolProxiedConnection, Cursor]:
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+            self._cursor = self._connection.cursor()
+        return self._connection, self._cursor
+
+    def _committed(self, cursor: Cursor, attempt: _Attempt) -> list[Outcome] | None:
+        cursor.execute(self._select_hash, (attempt.position,))
+        row = cursor.fetchone()
+        self._attempt = None
+        return attempt.outcomes if row is not None and bytes(row[0]) == attempt.hash else None
+
+    def _tail(self, cursor: Cursor) -> _Tail:
+        cursor.execute(self._select_head)
+        row = cursor.fetchone()
+        if row is None:
+            raise UnknownLogFormat("the head row is gone")
+        epoch, position, hash_, recorded_at = row
+        known = self._known
+        if known is not None and known.position == position and known.hash == hash_ and known.epoch == epoch:
+            return known.copy()  # nobody else has appended since, so the category heads are as we left them
+        cursor.execute("SELECT category, position FROM category_heads")
+        return _Tail(epoch, position, bytes(hash_), recorded_at, {str(name): int(at) for name, at in cursor.fetchall()})
+
+    def _facts(self, cursor: Cursor, batch: Sequence[Prepared]) -> _Facts:
+        streams: dict[str, None] = {}
+        keys: list[str] = []
+        leases: dict[str, None] = {}
+        digests: dict[str, None] = {}
+        for prepared in batch:
+            submission = prepared.submission
+            streams.update(dict.fromkeys(prepared.streams))
+            streams.update(dict.fromkeys(submission.expected))
+            if submission.key is not None:
+                keys.append(submission.key)
+            if submission.lease is not None:
+                leases[submission.lease[0]] = None
+            digests.update(dict.fromkeys(submission.blobs))
+        facts = _Facts({}, {}, {}, set())
+        for some in _chunks(list(streams)):
+            cursor.execute(self._dialect.sql(self._dialect.versions_sql(len(some))), some)
+            facts.versions.update((stream, version or 0) for stream, version in cursor.fetchall())
+        for some in _chunks(keys):
+            facts.keys.update(earlier_outcomes(self._dialect, cursor, some))
+        for some in _chunks(list(leases)):
+            cursor.execute(self._in("SELECT name, epoch FROM leases WHERE name IN", len(some)), some)
+            facts.leases.update((name, epoch) for name, epoch in cursor.fetchall())
+        for some in _chunks(list(digests)):
+            cursor.execute(self._in("SELECT digest FROM blobs WHERE digest IN", len(some)), some)
+            facts.blobs.update(digest for (digest,) in cursor.fetchall())
+        return facts
+
+    def _in(self, select: str, count: int) -> str:
+        return self._dialect.sql(f"{select} ({', '.join(['?'] * count)})")
+
+    def _take(self, cursor: Cursor, batch: Sequence[Prepared], tail: _Tail, facts: _Facts) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        rows: list[EventRow] = []
+        for prepared in batch:
+            refusal = _refusal(prepared, tail, facts)
+            outcomes.append(refusal or self._append(cursor, prepared, tail, facts, rows))
+        if rows:
+            self._dialect.insert_events(cursor, rows)
+        return outcomes
+
+    def _append(self, cursor: Cursor, prepared: Prepared, tail: _Tail, facts: _Facts, rows: list[EventRow]) -> Appended:
+        submission = prepared.submission
+        for digest, data in submission.blobs.items():
+            if digest not in facts.blobs:
+                cursor.execute(self._insert_blob, (digest, data))
+                facts.blobs.add(digest)
+        if prepared.new_epoch is not None:
+            tail.epoch = prepared.new_epoch
+        first = tail.position + 1
+        time = from_microseconds(tail.recorded_at)
+        versions, categories, hash_, position = facts.versions, tail.categories, tail.hash, tail.position
+        blobs = tuple(submission.blobs)
+        for event in submission.events:
+            position += 1
+            stream = event.stream
+            category = category_of(stream)
+            versions[stream] = version = versions[stream] + 1
+            envelope = encode_envelope(
+                Envelope(
+                    position,
+                    tail.epoch,
+                    stream,
+                    version,
+                    event.type,
+                    time,
+                    submission.actor,
+                    submission.key,
+                    prepared.token,
+                    submission.correlation_id,
+                    submission.causation_id,
+                    submission.traceparent,
+                    blobs,
+                )
+            )
+            blobs = ()
+            hash_ = chain(hash_, envelope, event.data)
+            categories[category] = position
+            rows.append(
+                (position, stream, version, event.type, category, tail.recorded_at, envelope, event.data, hash_)
+            )
+            if len(rows) >= _ROWS_PER_INSERT:
+                self._dialect.insert_events(cursor, rows)
+                rows.clear()
+        tail.hash, tail.position = hash_, position
+        appended = Appended(first, position, time, {stream: versions[stream] for stream in prepared.streams})
+        if submission.key is not None:
+            digest, answer = prepared.content_digest, submission.answer
+            cursor.execute(self._insert_submission, (submission.key, digest, first, position, answer))
+            facts.keys[submission.key] = AlreadyAppended(first, position, time, appended.versions, answer, digest)
+        return appended
+
+    def _move_head(self, cursor: Cursor, tail: _Tail) -> None:
+        crash_point("eventlog.after-insert")
+        before = self._known.categories if self._known is not None else {}
+        for category, position in tail.categories.items():
+            if before.get(category) != position:
+                cursor.execute(self._update_category, (position, category))
+                if cursor.rowcount == 0:
+                    cursor.execute(self._insert_category, (position, category))
+        cursor.execute(self._update_head, (tail.epoch, tail.position, tail.hash, tail.recorded_at))
+
+
+def _refusal(prepared: Prepared, tail: _Tail, facts: _Facts) -> Outcome | None:
+    submission = prepared.submission
+    if submission.key is not None and (earlier := facts.keys.get(submission.key)) is not None:
+        same = earlier.content_digest == prepared.content_digest
+        return earlier if same else IdempotencyConflict(submission.key)
+    if submission.lease is not None:
+        name, epoch = submission.lease
+        if (now := facts.leases.get(name, 0)) != epoch:
+            return FencedOut(name, now)
+    if submission.guard is not None:
+        for category in submission.guard.categories:
+            if (at := tail.categories.get(category, 0)) > submission.guard.position:
+                return GuardConflict(category, at)
+    return _version_conflict(submission.expected, facts.versions)
+
+
+def _version_conflict(expected: Mapping[str, int], versions: Mapping[str, int]) -> VersionConflict | None:
+    for stream, version in expected.items():
+        if versions[stream] != version:
+            return VersionConflict(stream, version, versions[stream])
+    return None
+
+
+def _chunks(values: list[str]) -> Iterable[list[str]]:
+    return (values[start : start + PARAMETERS_MAX] for start in range(0, len(values), PARAMETERS_MAX))
