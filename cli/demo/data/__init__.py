@@ -1,0 +1,1 @@
+"""Data that the demo ships; see ATTRIBUTION.md for where it comes from."""
