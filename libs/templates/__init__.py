@@ -1,0 +1,41 @@
+"""Templates: bounded reading of YAML, placeholders, configuration layers, hydration.
+
+A release's manifests are parsed once, when it is published; per cluster only encoded scalars are put between constant
+bytes, so that no value can add a key, a document or an object.
+"""
+
+from libs.templates.compiler import compile_template
+from libs.templates.kinds import allow_problems
+from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, merge, merge_values
+from libs.templates.placeholders import MISSING, Input, Missing, Reference
+from libs.templates.reader import read_json, read_manifests, read_yaml
+from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.template import ObjectRef, Slot, Template, Unresolved
+from libs.templates.yaml_nodes import Limits, YamlRejected
+
+__all__ = [
+    "MISSING",
+    "Conflict",
+    "Input",
+    "Layer",
+    "Limits",
+    "Merged",
+    "Missing",
+    "ObjectRef",
+    "PublishRejected",
+    "Reference",
+    "Slot",
+    "Template",
+    "Unresolved",
+    "YamlRejected",
+    "allow_problems",
+    "compile_template",
+    "conflicts",
+    "lookup",
+    "merge",
+    "merge_values",
+    "pointer_of",
+    "read_json",
+    "read_manifests",
+    "read_yaml",
+]

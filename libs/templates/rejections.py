@@ -1,0 +1,33 @@
+"""Why a release cannot be published, in the words of a problem document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class PublishRejected(ValueError):  # noqa: N818 - a refusal states the fact
+    """The release is refused as a whole.
+
+    `object` is `Kind/namespace/name` as far as they are known, `pointer` an RFC 6901 pointer into that object, `fix`
+    what the publisher can do.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields of a problem document
+        self, code: str, title: str, detail: str, object_: str = "", pointer: str = "", fix: str = ""
+    ) -> None:
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.object = object_
+        self.pointer = pointer
+        self.fix = fix
+        place = " ".join(part for part in (object_, pointer) if part)
+        super().__init__(f"{place + ': ' if place else ''}{title}: {detail}{' ' + fix if fix else ''}")
+
+
+def pointer_of(path: Iterable[str | int]) -> str:
+    """Return `path` as an RFC 6901 JSON pointer."""
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)

@@ -1,0 +1,176 @@
+"""What a release may not bring unless its Namespace's `spec.allow` lists it, and what it may never bring.
+
+Never: `Namespace` objects and anything in `flux-system` (the tree writes these), Helm hooks (nothing would run them),
+objects that only configure kustomize. All that is missing in `spec.allow` is said at once, in the fix.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.templates import kinds
+from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.scalars import read_manifest_scalar
+from libs.templates.yaml_nodes import Mapping, Node, Scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from libs.templates.template import ObjectRef
+
+Screened = tuple[Mapping, "ObjectRef", str]
+
+_HOOKS = ("helm.sh/hook",)
+_LOCAL_CONFIG = "config.kubernetes.io/local-config"
+
+
+def screen(objects: Sequence[Screened], namespace: str, allow: frozenset[str]) -> None:
+    """Raise `PublishRejected` for the first object that may not be published into `namespace`."""
+    for mapping, ref, group in objects:
+        _refuse_never(mapping, ref, group)
+    missing: dict[str, PublishRejected] = {}
+    for mapping, ref, group in objects:
+        for entry, rejection in _wanting(mapping, ref, group, namespace):
+            listed = entry in allow or (entry == ref.kind and kinds.kind_allowed(group, ref.kind, allow))
+            if not listed:
+                missing.setdefault(entry, rejection)
+    if missing:
+        first = next(iter(missing.values()))
+        others = "" if len(missing) == 1 else f" (all that this release needs; {len(missing)} entries)"
+        first.fix = f"Add to spec.allow of Namespace {namespace}: [{', '.join(missing)}]{others}, or leave it out."
+        raise PublishRejected(first.code, first.title, first.detail, first.object, first.pointer, first.fix)
+
+
+def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
+    if (group, ref.kind) == ("", "Namespace"):
+        raise PublishRejected(
+            "kind-refused",
+            "A release cannot hold a Namespace",
+            f"{ref}: Resilient Edge writes the application's namespace itself.",
+            str(ref),
+            "/kind",
+            "Leave it out; its labels belong into spec.labels of the Namespace document.",
+        )
+    if ref.namespace == "flux-system":
+        raise PublishRejected(
+            "namespace-refused",
+            "Nothing can be published into flux-system",
+            f"{ref}: that namespace is Flux's, and is never allowed.",
+            str(ref),
+            "/metadata/namespace",
+        )
+    if group.endswith("kustomize.config.k8s.io"):
+        raise PublishRejected(
+            "kind-refused",
+            f"A {ref.kind} of kustomize is no object of a cluster",
+            f"{ref} only says how to build others.",
+            str(ref),
+            "/kind",
+            "Publish the folder that holds it: resedge builds it with kubectl kustomize.",
+        )
+    annotations = _child(mapping, "metadata", "annotations")
+    for hook in _HOOKS:
+        value = _child(annotations, hook)
+        if value is not None:
+            what = value.text if isinstance(value, Scalar) else ""
+            raise PublishRejected(
+                "helm-hook",
+                "Helm hooks are not run",
+                f"{ref} is a {what} hook; nothing would run it at that moment.",
+                str(ref),
+                pointer_of(("metadata", "annotations", hook)),
+                "Switch it off in the chart's values, or make it a plain object or an init container.",
+            )
+    if _child(annotations, _LOCAL_CONFIG) is not None:
+        raise PublishRejected(
+            "local-config",
+            "The object would be dropped on its way",
+            f"{ref} has the annotation {_LOCAL_CONFIG}: Flux's kustomize leaves such objects out.",
+            str(ref),
+            pointer_of(("metadata", "annotations", _LOCAL_CONFIG)),
+            "Leave the object out, or the annotation.",
+        )
+
+
+def _wanting(mapping: Mapping, ref: ObjectRef, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
+    """Yield every entry of `spec.allow` that the object needs, with the refusal if it is not there."""
+    if not ref.namespace:
+        yield (
+            ref.kind,
+            PublishRejected(
+                "cluster-scoped",
+                f"A {ref.kind} is cluster-wide",
+                f"{ref} belongs to no namespace, so it could touch other teams' applications.",
+                str(ref),
+                "/kind",
+            ),
+        )
+    if kinds.is_flux_kind(group):
+        yield (
+            ref.kind,
+            PublishRejected(
+                "flux-kind",
+                f"A {ref.kind} is Flux's own",
+                f"{ref} ({ref.api_version}) would change what Flux itself does in the store.",
+                str(ref),
+                "/apiVersion",
+            ),
+        )
+    if ref.namespace and ref.namespace != namespace:
+        yield (
+            f"namespace/{ref.namespace}",
+            PublishRejected(
+                "other-namespace",
+                "The object is in another namespace",
+                f"{ref}: the application's namespace is {namespace}.",
+                str(ref),
+                "/metadata/namespace",
+            ),
+        )
+    for part in ("annotations", "labels"):
+        entries = _child(mapping, "metadata", part)
+        for key in entries.entries if isinstance(entries, Mapping) else ():
+            if _is_flux_key(key):
+                yield (
+                    kinds.FLUX_ANNOTATIONS,
+                    PublishRejected(
+                        "flux-annotation",
+                        "The object speaks to Flux",
+                        f"{ref} has {key}, which changes what Flux does with it.",
+                        str(ref),
+                        pointer_of(("metadata", part, key)),
+                    ),
+                )
+    if (group, ref.kind) == ("", "Secret"):
+        for part in ("data", "stringData"):
+            entries = _child(mapping, part)
+            if not _empty(entries):
+                yield (
+                    kinds.SECRET_DATA,
+                    PublishRejected(
+                        "secret-data",
+                        "A Secret with data would be readable in Git",
+                        f"{ref} has {part}.",
+                        str(ref),
+                        f"/{part}",
+                    ),
+                )
+
+
+def _is_flux_key(key: str) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    return domain == "fluxcd.io" or domain.endswith(".fluxcd.io")
+
+
+def _empty(node: Node | None) -> bool:
+    if node is None:
+        return True
+    if isinstance(node, Scalar):
+        return node.plain and read_manifest_scalar(node) is None
+    return not (node.entries if isinstance(node, Mapping) else node.items)
+
+
+def _child(node: Node | None, *path: str) -> Node | None:
+    for key in path:
+        node = node.entries.get(key) if isinstance(node, Mapping) else None
+    return node
