@@ -1,0 +1,168 @@
+"""The root command: which verbs there are, and what becomes of every error.
+
+The one rule: a verb's module is imported only when that verb runs (or for `resedge --help`).
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from cli import __version__
+from cli.config import Flags
+from cli.errors import CliError, ExitCode, UsageProblem, nearest
+from cli.session import Session
+from cli.terminal import coloured
+
+VERBS = (
+    *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
+    *("publish", "set-release", "unset-release", "why", "explain", "wait", "confirm", "gitops"),
+    *("log", "verify", "auth", "context"),
+)
+_GLOBAL_OPTIONS = ("--server", "--token", "--context")
+
+
+class Verbs(TyperGroup):
+    """The verbs, each in `cli.verbs.<verb>` (`import` in `import_`), loaded when asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
+        """Return every verb in the order of a day's work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002 - Typer's signature
+        """Return the verb's command, with its module imported now."""
+        if cmd_name not in VERBS:
+            return None
+        module = cmd_name.replace("-", "_")
+        verb = importlib.import_module(f"cli.verbs.{'import_' if module == 'import' else module}")
+        command = get_command(verb.app)
+        if not isinstance(command, TyperCommand | TyperGroup):
+            raise TypeError(cmd_name)
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the verb, or say which one was meant.
+
+        Raises:
+            UsageProblem: there is no such verb.
+        """
+        if not args[0].startswith("-") and args[0] not in VERBS:
+            raise UsageProblem(f"no verb {args[0]!r}", fix="see `resedge --help`", nearest=nearest(args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
+
+root = typer.Typer(
+    cls=Verbs,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"resedge {__version__}")
+        raise typer.Exit
+
+
+@root.callback()
+def resedge(
+    ctx: typer.Context,
+    server: Annotated[str, typer.Option("--server", help="Address of the server.", metavar="URL")] = "",
+    token: Annotated[str, typer.Option("--token", help="Token; better in RESEDGE_TOKEN(_FILE).", metavar="TEXT")] = "",
+    context: Annotated[str, typer.Option("--context", help="Which context to use.", metavar="NAME")] = "",
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What runs where, when and after whose approval, on every store of a retail edge fleet.
+
+    --server, --token and --context may stand anywhere; RESEDGE_SERVER, RESEDGE_TOKEN, RESEDGE_TOKEN_FILE and
+    RESEDGE_CONTEXT say the same. Exit codes: 0 ok, 1 failed or different, 2 usage, 3 refused, 4 not allowed,
+    5 not found, 6 conflict, 7 timeout, 8 unreachable, 130 interrupted.
+    """
+    session: Session = ctx.obj
+    session.flags = Flags(server, token, context)
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the global options first, wherever they stood before a `--`."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return [*front, *rest, word, *words]
+        name, equals, _ = word.partition("=")
+        if name not in _GLOBAL_OPTIONS:
+            rest.append(word)
+            continue
+        front.append(word)
+        value = None if equals else next(words, None)
+        front += [] if value is None else [value]
+    return [*front, *rest]
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Say whether `-o json` (or jsonl) was asked for; known even when the rest cannot be parsed."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return any(
+        (word in ("-o", "--output") and after in ("json", "jsonl"))
+        or word in ("-ojson", "-ojsonl", "-o=json", "--output=json", "--output=jsonl")
+        for word, after in pairs
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error ends here, told on stderr."""
+    session = Session()
+    as_json = wants_json(arguments)
+    try:
+        command = get_command(root)
+        status = command.main(hoisted(arguments), prog_name="resedge", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return int(status or 0)
+    except CliError as error:
+        tell(error, session, as_json=as_json)
+        return session.failure_code if error.exit_code == ExitCode.FAILED else error.exit_code
+    except typer.TyperException as error:
+        return _usage(error, session, as_json=as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout has seen enough (`| head`); keep Python from complaining when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    finally:
+        session.close()
+
+
+def tell(error: CliError, session: Session, *, as_json: bool) -> None:
+    """Say on stderr what went wrong: as lines for a person, or as a problem document."""
+    if as_json:
+        session.say(json.dumps(error.document(), ensure_ascii=False, default=list))
+        return
+    first, *rest = error.lines()
+    session.say("\n".join([f"{coloured('error:', 'red', sys.stderr)} {first}", *rest]))
+
+
+def _usage(error: typer.TyperException, session: Session, *, as_json: bool) -> int:
+    """Tell what Typer could not parse, with the nearest option and the help to read."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        return ExitCode.USAGE
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "resedge"
+    option = getattr(error, "option_name", "")
+    known = [name for param in ctx.command.params for name in param.opts] if ctx is not None and option else []
+    what = error.message if option else error.format_message()
+    similar = nearest(option, [*known, *_GLOBAL_OPTIONS, "--help"]) if option and option not in known else []
+    tell(UsageProblem(what, fix=f"see `{path} --help`", nearest=similar), session, as_json=as_json)
+    return ExitCode.USAGE

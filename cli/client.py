@@ -1,0 +1,244 @@
+"""The HTTP client: one place that sends tokens, keys and positions, and turns answers into errors.
+
+The one rule: every change carries an idempotency key, so that sending it again after a dropped connection is safe.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx2
+
+from cli import __version__
+from cli.config import Connection, redacted_url
+from cli.errors import CliError, Problem, TimedOut, Unreachable, UsageProblem, problem_from
+
+if TYPE_CHECKING:
+    from cli.positions import Positions
+
+PAGE_ITEMS_MAX = 1_000
+READ_SECONDS = 60.0
+LONG_SECONDS = 900.0
+_DROPPED = (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.RemoteProtocolError)
+
+Content = Callable[[], Iterator[bytes]]
+"""A body that can be started again from its first byte, for the retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: its status, its body (None when empty) and the position it was given at (0 when not said)."""
+
+    status: int
+    body: Any
+    text: str
+    position: int
+
+    @property
+    def result(self) -> str:
+        """Return `created`, `configured`, `unchanged` or `deleted`."""
+        if self.status == 204:
+            return "unchanged"
+        named = self.body.get("result") if isinstance(self.body, Mapping) else None
+        return str(named or ("created" if self.status == 201 else "configured"))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the server wants a person to know although it did what was asked."""
+        return [str(w) for w in self.body.get("warnings") or ()] if isinstance(self.body, Mapping) else []
+
+
+def path_of(*parts: str) -> str:
+    """Return `/v1/…` with every part quoted; a part with slashes is a group's path and keeps them.
+
+    Raises:
+        UsageProblem: a part is empty or is `.` or `..`, which would name another resource.
+    """
+    for part in parts:
+        if any(step in ("", ".", "..") for step in part.split("/")) or "\0" in part:
+            raise UsageProblem(f"{part!r} is not a name")
+    return "/v1/" + "/".join(quote(part, safe="/:") for part in parts)
+
+
+class Client:
+    """Requests of one connection. Blocking; not for several threads."""
+
+    def __init__(self, connection: Connection, positions: Positions) -> None:
+        self._server = connection.server
+        self._positions = positions
+        headers = {"User-Agent": f"resedge/{__version__}", "Accept": "application/json"}
+        if connection.token:
+            headers["Authorization"] = f"Bearer {connection.token}"
+        secure = connection.server.startswith("https://")
+        loopback = httpx2.URL(connection.server).host in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx2.Client(
+            base_url=connection.server,
+            headers=headers,
+            timeout=httpx2.Timeout(READ_SECONDS, connect=5.0),
+            # Loading the certificate store takes longer than a whole read over plain HTTP, which never uses it.
+            verify=ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            trust_env=not loopback,  # a proxy cannot reach this machine's own loopback
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        read_seconds: float = READ_SECONDS,
+        fresh: bool = True,
+    ) -> Answer:
+        """Read a resource; `fresh` waits until the server has seen this connection's last change.
+
+        Raises:
+            CliError: the server refused, did not answer in time or cannot be reached.
+        """
+        known = self._positions.last() if fresh else 0
+        headers = {"Resedge-Position": str(known)} if known else {}
+        return self._seen(lambda: self._answer("GET", path, params=params, headers=headers, read_seconds=read_seconds))
+
+    def change(  # noqa: PLR0913 - each is one part of what is said
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        content: Content | None = None,
+        content_type: str = "application/json",
+        read_seconds: float = READ_SECONDS,
+    ) -> Answer:
+        """Send a change (or its dry run) once, and once more with the same key if the connection dropped.
+
+        Raises:
+            CliError: as `get`.
+        """
+        encoded = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        if known := self._positions.last():
+            headers["Resedge-Position"] = str(known)
+        if content or body is not None:
+            headers["Content-Type"] = content_type
+        body_again = content or (lambda: encoded)
+        answer = self._seen(
+            lambda: self._answer(
+                method, path, params=params, headers=headers, content=body_again, read_seconds=read_seconds
+            )
+        )
+        dry = bool(params and str(params.get("dry_run", "")).lower() == "true")
+        if answer.position and not dry:
+            self._positions.remember(answer.position)
+        return answer
+
+    def pages(
+        self, path: str, params: Mapping[str, Any], *, key: str = "items", page_items: int = PAGE_ITEMS_MAX
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the items of a list, asking for the next page only when the caller gets there."""
+        query = {name: value for name, value in params.items() if value is not None}
+        while True:
+            body = self.get(path, {**query, "limit": page_items}).body
+            items = body.get(key, []) if isinstance(body, Mapping) else body or []
+            yield from items
+            cursor = body.get("next") if isinstance(body, Mapping) else None
+            if not cursor or not items:
+                return
+            query["cursor"] = cursor
+
+    def events(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the JSON of each server-sent event until the server ends the stream.
+
+        Raises:
+            CliError: as `get`; a dropped connection is `Unreachable`.
+        """
+        try:
+            timeout = httpx2.Timeout(None, connect=5.0)
+            with self._http.sse(path, params=dict(params), timeout=timeout) as source:
+                if source.response.status_code >= 400:
+                    content = source.response.read()
+                    raise problem_from(
+                        source.response.status_code, source.response.headers.get("content-type", ""), content
+                    )
+                for event in source:
+                    if event.data:
+                        yield json.loads(event.data)
+        except (httpx2.TransportError, ValueError) as error:
+            raise self._failure(error) from error
+
+    def _seen(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again while the server is still on its way to the position that we named, and getting on."""
+        seen: object = None
+        while True:
+            try:
+                return ask()
+            except Problem as problem:
+                if problem.code != "position-timeout":
+                    raise
+                if seen == (seen := problem.body.get("position")):
+                    # A log that does not get there is another one (restored, or new): do not wait for it next time.
+                    self._positions.forget()
+                    raise
+
+    def _answer(  # noqa: PLR0913 - each is one part of what is said
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        read_seconds: float,
+        content: Callable[[], Iterator[bytes] | bytes] | None = None,
+    ) -> Answer:
+        timeout = httpx2.Timeout(read_seconds, connect=5.0)
+
+        def send() -> httpx2.Response:
+            body = content() if content else None
+            return self._http.request(
+                method, path, params=dict(params or {}), headers=dict(headers), content=body, timeout=timeout
+            )
+
+        try:
+            try:
+                response = send()
+            except _DROPPED:
+                response = send()
+        except httpx2.TransportError as error:
+            raise self._failure(error) from error
+        if response.status_code >= 400:
+            raise problem_from(response.status_code, response.headers.get("content-type", ""), response.content)
+        return self._good(response)
+
+    def _good(self, response: httpx2.Response) -> Answer:
+        body: Any = None
+        if "json" in response.headers.get("content-type", "") and response.content:
+            try:
+                body = response.json()
+            except ValueError as error:
+                raise CliError(
+                    f"{redacted_url(self._server)} did not answer with JSON",
+                    why=f"status {response.status_code}, {len(response.content)} bytes",
+                    fix="check that --server names a Resilient Edge server",
+                ) from error
+        said = response.headers.get("Resedge-Position") or (body.get("position") if isinstance(body, Mapping) else None)
+        digits = str(said or "")
+        position = int(digits) if digits.isascii() and digits.isdecimal() else 0
+        return Answer(response.status_code, body, "" if body is not None else response.text, position)
+
+    def _failure(self, error: Exception) -> CliError:
+        server = redacted_url(self._server)
+        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
+            return TimedOut(
+                f"{server} did not answer in time",
+                why="a change that was sent may or may not have been made",
+                fix="run the same command again: what is already so stays unchanged",
+            )
+        return Unreachable(server, str(error) or type(error).__name__)

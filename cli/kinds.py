@@ -1,0 +1,243 @@
+"""The kinds of things that `get` and `delete` know: their names, where they are read, what a table shows.
+
+The one rule: a kind is added here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cli.errors import UsageProblem, nearest
+from cli.output import Column, Item, field
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind. `document` is its name in documents (empty: it is not declared); `of_application` lives below one."""
+
+    singular: str
+    plural: str
+    columns: tuple[Column, ...]
+    document: str = ""
+    key: str = "metadata.name"
+    of_application: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def name(self, item: Item) -> str:
+        """Return `kind/name`, which `get` and `delete` take back."""
+        return f"{self.singular}/{self.key_of(item)}"
+
+    def key_of(self, item: Item) -> str:
+        """Return the name of an item, for a group its path without the leading slash."""
+        value = field(self.key)(item)
+        return str(value if value is not None else item.get("name") or item.get("id") or "-").removeprefix("/")
+
+
+def _count(path: str) -> Any:
+    read = field(path)
+
+    def count(item: Item) -> object:
+        value = read(item)
+        return len(value) if isinstance(value, list | Mapping) else value
+
+    return count
+
+
+def _clusters(item: Item) -> object:
+    clusters = field("spec.clusters")(item)
+    return (
+        [c.get("name") for c in clusters if isinstance(c, Mapping)]
+        if isinstance(clusters, list)
+        else field("metadata.name")(item)
+    )
+
+
+def _applies_to(item: Item) -> object:
+    spec = item.get("spec", {})
+    return spec.get("applications") or (f"namespace {spec['namespace']}" if spec.get("namespace") else "all")
+
+
+def _share(item: Item) -> object:
+    share = item.get("share")
+    return f"{share:.1%}" if isinstance(share, float) else share
+
+
+def _first(*paths: str) -> Any:
+    readers = [field(path) for path in paths]
+    return lambda item: next((value for read in readers if (value := read(item)) is not None), None)
+
+
+_NAME = Column("NAME", field("metadata.name"))
+_EXPRESSION = Column("EXPRESSION", field("spec.expression"))
+_LABELS = Column("LABELS", field("metadata.labels"), wide=True)
+
+KINDS = (
+    Kind(
+        "store",
+        "stores",
+        (
+            _NAME,
+            Column("TIMEZONE", field("spec.timezone")),
+            Column("CLUSTERS", _clusters),
+            _LABELS,
+            Column("HOURS", field("spec.hours"), wide=True),
+        ),
+        "Store",
+        aliases=("st",),
+    ),
+    Kind(
+        "cluster",
+        "clusters",
+        (
+            Column("NAME", field("name")),
+            Column("STORE", field("store")),
+            Column("TIMEZONE", field("timezone")),
+            Column("NAMESPACES", field("namespaces")),
+            Column("CAPACITY", field("capacity"), wide=True),
+            Column("PATH", field("path"), wide=True),
+            Column("GROUPS", field("groups"), wide=True),
+            Column("LABELS", field("labels"), wide=True),
+        ),
+        key="name",
+    ),
+    Kind(
+        "group",
+        "groups",
+        (
+            Column("PATH", field("metadata.path")),
+            Column("CLUSTERS", _count("spec.clusters")),
+            Column("STORES", _count("spec.stores")),
+            _EXPRESSION,
+            _LABELS,
+        ),
+        "Group",
+        key="metadata.path",
+    ),
+    Kind(
+        "namespace",
+        "namespaces",
+        (
+            _NAME,
+            Column("OWNERS", field("spec.owners")),
+            Column("CAPACITY", field("spec.capacity")),
+            _EXPRESSION,
+            Column("LABELS", field("spec.labels"), wide=True),
+        ),
+        "Namespace",
+        aliases=("ns",),
+    ),
+    Kind(
+        "application",
+        "applications",
+        (_NAME, Column("NAMESPACE", field("spec.namespace")), _EXPRESSION, _LABELS),
+        "Application",
+        aliases=("app", "apps"),
+    ),
+    Kind(
+        "configuration",
+        "configurations",
+        (
+            _NAME,
+            Column("APPLIES-TO", _applies_to),
+            Column("PRIORITY", field("spec.priority")),
+            _EXPRESSION,
+            Column("VALUES", field("spec.values"), wide=True),
+        ),
+        "Configuration",
+        aliases=("config", "configs"),
+    ),
+    Kind(
+        "release",
+        "releases",
+        (
+            Column("APPLICATION", _first("application", "metadata.application")),
+            Column("VERSION", _first("version", "release", "metadata.name")),
+            Column("DIGEST", field("digest")),
+            Column("PUBLISHED", _first("published_at", "time", "at")),
+            Column("IMAGES", field("images"), wide=True),
+            Column("OBJECTS", _count("objects"), wide=True),
+        ),
+        key="version",
+        of_application=True,
+        aliases=("rel",),
+    ),
+    Kind(
+        "release-choice",
+        "release-choices",
+        (
+            Column("ORDER", field("order")),
+            Column("VERSION", field("version")),
+            Column("EXPRESSION", field("expression")),
+        ),
+        key="version",
+        of_application=True,
+        aliases=("choices", "choice"),
+    ),
+    Kind(
+        "refusal",
+        "refusals",
+        (
+            Column("APPLICATION", field("application")),
+            Column("CODE", _first("code", "reason")),
+            Column("CLUSTERS", _first("count", "clusters")),
+            Column("EXAMPLES", field("examples")),
+            Column("DETAIL", _first("detail", "reason")),
+            Column("SINCE", field("since"), wide=True),
+        ),
+        key="application",
+    ),
+    Kind(
+        "hold",
+        "holds",
+        (
+            Column("ID", field("id")),
+            Column("REMOVALS", _first("count", "removals")),
+            Column("SHARE", _share),
+            Column("CAUSE", field("cause")),
+            Column("EXAMPLES", field("examples")),
+            Column("SINCE", field("since"), wide=True),
+        ),
+        key="id",
+    ),
+)
+
+_BY_WORD = {word: kind for kind in KINDS for word in (kind.singular, kind.plural, *kind.aliases)}
+BY_DOCUMENT = {kind.document: kind for kind in KINDS if kind.document}
+
+
+def kind_named(word: str, *, declared: bool = False) -> Kind:
+    """Return the kind that a word on the command line means; `declared` allows only what documents declare.
+
+    Raises:
+        UsageProblem: no kind is called so; says the nearest.
+    """
+    kind = _BY_WORD.get(word.lower())
+    if kind is None or (declared and not kind.document):
+        known = [kind.plural for kind in KINDS if kind.document or not declared]
+        what = f"no kind {word!r}" if kind is None else f"{kind.plural} are not declared by documents"
+        words = [w for w, k in _BY_WORD.items() if k.document or not declared]
+        raise UsageProblem(
+            what, fix=f"use one of {', '.join(known)}", nearest=nearest(word, words) if kind is None else ()
+        )
+    return kind
+
+
+def things(words: list[str], *, declared: bool = False) -> tuple[Kind, list[str]]:
+    """Read `KIND [NAME…]` or `KIND/NAME…`: the kind, and the names without a group's leading slash.
+
+    Raises:
+        UsageProblem: the kind is unknown, or names of several kinds are mixed.
+    """
+    first, *rest = words
+    if "/" not in first:
+        kind = kind_named(first, declared=declared)
+        names = [name.removeprefix(f"{kind.singular}/") for name in rest]
+    else:
+        kind = kind_named(first.partition("/")[0], declared=declared)
+        pairs = [word.partition("/") for word in words]
+        if any(kind_named(word, declared=declared) is not kind for word, _, _ in pairs):
+            raise UsageProblem("names of several kinds in one command", fix="give one kind at a time")
+        names = [name for _, _, name in pairs]
+    return kind, [name.strip("/") if kind.singular == "group" else name for name in names]

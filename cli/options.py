@@ -1,0 +1,31 @@
+"""The options that several verbs share, declared once so that they read the same everywhere."""
+
+from typing import Annotated
+
+import typer
+
+from cli.output import Format
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to write what was read.", metavar="FORMAT")]
+Where = Annotated[str, typer.Option("--where", "-l", help="Only what this expression selects.", metavar="EXPRESSION")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many items.", show_default=False, metavar="N")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
+
+
+def dry(dry_run: bool) -> dict[str, str]:
+    """Return the query parameters of a change or of its dry run."""
+    return {"dry_run": "true"} if dry_run else {}
+
+
+def suffix(dry_run: bool) -> str:
+    """Return what stands behind the result of a dry run."""
+    return " (dry run)" if dry_run else ""
+
+
+def verb_app() -> typer.Typer:
+    """Return the Typer app of one verb, plain in help and errors like the root."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)

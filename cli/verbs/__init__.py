@@ -1,0 +1,1 @@
+"""One module a verb; each holds `app`, a Typer with that verb's command or commands."""

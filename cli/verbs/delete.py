@@ -1,0 +1,39 @@
+"""`resedge delete`: remove what was declared; refused while something refers to it."""
+
+from typing import Annotated
+
+import typer
+
+from cli.client import path_of
+from cli.errors import CliError, UsageProblem
+from cli.kinds import things
+from cli.options import DryRun, Yes, dry, suffix, verb_app
+from cli.session import session_of
+
+app = verb_app()
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    what: Annotated[list[str], typer.Argument(metavar="KIND NAME…", help="A kind and names; or KIND/NAME.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete stores, groups, namespaces, applications or configurations by name."""
+    session = session_of(ctx)
+    kind, names = things(what, declared=True)
+    if not names:
+        raise UsageProblem("delete which?", fix=f"resedge delete {kind.singular} NAME…")
+    if not dry_run:
+        few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        session.ask(f"delete {kind.singular if len(names) == 1 else kind.plural} {few}?", yes=yes)
+    for done, name in enumerate(names):
+        try:
+            answer = session.client.change("DELETE", path_of(kind.plural, name), params=dry(dry_run))
+        except CliError as error:
+            if done and not dry_run:
+                error.fix = f"{error.fix + '; ' if error.fix else ''}{done} of {len(names)} were deleted before"
+            raise
+        print(f"{kind.singular}/{name} deleted{suffix(dry_run)}")
+        session.warn(*answer.warnings)

@@ -1,0 +1,75 @@
+"""`resedge diff`: what `apply` would change, as a unified diff of documents."""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from cli.client import Client, path_of
+from cli.documents import Document, read_documents
+from cli.errors import ExitCode, Problem
+from cli.options import verb_app
+from cli.ordering import in_order
+from cli.output import to_yaml
+from cli.session import session_of
+from cli.terminal import coloured
+from cli.verbs.apply import Files, tried
+
+app = verb_app()
+_COLOURS = {"-": "red", "+": "green"}
+
+
+@app.command()
+def diff(ctx: typer.Context, file: Files) -> None:
+    """Show what `apply` would change. Exits 0 when nothing, 1 when something, above 1 on an error."""
+    session = session_of(ctx)
+    session.failure_code = ExitCode.USAGE  # 1 means "different" here
+    documents = in_order(read_documents(file))
+    differ = False
+    for document, result in zip(documents, tried(session.client, documents), strict=True):
+        if result.get("result") == "unchanged":
+            continue
+        differ = True
+        for line in _lines(document, _declared(session.client, document)):
+            print(coloured(line, _COLOURS[line[0]], sys.stdout) if line[:1] in _COLOURS else line)
+    if differ:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _declared(client: Client, document: Document) -> Mapping[str, Any] | None:
+    try:
+        body = client.get(path_of(document.kind.plural, document.name)).body
+    except Problem as problem:
+        if problem.exit_code == ExitCode.NOT_FOUND:
+            return None
+        raise
+    return body if isinstance(body, Mapping) else None
+
+
+def _lines(document: Document, declared: Mapping[str, Any] | None) -> list[str]:
+    """Return the unified diff; what both sides leave empty is left out unless it is the only difference."""
+    name = document.kind.name(document.body)
+    sides = [_pruned(declared or {}), _pruned(document.body)]
+    if sides[0] == sides[1]:
+        sides = [dict(declared or {}), dict(document.body)]
+    before, after = (to_yaml(_ordered(side)).splitlines() if side else [] for side in sides)
+    old = f"declared/{name}" if declared else "/dev/null"
+    return list(difflib.unified_diff(before, after, old, f"{document.file}#{document.number}", lineterm=""))
+
+
+def _pruned(value: Any) -> Any:
+    """Leave out what is empty: the server answers with every field, people write only some."""
+    if isinstance(value, Mapping):
+        kept = {key: _pruned(part) for key, part in value.items()}
+        return {
+            key: part for key, part in kept.items() if part not in (None, {}, [], "") and (key, part) != ("priority", 0)
+        }
+    return value
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return value

@@ -1,0 +1,108 @@
+"""`resedge import`: take in many stores from a list, or a whole export."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import LONG_SECONDS, Content, path_of
+from cli.documents import read_documents, read_file
+from cli.errors import UsageProblem, nearest
+from cli.options import DryRun, dry, suffix, verb_app
+from cli.session import Session, session_of
+from cli.terminal import progress
+from cli.verbs.apply import declare
+from cli.verbs.export import CHOICES, DOCUMENTS, MANIFESTS, RELEASE, RELEASES
+
+app = verb_app()
+IMPORT_BYTES_MAX = 256 << 20
+_RELEASE_BYTES_MAX = 8 << 20
+_CHUNK_BYTES = 1 << 16
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="stores|fleet", help="What is in the file or directory.")],
+    source: Annotated[str, typer.Argument(metavar="FILE.csv|FILE.jsonl|-|DIR", help="`-` reads stdin.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Take in stores from a list (all rows or none), or a fleet from a directory that `export --dir` wrote.
+
+    A CSV has the columns name,timezone[,hours][,cpu][,memory]; any other column is a label, `a|b` in it several values.
+    """
+    session = session_of(ctx)
+    match kind:
+        case "stores" | "store":
+            _stores(session, source, dry_run=dry_run)
+        case "fleet":
+            _fleet(session, Path(source), dry_run=dry_run)
+        case _:
+            raise UsageProblem(
+                f"cannot import {kind!r}", fix="import stores or fleet", nearest=nearest(kind, ["stores", "fleet"])
+            )
+
+
+def _stores(session: Session, source: str, *, dry_run: bool) -> None:
+    data = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1) if source == "-" else read_file(Path(source), IMPORT_BYTES_MAX)
+    if len(data) > IMPORT_BYTES_MAX:
+        raise UsageProblem(f"more than {IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
+    answer = session.client.change(
+        "POST",
+        "/v1/stores:import",
+        params=dry(dry_run),
+        content=_upload(data),
+        content_type=_content_type(source, data),
+        read_seconds=LONG_SECONDS,
+    )
+    body: Mapping[str, Any] = answer.body or {}
+    counts = ", ".join(f"{body.get(word, 0)} {word}" for word in ("created", "configured", "unchanged"))
+    print(f"stores: {counts}{suffix(dry_run)}")
+    session.warn(*answer.warnings)
+
+
+def _content_type(source: str, data: bytes) -> str:
+    """Decide by the name, for stdin by the first character: a JSON line starts with a brace, CSV never does."""
+    if source.endswith((".jsonl", ".ndjson")):
+        return "application/x-ndjson"
+    if source.endswith(".csv"):
+        return "text/csv"
+    if source != "-":
+        raise UsageProblem(f"cannot tell what {source} is", fix="name it .csv or .jsonl")
+    return "application/x-ndjson" if data.lstrip()[:1] == b"{" else "text/csv"
+
+
+def _upload(data: bytes) -> Content:
+    def chunks() -> Iterator[bytes]:
+        starts = range(0, len(data), _CHUNK_BYTES)
+        for start in progress(starts, len(starts), "uploading"):
+            yield data[start : start + _CHUNK_BYTES]
+
+    return chunks
+
+
+def _fleet(session: Session, folder: Path, *, dry_run: bool) -> None:
+    """Declare the documents, publish the releases, then set the choices, each as it was exported."""
+    if not (folder / DOCUMENTS).is_file():
+        raise UsageProblem(f"{folder} was not written by `resedge export --dir`", why=f"it holds no {DOCUMENTS}")
+    started = time.monotonic()
+    declare(session, read_documents([str(folder / DOCUMENTS)]), dry_run=dry_run)
+    if dry_run:
+        session.say("releases and choices are not tried: they need what the documents declare")
+        return
+    for manifests in sorted((folder / RELEASES).glob(f"*/*/{MANIFESTS}")):
+        application, version = manifests.parent.parent.name, manifests.parent.name
+        release = json.loads(read_file(manifests.parent / RELEASE, _RELEASE_BYTES_MAX))
+        body = {**release, "manifests": read_file(manifests, _RELEASE_BYTES_MAX).decode()}
+        answer = session.client.change("PUT", path_of("applications", application, "releases", version), body)
+        print(f"release/{application}/{version} {answer.result}", flush=True)
+    for choices in sorted((folder / RELEASES).glob(f"*/{CHOICES}")):
+        application = choices.parent.name
+        body = {"choices": json.loads(read_file(choices, _RELEASE_BYTES_MAX))}
+        answer = session.client.change("PUT", path_of("applications", application, "release-choices"), body)
+        print(f"release-choices/{application} {answer.result}", flush=True)
+    session.say(f"imported in {time.monotonic() - started:.1f} s")

@@ -1,0 +1,58 @@
+"""`resedge label stores`: set and remove labels on many stores at once."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import LONG_SECONDS
+from cli.errors import UsageProblem, nearest
+from cli.options import DryRun, dry, suffix, verb_app
+from cli.session import session_of
+
+app = verb_app()
+
+
+@app.command()
+def label(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="stores", help="What to label.")],
+    changes: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE… KEY-…", help="`a|b` is several values; `KEY-` removes.")
+    ],
+    where: Annotated[str, typer.Option("--where", "-l", help="Which stores; `/c/*` is all.", metavar="EXPRESSION")],
+    dry_run: DryRun = False,
+) -> None:
+    """Change labels of every store that an expression selects, in one step."""
+    session = session_of(ctx)
+    if kind not in ("store", "stores"):
+        raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest(kind, ["stores"]))
+    put, remove = parsed(changes)
+    body = {"where": where, "set": put, "remove": remove}
+    answer = session.client.change("POST", "/v1/stores:label", body, params=dry(dry_run), read_seconds=LONG_SECONDS)
+    print(f"{answer.body.get('changed', 0)} stores changed{suffix(dry_run)}")
+    session.warn(*answer.warnings)
+
+
+def parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the labels to set and the keys to remove.
+
+    Raises:
+        UsageProblem: a word is neither `key=value` nor `key-`, or a key stands twice.
+    """
+    put: dict[str, Any] = {}
+    remove: list[str] = []
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals and change.endswith("-") and len(change) > 1:
+            key = change[:-1]
+            remove.append(key)
+        elif equals and key:
+            put[key] = value.split("|") if "|" in value else value
+        else:
+            raise UsageProblem(f"{change!r} is neither KEY=VALUE nor KEY-")
+        if len(put.keys() | set(remove)) < len(put) + len(remove):
+            raise UsageProblem(f"the label {key!r} stands twice")
+    if len(put) + len(remove) < len(changes):
+        raise UsageProblem("a label stands twice")
+    return put, remove

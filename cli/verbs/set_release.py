@@ -1,0 +1,37 @@
+"""`resedge set-release`: choose which release of an application runs where."""
+
+from typing import Annotated
+
+import typer
+
+from cli.client import path_of
+from cli.options import DryRun, dry, suffix, verb_app
+from cli.session import session_of
+
+app = verb_app()
+
+
+@app.command()
+def set_release(
+    ctx: typer.Context,
+    application: Annotated[str, typer.Argument(metavar="APPLICATION")],
+    version: Annotated[str, typer.Argument(metavar="VERSION")],
+    where: Annotated[
+        str, typer.Option("--where", "-l", help="Only there; without it, everywhere.", metavar="EXPRESSION")
+    ] = "",
+    dry_run: DryRun = False,
+) -> None:
+    """Run a release wherever the application is placed, or with -l only where the expression selects.
+
+    Without -l it replaces the whole list of choices. With -l it replaces the choice of the same expression, else goes
+    last.
+    """
+    session = session_of(ctx)
+    answer = session.client.change(
+        "POST",
+        path_of("applications", application, "release-choices:set"),
+        {"version": version, "expression": where or None},
+        params=dry(dry_run),
+    )
+    print(f"release-choices/{application} {answer.result}{suffix(dry_run)}")
+    session.warn(*answer.warnings)

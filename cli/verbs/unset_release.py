@@ -1,0 +1,30 @@
+"""`resedge unset-release`: take one choice out of an application's list."""
+
+from typing import Annotated
+
+import typer
+
+from cli.client import path_of
+from cli.options import DryRun, dry, suffix, verb_app
+from cli.session import session_of
+
+app = verb_app()
+
+
+@app.command()
+def unset_release(
+    ctx: typer.Context,
+    application: Annotated[str, typer.Argument(metavar="APPLICATION")],
+    where: Annotated[str, typer.Option("--where", "-l", help="The choice's expression.", metavar="EXPRESSION")],
+    dry_run: DryRun = False,
+) -> None:
+    """Remove the release choice of an expression; what the choices before it say holds there again."""
+    session = session_of(ctx)
+    answer = session.client.change(
+        "POST",
+        path_of("applications", application, "release-choices:unset"),
+        {"expression": where},
+        params=dry(dry_run),
+    )
+    print(f"release-choices/{application} {answer.result}{suffix(dry_run)}")
+    session.warn(*answer.warnings)

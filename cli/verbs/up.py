@@ -1,0 +1,25 @@
+"""`resedge up`: run everything in one process on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import verb_app
+
+app = verb_app()
+
+
+@app.command()
+def up(
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Where the log and the repository lie.", metavar="DIR")
+    ] = Path("resedge-data"),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing when it ends.")] = False,
+) -> None:
+    """Run every service embedded, on SQLite, until SIGTERM or Ctrl-C."""
+    from cli.up import run_up  # noqa: PLC0415 - loaded only when it is needed: start-up time
+
+    raise typer.Exit(run_up(data_dir, port, ephemeral, host))
