@@ -5,17 +5,20 @@ bytes, so that no value can add a key, a document or an object.
 """
 
 from libs.templates.compiler import compile_template
+from libs.templates.hydrate import HydrationFailed, hydrate
 from libs.templates.kinds import allow_problems
 from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, merge, merge_values
 from libs.templates.placeholders import MISSING, Input, Missing, Reference
 from libs.templates.reader import read_json, read_manifests, read_yaml
 from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.schema import SchemaRejected, ValuesSchema
 from libs.templates.template import ObjectRef, Slot, Template, Unresolved
 from libs.templates.yaml_nodes import Limits, YamlRejected
 
 __all__ = [
     "MISSING",
     "Conflict",
+    "HydrationFailed",
     "Input",
     "Layer",
     "Limits",
@@ -24,13 +27,16 @@ __all__ = [
     "ObjectRef",
     "PublishRejected",
     "Reference",
+    "SchemaRejected",
     "Slot",
     "Template",
     "Unresolved",
+    "ValuesSchema",
     "YamlRejected",
     "allow_problems",
     "compile_template",
     "conflicts",
+    "hydrate",
     "lookup",
     "merge",
     "merge_values",
