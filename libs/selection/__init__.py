@@ -1,0 +1,26 @@
+"""Which clusters: the selection language, and the index that answers it and keeps its answers up to date."""
+
+from libs.selection.canonical import canonical, canonicalise
+from libs.selection.column import LabelValue
+from libs.selection.errors import Cycle, SelectionError, UnknownName, caret
+from libs.selection.explanation import Explanation
+from libs.selection.expression import Expression, References, references
+from libs.selection.grammar import parse
+from libs.selection.index import Changes, Selection
+
+__all__ = [
+    "Changes",
+    "Cycle",
+    "Explanation",
+    "Expression",
+    "LabelValue",
+    "References",
+    "Selection",
+    "SelectionError",
+    "UnknownName",
+    "canonical",
+    "canonicalise",
+    "caret",
+    "parse",
+    "references",
+]
