@@ -1,0 +1,140 @@
+"""The FastAPI application that every service's routes are put into, and what surrounds each request.
+
+The one rule: a request has an id, a span, a log line and a duration by route template, whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.web.auth import TokenStore, open_to_all, requires
+from libs.web.metrics import REQUEST_SECONDS, exposition
+from libs.web.problems import install_problems
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+
+log = structlog.get_logger("resedge.http")
+_tracer = trace.get_tracer("resedge.http")
+_propagator = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What one readiness check found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+ReadinessCheck = Callable[[], Awaitable[Readiness]]
+
+
+class AroundRequests:
+    """The outermost layer: request id, span, duration, one log line."""
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        started = time.perf_counter()
+        context = _propagator.extract(headers)
+        with _tracer.start_as_current_span(f"{scope['method']} request", context, kind=SpanKind.SERVER) as span:
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                route = getattr(scope.get("route"), "path", "none")
+                span.update_name(f"{scope['method']} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+                self._note(scope, request_id, route, status, time.perf_counter() - started)
+
+    @staticmethod
+    def _note(scope: Scope, request_id: str, route: str, status: int, seconds: float) -> None:
+        REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+        if scope["path"] not in QUIET:
+            level = log.error if status >= 500 else log.info
+            level(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                request_id=request_id,
+            )
+
+
+def web_application(
+    *,
+    title: str,
+    tokens: TokenStore,
+    new_id: Callable[[], str],
+    checks: Sequence[ReadinessCheck],
+    lifespan: Any = None,
+) -> FastAPI:
+    """Return an application with health, metrics, schema, problems and request ids, to which routers are added."""
+    app = FastAPI(title=title, version="v1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.tokens = tokens
+    app.add_middleware(AroundRequests, new_id=new_id)
+    install_problems(app)
+    _add_health(app, checks)
+
+    @app.get("/metrics", dependencies=[requires("read", "Metrics")], response_class=PlainTextResponse, tags=["health"])
+    async def metrics() -> Response:
+        """Return all figures in Prometheus' text format."""
+        content, media_type = exposition()
+        return Response(content, media_type=media_type)
+
+    @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        """Return the OpenAPI description of all routes."""
+        return JSONResponse(app.openapi())
+
+    return app
+
+
+def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
+    @app.get("/livez", dependencies=[open_to_all()], response_class=PlainTextResponse, tags=["health"])
+    async def livez() -> str:
+        """Tell that the process answers."""
+        return "ok"
+
+    @app.get("/readyz", dependencies=[open_to_all()], response_model=None, tags=["health"])
+    async def readyz(request: Request) -> Response:
+        """Tell whether the service can do its work: 200 or 503; `?verbose` lists the checks."""
+        found = [await check() for check in checks]
+        status = 200 if all(each.ok for each in found) else 503
+        if "verbose" not in request.query_params:
+            return PlainTextResponse("ok" if status == 200 else "not ready", status)
+        listed = [{"check": each.name, "ok": each.ok, "detail": each.detail} for each in found]
+        return JSONResponse({"ready": status == 200, "checks": listed}, status)

@@ -1,0 +1,160 @@
+"""Who asks, and what they may: bearer tokens, principals and the one `authorize`.
+
+The one rule: every route is made with `requires(verb, kind)`, or (health only) with `open_to_all`; a test walks all
+routes of the composed application and fails on one that has neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, Request
+
+from libs.contracts.names import check_name
+from libs.web.problems import Problem
+
+TOKEN_BYTES = 32
+READ_VERBS = frozenset({"read", "list", "count", "explain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody whose token was verified."""
+
+    name: str
+    roles: frozenset[str]
+
+
+ROLES: Mapping[str, frozenset[str] | None] = {"admin": None, "viewer": READ_VERBS}
+"""Role → the verbs that it allows on every kind; `None` is every verb."""
+
+
+def authorize(principal: Principal, verb: str, kind: str) -> None:
+    """Let `principal` do `verb` to things of `kind`, or refuse.
+
+    Raises:
+        Problem: 403.
+    """
+    for role in principal.roles:
+        allowed = ROLES.get(role, frozenset())
+        if allowed is None or verb in allowed:
+            return
+    raise Problem(
+        403,
+        "forbidden",
+        "This is not allowed to you.",
+        f"{principal.name} may not {verb} {kind}",
+        fix="ask an administrator for a role that allows it",
+    )
+
+
+def digest_of(token: str) -> str:
+    """Return what is kept of a token: hex SHA-256, enough because a token is 256 random bits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class TokenStore:
+    """Tokens hashed at rest, in one JSON file with mode 0600: `{"tokens": [{"name", "sha256", "roles"}]}`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._principals: dict[str, Principal] = {}
+        if path.exists():
+            for entry in json.loads(path.read_text())["tokens"]:
+                self._principals[entry["sha256"]] = Principal(entry["name"], frozenset(entry["roles"]))
+
+    def names(self) -> set[str]:
+        """Return whom the tokens are for."""
+        return {principal.name for principal in self._principals.values()}
+
+    def issue(self, name: str, roles: frozenset[str]) -> str:
+        """Return a new token for `name`, which can never be shown again; older tokens of the name end."""
+        check_name(name, "/name")
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        self._principals = {key: known for key, known in self._principals.items() if known.name != name}
+        self._principals[digest_of(token)] = Principal(name, roles)
+        self._save()
+        return token
+
+    def principal(self, token: str) -> Principal | None:
+        """Return whose token this is."""
+        wanted = digest_of(token)
+        found = None
+        for digest, principal in self._principals.items():
+            if hmac.compare_digest(digest, wanted):
+                found = principal
+        return found
+
+    def _save(self) -> None:
+        entries = [
+            {"name": principal.name, "sha256": digest, "roles": sorted(principal.roles)}
+            for digest, principal in self._principals.items()
+        ]
+        fresh = self._path.with_suffix(".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"tokens": entries}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+
+
+def principal_of(request: Request) -> Principal:
+    """Return who asks, by the bearer token.
+
+    Raises:
+        Problem: 401 without a token that is known.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    store: TokenStore = request.app.state.tokens
+    if scheme.lower() == "bearer" and token and (principal := store.principal(token.strip())):
+        return principal
+    raise Problem(
+        401,
+        "unauthenticated",
+        "A token is needed.",
+        "the token is missing or unknown",
+        fix="send Authorization: Bearer TOKEN; `resedge up` writes one to the local context on its first start",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The rule of a route; as its dependency, it leaves the principal in `request.state.principal`."""
+
+    verb: str
+    kind: str
+
+    async def __call__(self, request: Request) -> Principal:
+        """Let the request through, or raise 401 or 403."""
+        principal = principal_of(request)
+        authorize(principal, self.verb, self.kind)
+        request.state.principal = principal
+        return principal
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRule:
+    """The rule of a route that needs no token."""
+
+    async def __call__(self) -> None:
+        """Let everybody through."""
+
+
+def requires(verb: str, kind: str) -> Any:
+    """Return the dependency of a route: `dependencies=[requires("read", "Store")]`, or a parameter's default."""
+    return Depends(Rule(verb, kind))
+
+
+def open_to_all() -> Any:
+    """Return the dependency of a route that needs no token: health only."""
+    return Depends(OpenRule())

@@ -1,0 +1,298 @@
+"""How a command travels: idempotency, read your writes, decide on the fleet, append under a guard, try again.
+
+The one rule: what was decided is appended only if everything that the decision read still holds; otherwise the
+process catches up and decides again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from libs.contracts import Event, encode, type_name
+from libs.eventlog import (
+    AlreadyAppended,
+    Appended,
+    EventLog,
+    FencedOut,
+    Guard,
+    GuardConflict,
+    IdempotencyConflict,
+    NewEvent,
+    Submission,
+    VersionConflict,
+)
+from libs.fleet import Fleet
+from libs.selection import SelectionError
+from libs.web.documents import DocumentsView
+from libs.web.intents import Intent
+from libs.web.kinds import DeclaredKind, Make
+from libs.web.metrics import APPEND_SECONDS, DECISIONS_AGAIN
+from libs.web.positions import Follower, Positions
+from libs.web.problems import Problem, not_found, problem_of, unavailable
+
+ATTEMPTS_MAX = 12
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+class FleetFollower(Follower, Protocol):
+    """The process's fleet and how far it is (libs.fleet.FleetModel)."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The facts folded so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a decision would append, under which conditions, and what is answered when it is.
+
+    `expected` maps streams to the version that the decision saw; `guards` are the categories whose facts it read.
+    `stream` is the one whose version becomes the `ETag`, `version` what that is now. `body` is answered together with
+    version and position; with no events the answer is `unchanged` (204 by default).
+    """
+
+    events: Sequence[tuple[str, Event]] = ()
+    expected: Mapping[str, int] = field(default_factory=dict)
+    guards: tuple[str, ...] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    status: int = 200
+    body: Mapping[str, Any] = field(default_factory=dict)
+    unchanged: tuple[int, Mapping[str, Any] | None] = (204, None)
+    stream: str | None = None
+    version: int = 0
+    shown: Sequence[tuple[str, Event]] | None = None
+    """What a dry run shows instead of `events`, where showing all of them would be too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a change answers."""
+
+    status: int
+    body: Mapping[str, Any] | None
+    version: int | None
+    position: int
+    events: Sequence[tuple[str, Event]] = ()
+
+
+Propose = Callable[[Fleet], Awaitable[Proposal]]
+"""Reads what it needs and decides on the facts; may be called several times."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """One turn at a time for guarded decisions of this process, so that they seldom have to be made again.
+
+    `last` is the position of the last event that a guarded decision appended.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last: int = 0
+
+
+class Commands:
+    """Executes the commands of one service."""
+
+    def __init__(  # noqa: PLR0913 - the ports of a service
+        self,
+        *,
+        log: EventLog,
+        facts: FleetFollower,
+        view: DocumentsView,
+        positions: Positions,
+        clock: Callable[[], datetime],
+        turns: Turns,
+    ) -> None:
+        self._log = log
+        self.facts = facts
+        self.view = view
+        self.positions = positions
+        self.clock = clock
+        self._turns = turns
+
+    async def declare(self, kind: DeclaredKind[C, S], name: str, make: Make[C], intent: Intent) -> Answer:
+        """Execute the declaring command of a document."""
+        return await self.change(lambda facts: self._propose(kind, name, make, intent, facts), intent)
+
+    async def remove(self, kind: DeclaredKind[C, S], name: str, intent: Intent) -> Answer:
+        """Execute the removing command; 404 for what is not there."""
+
+        async def propose(facts: Fleet) -> Proposal:
+            return await self._propose(
+                kind, name, lambda actor, at: kind.remove(name, actor, at), intent, facts, removing=True
+            )
+
+        return await self.change(propose, intent)
+
+    async def _propose(  # noqa: PLR0913, PLR0917 - what a decision rests on
+        self,
+        kind: DeclaredKind[C, S],
+        name: str,
+        make: Make[C],
+        intent: Intent,
+        facts: Fleet,
+        removing: bool = False,
+    ) -> Proposal:
+        row = await self.view.row(kind.kind, name)
+        state = kind.absent if row is None else kind.evolve(kind.absent, row.event())
+        version = 0 if row is None else row.version
+        stream = kind.stream(name)
+        for assumed_stream, event in intent.assume:
+            state = kind.evolve(state, event) if assumed_stream == stream else state
+        if removing and state == kind.absent:
+            raise not_found(kind.kind.lower(), name)
+        intent.check_version(version, exists=state != kind.absent)
+        command = make(intent.actor, self.clock())
+        events = kind.decide(command, state, facts)
+        created = state == kind.absent and not removing
+        body = {
+            "result": "deleted" if removing else "created" if created else "configured",
+            "warnings": kind.warnings(command, facts),
+        }
+        return Proposal(
+            events=[(stream, event) for event in events],
+            expected={stream: version},
+            guards=kind.guarded_by(command, state),
+            status=201 if created else 200,
+            body=body,
+            stream=stream,
+            version=version,
+        )
+
+    async def change(self, propose: Propose, intent: Intent) -> Answer:
+        """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.
+
+        Raises:
+            Problem: 409 `idempotency-conflict`, 412, 504 `position-timeout`, 503 `contended`.
+            Rejected: the decider refused.
+        """
+        if not intent.dry_run and (earlier := await self._earlier(intent)) is not None:
+            return earlier
+        await self.positions.seen(intent.position, self.facts, self.view)
+        if intent.dry_run:
+            return await self._try_out(propose, intent)
+        first = await self._decide(propose)
+        if not first[0].guards:
+            return await self._carry(propose, intent, first)
+        async with self._turns.lock:
+            if self._turns.last > first[1]:
+                await self.positions.seen(self._turns.last, self.facts, self.view)
+                first = await self._decide(propose)
+            answer = await self._carry(propose, intent, first)
+            self._turns.last = max(self._turns.last, answer.position)
+            return answer
+
+    async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
+        proposal, position = first
+        for _ in range(ATTEMPTS_MAX):
+            if not proposal.events:
+                return await self._unchanged(proposal, position, intent)
+            submission = _submission(proposal, position, intent)
+            with APPEND_SECONDS.time():
+                outcome = await self._log.append_async(submission)
+            match outcome:
+                case Appended():
+                    return _answer(submission.answer, outcome)
+                case AlreadyAppended():
+                    return _answer(outcome.answer, outcome)
+                case IdempotencyConflict():
+                    raise _other_content()
+                case VersionConflict() | GuardConflict():
+                    DECISIONS_AGAIN.inc()
+                    await self._catch_up()
+                    proposal, position = await self._decide(propose)
+                case FencedOut():
+                    raise unavailable("another process writes now", code="fenced-out")
+        raise unavailable("others change the same things too quickly", code="contended", fix="try again")
+
+    async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
+        # The position is read first: what is folded while the proposal reads can only make the guard stricter.
+        position = self.facts.position
+        return await _understood(propose, self.facts.fleet), position
+
+    async def _try_out(self, propose: Propose, intent: Intent) -> Answer:
+        position = self.facts.position
+        fork = self.facts.fleet.fork()
+        for _, event in intent.assume:
+            fork.assume(event)
+        proposal = await _understood(propose, fork)
+        shown = proposal.events if proposal.shown is None else proposal.shown
+        result = dict(proposal.body) if proposal.events else {"result": "unchanged", "warnings": []}
+        body = {**result, "events": [shown_event(stream, event) for stream, event in shown]}
+        return Answer(200, body, proposal.version, position, proposal.events)
+
+    async def _unchanged(self, proposal: Proposal, position: int, intent: Intent) -> Answer:
+        # The same request may have been appended between the look at its key and the decision.
+        if (earlier := await self._earlier(intent)) is not None:
+            return earlier
+        status, body = proposal.unchanged
+        body = None if body is None else {**body, "position": position}
+        return Answer(status, body, proposal.version if proposal.stream else None, position)
+
+    async def _earlier(self, intent: Intent) -> Answer | None:
+        if intent.key is None:
+            return None
+        outcome = await asyncio.to_thread(self._log.outcome_of, intent.key)
+        if outcome is None:
+            return None
+        if outcome.content_digest != intent.digest:
+            raise _other_content()
+        return _answer(outcome.answer, outcome)
+
+    async def _catch_up(self) -> None:
+        head = await asyncio.to_thread(self._log.head)
+        await self.positions.seen(head.position, self.facts, self.view)
+
+
+async def _understood(propose: Propose, facts: Fleet) -> Proposal:
+    """Return the proposal; an expression that cannot be used becomes a problem before it leaves the decider."""
+    try:
+        return await propose(facts)
+    except SelectionError as error:
+        raise problem_of(error) or error from None
+
+
+def shown_event(stream: str, event: Event) -> dict[str, Any]:
+    """Return an event that would be appended, as dry runs show it and `assume` takes it."""
+    return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
+
+
+def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
+    kept = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
+    return Submission(
+        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
+        actor=intent.actor,
+        expected=proposal.expected,
+        guard=Guard(proposal.guards, position) if proposal.guards else None,
+        blobs=proposal.blobs,
+        key=intent.key,
+        content_digest=intent.digest,
+        answer=json.dumps(kept).encode(),
+        correlation_id=intent.request_id,
+        traceparent=intent.traceparent,
+    )
+
+
+def _answer(kept: bytes, outcome: Appended | AlreadyAppended) -> Answer:
+    answer = json.loads(kept)
+    stream = answer["stream"]
+    version = outcome.versions.get(stream) if stream else None
+    counted = {} if version is None else {"version": version}
+    return Answer(answer["status"], {**answer["body"], **counted, "position": outcome.last}, version, outcome.last)
+
+
+def _other_content() -> Problem:
+    return Problem(
+        409,
+        "idempotency-conflict",
+        "The idempotency key was used for something else.",
+        "a request with this Idempotency-Key and other content was answered before",
+        fix="use a new key for a new request",
+    )

@@ -1,0 +1,162 @@
+"""The view of what is declared now: one row a thing, its last event, in the service's own database.
+
+The one rule: a row is replaced by its thing's next event, whole; removed things keep a row, so that their stream's
+version stays known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.bus import LogSource, ViewConsumer
+from libs.contracts import Event, Recorded, category_of, decode, encode
+from libs.web.kinds import DeclaredKind
+
+NEIGHBOURS_MAX = 50
+NAMES_A_QUERY_MAX = 500
+
+metadata = MetaData()
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("kind", String(64), primary_key=True),
+    Column("name", String(512), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("type", String(128), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("removed", Boolean, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was last said of one thing; `version` is its stream's, `position` the log's."""
+
+    name: str
+    version: int
+    position: int
+    at: datetime
+    type: str
+    data: bytes
+    removed: bool
+
+    def event(self) -> Event:
+        """Return the event."""
+        return decode(self.type, self.data)
+
+
+_COLUMNS = (
+    documents.c.name,
+    documents.c.version,
+    documents.c.position,
+    documents.c.at,
+    documents.c.type,
+    documents.c.data,
+    documents.c.removed,
+)
+
+
+class DocumentsView(ViewConsumer):
+    """The projection of a service's declared kinds, and the reads of it."""
+
+    metadata = metadata
+
+    def __init__(
+        self, service: str, log: LogSource, engine: AsyncEngine, kinds: Iterable[DeclaredKind[Any, Any]]
+    ) -> None:
+        """Take the service's database and its kinds."""
+        super().__init__(f"{service}.documents", log, engine)
+        self._kinds: Mapping[str, DeclaredKind[Any, Any]] = {kind.category: kind for kind in kinds}
+
+    async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
+        """Keep the last event of each thing that the batch speaks of."""
+        last: dict[tuple[str, str], dict[str, Any]] = {}
+        for recorded in batch:
+            kind = self._kinds.get(category_of(recorded.stream))
+            if kind is None:
+                continue
+            name = recorded.stream.partition("-")[2]
+            last[kind.kind, name] = {
+                "kind": kind.kind,
+                "name": name,
+                "version": recorded.version,
+                "position": recorded.position,
+                "at": recorded.at,
+                "type": recorded.type,
+                "data": encode(recorded.event),
+                "removed": kind.evolve(kind.absent, recorded.event) == kind.absent,
+            }
+        if last:
+            await connection.execute(_upsert(connection.dialect.name), list(last.values()))
+
+    async def row(self, kind: str, name: str) -> Row | None:
+        """Return what was last said of one thing."""
+        found = await self.rows(kind, [name])
+        return found[0] if found else None
+
+    async def rows(self, kind: str, names: Sequence[str]) -> list[Row]:
+        """Return the rows of some names, in the order of their names."""
+        found: list[Row] = []
+        async with self.engine.connect() as connection:
+            for start in range(0, len(names), NAMES_A_QUERY_MAX):
+                some = names[start : start + NAMES_A_QUERY_MAX]
+                query = select(*_COLUMNS).where(documents.c.kind == kind, documents.c.name.in_(some))
+                found += [Row(*row) for row in await connection.execute(query)]
+        return sorted(found, key=lambda row: row.name)
+
+    async def every(self, kind: str) -> dict[str, Row]:
+        """Return all rows of a kind by name, removed ones too; for imports, which compare with everything."""
+        async with self.engine.connect() as connection:
+            result = await connection.execute(select(*_COLUMNS).where(documents.c.kind == kind))
+            return {row[0]: Row(*row) for row in result}
+
+    async def page(self, kind: str, after: str, limit: int) -> list[Row]:
+        """Return up to `limit` declared things whose names follow `after`, in the order of their names."""
+        query = (
+            select(*_COLUMNS)
+            .where(documents.c.kind == kind, documents.c.name > after, documents.c.removed.is_(False))
+            .order_by(documents.c.name)
+            .limit(limit)
+        )
+        async with self.engine.connect() as connection:
+            return [Row(*row) for row in await connection.execute(query)]
+
+    async def count(self, kind: str) -> int:
+        """Return how many things of a kind are declared."""
+        query = select(func.count()).where(documents.c.kind == kind, documents.c.removed.is_(False))
+        async with self.engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def neighbours(self, kind: str, name: str) -> list[str]:
+        """Return declared names that begin as `name` does, for the nearest of them to be suggested."""
+        start = name[: max(1, len(name) // 2)]
+        rows = await self.page(kind, start, NEIGHBOURS_MAX)
+        return [row.name for row in rows if row.name.startswith(start[:1])]
+
+
+def _upsert(dialect: str) -> Any:
+    insert = postgresql.insert(documents) if dialect == "postgresql" else sqlite.insert(documents)
+    replaced = {column.name: insert.excluded[column.name] for column in documents.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=["kind", "name"], set_=replaced)

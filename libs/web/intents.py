@@ -1,0 +1,147 @@
+"""What a request asks besides its document: who, how often, on top of what, and whether only to try.
+
+The one rule: an idempotency key belongs to its actor, and stands for method, path, query and body together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from libs.contracts import Event, decode
+from libs.contracts.envelope import UnknownEventType
+from libs.web.auth import Principal
+from libs.web.positions import wanted_position
+from libs.web.problems import Problem, invalid
+
+KEY_CHARACTERS_MAX = 255
+ASSUMED_EVENTS_MAX = 10_000
+POSITION_PARAMETERS = frozenset({"position"})
+
+_propagator = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """`key` is scoped to the actor already; `position` is what the decision must have seen at least."""
+
+    actor: str
+    key: str | None = None
+    digest: str = ""
+    dry_run: bool = False
+    assume: Sequence[tuple[str, Event]] = ()
+    if_match: str | None = None
+    if_none_match: str | None = None
+    position: int = 0
+    request_id: str | None = None
+    traceparent: str | None = None
+
+    def check_version(self, version: int, *, exists: bool) -> None:
+        """Hold the stream's version against If-Match and If-None-Match.
+
+        Raises:
+            Problem: 412.
+        """
+        if self.if_match is not None and not (exists and _matches(self.if_match, version)):
+            raise _precondition(f"If-Match is {self.if_match[:80]}", version, exists=exists)
+        if self.if_none_match is not None and exists and _matches(self.if_none_match, version):
+            raise _precondition(f"If-None-Match is {self.if_none_match[:80]}", version, exists=exists)
+
+
+def etag(version: int) -> str:
+    """Return the entity tag of a stream's version."""
+    return f'"{version}"'
+
+
+def _matches(condition: str, version: int) -> bool:
+    return condition.strip() == "*" or etag(version) in [part.strip() for part in condition.split(",")]
+
+
+def _precondition(asked: str, version: int, *, exists: bool) -> Problem:
+    found = f"the version is {etag(version)}" if exists else "it does not exist"
+    return Problem(
+        412,
+        "precondition-failed",
+        "It is not as the request expects.",
+        f"{asked}, but {found}",
+        fix="read it again and decide anew",
+        extra={"version": version},
+    )
+
+
+def flag(request: Request, name: str) -> bool:
+    """Return a query parameter that is `true` or `false` (default).
+
+    Raises:
+        Problem: 422, it is neither.
+    """
+    text = request.query_params.get(name, "false").lower()
+    if text not in {"true", "false", "1", "0", ""}:
+        raise invalid(f"{name} is true or false", pointer=f"?{name}")
+    return text in {"true", "1"}
+
+
+def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
+    """Return the intent of a request that `requires(…)` let through; `assume` as its body holds it.
+
+    Raises:
+        Problem: 422 for an idempotency key, a position or assumed events that cannot be read.
+    """
+    principal: Principal = request.state.principal
+    dry_run = flag(request, "dry_run")
+    if assume is not None and not dry_run:
+        raise invalid("events can only be assumed in a dry run", pointer="/assume", fix="add ?dry_run=true")
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return Intent(
+        actor=principal.name,
+        key=_key(request, principal),
+        digest=_digest(request, body),
+        dry_run=dry_run,
+        assume=_assumed(assume),
+        if_match=request.headers.get("if-match"),
+        if_none_match=request.headers.get("if-none-match"),
+        position=wanted_position(request),
+        request_id=getattr(request.state, "request_id", None),
+        traceparent=carrier.get("traceparent"),
+    )
+
+
+def _key(request: Request, principal: Principal) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not key or len(key) > KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
+        raise invalid(
+            f"an Idempotency-Key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters", pointer="Idempotency-Key"
+        )
+    return f"{principal.name}:{key}"
+
+
+def _digest(request: Request, body: bytes) -> str:
+    query = sorted((key, value) for key, value in request.query_params.multi_items() if key not in POSITION_PARAMETERS)
+    digest = hashlib.sha256(repr((request.method, request.url.path, query)).encode("utf-8", "surrogatepass"))
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def _assumed(assume: Any) -> list[tuple[str, Event]]:
+    if assume is None:
+        return []
+    if not isinstance(assume, list) or len(assume) > ASSUMED_EVENTS_MAX:
+        raise invalid(f"assume is a list of at most {ASSUMED_EVENTS_MAX} events", pointer="/assume")
+    events = []
+    for index, each in enumerate(assume):
+        try:
+            events.append((str(each["stream"]), decode(each["type"], msgspec.json.encode(each["data"]))))
+        except (KeyError, TypeError, UnknownEventType, msgspec.MsgspecError):
+            raise invalid(
+                "not an event that a dry run returned: {stream, type, data}", pointer=f"/assume/{index}"
+            ) from None
+    return events

@@ -1,0 +1,82 @@
+"""A declared kind: everything that the web needs to know of a thing that is declared by a document.
+
+The one rule: a service writes its domain and one `DeclaredKind`; PUT, GET, DELETE, lists, counts, dry runs,
+idempotency and conditional requests follow from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pyroaring import BitMap
+
+from libs.contracts import Event, stream_id
+from libs.contracts.names import check_name
+from libs.contracts.refusals import Invalid
+from libs.fleet import Fleet
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+Make = Callable[[str, datetime], C]
+"""(actor, instant) → the command; what a parsed document becomes."""
+
+
+def no_warnings(_command: Any, _facts: Fleet) -> list[str]:
+    """Return nothing: most kinds have nothing to warn of."""
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredKind(Generic[C, S]):
+    """One kind of declared things; `C` is the union of its commands, `S` of its states.
+
+    `parse` reads a document and the name in the URL into a maker of the declaring command (the name is `None` where the
+    document alone names it); it raises `Invalid`. `remove` makes the removing command. `to_document` renders what was
+    last declared. `guards` are the categories whose facts `decide` reads: a function of (command, state) where most
+    commands read none.
+    `clusters_to_names` turns selected clusters into names of this kind, and is what makes `where` possible.
+    `greedy` lets the whole rest of the URL be the name (a path, or a name that is to be refused as a name rather than
+    not found); it is off where routes lie below the name.
+    """
+
+    kind: str
+    plural: str
+    category: str
+    absent: S
+    parse: Callable[[Any, str | None], tuple[str, Make[C]]]
+    remove: Callable[[str, str, datetime], C]
+    decide: Callable[[C, S, Fleet], Sequence[Event]]
+    evolve: Callable[[S, Event], S]
+    to_document: Callable[[Event, Fleet], dict[str, Any]]
+    guards: tuple[str, ...] | Callable[[C, S], tuple[str, ...]] = ()
+    warnings: Callable[[C, Fleet], list[str]] = no_warnings
+    clusters_to_names: Callable[[Fleet, BitMap], Iterable[str]] | None = None
+    named_by: str = "name"
+    greedy: bool = True
+    schema: Mapping[str, Any] | None = None
+
+    def stream(self, name: str) -> str:
+        """Return the stream of one thing."""
+        return stream_id(self.category, name)
+
+    def guarded_by(self, command: C, state: S) -> tuple[str, ...]:
+        """Return the categories that must not have moved when the decision is appended."""
+        return self.guards(command, state) if callable(self.guards) else self.guards
+
+    def name_in_url(self, rest: str) -> str:
+        """Return the name that the URL means: a group's path is written there without its leading slash."""
+        return f"/{rest}" if self.named_by == "path" else rest
+
+    def is_name(self, name: str) -> bool:
+        """Tell whether a thing of this kind could be called so; reading what cannot exist is just not found."""
+        if self.named_by == "path":
+            return True
+        try:
+            check_name(name)
+        except Invalid:
+            return False
+        return True

@@ -1,0 +1,69 @@
+"""Waiting until consumers have seen a position, so that clients read, and build on, their own writes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fastapi import Request
+
+from libs.bus import Consumer, ConsumerStopped, LogFeed
+from libs.web.problems import Problem, invalid, unavailable
+
+WAIT_SECONDS_MAX = 5.0
+HEADER = "Resedge-Position"
+POSITION_DIGITS_MAX = 18
+
+
+class Follower(Consumer, Protocol):
+    """A consumer of the log that says how far it is."""
+
+    @property
+    def position(self) -> int:
+        """The position of the last event that it has seen."""
+
+
+class Positions:
+    """Waits for consumers of this process's feed; the feed is attached once all consumers are known."""
+
+    def __init__(self) -> None:
+        self._feed: LogFeed | None = None
+
+    def attach(self, feed: LogFeed) -> None:
+        """Take the feed that brings the log to the consumers."""
+        self._feed = feed
+
+    async def seen(self, position: int, *followers: Follower, seconds: float = WAIT_SECONDS_MAX) -> None:
+        """Return once every follower has seen `position`.
+
+        Raises:
+            Problem: 504 `position-timeout` after `seconds`; 503 when a follower has stopped.
+        """
+        behind = [each for each in followers if each.position < position]
+        if not behind or self._feed is None:
+            return
+        try:
+            if await self._feed.reached(behind, position, seconds):
+                return
+        except ConsumerStopped as stopped:
+            raise unavailable(str(stopped), code="consumer-stopped", fix="see GET /readyz?verbose") from None
+        seen = min(each.position for each in followers)
+        raise Problem(
+            504,
+            "position-timeout",
+            "The service has not seen that position yet.",
+            f"position {position} was not seen within {seconds:g} s; this service is at {seen}",
+            fix="try again, or read without Resedge-Position",
+            extra={"position": seen},
+        )
+
+
+def wanted_position(request: Request) -> int:
+    """Return the position that the request builds on (`Resedge-Position` or `?position=`); 0 if it names none.
+
+    Raises:
+        Problem: 422, it is not a position.
+    """
+    text = request.query_params.get("position") or request.headers.get(HEADER) or "0"
+    if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
+        raise invalid(f"{text[:40]!r} is not a position of the log", pointer="?position")
+    return int(text)

@@ -1,0 +1,165 @@
+"""Documents (`apiVersion`, `kind`, `metadata`, `spec`) read against a pydantic model of their `spec`.
+
+The one rule: whatever does not fit is one `Invalid` with the JSON pointer of the first fault and, for an unknown
+field, the nearest known one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from libs.contracts.inventory import Labels
+from libs.contracts.names import check_labels, check_name, escape, nearest
+from libs.contracts.refusals import Invalid
+
+API_VERSION = "resedge.dev/v1"
+
+
+class Spec(BaseModel):
+    """The base of every document's `spec`: unknown fields are errors, scalars keep JSON's types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Metadata(Spec):
+    """Name and labels of most documents."""
+
+    name: str | None = None
+    labels: dict[str, Any] = Field(default_factory=dict)
+
+
+class PathMetadata(Spec):
+    """Path and labels of a group."""
+
+    path: str | None = None
+    labels: dict[str, Any] = Field(default_factory=dict)
+
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[S]):
+    """A document that fits its schema; `name` is the path for groups."""
+
+    kind: str
+    name: str
+    labels: Labels
+    spec: S
+
+
+@cache
+def document_model(kind: str, spec: type[Spec], named_by: str) -> type[BaseModel]:
+    """Return the pydantic model of a whole document."""
+    optional_spec = not any(field.is_required() for field in spec.model_fields.values())
+    metadata = PathMetadata if named_by == "path" else Metadata
+    fields: dict[str, Any] = {
+        "apiVersion": (str, API_VERSION),
+        "kind": (str, kind),
+        "metadata": (metadata, Field(default_factory=metadata)),
+        "spec": (spec, Field(default_factory=spec)) if optional_spec else (spec, ...),
+    }
+    return create_model(f"{kind}Document", __base__=Spec, **fields)
+
+
+def read_as(  # noqa: PLR0913 - what the URL and the kind say
+    document: Any, *, kind: str, spec: type[S], name: str | None, named_by: str = "name", named: bool = True
+) -> Document[S]:
+    """Return `document` as one of `kind`; `name` is the URL's, or `None` where the document alone names it.
+
+    `named` says whether the name obeys the rule of names (a group's path has its own, checked by its domain).
+
+    Raises:
+        Invalid: it does not fit.
+    """
+    model = document_model(kind, spec, named_by)
+    read: Any = validated(model, document)
+    if read.apiVersion != API_VERSION:
+        raise Invalid(f"apiVersion is {read.apiVersion[:80]!r}", pointer="/apiVersion", fix=f"write {API_VERSION}")
+    if read.kind != kind:
+        raise Invalid(f"kind is {read.kind[:80]!r}, where {kind} is expected", pointer="/kind")
+    pointer = f"/metadata/{named_by}"
+    written = getattr(read.metadata, named_by)
+    if written is None and name is None:
+        raise Invalid(f"the document has no {named_by}", pointer=pointer)
+    if written is not None and name is not None and written != name:
+        raise Invalid(f"the document is {written[:80]!r}, the URL says {name[:80]!r}", pointer=pointer)
+    called = name if written is None else written
+    assert called is not None  # noqa: S101 - one of the two is there, see above
+    if named:
+        check_name(called, pointer)
+    return Document(kind, called, check_labels(read.metadata.labels), read.spec)
+
+
+def validated(model: type[BaseModel], value: Any) -> Any:
+    """Return `value` as the model reads it.
+
+    Raises:
+        Invalid: the first fault, with its pointer.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _fault(model, value, error) from None
+
+
+def _fault(model: type[BaseModel], value: Any, error: ValidationError) -> Invalid:
+    faults = error.errors(include_url=False, include_input=False)
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
+    path = _within(value, fault["loc"], missing=fault["type"] == "missing")
+    pointer = "".join(f"/{escape(part)}" for part in path)
+    if fault["type"] == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        word = str(path[-1])
+        near = nearest(word, known)
+        fix = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known)) or 'nothing'}"
+        return Invalid(f"there is no field {word[:80]!r}", pointer=pointer, fix=fix, nearest=near, faults=len(faults))
+    return Invalid(str(fault["msg"]), pointer=pointer, faults=len(faults))
+
+
+def _within(value: Any, location: Sequence[str | int], *, missing: bool) -> list[str | int]:
+    """Return the part of a pydantic location that is a place in the value (the rest names branches of unions)."""
+    path: list[str | int] = []
+    for index, part in enumerate(location):
+        is_member = isinstance(value, Mapping) and part in value
+        if is_member or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+        elif not (missing and index == len(location) - 1):
+            continue
+        path.append(part)
+    return path
+
+
+def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    schema = _schema(model)
+    here: Any = schema
+    for part in path:
+        here = _step(schema, here, part)
+    return list(_resolved(schema, here).get("properties", {}))
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def _resolved(schema: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
+    while True:
+        if "$ref" in here:
+            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
+        elif "anyOf" in here:
+            here = next((each for each in here["anyOf"] if each.get("type") != "null"), {})
+        else:
+            return here
+
+
+def _step(schema: dict[str, Any], here: dict[str, Any], part: str | int) -> dict[str, Any]:
+    resolved = _resolved(schema, here)
+    below = resolved.get("items") if isinstance(part, int) else resolved.get("properties", {}).get(part)
+    found: dict[str, Any] = below or {}
+    return found

@@ -1,0 +1,1 @@
+"""Inventory decides what exists: stores, their clusters, labels and opening hours."""

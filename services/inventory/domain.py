@@ -1,0 +1,160 @@
+"""A store is as its last declaration says, whole: time zone, labels, opening hours, clusters.
+
+Facts about the world are accepted, whatever they make impossible elsewhere. Refused is only what would make a name
+mean two things: a cluster name that another store has, and dropping a cluster that an expression names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from libs.contracts import Labels, stream_id
+from libs.contracts.refusals import Rejected, StillReferenced
+from libs.fleet import Fleet
+from services.inventory.events import ClusterSpec, OpeningHours, StoreDeclared, StoreRemoved
+
+REFERRING = ("group", "namespace", "application", "configuration", "choices")
+"""The categories whose expressions may name a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The store was never declared, or is gone."""
+
+
+State = Absent | StoreDeclared
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareStore:
+    """Let the store be as this says."""
+
+    name: str
+    timezone: str
+    labels: Labels
+    hours: tuple[OpeningHours, ...]
+    clusters: tuple[ClusterSpec, ...]
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStore:
+    """Let the store and its clusters be gone."""
+
+    name: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareStore | RemoveStore
+Event = StoreDeclared | StoreRemoved
+
+
+class ClusterNameTaken(Rejected):
+    """Cluster names are unique in the fleet, and another store has this one."""
+
+    code = "cluster-name-taken"
+
+
+class ClusterStillNamed(StillReferenced):
+    """An expression names the cluster, so it cannot be deleted."""
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the store after `event`."""
+    match event:
+        case StoreDeclared():
+            return event
+        case StoreRemoved():
+            return Absent()
+        case _:
+            assert_never(event)
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if it has happened already."""
+    match command:
+        case DeclareStore():
+            return _declare(command, state, facts)
+        case RemoveStore():
+            return _remove(command, state, facts)
+        case _:
+            assert_never(command)
+
+
+def guards(command: Command, state: State) -> tuple[str, ...]:
+    """Return the categories that `decide` reads: others' cluster names, others' expressions."""
+    had = _cluster_names(state)
+    wanted = {each.name for each in command.clusters} if isinstance(command, DeclareStore) else set()
+    return (("store",) if wanted - had else ()) + (REFERRING if had - wanted else ())
+
+
+def without_cluster(store: StoreDeclared, cluster: str, actor: str, at: datetime) -> DeclareStore:
+    """Return the command that deletes one cluster of a store."""
+    left = tuple(each for each in store.clusters if each.name != cluster)
+    return DeclareStore(store.name, store.timezone, store.labels, tuple(store.hours), left, actor, at)
+
+
+def relabelled(store: StoreDeclared, put: Labels, remove: Iterable[str]) -> StoreDeclared:
+    """Return the store with some labels put and some removed; clusters' own labels stay."""
+    gone = set(remove)
+    labels = {key: value for key, value in store.labels.items() if key not in gone} | put
+    return replace(store, labels=labels)
+
+
+def store_stream(name: str) -> str:
+    """Return the stream of a store."""
+    return stream_id("store", name)
+
+
+def _cluster_names(state: State) -> set[str]:
+    return {each.name for each in state.clusters} if isinstance(state, StoreDeclared) else set()
+
+
+def _declare(command: DeclareStore, state: State, facts: Fleet) -> Sequence[Event]:
+    declared = StoreDeclared(
+        command.name, command.timezone, command.labels, list(command.hours), list(command.clusters)
+    )
+    if declared == state:
+        return []
+    had = _cluster_names(state)
+    wanted = [each.name for each in command.clusters]
+    for index, name in enumerate(wanted):
+        if name not in had:
+            _check_free(name, command.name, f"/spec/clusters/{index}/name", facts)
+    _check_unnamed(had.difference(wanted), facts)
+    return [declared]
+
+
+def _check_free(cluster: str, store: str, pointer: str, facts: Fleet) -> None:
+    ordinal = facts.selection.ordinal(cluster)
+    if ordinal is None or facts.selection.store_of(ordinal) == store:
+        return
+    raise ClusterNameTaken(
+        f"cluster {cluster} belongs to store {facts.selection.store_of(ordinal)}",
+        pointer=pointer,
+        fix="give the cluster another name, or delete it there first",
+        store=facts.selection.store_of(ordinal),
+    )
+
+
+def _check_unnamed(clusters: Iterable[str], facts: Fleet) -> None:
+    for cluster in sorted(clusters):
+        referrers = facts.referrers("cluster", cluster)
+        if referrers:
+            raise ClusterStillNamed(
+                f"cluster {cluster} is named in the expression of {', '.join(referrers)}",
+                fix=f"change those expressions so that they no longer name /c/{cluster}",
+                referrers=referrers,
+            )
+
+
+def _remove(command: RemoveStore, state: State, facts: Fleet) -> Sequence[Event]:
+    if isinstance(state, Absent):
+        return []
+    _check_unnamed(_cluster_names(state), facts)
+    return [StoreRemoved(command.name)]

@@ -1,0 +1,5 @@
+"""What inventory publishes: a store as it is now, or that it is gone."""
+
+from libs.contracts import ClusterSpec, OpeningHours, StoreDeclared, StoreRemoved
+
+__all__ = ["ClusterSpec", "OpeningHours", "StoreDeclared", "StoreRemoved"]
