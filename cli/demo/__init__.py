@@ -1,1 +1,149 @@
 """The demo: a made-up restaurant chain on the real map of the United States, driven through the public API only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from cli.errors import CliError, ExitCode, Problem, UsageProblem
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from cli.client import Client
+    from cli.demo.journey import Journey, Step
+
+_NAME_CELLS = 58
+
+
+def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int) -> int:
+    """Run the demo and return its exit code: 0 when every step went through.
+
+    `serve` leaves the server running until Ctrl-C; without `data_dir` the fleet lies in a new temporary directory;
+    port 0 takes a free one.
+    """
+    previous = signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        return _demo(stores, _directory(data_dir), port, serve=serve)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except CliError as error:
+        print(flush=True)
+        print("\n".join(error.lines()), file=sys.stderr)
+        if isinstance(error, Problem):
+            print(json.dumps(error.document(), indent=2, ensure_ascii=False), file=sys.stderr)
+        return ExitCode.FAILED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupted(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _directory(data_dir: Path | None) -> Path:
+    """Return an empty directory: on a fleet that is there already the steps would not show what they say."""
+    if data_dir is None:
+        return Path(tempfile.mkdtemp(prefix="resedge-demo-"))
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if any(data_dir.iterdir()):
+        raise UsageProblem(f"{data_dir} is not empty", fix="give another --data-dir, or start it with `resedge up`")
+    return data_dir.resolve()
+
+
+def _demo(stores: int, data_dir: Path, port: int, *, serve: bool) -> int:
+    # Loaded here, so that `resedge --help` does not load the client.
+    from cli.client import Client  # noqa: PLC0415
+    from cli.config import state_path  # noqa: PLC0415
+    from cli.demo.journey import Journey  # noqa: PLC0415
+    from cli.demo.server import connection_to, free_port, running, up_command  # noqa: PLC0415
+    from cli.positions import Positions  # noqa: PLC0415
+
+    address_port = free_port(port)
+    print(f"Resilient Edge demo: {stores:,} stores, data in {data_dir}\n")
+    print(f"  {'step':<{_NAME_CELLS}}{'time':>9}{'files':>12}  commit")
+    started = time.monotonic()
+    _began("start the server (`resedge up`)")
+    with running(up_command(data_dir, address_port), address_port, data_dir / "server.log") as process:
+        print(f"{time.monotonic() - started:>7.1f} s", flush=True)
+        connection = connection_to(address_port)
+        client = Client(connection, Positions(state_path(), connection))
+        try:
+            journey = Journey(client, stores, _began, _ended)
+            journey.run()
+            print(f"  {'together':<{_NAME_CELLS}}{time.monotonic() - started:>7.1f} s\n")
+            _farewell(client, journey, data_dir, connection.server, serve=serve)
+        finally:
+            client.close()
+        if serve:
+            _serve(process)
+    return ExitCode.OK
+
+
+def _serve(process: subprocess.Popen[bytes]) -> None:
+    """Stay until the server ends or a person ends us.
+
+    Raises:
+        CliError: the server ended by itself.
+    """
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        print("\nending the server", flush=True)
+        return
+    if status:
+        raise CliError(f"the server ended with {status}")
+
+
+def _began(name: str) -> None:
+    print(f"  {name:<{_NAME_CELLS}}", end="", flush=True)
+
+
+def _ended(step: Step) -> None:
+    files = f"{step.files:>12,}" if step.commit else " " * 12
+    row = f"{step.seconds:>7.1f} s{files}  {step.commit[:12]:<12}  {step.note}".rstrip()
+    print(row if step.seconds >= 1 else row.replace(f"{step.seconds:>7.1f} s", f"{step.seconds * 1000:>6.0f} ms"))
+    sys.stdout.flush()
+
+
+def _farewell(client: Client, journey: Journey, data_dir: Path, address: str, *, serve: bool) -> None:
+    """Say what is there now and what to try next."""
+    store = journey.favourite.name
+    path = str((client.get(f"/v1/clusters/{store}").body or {}).get("path") or "")
+    repository = shlex.quote(str(data_dir / "gitops.git"))
+    print("What the stores pull, branch main (a whole checkout is millions of files; take one store's):")
+    print(f"  git clone --no-checkout {repository} fleet")
+    print(f"  git -C fleet checkout main -- {path or 'clusters'}\n")
+    if not serve:
+        print(f"The server ends now. To start it again: {_command()} up --data-dir {shlex.quote(str(data_dir))}")
+        return
+    print(f"The server runs at {address}; Ctrl-C ends it. Try in another terminal:")
+    from cli.demo.hierarchies import SMART_GRILLS  # noqa: PLC0415
+
+    for line in (
+        f"why {store} menu-boards",
+        f"get cluster {store}",
+        f"get clusters --limit 5 -l '{SMART_GRILLS}'",
+        f"get configuration --cluster {store} --application point-of-sale",
+        "set-release menu-boards 9.2.0 -l /g/geo/us/central/tx",
+        "log --tail 5",
+        "verify",
+    ):
+        print(f"  {_command()} {line}")
+    sys.stdout.flush()
+
+
+def _command() -> str:
+    """Return how a person calls `resedge` from here."""
+    beside = Path(sys.executable).with_name("resedge")
+    if not beside.exists():
+        return "resedge"
+    shown = os.path.relpath(beside)
+    return shlex.quote(shown if not shown.startswith("..") else str(beside))
