@@ -2,13 +2,15 @@
 
 from libs.gittree.commits import Author, Commit, CommitUnreadable, Trailer
 from libs.gittree.family import Column, Family, IdColumn, Kind, ObjectSink, plain, tree_family
-from libs.gittree.maintenance import Maintained, PackDamaged
+from libs.gittree.maintenance import Maintained
+from libs.gittree.merge import PackDamaged
 from libs.gittree.names import Mode, NameRefused, tree_body, tree_parts, validate_name
 from libs.gittree.process import GitFailed
 from libs.gittree.reader import ObjectMissing, TreeEntry
 from libs.gittree.refs import RefLocked, RefMoved
 from libs.gittree.repository import Fsck, PushOutcome, PushResult, Repository
 from libs.gittree.sink import IdSink, PackSink
+from libs.gittree.workers import WorkerDied, Workers
 
 __all__ = [
     "Author",
@@ -35,6 +37,8 @@ __all__ = [
     "Repository",
     "Trailer",
     "TreeEntry",
+    "WorkerDied",
+    "Workers",
     "plain",
     "tree_body",
     "tree_family",

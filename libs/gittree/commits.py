@@ -1,6 +1,7 @@
 """Commits as bytes: equal input gives the equal commit id, and no text can pass for a trailer.
 
-The one rule: trailers are typed fields, written as the last paragraph; the lines of a message that look like one are indented.
+The one rule: trailers are typed fields, written as the last paragraph; lines of a message that look like one are
+indented.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def encode_commit(  # noqa: PLR0913 - a commit has these fields
     """Return the commit object's bytes; author and committer are the same, at `when`, in UTC.
 
     Raises:
-        ValueError: an id is not 40 lower-case hex digits, `when` has no zone or lies before 1970, or the message is empty.
+        ValueError: an id is not 40 lower-case hex digits, `when` has no zone or lies before 1970, or the message is
+            empty.
     """
     if when.tzinfo is None or when.timestamp() < 0:
         raise ValueError("a commit's time has a zone and lies after 1970")

@@ -1,8 +1,8 @@
 """Git's exact bytes: object ids, pack entries and deltas (gitformat-pack(5)).
 
-A family is written as one full object and, against it, deltas that copy the literals and insert the slots' values. A delta
-is as good as incompressible, so its zlib stream holds one stored block: framing it costs a tenth of compressing it.
-The one rule: a delta's base is always a full object of the same pack, so every chain has length one.
+A family is written as one whole object and, against it, deltas that copy the literals and insert the slots' values. A
+delta is as good as incompressible, so its zlib stream holds one stored block: framing costs a tenth of compressing.
+The one rule: a delta's base is always a whole object of the same pack, so every chain has length one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KIND_CODES: Final[dict[Kind, int]] = {"commit": 1, "tree": 2, "blob": 3}
 REF_DELTA = 7
+HEADER = struct.Struct(">4sII")
 _INSERT_BYTES_MAX = 127
 # Git itself never copies more than 64 KiB in one operation; one byte less avoids the special encoding of that size.
 _COPY_BYTES_MAX = 0xFFFF
@@ -191,7 +192,7 @@ def _replace_long(family: Family, base_id: bytes, entries: list[bytes], crcs: li
 
 
 def _stored_head(base_id: bytes, size: int) -> bytes:
-    """Return what precedes a delta of `size` bytes: entry head, base, zlib head (RFC 1950), stored block's head (RFC 1951)."""
+    """Return what precedes a delta of `size` bytes: entry head, base, zlib head (RFC 1950), block head (RFC 1951)."""
     length = min(size, _STORED_BYTES_MAX)
     block = b"\x78\x01\x01" + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
     return entry_head(REF_DELTA, size) + base_id + block

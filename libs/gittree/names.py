@@ -1,7 +1,7 @@
 """What may be an entry of a tree: plain names from a short alphabet, as file or as directory, in Git's order.
 
-The one rule: the alphabet is allowed, nothing else is. Escapes that differ from platform to platform (HFS+ ignorable code
-points, NTFS short names and streams, backslashes) need characters that are not in it, so that no list of them is kept.
+The one rule: the alphabet is allowed, nothing else is. Escapes that differ from platform to platform (HFS+ ignorable
+code points, NTFS short names and streams, backslashes) need characters that are not in it, so no list of them is kept.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def validate_name(name: str) -> bytes:
     """Return the entry's name as bytes.
 
     Raises:
-        NameRefused: it is empty, `.`, `..`, longer than 255, has a character outside `A-Za-z0-9._-`, starts with a dash,
-            ends with a dot, or is a name to which Git (`.git…`, in any case) or Flux (`.sourceignore`) gives a meaning.
+        NameRefused: it is empty, `.`, `..`, longer than 255, has a character outside `A-Za-z0-9._-`, starts with a
+            dash, ends with a dot, or is a name to which Git (`.git…`, in any case) or Flux (`.sourceignore`) gives a
+            meaning.
     """
     if not name or len(name) > NAME_BYTES_MAX:
         raise NameRefused(f"a name has 1 to {NAME_BYTES_MAX} characters, this one has {len(name)}")

@@ -1,4 +1,4 @@
-"""Temporary names that say which process they belong to, so that what a dead one left behind can be told from work in progress.
+"""Temporary names that say which process they belong to, to tell what a dead one left behind from work in progress.
 
 The one rule: a name is removed only when the very process that made it (number and start) is gone.
 """
@@ -16,7 +16,7 @@ _numbers = itertools.count()
 
 
 def _start_of(process: int) -> int | None:
-    """Return when a process started, in the kernel's ticks; 0 where the platform does not say; None if there is none."""
+    """Return when a process started, in kernel ticks; 0 where the platform does not say; None if there is none."""
     try:
         status = Path(f"/proc/{process}/stat").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""How git itself is run: with no configuration but the repository's, no prompts, and only the transports that we push over.
+"""How git itself is run: no configuration but the repository's, no prompts, and only the transports that we push over.
 
 The one rule: nothing of the account that runs us (its gitconfig, its hooks, its templates) changes what git does here.
 """

@@ -1,6 +1,7 @@
 """The branch: read it, and move it from the value last seen to a new one, or not at all.
 
-The one rule: a ref is only ever replaced while `<ref>.lock` is ours, as Git's own commands do, after its value was read again.
+The one rule: a ref is only ever replaced while `<ref>.lock` is ours, as Git's own commands do, and after its value was
+read again.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import time
 from pathlib import Path
 
 from libs.contracts.crash import crash_point
+from libs.gittree.merge import sync_path
 from libs.gittree.owner import is_stale, temporary_name
-from libs.gittree.pack import sync_path
 
 _HEX = re.compile(rb"([0-9a-f]{40})\n?")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from libs.gittree.commits import Author, Commit, Trailer, decode_commit, encode_commit
@@ -23,6 +22,7 @@ from libs.gittree.sink import PackSink
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from libs.gittree.workers import Workers
 
@@ -133,7 +133,7 @@ class Repository:
     ) -> str:
         """Write a commit and return its id: equal arguments, equal id.
 
-        With `sink` it becomes durable and visible together with the sink's other objects, by `finish`; without, at once.
+        With `sink` it becomes durable and visible with the sink's other objects, by `finish`; without, at once.
         """
         parents = [parent] if parent is not None else []
         body = encode_commit(tree, parents, message, when, author=author, trailers=trailers)

@@ -13,9 +13,9 @@ import numpy as np
 
 from libs.contracts.crash import crash_point
 from libs.gittree.entries import SHARED_BYTES_MIN, ids_of, object_id
-from libs.gittree.family import Family
+from libs.gittree.merge import sync_path
 from libs.gittree.owner import temporary_name
-from libs.gittree.pack import CHUNK_OBJECTS, PackFile, WrittenPack, sync_path
+from libs.gittree.pack import CHUNK_OBJECTS, PackFile, sync_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.gittree.family import Kind
+    from libs.gittree.family import Family, Kind
+    from libs.gittree.merge import WrittenPack
     from libs.gittree.workers import WorkerPacks, Workers
 
 # Fewer objects than this are written by the calling process: a few milliseconds.
@@ -61,8 +62,8 @@ async def _in_chunks(write: Callable[[Family], NDArray[np.uint8]], family: Famil
 class PackSink:
     """Writes families into new packs of one repository.
 
-    Small families are written here, large ones on `workers`, a pack each. Use it as a context manager: leaving it without
-    `finish` removes what was written.
+    Small families are written here, large ones on `workers`, a pack each. Use it as a context manager: leaving it
+    without `finish` removes what was written.
 
     Args:
         directory: the repository's `objects/pack`.
@@ -99,7 +100,7 @@ class PackSink:
             return self._local_pack().add(kind, body)
 
     def finish(self) -> tuple[str, ...]:
-        """Make everything durable and then visible: files, directory entries, directory. Returns the new packs' checksums.
+        """Make everything durable and then visible: files, then the directory. Returns the new packs' checksums.
 
         Raises:
             WorkerDied: a worker process ended; nothing shows.
@@ -144,8 +145,8 @@ class PackSink:
         remote = self._remote.finish() if self._remote is not None else []
         local = self._local.finish() if self._local is not None else None
         crash_point("gittree.pack-written")
-        if local is not None and self._local is not None:
-            self._local.sync()
+        if local is not None:
+            sync_pack(local)
             remote.append(local)
         crash_point("gittree.pack-fsynced")
         return remote

@@ -1,6 +1,6 @@
 """How a process and its workers talk: pickles (protocol 5) in frames, arrays beside them instead of within.
 
-The one rule: both ends are this program on this machine, joined by anonymous pipes; nothing from outside is ever unpickled.
+The one rule: both ends are this program, joined by anonymous pipes; nothing from outside is ever unpickled.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ def send(stream: BinaryIO, message: object) -> None:
     body = pickle.dumps(message, protocol=5, buffer_callback=aside.append)
     pieces = [memoryview(body), *(buffer.raw() for buffer in aside)]
     stream.write(_COUNT.pack(len(pieces)) + struct.pack(f">{len(pieces)}Q", *(piece.nbytes for piece in pieces)))
-    for piece in pieces:
-        stream.write(piece)
+    stream.writelines(pieces)
     stream.flush()
 
 

@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, assert_never
 
-from libs.gittree.pack import PackFile
+from libs.gittree.pack import PackFile, sync_pack
 from libs.gittree.wire import receive, send
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from libs.gittree.family import Family
 
 # Whoever answers requests comes first on a busy machine.
@@ -63,7 +64,7 @@ def _carry_out(request: Request, packs: dict[Path, PackFile]) -> object:
             pack = packs.pop(path)
             written = pack.finish()
             if written is not None:
-                pack.sync()
+                sync_pack(written)
             return written
         case Abort(path):
             if (aborted := packs.pop(path, None)) is not None:

@@ -1,7 +1,7 @@
 """Worker processes that hash and pack large families beside the process that answers requests.
 
-They are started by `exec`, so that it does not matter which threads run already, and again when one has died. The one rule:
-when a worker dies, every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever shows.
+They are started by `exec`, so that it does not matter which threads run already, and again when one has died. The one
+rule: when a worker dies, every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from libs.gittree.owner import temporary_name
-from libs.gittree.pack import CHUNK_OBJECTS, WrittenPack
+from libs.gittree.pack import CHUNK_OBJECTS
 from libs.gittree.wire import receive, send
 from libs.gittree.worker import Abort, Failure, Finish, Request, Write
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from libs.gittree.family import Family
+    from libs.gittree.merge import WrittenPack
 
 # One chunk is worked on while the next one is on its way.
 _IN_FLIGHT = 2
@@ -199,7 +200,7 @@ class Workers:
                 self._changed.wait()
 
     def lose(self, worker: _Worker) -> None:
-        """Note that a worker is gone and fail what it was to do, and what waits, since it may belong to the same sinks."""
+        """Note that a worker is gone; fail what it was to do, and what waits, since that may be of the same sinks."""
         with self._changed:
             if not worker.alive:
                 return
@@ -260,9 +261,7 @@ class WorkerPacks:
 
     def _submit(self, family: Family) -> list[_Task]:
         step = min(CHUNK_OBJECTS, -(-family.count // self._pool.count))
-        tasks = [
-            _Task(self, family, start, min(start + step, family.count)) for start in range(0, family.count, step)
-        ]
+        tasks = [_Task(self, family, start, min(start + step, family.count)) for start in range(0, family.count, step)]
         self._pool.submit(tasks)
         return tasks
 
