@@ -145,17 +145,18 @@ class Facts:
         labels = {**store.labels, **cluster.labels} if cluster.labels else store.labels
         ordinal = self.selection.put_cluster(cluster.name, store.name, labels)
         size = ordinal + 1
-        self.zone_of.reach(size)[ordinal] = self.zones.code(store.timezone)
-        self.store_of.reach(size)[ordinal] = self.store_names.code(store.name)
         self.declared_position.reach(size)[ordinal] = self._now.position
         self.declared_at.reach(size)[ordinal] = _microseconds(self._now.at)
+        changed = _set(self.zone_of, ordinal, self.zones.code(store.timezone))
+        changed |= _set(self.store_of, ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
                 self.capacity[resource] = Column(np.int64, fill=UNLIMITED)
         for resource, column in self.capacity.items():
             text = cluster.capacity.get(resource)
-            column.reach(size)[ordinal] = UNLIMITED if text is None else milli(text)
-        self.touched.clusters.add(ordinal)
+            changed |= _set(column, ordinal, UNLIMITED if text is None else milli(text))
+        if changed:
+            self.touched.clusters.add(ordinal)
 
     def _drop(self, store: str, names: Iterable[str]) -> None:
         for name in names:
@@ -270,10 +271,9 @@ class Facts:
                 case ("configuration", str(name)) if name in self.configurations:
                     for application in self.configured_by(self.configurations[name]):
                         touched.touch(application, members)
-                case ("in", str(namespace)):
-                    for application in self.applications_of(namespace):
-                        touched.touch(application, members)
-                    touched.namespaces.add(namespace)
+                case ("in", _):
+                    # Who fits on a cluster depends on all the namespaces there.
+                    touched.clusters |= members
         return touched
 
     def applications_of(self, namespace: str) -> list[str]:
@@ -287,6 +287,15 @@ class Facts:
         if configuration.namespace is not None:
             return self.applications_of(configuration.namespace)
         return list(self.applications)
+
+
+def _set(column: Column, ordinal: int, value: int) -> bool:
+    """Write one value; return whether it is another one."""
+    values = column.reach(ordinal + 1)
+    if values[ordinal] == value:
+        return False
+    values[ordinal] = value
+    return True
 
 
 def _microseconds(at: datetime) -> int:

@@ -14,6 +14,7 @@ from pyroaring import BitMap
 from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
 from libs.fleet.facts import EPOCH, UNLIMITED, Fact, Facts, Store, Touched, parsed
+from libs.fleet.layers import Layers, rank
 from libs.selection import references
 
 if TYPE_CHECKING:

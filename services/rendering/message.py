@@ -1,0 +1,82 @@
+"""What a commit says: what changed, why, after which position, by whom.
+
+The one rule: every word comes from the decision in the log, so that a rerun writes the same commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from libs.gittree import Trailer
+
+if TYPE_CHECKING:
+    from libs.contracts import AdmissionDecided, Recorded
+
+ACTORS_MAX = 20
+REASONS_MAX = 20
+_SHOWN = 3
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Events of one type since the last decision."""
+
+    count: int = 0
+    first: int = 0
+    last: int = 0
+    streams: list[str] = field(default_factory=list)
+
+    def line(self, name: str) -> str:
+        shown = ", ".join(self.streams)
+        more = f" and {self.count - len(self.streams)} more" if self.count > len(self.streams) else ""
+        where = f"position {self.first}" if self.first == self.last else f"positions {self.first} to {self.last}"
+        return f"{name} {shown}{more} ({where})"
+
+
+@dataclass(slots=True)
+class Reasons:
+    """The facts since the last decision, by type, and who stated them."""
+
+    kinds: dict[str, _Kind] = field(default_factory=dict)
+    actors: dict[str, None] = field(default_factory=dict)
+    position: int = 0
+
+    def note(self, recorded: Recorded) -> None:
+        """Take a fact as a possible reason for the next decision."""
+        kind = self.kinds.setdefault(type(recorded.event).__name__, _Kind(first=recorded.position))
+        kind.count += 1
+        kind.last = recorded.position
+        if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
+            kind.streams.append(recorded.stream)
+        self.actors[recorded.actor] = None
+        self.position = recorded.position
+
+    def taken(self, position: int) -> None:
+        """Start anew: a decision as of `position` has been made."""
+        if self.position <= position:
+            self.kinds.clear()
+            self.actors.clear()
+
+    def lines(self) -> list[str]:
+        """Return one line for each type of fact."""
+        return [kind.line(name) for name, kind in sorted(self.kinds.items())][:REASONS_MAX]
+
+
+def message(decision: AdmissionDecided) -> str:
+    """Return a commit's message without its trailers."""
+    reasons = [f"- {line}" for line in decision.reasons]
+    return "\n".join([decision.subject, *(["", *reasons] if reasons else [])])
+
+
+def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
+    """Return a commit's trailers: the log's epoch, position and chain hash, and the people."""
+    found = [
+        Trailer("Epoch", epoch),
+        Trailer("Position", str(decision.model_position)),
+        Trailer("Head", decision.model_head),
+    ]
+    found += [Trailer("Actor", actor) for actor in decision.actors]
+    if decision.actors_count > len(decision.actors):
+        found.append(Trailer("Actor", f"and {decision.actors_count - len(decision.actors)} more"))
+    return found

@@ -1,0 +1,270 @@
+"""The renderer's model: the facts, what each cluster has been given, and where the branch stands.
+
+The one rule: it is the fold of the log. A running renderer, one that restarts and a verifier all come through `fold`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import Recorded
+from libs.fleet import Fleet, bitmap, ordinals, unpacked
+from libs.gittree import tree_body
+from libs.gittree.names import Mode
+from services.rendering import layout
+from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
+from services.rendering.events import (
+    AdmissionDecided,
+    AdmissionWritten,
+    ForeignCommitFound,
+    RemovalsConfirmed,
+    RemovalsHeld,
+    WritingRestored,
+)
+from services.rendering.families import family_of
+from services.rendering.inputs import ABSENT, Inputs
+from services.rendering.message import Reasons
+from services.rendering.placements import Admission, Placements
+from services.rendering.target import Part, wanted
+from services.rendering.trees import Trees, pause, rebuild
+
+if TYPE_CHECKING:
+    from libs.gittree import ObjectSink
+
+BRANCH = "main"
+CATEGORIES = ("store", "group", "namespace", "application", "configuration", "release", "choices")
+"""What can change a target: an admission is guarded by all of them."""
+
+
+@dataclass(slots=True)
+class Decision:
+    """An admission as decided: its parts, and where and when the log took it."""
+
+    parts: list[AdmissionDecided] = field(default_factory=list)
+    position: int = 0
+    at: datetime | None = None
+
+    @property
+    def first(self) -> AdmissionDecided:
+        """What all parts say alike."""
+        return self.parts[0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last part has come."""
+        return bool(self.parts) and len(self.parts) == self.parts[0].parts
+
+
+@dataclass(frozen=True, slots=True)
+class Materialised:
+    """A decision carried out: the commit's tree, and whether a byte of the clusters' files changed."""
+
+    tree: bytes
+    changed: bool
+    files: int
+
+
+class Model:
+    """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given."""
+
+    def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH) -> None:
+        self.branch = branch
+        self.fleet = Fleet(blob)
+        self.inputs = Inputs(self.fleet)
+        self.placements = Placements()
+        self.trees = Trees()
+        self.reasons = Reasons()
+        self.epoch = ""
+        self.hash = b""
+        self.position = 0
+        self.branch_version = 0
+        self.clusters_tree: bytes | None = None
+        self.written_tree: bytes | None = None
+        self.parent = ""
+        self.must_commit = False
+        self.decision = Decision()
+        self.applied = ""
+        self.applied_position = 0
+        self.state = BranchState()
+        self.confirmed: dict[str, RemovalsHeld] = {}
+        self.held: RemovalsHeld | None = None
+        self.removals: deque[tuple[datetime, int]] = deque()
+
+    @property
+    def size(self) -> int:
+        """The number of ordinals given so far."""
+        return self.fleet.selection.size
+
+    def fold(self, recorded: Recorded) -> Decision | None:
+        """Take one event; return a decision that is now to be carried out (before any later event is folded)."""
+        event = recorded.event
+        self.position, self.hash, self.epoch = recorded.position, recorded.hash, recorded.epoch
+        decision = None
+        match event:
+            case AdmissionDecided():
+                decision = self._decided(recorded, event)
+            case AdmissionWritten():
+                self.written(event)
+            case ForeignCommitFound():
+                self.state = BranchState(self.state.held, self.state.confirmed, event.found or "nothing")
+            case WritingRestored():
+                self.parent = "" if event.onto == "nothing" else event.onto
+                self.must_commit = True
+                self.state = BranchState(self.state.held, self.state.confirmed)
+            case RemovalsHeld():
+                self.held = event
+                self.state = BranchState(event.plan, self.state.confirmed, self.state.foreign)
+            case RemovalsConfirmed():
+                self.reasons.note(recorded)
+                if self.held is not None and self.held.plan == event.plan:
+                    self.confirmed[event.plan] = self.held
+                self.state = BranchState("", self.state.confirmed | {event.plan}, self.state.foreign)
+            case _:
+                self.reasons.note(recorded)
+        if recorded.stream == f"branch-{self.branch}":
+            # Our own later appends may be ahead of what comes round through the feed.
+            self.branch_version = max(self.branch_version, recorded.version)
+        self.fleet.fold(recorded)
+        return decision
+
+    def _decided(self, recorded: Recorded, event: AdmissionDecided) -> Decision | None:
+        if recorded.position <= self.applied_position:
+            return None
+        if event.part == 1:
+            self.decision = Decision()
+        self.decision.parts.append(event)
+        self.decision.position, self.decision.at = recorded.position, recorded.at
+        return self.decision if self.decision.whole else None
+
+    def written(self, event: AdmissionWritten) -> None:
+        """Take note that the last decision's commit is the branch's tip."""
+        if event.decision != self.applied:
+            return
+        self.parent = event.commit
+        self.written_tree = self.clusters_tree
+        self.must_commit = False
+        self.placements.admissions[-1] = self.placements.admissions[-1]._replace(commit=event.commit)
+
+    # --- carrying out a decision ---------------------------------------------------------------------------------
+
+    async def admit(self, decision: Decision, sink: ObjectSink) -> Materialised:
+        """Give the clusters of a decision what the log renders for them now; build the trees above.
+
+        May be done again with another sink where the first one failed.
+        """
+        first = decision.first
+        self.placements.size = self.size
+        self._note(decision)
+        changed: dict[str, BitMap] = {}
+        files = 0
+        for part in decision.parts:
+            for key, packed_clusters in part.applications.items():
+                among = ordinals(unpacked(packed_clusters))
+                files += await self._give(key, among, sink)
+                namespace = key.split("/", 1)[0]
+                changed[namespace] = changed.get(namespace, BitMap()) | bitmap(among)
+            for namespace, packed_clusters in part.namespaces.items():
+                among_set = unpacked(packed_clusters)
+                self._set_content(namespace, among_set)
+                changed[namespace] = changed.get(namespace, BitMap()) | among_set
+        clusters = self._register(decision.parts)
+        names = self.fleet.selection.name
+        self.clusters_tree = await rebuild(self.trees, self.placements, names, changed, clusters, sink)
+        tree = self._root(first, sink)
+        different = self.clusters_tree != self.written_tree or self.must_commit or not self.parent
+        return Materialised(tree, different, files)
+
+    def _note(self, decision: Decision) -> None:
+        first = decision.first
+        at = decision.at
+        if at is None:
+            raise ValueError("a decision is carried out after the log took it")
+        if self.applied_position >= decision.position:
+            return
+        self.applied, self.applied_position = first.decision, decision.position
+        self.placements.admissions.append(Admission(decision.position, at, ""))
+        if first.confirmed:
+            for plan in first.confirmed:
+                self.confirmed.pop(plan, None)
+        elif first.removals:
+            self.removals.append((at, first.removals))
+        self.reasons.taken(first.model_position)
+
+    async def _give(self, key: str, among: NDArray[np.int64], sink: ObjectSink) -> int:
+        placement = self.placements.at(key)
+        placement.release.values[among] = 0
+        placement.variant.values[among] = ABSENT
+        placement.blob.values[among] = 0
+        placement.admission.values[among] = len(self.placements.admissions)
+        here = self.fleet.applications.get(placement.application)
+        if here is not None and here.namespace == placement.namespace:
+            for part in wanted(self.fleet, self.inputs, placement.application, among).parts:
+                await pause()
+                code = self.version_code(part)
+                placement.release.values[part.among] = code
+                placement.variant.values[part.among] = part.variants
+                family, codes = family_of(part)
+                await pause()
+                ids = await sink.write_async(family)
+                placement.blob.values[part.among] = ids if codes is None else ids[codes]
+        differs = placement.differs(among)
+        placement.pending = (placement.pending - bitmap(among)) | bitmap(among[differs])
+        return len(among)
+
+    def version_code(self, part: Part) -> int:
+        """Return the code of a release in the placements' columns."""
+        return self.placements.versions.code(f"{part.release.application}/{part.release.version}")
+
+    def namespace_content(self, namespace: str) -> int | None:
+        """Return the code of the `namespace.yaml` that a namespace should have, if it is declared."""
+        declared = self.fleet.namespaces.get(namespace)
+        if declared is None:
+            return None
+        text = layout.namespace_file(namespace, declared.namespace_labels).decode()
+        return self.trees.contents.code(text)
+
+    def _set_content(self, namespace: str, among: BitMap) -> None:
+        code = self.namespace_content(namespace)
+        if code is not None:
+            self.trees.at(namespace, self.size).content.values[ordinals(among)] = code
+
+    def _register(self, parts: Sequence[AdmissionDecided]) -> BitMap:
+        clusters = BitMap()
+        for part in parts:
+            clusters |= unpacked(part.clusters)
+        live = self.fleet.selection.everything
+        for ordinal in clusters:
+            if ordinal in live:
+                self.trees.register(ordinal, self.fleet.selection.name(ordinal))
+            else:
+                self.trees.deregister(ordinal, self.fleet.selection.name(ordinal))
+        return clusters
+
+    def _root(self, decision: AdmissionDecided, sink: ObjectSink) -> bytes:
+        facts = {
+            "epoch": self.epoch,
+            "position": decision.model_position,
+            "clusters": len(self.trees.registered),
+            "placements": decision.placements,
+            "digest": f"sha1:{self.clusters_tree.hex()}" if self.clusters_tree else "",
+        }
+        manifest = sink.add("blob", layout.manifest_file(facts))
+        own = sink.add("tree", tree_body({"manifest.json": (Mode.FILE, manifest)}))
+        entries = {layout.MANIFEST_DIRECTORY: (Mode.DIRECTORY, own)}
+        if self.clusters_tree:
+            entries["clusters"] = (Mode.DIRECTORY, self.clusters_tree)
+        return sink.add("tree", tree_body(entries))
+
+    def recent_removals(self, now: datetime) -> int:
+        """Return how many removals were admitted, unconfirmed, within the fuse's window before `now`."""
+        since = now - timedelta(minutes=FUSE_WINDOW_MINUTES)
+        while self.removals and self.removals[0][0] <= since:
+            self.removals.popleft()
+        return sum(count for _, count in self.removals)

@@ -1,0 +1,352 @@
+"""The loop that closes the difference between target and admitted, wherever the gates are open.
+
+The one rule: the decision is the fact, the commit its projection. A decision that the log took is always carried out,
+by this process or the next one, and gives the same commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from libs.contracts import Recorded, encode, type_name
+from libs.contracts.crash import crash_point
+from libs.eventlog import Appended, FencedOut, Guard, GuardConflict, NewEvent, Submission
+from libs.fleet import packed
+from libs.gittree import IdSink, RefLocked, RefMoved
+from libs.gittree.workers import WorkerDied
+from services.rendering.events import AdmissionDecided, AdmissionWritten, ForeignCommitFound, RemovalsHeld, WritingRestored
+from services.rendering.message import ACTORS_MAX, message, trailers
+from services.rendering.model import CATEGORIES, Decision
+from services.rendering.plan import Plan, plan
+
+if TYPE_CHECKING:
+    from libs.eventlog import EventLog, Lease
+    from libs.gittree import Repository
+    from libs.gittree.workers import Workers
+    from services.rendering.domain import Hold
+    from services.rendering.model import Model
+
+ACTOR = "resedge/rendering"
+EVENT_BITMAP_BYTES_MAX = 150 * 1024
+TICK_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+log = structlog.get_logger("rendering")
+
+
+@dataclass(slots=True)
+class Written:
+    """What the last step did, as the status shows it."""
+
+    commit: str = ""
+    files: int = 0
+    seconds: float = 0.0
+    position: int = 0
+    at: datetime | None = None
+
+
+class Reconciler:
+    """Folds events, plans, decides and writes, one thing at a time; `stopped` says why it does not write."""
+
+    def __init__(  # noqa: PLR0913 - its ports
+        self,
+        model: Model,
+        events: EventLog,
+        repository: Repository,
+        *,
+        workers: Workers | None,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.model = model
+        self.stopped = ""
+        self.trouble = ""
+        self.hold: Hold | None = None
+        self.written = Written()
+        self.commits = 0
+        self.settled_position = 0
+        self.lease: Lease | None = None
+        self.on_written: Callable[[], None] = lambda: None
+        self._events = events
+        self._repository = repository
+        self._workers = workers
+        self._clock = clock
+        self._monotonic = monotonic
+        self._busy = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Condition()
+        self._branch_head = 0
+        self._rebuilding = False
+        self._caught_up = False
+
+    # --- folding -------------------------------------------------------------------------------------------------
+
+    def prepare(self, branch_head: int, *, rebuilding: bool) -> None:
+        """Say which decision is the log's last one on the branch, and whether the repository must be made anew."""
+        self._branch_head = branch_head
+        self._rebuilding = rebuilding
+
+    async def handle(self, batch: Sequence[Recorded]) -> None:
+        """Fold events; a decision among them is carried out at its place in the order."""
+        async with self._busy:
+            for recorded in batch:
+                decision = self.model.fold(recorded)
+                if decision is not None:
+                    await self._replay(decision)
+                if isinstance(recorded.event, WritingRestored):
+                    self.stopped, self._pending = "", None
+        self.wake()
+
+    async def _replay(self, decision: Decision) -> None:
+        """Take a decision that the log holds already; write it only where nobody has."""
+        if decision.position == self._branch_head:
+            await self._carry_out(decision)
+        elif self._rebuilding:
+            await self._write(decision)
+        else:
+            await self.model.admit(decision, IdSink())
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._wake.set()
+
+    def caught_up(self) -> None:
+        """Start deciding: the model has seen the log up to where it ended when the process started."""
+        self._caught_up = True
+        self._rebuilding = False
+        self.wake()
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Close differences until cancelled; sleep until an event comes or a gate may have opened."""
+        while True:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if self._caught_up and not self.stopped:
+                await self._steps()
+
+    async def _steps(self) -> None:
+        try:
+            async with self._busy:
+                while not self.stopped and await self._step():
+                    pass
+            self.trouble = ""
+        except (WorkerDied, OSError, RefLocked, RuntimeError) as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            log.exception("rendering.step-failed")
+            await asyncio.sleep(RETRY_SECONDS)
+            self.wake()
+
+    async def _step(self) -> bool:
+        """Do one thing; return whether there may be another."""
+        if self._pending is not None:
+            await self._carry_out(self._pending)
+            return True
+        if not await self._branch_is_ours():
+            return False
+        planned = await plan(self.model, self._clock())
+        self.hold = planned.hold
+        if planned.hold is not None and not await self._keep_back(planned.hold):
+            return False
+        if planned.empty and not self.model.must_commit:
+            await self._settle()
+            return False
+        decision = await self._decide(planned)
+        if decision is None:
+            return False
+        crash_point("rendering.decided")
+        await self._carry_out(decision)
+        return True
+
+    _pending: Decision | None = None
+
+    async def _branch_is_ours(self) -> bool:
+        """Compare the branch with where we left it."""
+        found = self._repository.head() or ""
+        if found == self.model.parent:
+            return True
+        await self._stop_for(found)
+        return False
+
+    async def _stop_for(self, found: str) -> None:
+        if self.model.state.foreign != (found or "nothing"):
+            event = ForeignCommitFound(self.model.branch, self.model.parent, found)
+            await self._append([event], self._stream)
+        self.stopped = f"branch {self.model.branch} is at {found or 'nothing'}, not at {self.model.parent or 'nothing'}"
+        log.error("rendering.foreign-commit", expected=self.model.parent, found=found)
+
+    # --- deciding ------------------------------------------------------------------------------------------------
+
+    @property
+    def _stream(self) -> str:
+        return f"branch-{self.model.branch}"
+
+    async def _append(self, events: Sequence[object], stream: str) -> Appended:
+        submission = Submission([NewEvent(stream, type_name(each), encode(each)) for each in events], ACTOR)
+        outcome = await self._events.append_async(submission)
+        if not isinstance(outcome, Appended):
+            raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004
+        if stream == self._stream:
+            self.model.branch_version = max(self.model.branch_version, outcome.versions[stream])
+        return outcome
+
+    async def _keep_back(self, hold: Hold) -> bool:
+        """Record a plan that is new; return whether the step may go on."""
+        if self.model.held is not None and self.model.held.plan == hold.plan:
+            return True
+        event = RemovalsHeld(
+            self.model.branch,
+            hold.plan,
+            hold.count,
+            hold.admitted,
+            hold.recent,
+            hold.cause[:2000],
+            {key: packed(members) for key, members in hold.applications.items()},
+            packed(hold.clusters),
+        )
+        await self._append([event], f"hold-{self.model.branch}")
+        self.model.held = event
+        return True
+
+    async def _decide(self, planned: Plan) -> Decision | None:
+        """Append the decision under its guard; nothing where the facts have moved on meanwhile."""
+        parts = compose(self.model, planned, 0 if self.lease is None else self.lease.epoch)
+        submission = Submission(
+            [NewEvent(self._stream, type_name(each), encode(each)) for each in parts],
+            ACTOR,
+            expected={self._stream: self.model.branch_version},
+            guard=Guard(CATEGORIES, self.model.position),
+            lease=None if self.lease is None else (self.lease.name, self.lease.epoch),
+        )
+        outcome = await self._events.append_async(submission)
+        match outcome:
+            case Appended():
+                self.model.branch_version = outcome.versions[self._stream]
+                return Decision(parts, outcome.last, outcome.recorded_at)
+            case GuardConflict():
+                return None  # The feed brings what we have not seen, and wakes the loop.
+            case FencedOut():
+                self.stopped = "another renderer holds the branch's lease"
+                return None
+            case _:
+                raise RuntimeError(f"the log did not take a decision: {outcome}")
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, decision: Decision) -> None:
+        """Write the decision's commit and record it."""
+        self._pending = decision
+        started = self._monotonic()
+        commit, tree, files = await self._write(decision)
+        if self.stopped:
+            return
+        crash_point("rendering.moved")
+        event = AdmissionWritten(self.model.branch, decision.first.decision, commit, tree, files)
+        await self._append([event], self._stream)
+        crash_point("rendering.recorded")
+        self.model.written(event)
+        self._pending = None
+        self.commits += 1
+        self.written = Written(commit, files, self._monotonic() - started, decision.position, decision.at)
+        self.on_written()
+
+    async def _write(self, decision: Decision) -> tuple[str, str, int]:
+        """Write objects and move the branch; return (commit, tree, files). A byte must have changed for a commit."""
+        sink = self._repository.pack(self._workers)
+        parent = decision.first.parent
+        try:
+            done = await self.model.admit(decision, sink)
+            if not done.changed:
+                sink.abort()
+                return parent, done.tree.hex(), 0
+            commit = commit_of(self._repository, self.model, decision, done.tree, sink)
+            await sink.finish_async()
+        except BaseException:
+            sink.abort()
+            raise
+        try:
+            await asyncio.to_thread(self._repository.move, parent or None, commit)
+        except RefMoved as moved:
+            if moved.found != commit:  # A crash after the move, before the log knew, leaves exactly our commit.
+                await self._stop_for(moved.found or "")
+        if self._rebuilding:
+            self.model.parent = commit
+        return commit, done.tree.hex(), done.files
+
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        async with self._settled:
+            self.settled_position = self.model.position
+            self._settled.notify_all()
+
+    async def settled(self, position: int) -> None:
+        """Wait until everything up to `position` has been rendered, but for closed gates."""
+        async with self._settled:
+            await self._settled.wait_for(lambda: self.settled_position >= position)
+
+
+def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
+    """Return a plan as the events of a decision, each within the log's bound."""
+    chunks: list[tuple[dict[str, bytes], dict[str, bytes]]] = [({}, {})]
+    room = EVENT_BITMAP_BYTES_MAX
+    for kind, members in ((0, planned.applications), (1, planned.namespaces)):
+        for key, clusters in sorted(members.items()):
+            data = packed(clusters)
+            if len(data) > room:
+                chunks.append(({}, {}))
+                room = EVENT_BITMAP_BYTES_MAX
+            chunks[-1][kind][key] = data
+            room -= len(data)
+    decision = planned.digest(model.parent, model.position)
+    actors = sorted(model.reasons.actors)
+    restoring = "Restore what is admitted" if planned.empty else planned.subject()
+    return [
+        AdmissionDecided(
+            model.branch,
+            decision,
+            model.parent,
+            model.position,
+            model.hash.hex(),
+            number,
+            len(chunks),
+            applications,
+            namespaces,
+            packed(planned.clusters) if number == 1 else b"",
+            planned.placements,
+            planned.removals,
+            planned.confirmed,
+            restoring,
+            model.reasons.lines() if number == 1 else [],
+            actors[:ACTORS_MAX],
+            len(actors),
+            fencing,
+        )
+        for number, (applications, namespaces) in enumerate(chunks, 1)
+    ]
+
+
+def commit_of(repository: Repository, model: Model, decision: Decision, tree: bytes, sink: object) -> str:
+    """Write the commit object of a decision; its id depends on the log alone."""
+    first = decision.first
+    if decision.at is None:
+        raise ValueError("a decision is carried out after the log took it")
+    return repository.commit(
+        tree.hex(),
+        first.parent or None,
+        message(first),
+        None,
+        decision.at,
+        trailers=trailers(first, model.epoch),
+        sink=sink,  # type: ignore[arg-type] - a PackSink here, an IdSink where only the id is wanted
+    )

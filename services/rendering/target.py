@@ -1,0 +1,225 @@
+"""The target: what each cluster should have once every gate opens.
+
+The one rule: it is a function of the facts. Admission, replay and verification all come through here, so that what was
+decided once is found again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts.quantities import milli
+from libs.fleet import UNLIMITED, bitmap, held, ordinals
+from libs.templates import MISSING, Reference, Slot, Template, Unresolved
+from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from libs.contracts import ReleasePublished
+    from libs.fleet import Combination, Fleet
+    from libs.templates import Input
+    from services.rendering.inputs import Inputs
+
+UNRESOLVED = "unresolved-placeholder"
+CONFLICT = "configuration-conflict"
+INVALID = "values-invalid"
+OTHER_NAMESPACE = "release-of-another-namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One release on some clusters, with all that its template reads there."""
+
+    release: ReleasePublished
+    template: Template
+    among: NDArray[np.int64]
+    inputs: dict[Input, Coded]
+    variants: NDArray[np.uint64]
+
+    def only(self, kept: NDArray[np.bool_]) -> Part:
+        """Return the part on fewer clusters."""
+        inputs = {
+            each: Coded(coded.values, coded.codes[kept], coded.digests, coded.own) for each, coded in self.inputs.items()
+        }
+        return Part(self.release, self.template, self.among[kept], inputs, self.variants[kept])
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What the facts ask of one application on some clusters: parts that can be rendered, and refusals."""
+
+    parts: list[Part] = field(default_factory=list)
+    refused: dict[tuple[str, str], BitMap] = field(default_factory=dict)
+    chosen: list[tuple[str, BitMap]] = field(default_factory=list)
+
+    def refuse(self, code: str, detail: str, clusters: NDArray[np.int64]) -> None:
+        """Note that the application cannot be rendered on some clusters."""
+        if len(clusters):
+            self.refused[code, detail] = self.refused.get((code, detail), BitMap()) | bitmap(clusters)
+
+
+def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int64]) -> Wanted:
+    """Return what the facts ask of `application` on the clusters of `among` (ascending), capacity left aside."""
+    answer = Wanted()
+    if application not in fleet.applications:
+        return answer
+    here = bitmap(among) & fleet.placed(application) & fleet.selection.everything
+    for version, clusters in fleet.chosen(application):
+        selected = here & clusters
+        release = fleet.releases.get((application, version))
+        if selected and release is not None and release.namespace != fleet.applications[application].namespace:
+            answer.chosen.append((version, selected))
+            detail = f"release {version} was published for namespace {release.namespace}; publish it again"
+            answer.refuse(OTHER_NAMESPACE, detail, ordinals(selected))
+        elif selected and release is not None:
+            answer.chosen.append((version, selected))
+            _add(fleet, inputs, release, selected, answer)
+    return answer
+
+
+def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitMap, answer: Wanted) -> None:
+    among = ordinals(selected)
+    template = template_of(fleet, release)
+    combined = fleet.combine(release.application, release.version, selected)
+    refused = _refused_values(combined, among, answer)
+    read: dict[Input, Coded] = {}
+    for each in template.inputs:
+        if each.source not in CONSTANT_SOURCES:
+            read[each] = inputs.read(each, among, combined)
+    refused |= _unresolved(template, read, among, answer)
+    seed = f"{release.digest}\0{release.version}\0{release.namespace}\0{release.application}".encode()
+    variants = fingerprints(seed, [read[each] for each in sorted(read)], len(among))
+    part = Part(release, template, among, read, variants)
+    if refused.any():
+        part = part.only(~refused)
+    if len(part.among):
+        answer.parts.append(part)
+
+
+def _refused_values(
+    combined: tuple[NDArray[np.int32], Sequence[Combination]], among: NDArray[np.int64], answer: Wanted
+) -> NDArray[np.bool_]:
+    codes, combinations = combined
+    refused = np.zeros(len(among), np.bool_)
+    for code, combination in enumerate(combinations):
+        if not combination.conflicts and not combination.problems:
+            continue
+        here = codes == code
+        refused |= here
+        if combination.conflicts:
+            conflict = combination.conflicts[0]
+            detail = f"{' and '.join(conflict.layers)} have equal rank and set {conflict.key} differently"
+            answer.refuse(CONFLICT, detail, among[here])
+        else:
+            answer.refuse(INVALID, combination.problems[0], among[here])
+    return refused
+
+
+def _unresolved(
+    template: Template, read: dict[Input, Coded], among: NDArray[np.int64], answer: Wanted
+) -> NDArray[np.bool_]:
+    refused = np.zeros(len(among), np.bool_)
+    for mode, reference in _references(template):
+        coded = read.get(reference.input)
+        if coded is None:
+            continue
+        for code, why in _unusable(mode, reference, coded.values).items():
+            here = (coded.codes == code) & ~refused
+            answer.refuse(UNRESOLVED, why, among[here])
+            refused |= here
+    return refused
+
+
+@lru_cache(maxsize=1024)
+def _references(template: Template) -> tuple[tuple[Literal["typed", "text"], Reference], ...]:
+    found = {(slot.mode, part): None for slot in template.slots for part in slot.parts if isinstance(part, Reference)}
+    return tuple(found)
+
+
+def _unusable(mode: Literal["typed", "text"], reference: Reference, values: Sequence[Any]) -> dict[int, str]:
+    """Return per code why the placeholder cannot take that value. Labels and names are text, so only absence counts."""
+    alone = Slot((reference,), mode, (reference.input,))
+    configured = reference.input.source == "config"
+    found = {}
+    for code, value in enumerate(values):
+        if value is MISSING and reference.default is not MISSING:
+            continue
+        if value is MISSING or configured:
+            try:
+                alone.encode([value])
+            except Unresolved as unresolved:
+                found[code] = unresolved.reason
+    return found
+
+
+def constants(part: Part) -> dict[Input, str]:
+    """Return the inputs that are the same on every cluster."""
+    release = part.release
+    return {
+        each: constant(each, release.application, release.version, release.namespace)
+        for each in part.template.inputs
+        if each.source in CONSTANT_SOURCES
+    }
+
+
+def template_of(fleet: Fleet, release: ReleasePublished) -> Template:
+    """Return a release's compiled template.
+
+    Raises:
+        LookupError: the log does not hold the body that the event names.
+    """
+    body = fleet.blob(release.template)
+    if body is None:
+        raise LookupError(f"the log lost blob {release.template} of {release.application} {release.version}")
+    return _template(body)
+
+
+@lru_cache(maxsize=1024)
+def _template(body: bytes) -> Template:
+    return Template.from_bytes(body)
+
+
+def over_capacity(
+    fleet: Fleet, admitted: Callable[[str, int], bool], among: NDArray[np.int64]
+) -> dict[str, tuple[str, BitMap]]:
+    """Return per namespace (resource, clusters) where it does not fit.
+
+    Namespaces that are admitted on a cluster keep their place; the others come by name, each if it still fits.
+    """
+    size = fleet.selection.size
+    takes = {
+        name: {resource: milli(text) for resource, text in namespace.capacity.items() if resource in fleet.capacity}
+        for name, namespace in sorted(fleet.namespaces.items())
+    }
+    member = {name: held(fleet.selection.saved(("in", name)), among, size) for name, take in takes.items() if take}
+    limits = {resource: column.reach(size)[among] for resource, column in fleet.capacity.items()}
+    crowded = np.zeros(len(among), np.bool_)
+    for resource, limit in limits.items():
+        total = np.zeros(len(among), np.int64)
+        for name, here in member.items():
+            total += here * takes[name].get(resource, 0)
+        crowded |= (limit != UNLIMITED) & (total > limit)
+    found: dict[str, tuple[str, BitMap]] = {}
+    for row in np.flatnonzero(crowded).tolist():
+        ordinal = int(among[row])
+        there = [name for name, here in member.items() if here[row]]
+        there.sort(key=lambda name, at=ordinal: (not admitted(name, at), name))
+        left = {resource: int(limit[row]) for resource, limit in limits.items() if limit[row] != UNLIMITED}
+        for name in there:
+            short = next((each for each, take in takes[name].items() if each in left and take > left[each]), None)
+            if short is not None and not admitted(name, ordinal):
+                found.setdefault(name, (short, BitMap()))[1].add(ordinal)
+                continue
+            for resource, take in takes[name].items():
+                if resource in left:
+                    left[resource] -= take
+    return found
+

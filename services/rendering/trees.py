@@ -1,0 +1,221 @@
+"""The GitOps tree as columns of tree ids: only what changed is built again, from the blobs up to the root.
+
+The one rule: a directory is there exactly while something admitted is in it, and names exactly the files that it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.fleet import Codes, Column, bitmap, ordinals
+from libs.gittree import Column as Values
+from libs.gittree import Family, Mode, tree_family
+from services.rendering import layout
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from libs.gittree import ObjectSink
+    from services.rendering.placements import Placement, Placements
+
+_WORD = 62
+
+
+@dataclass(slots=True)
+class NamespaceTree:
+    """One namespace over all clusters: which `namespace.yaml` it has (0: none yet), and its directory."""
+
+    content: Column = field(default_factory=lambda: Column(np.int32))
+    tree: Column = field(default_factory=lambda: Column(np.uint8, width=20))
+    present: Column = field(default_factory=lambda: Column(np.bool_, fill=False))
+
+    def columns(self) -> tuple[Column, Column, Column]:
+        """Every column, in a fixed order."""
+        return self.content, self.tree, self.present
+
+
+@dataclass(slots=True)
+class Trees:
+    """Tree ids of namespaces, of Flux's directory and of whole clusters, and which clusters are in the tree."""
+
+    contents: Codes = field(default_factory=Codes)
+    namespaces: dict[str, NamespaceTree] = field(default_factory=dict)
+    flux: Column = field(default_factory=lambda: Column(np.uint8, width=20))
+    cluster: Column = field(default_factory=lambda: Column(np.uint8, width=20))
+    registered: BitMap = field(default_factory=BitMap)
+    shards: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    shard_ids: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    first_ids: dict[str, bytes] = field(default_factory=dict)
+
+    def at(self, namespace: str, size: int) -> NamespaceTree:
+        """Return a namespace's columns, long enough for `size` ordinals."""
+        tree = self.namespaces.get(namespace)
+        if tree is None:
+            tree = self.namespaces[namespace] = NamespaceTree()
+        for column in tree.columns():
+            column.reach(size)
+        return tree
+
+    def register(self, ordinal: int, name: str) -> None:
+        """Give a cluster its directory."""
+        first, second = layout.shard(name)
+        self.registered.add(ordinal)
+        self.shards.setdefault(first, {}).setdefault(second, {})[name] = ordinal
+
+    def deregister(self, ordinal: int, name: str) -> None:
+        """Take a cluster's directory away."""
+        first, second = layout.shard(name)
+        self.registered.discard(ordinal)
+        for tree in self.namespaces.values():
+            for column in tree.columns():
+                column.reach(ordinal + 1)[ordinal] = 0
+        self.shards.get(first, {}).get(second, {}).pop(name, None)
+
+
+async def rebuild(
+    trees: Trees,
+    placements: Placements,
+    names: Callable[[int], str],
+    changed: Mapping[str, BitMap],
+    clusters: BitMap,
+    sink: ObjectSink,
+) -> bytes | None:
+    """Build the trees above what changed; return the id of `clusters/`, or nothing where no cluster is left.
+
+    `changed` holds per namespace the clusters on which a file of it changed; `clusters` those that came or went.
+    """
+    size = placements.size
+    trees.flux.reach(size)
+    trees.cluster.reach(size)
+    moved = clusters.copy()
+    touched = clusters.copy()
+    for namespace, where in sorted(changed.items()):
+        here = ordinals(where & trees.registered)
+        moved |= await _namespace(trees, placements, namespace, here, sink)
+        touched |= where
+    order = sorted(trees.namespaces)
+    await _flux(trees, order, ordinals(moved & trees.registered), names, sink)
+    await _clusters(trees, order, ordinals(touched & trees.registered), sink)
+    return await _upward(trees, names, touched, sink)
+
+
+async def _namespace(
+    trees: Trees, placements: Placements, namespace: str, here: NDArray[np.int64], sink: ObjectSink
+) -> BitMap:
+    """Build one namespace's directories; return the clusters on which it appeared or vanished."""
+    own = trees.at(namespace, placements.size)
+    inside = placements.of_namespace(namespace)
+    was = own.present.values[here]
+    flags = [placement.release.values[here] != 0 for placement in inside]
+    async for rows, there in _shapes(flags, len(here)):
+        some = here[rows]
+        own.present.values[some] = bool(there)
+        if not there:
+            own.content.values[some] = 0
+            own.tree.values[some] = 0
+            continue
+        own.tree.values[some] = await _namespace_trees(trees, own, [inside[index] for index in there], some, sink)
+    return bitmap(here[own.present.values[here] != was])
+
+
+async def _namespace_trees(
+    trees: Trees, own: NamespaceTree, inside: Sequence[Placement], some: NDArray[np.int64], sink: ObjectSink
+) -> NDArray[np.uint8]:
+    files = ("namespace.yaml", *(placement.file for placement in inside))
+    entries: dict[str, Any] = {
+        placement.file: (Mode.FILE, np.ascontiguousarray(placement.blob.values[some])) for placement in inside
+    }
+    entries["kustomization.yaml"] = (Mode.FILE, sink.add("blob", layout.kustomization_file(files)))
+    codes, inverse = np.unique(own.content.values[some], return_inverse=True)
+    texts = [sink.add("blob", trees.contents.names[code].encode()) for code in codes.tolist()]
+    ids = np.frombuffer(b"".join(texts), np.uint8).reshape(-1, 20)
+    entries["namespace.yaml"] = (Mode.FILE, ids[inverse.reshape(-1)] if len(texts) > 1 else texts[0])
+    return await sink.write_async(tree_family(entries, len(some)))
+
+
+async def _flux(
+    trees: Trees, order: Sequence[str], here: NDArray[np.int64], names: Callable[[int], str], sink: ObjectSink
+) -> None:
+    """Build Flux's directories on clusters whose set of namespaces changed."""
+    flags = [trees.namespaces[namespace].present.values[here] for namespace in order]
+    paths = [layout.cluster_path(names(ordinal)).encode("ascii") for ordinal in here.tolist()]
+    async for rows, there in _shapes(flags, len(here)):
+        inside = [order[index] for index in there]
+        entries: dict[str, Any] = {}
+        some = [paths[row] for row in rows.tolist()]
+        for namespace in inside:
+            family = Family("blob", layout.flux_parts(namespace), (Values(some),), len(rows))
+            entries[f"kustomization-{namespace}.yaml"] = (Mode.FILE, await sink.write_async(family))
+        text = layout.kustomization_file(tuple(entries))
+        entries["kustomization.yaml"] = (Mode.FILE, sink.add("blob", text))
+        trees.flux.values[here[rows]] = await sink.write_async(tree_family(entries, len(rows)))
+
+
+async def _clusters(trees: Trees, order: Sequence[str], here: NDArray[np.int64], sink: ObjectSink) -> None:
+    flags = [trees.namespaces[namespace].present.values[here] for namespace in order]
+    async for rows, there in _shapes(flags, len(here)):
+        some = here[rows]
+        entries: dict[str, Any] = {
+            order[index]: (Mode.DIRECTORY, np.ascontiguousarray(trees.namespaces[order[index]].tree.values[some]))
+            for index in there
+        }
+        entries[layout.FLUX_NAMESPACE] = (Mode.DIRECTORY, np.ascontiguousarray(trees.flux.values[some]))
+        trees.cluster.values[some] = await sink.write_async(tree_family(entries, len(some)))
+
+
+async def _upward(trees: Trees, names: Callable[[int], str], touched: BitMap, sink: ObjectSink) -> bytes | None:
+    """Build the shards above the clusters that changed, and `clusters/` itself."""
+    dirty: dict[str, set[str]] = {}
+    for ordinal in touched:
+        first, second = layout.shard(names(ordinal))
+        dirty.setdefault(first, set()).add(second)
+    for first, seconds in sorted(dirty.items()):
+        ids = trees.shard_ids.setdefault(first, {})
+        for second in sorted(seconds):
+            inside = trees.shards.get(first, {}).get(second, {})
+            _replace(ids, second, {name: trees.cluster.values[at].tobytes() for name, at in inside.items()}, sink)
+        _replace(trees.first_ids, first, ids, sink)
+        await pause()
+    return _tree(trees.first_ids, sink) if trees.first_ids else None
+
+
+def _replace(ids: dict[str, bytes], name: str, inside: Mapping[str, bytes], sink: ObjectSink) -> None:
+    if inside:
+        ids[name] = _tree(inside, sink)
+    else:
+        ids.pop(name, None)
+
+
+def _tree(directories: Mapping[str, bytes], sink: ObjectSink) -> bytes:
+    family = tree_family({name: (Mode.DIRECTORY, each) for name, each in directories.items()}, 1)
+    return sink.add("tree", family.parts[0])
+
+
+async def _shapes(
+    flags: Sequence[NDArray[np.bool_]], count: int
+) -> AsyncIterator[tuple[NDArray[np.int64], list[int]]]:
+    """Yield (rows, which flags are set there) for each distinct combination of flags."""
+    if not count:
+        return
+    words = np.zeros((count, max(1, -(-len(flags) // _WORD))), np.int64)
+    for index, flag in enumerate(flags):
+        word, bit = divmod(index, _WORD)
+        words[:, word] |= flag.astype(np.int64) << bit
+    distinct, codes = np.unique(words, axis=0, return_inverse=True)
+    codes = codes.reshape(-1)
+    for code, row in enumerate(distinct):
+        there = [index for index in range(len(flags)) if row[index // _WORD] >> (index % _WORD) & 1]
+        yield np.flatnonzero(codes == code), there
+        await pause()
+
+
+async def pause() -> None:
+    """Let whoever waits for the event loop have it."""
+    await asyncio.sleep(0)
