@@ -1,0 +1,1 @@
+"""The catalog's aggregates, one a file: namespaces, applications, configurations, releases, release choices."""

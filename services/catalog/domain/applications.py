@@ -1,0 +1,155 @@
+"""An application is a workload in one namespace; its expression narrows the namespace's.
+
+The one rule to know: releases are compiled for their application's namespace, so an application that has any stays
+where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts import ApplicationDeclared, ApplicationRemoved, Labels, ReleaseChoicesSet
+from libs.contracts.names import check_name
+from libs.contracts.refusals import Rejected
+from libs.selection import canonical
+from services.catalog.domain.checks import (
+    Absent,
+    check_expression,
+    check_unreferenced,
+    read_expression,
+    some,
+    unknown,
+)
+from services.catalog.domain.namespaces import NameReserved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from libs.fleet import Fleet
+
+_RESERVED = ("kustomization", "namespace")
+
+State = Absent | ApplicationDeclared
+Event = ApplicationDeclared | ApplicationRemoved | ReleaseChoicesSet
+
+
+class ReleasesStay(Rejected):
+    """An application that has releases cannot move to another namespace."""
+
+    code = "releases-stay"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareApplication:
+    """Let the application be as this says, whole; without an expression it runs all over its namespace."""
+
+    name: str
+    namespace: str
+    actor: str
+    at: datetime
+    expression: str | None = None
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveApplication:
+    """Take the application back, and with it its release choices."""
+
+    name: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareApplication | RemoveApplication
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the application is so already.
+
+    Raises:
+        Invalid, NameReserved, UnknownReference, SelectsNothing, ReleasesStay, StillReferenced: why not.
+    """
+    match command:
+        case DeclareApplication():
+            return _declare(command, state, facts)
+        case RemoveApplication():
+            return _remove(command, state, facts)
+        case _:
+            assert_never(command)
+
+
+def evolve(state: State, event: Event) -> State:
+    """Return the application after `event`."""
+    match event:
+        case ApplicationDeclared():
+            return event
+        case ApplicationRemoved():
+            return Absent()
+        case ReleaseChoicesSet():
+            return state
+        case _:
+            assert_never(event)
+
+
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return what is accepted but may not be meant."""
+    if not isinstance(command, DeclareApplication) or command.expression is None:
+        return []
+    inside = facts.selection.namespace_members(command.namespace)
+    if inside.isdisjoint(facts.selection.select(read_expression(command.expression))):
+        return [f"no cluster of the namespace {command.namespace} is selected by the application's expression"]
+    return []
+
+
+def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequence[Event]:
+    check_name(command.name)
+    if command.name in _RESERVED:
+        raise NameReserved(
+            f"an application cannot be called {command.name!r}: its file would be the namespace's own",
+            pointer="/metadata/name",
+            fix="choose another name",
+        )
+    expression = None if command.expression is None else read_expression(command.expression)
+    declared = ApplicationDeclared(
+        name=command.name,
+        namespace=command.namespace,
+        expression=None if expression is None else canonical(expression),
+        allow_empty=command.allow_empty,
+        labels=command.labels,
+    )
+    if declared == state:
+        return []
+    if command.namespace not in facts.namespaces:
+        raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
+    _check_move(command, state, facts)
+    if expression is not None and (
+        isinstance(state, Absent)
+        or (state.expression, state.allow_empty) != (declared.expression, declared.allow_empty)
+    ):
+        check_expression(expression, facts, allow_empty=command.allow_empty)
+    return [declared]
+
+
+def _check_move(command: DeclareApplication, state: State, facts: Fleet) -> None:
+    if isinstance(state, Absent) or state.namespace == command.namespace:
+        return
+    versions = sorted(version for application, version in facts.releases if application == command.name)
+    if versions:
+        raise ReleasesStay(
+            f"{command.name} has releases for the namespace {state.namespace}: {some(versions)}",
+            pointer="/spec/namespace",
+            fix=f"declare an application of another name in {command.namespace} and publish its releases there",
+        )
+
+
+def _remove(command: RemoveApplication, state: State, facts: Fleet) -> Sequence[Event]:
+    if isinstance(state, Absent):
+        return []
+    check_unreferenced("application", command.name, facts.referrers("application", command.name))
+    removed: list[Event] = [ApplicationRemoved(command.name)]
+    if facts.choices.get(command.name):
+        removed.append(ReleaseChoicesSet(command.name, []))
+    return removed

@@ -1,0 +1,190 @@
+"""Release choices say which release of an application runs where: of an ordered list the last that selects wins.
+
+The one rule to know: a choice is in force for whatever its expression selects now; it is one per canonical expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from pyroaring import BitMap
+
+from libs.contracts import ReleaseChoice, ReleaseChoicesSet
+from libs.contracts.refusals import Invalid, Rejected
+from libs.selection import canonical
+from services.catalog.domain.checks import (
+    EVERYWHERE,
+    Absent,
+    check_expression,
+    check_size,
+    read_expression,
+    unknown,
+)
+from services.catalog.domain.configurations import values_invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from libs.fleet import Fleet
+
+CHOICES_MAX = 1_000
+
+State = Absent | ReleaseChoicesSet
+Event = ReleaseChoicesSet
+
+
+class ReleaseOfAnotherNamespace(Rejected):
+    """The release was compiled for a namespace in which its application no longer is."""
+
+    code = "release-of-another-namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice as it is asked for; `pointer` is where in the request."""
+
+    expression: str
+    version: str
+    allow_empty: bool = False
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetReleaseChoices:
+    """Let the whole list be exactly this."""
+
+    application: str
+    choices: tuple[Choice, ...]
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SetRelease:
+    """Run `version` on what `expression` selects: in the place of the choice of that expression, else last.
+
+    Without an expression the whole list is replaced: the version runs everywhere.
+    """
+
+    application: str
+    version: str
+    actor: str
+    at: datetime
+    expression: str | None = None
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnsetRelease:
+    """Drop the choice of `expression`, if there is one."""
+
+    application: str
+    expression: str
+    actor: str
+    at: datetime
+
+
+Command = SetReleaseChoices | SetRelease | UnsetRelease
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the choices are so already.
+
+    Raises:
+        Invalid, UnknownReference, SelectsNothing, ReleaseOfAnotherNamespace, ValuesInvalid: why not.
+    """
+    current = () if isinstance(state, Absent) else tuple(state.choices)
+    match command:
+        case SetReleaseChoices():
+            asked = _distinct(command.choices)
+        case SetRelease():
+            asked = _replaced(command, current)
+        case UnsetRelease():
+            gone = canonical(read_expression(command.expression, "/expression"))
+            asked = {each.expression: _kept(each) for each in current if each.expression != gone}
+        case _:
+            assert_never(command)
+    wanted = tuple(ReleaseChoice(expression, each.version) for expression, each in asked.items())
+    if wanted == current:
+        return []
+    if command.application not in facts.applications:
+        raise unknown("application", command.application, None, facts.applications)
+    for choice, each in zip(wanted, asked.values(), strict=True):
+        if choice not in current:
+            _check_version(command.application, each, facts)
+        if choice.expression not in {kept.expression for kept in current}:
+            check_expression(
+                read_expression(each.expression),
+                facts,
+                pointer=f"{each.pointer}/expression",
+                allow_empty=each.allow_empty,
+            )
+    chosen = ReleaseChoicesSet(command.application, list(wanted))
+    check_size(chosen)
+    _try(chosen, asked, facts)
+    return [chosen]
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the choices after `event`."""
+    return event
+
+
+def _kept(choice: ReleaseChoice) -> Choice:
+    return Choice(choice.expression, choice.version)
+
+
+def _distinct(choices: Sequence[Choice]) -> dict[str, Choice]:
+    if len(choices) > CHOICES_MAX:
+        raise Invalid(f"an application has at most {CHOICES_MAX:,} release choices", pointer="/choices")
+    asked: dict[str, Choice] = {}
+    for each in choices:
+        expression = canonical(read_expression(each.expression, f"{each.pointer}/expression"))
+        if expression in asked:
+            raise Invalid(
+                f"{expression!r} is chosen for twice, and only the last would count",
+                pointer=f"{each.pointer}/expression",
+                fix="leave one of the two out",
+            )
+        asked[expression] = each
+    return asked
+
+
+def _replaced(command: SetRelease, current: Sequence[ReleaseChoice]) -> dict[str, Choice]:
+    if command.expression is None:
+        # Nobody wrote an expression here, so none can be wrong in selecting nothing yet.
+        return {EVERYWHERE: Choice(EVERYWHERE, command.version, allow_empty=True)}
+    expression = canonical(read_expression(command.expression, "/expression"))
+    asked = {each.expression: _kept(each) for each in current}
+    asked[expression] = Choice(expression, command.version, allow_empty=command.allow_empty)
+    return asked
+
+
+def _check_version(application: str, choice: Choice, facts: Fleet) -> None:
+    release = facts.releases.get((application, choice.version))
+    if release is None:
+        known = [version for each, version in facts.releases if each == application]
+        raise unknown(f"release of {application}", choice.version, f"{choice.pointer}/version", known)
+    if release.namespace != facts.applications[application].namespace:
+        raise ReleaseOfAnotherNamespace(
+            f"{application} {choice.version} was compiled for the namespace {release.namespace}",
+            pointer=f"{choice.pointer}/version",
+            fix="publish it again, under another version",
+        )
+
+
+def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet) -> None:
+    """Refuse values that a release's schema refuses on clusters that would come to that release."""
+    application = chosen.application
+    tried = facts.fork()
+    tried.assume(chosen)
+    before: dict[str, BitMap] = {}
+    for version, clusters in facts.chosen(application):
+        before[version] = before.get(version, BitMap()) | clusters
+    placed = tried.placed(application)
+    for (version, clusters), each in zip(tried.chosen(application), asked.values(), strict=True):
+        among = (clusters & placed) - before.get(version, BitMap())
+        if found := tried.values_problems(application, version, among):
+            raise values_invalid(tried, (application, version), found[0], f"{each.pointer}/version")

@@ -1,0 +1,219 @@
+"""A configuration is one layer of values for applications, on the clusters that its expression selects.
+
+The one rule to know: it is tried on a fork of the fleet first. Two layers of equal rank may not set one key differently
+on a cluster, and no release in force may get values that its schema newly refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, assert_never
+
+from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, Labels
+from libs.contracts.names import check_name, escape
+from libs.contracts.refusals import Invalid, Rejected
+from libs.selection import canonical
+from libs.templates.layers import same
+from services.catalog.domain.checks import (
+    Absent,
+    ValuesInvalid,
+    check_expression,
+    check_size,
+    read_expression,
+    unknown,
+)
+from services.catalog.domain.values import check_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from libs.fleet import Fleet
+    from libs.templates import Conflict
+
+PRIORITY_MAX = 1_000_000
+
+State = Absent | ConfigurationDeclared
+Event = ConfigurationDeclared | ConfigurationRemoved
+
+
+class ConfigurationConflict(Rejected):
+    """Two layers of equal rank set one key differently on the same cluster."""
+
+    code = "configuration-conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareConfiguration:
+    """Let the layer be as this says, whole: for `applications`, or all of `namespace`, or (neither) for all."""
+
+    name: str
+    expression: str
+    actor: str
+    at: datetime
+    applications: tuple[str, ...] = ()
+    namespace: str | None = None
+    priority: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveConfiguration:
+    """Take the layer back; what lies below it shows again."""
+
+    name: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareConfiguration | RemoveConfiguration
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the layer is so already.
+
+    Raises:
+        Invalid, UnknownReference, SelectsNothing, ConfigurationConflict, ValuesInvalid: why not.
+    """
+    match command:
+        case DeclareConfiguration():
+            return _declare(command, state, facts)
+        case RemoveConfiguration():
+            return [] if isinstance(state, Absent) else [ConfigurationRemoved(command.name)]
+        case _:
+            assert_never(command)
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the layer after `event`."""
+    match event:
+        case ConfigurationDeclared():
+            return event
+        case ConfigurationRemoved():
+            return Absent()
+        case _:
+            assert_never(event)
+
+
+def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Sequence[Event]:
+    _check_document(command)
+    expression = read_expression(command.expression)
+    declared = ConfigurationDeclared(
+        name=command.name,
+        expression=canonical(expression),
+        applications=sorted(set(command.applications)),
+        namespace=command.namespace,
+        priority=command.priority,
+        values=dict(command.values),
+        allow_empty=command.allow_empty,
+        labels=command.labels,
+    )
+    # In Python 1 == True == 1.0; in a manifest they are three things.
+    if declared == state and same(declared.values, state.values):
+        return []
+    check_size(declared)
+    _check_references(command, facts)
+    if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
+        declared.expression,
+        declared.allow_empty,
+    ):
+        check_expression(expression, facts, allow_empty=command.allow_empty)
+    _try(declared, state, facts)
+    return [declared]
+
+
+def _check_document(command: DeclareConfiguration) -> None:
+    check_name(command.name)
+    if command.applications and command.namespace is not None:
+        raise Invalid(
+            "a configuration is for applications or for a namespace, not for both",
+            pointer="/spec/namespace",
+            fix="leave one of the two out",
+        )
+    if abs(command.priority) > PRIORITY_MAX:
+        raise Invalid(f"a priority is between -{PRIORITY_MAX:,} and {PRIORITY_MAX:,}", pointer="/spec/priority")
+    check_values(command.values, "/spec/values")
+
+
+def _check_references(command: DeclareConfiguration, facts: Fleet) -> None:
+    for index, application in enumerate(command.applications):
+        if application not in facts.applications:
+            raise unknown("application", application, f"/spec/applications/{index}", facts.applications)
+    if command.namespace is not None and command.namespace not in facts.namespaces:
+        raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
+
+
+def _try(declared: ConfigurationDeclared, state: State, facts: Fleet) -> None:
+    """Refuse what would make an application unrenderable where it can be rendered now."""
+    tried = facts.fork()
+    tried.assume(declared)
+    clusters = tried.selection.select(read_expression(declared.expression))
+    for application in tried.configured_by(declared):
+        for conflict, example in tried.configuration_conflicts(application, clusters):
+            if declared.name in conflict.layers:
+                raise _conflict(declared, application, conflict, _name(tried, example))
+    concerned = set(tried.configured_by(declared))
+    if isinstance(state, ConfigurationDeclared):
+        concerned.update(each for each in facts.configured_by(state) if each in facts.applications)
+        clusters = clusters | facts.selection.select(read_expression(state.expression))
+    for application in sorted(concerned):
+        for version, chosen in tried.chosen(application):
+            among = chosen & tried.placed(application) & clusters
+            known = {problem for problem, *_ in facts.values_problems(application, version, among)}
+            for found in tried.values_problems(application, version, among):
+                if found[0] not in known:
+                    raise values_invalid(tried, (application, version), found, "/spec/values")
+
+
+def values_invalid(facts: Fleet, release: tuple[str, str], found: tuple[str, int, int], pointer: str) -> ValuesInvalid:
+    """Return the refusal for what a release's schema says: (problem, a cluster as example, count of clusters)."""
+    application, version = release
+    problem, example, count = found
+    cluster = _name(facts, example)
+    return ValuesInvalid(
+        f"{application} {version} would get values that its schema refuses on {count:,} clusters, "
+        f"for example {cluster}: {problem}",
+        pointer=pointer,
+        fix=f"see the values and their layers with: resedge get configuration --cluster {cluster} "
+        f"--application {application}",
+        application=application,
+        version=version,
+        cluster=cluster,
+        count=count,
+    )
+
+
+def _conflict(
+    declared: ConfigurationDeclared, application: str, conflict: Conflict, cluster: str
+) -> ConfigurationConflict:
+    others = ", ".join(each for each in conflict.layers if each != declared.name)
+    return ConfigurationConflict(
+        f"{declared.name} and {others} set {conflict.key} differently for {application} on {cluster}, "
+        "and neither outranks the other",
+        pointer="/spec/values" + _pointer(declared.values, conflict.key),
+        fix="give one of them another priority, or narrow its expression",
+        key=conflict.key,
+        cluster=cluster,
+        application=application,
+        layers=list(conflict.layers),
+    )
+
+
+def _pointer(values: Mapping[str, Any], dotted: str) -> str:
+    """Return where in `values` the dotted key stands; keys may have dots of their own."""
+    if dotted in values:
+        return f"/{escape(dotted)}"
+    for key, below in values.items():
+        if (
+            dotted.startswith(f"{key}.")
+            and isinstance(below, dict)
+            and (found := _pointer(below, dotted[len(key) + 1 :]))
+        ):
+            return f"/{escape(key)}{found}"
+    return ""
+
+
+def _name(facts: Fleet, ordinal: int) -> str:
+    return str(facts.selection.name(ordinal))

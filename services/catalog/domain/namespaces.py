@@ -1,0 +1,187 @@
+"""A namespace is a team's part of every cluster that its expression selects, with what it may take of it.
+
+The one rule to know: a declaration that takes more of a cluster than the cluster has left is refused; one that takes no
+more than before is not, even where later facts have made the cluster too small.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts import Labels, NamespaceDeclared, NamespaceRemoved
+from libs.contracts.names import check_name, escape
+from libs.contracts.refusals import Invalid, Rejected
+from libs.selection import canonical
+from libs.templates import allow_problems
+from services.catalog.domain.checks import (
+    Absent,
+    check_expression,
+    check_unreferenced,
+    read_expression,
+    some,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from pyroaring import BitMap
+
+    from libs.fleet import Fleet
+
+EXAMPLES = 3
+"""Clusters that a refusal names; the count says how many there are."""
+
+OWNERS_MAX = 64
+_RESERVED = ("default", "flux-system")
+_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_LABELS_OF_OTHERS = ("toolkit.fluxcd.io/", "kubernetes.io/metadata.name")
+
+State = Absent | NamespaceDeclared
+Event = NamespaceDeclared | NamespaceRemoved
+
+
+class NameReserved(Rejected):
+    """The tree that stores pull uses this name itself."""
+
+    code = "name-reserved"
+
+
+class CapacityExceeded(Rejected):
+    """Some clusters have less than their namespaces would take together."""
+
+    code = "capacity-exceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareNamespace:
+    """Let the namespace be as this says, whole; `capacity` in Kubernetes quantities a cluster."""
+
+    name: str
+    expression: str
+    actor: str
+    at: datetime
+    owners: tuple[str, ...] = ()
+    capacity: Mapping[str, str] = field(default_factory=dict)
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNamespace:
+    """Take the namespace back; it has no applications any more."""
+
+    name: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareNamespace | RemoveNamespace
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the namespace is so already.
+
+    Raises:
+        Invalid, NameReserved, UnknownReference, Cycle, SelectsNothing, CapacityExceeded, StillReferenced: why not.
+    """
+    match command:
+        case DeclareNamespace():
+            return _declare(command, state, facts)
+        case RemoveNamespace():
+            if isinstance(state, Absent):
+                return []
+            check_unreferenced("namespace", command.name, facts.referrers("namespace", command.name))
+            return [NamespaceRemoved(command.name)]
+        case _:
+            assert_never(command)
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the namespace after `event`."""
+    match event:
+        case NamespaceDeclared():
+            return event
+        case NamespaceRemoved():
+            return Absent()
+        case _:
+            assert_never(event)
+
+
+def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[Event]:
+    _check_document(command)
+    expression = read_expression(command.expression)
+    declared = NamespaceDeclared(
+        name=command.name,
+        expression=canonical(expression),
+        owners=sorted(set(command.owners)),
+        capacity=dict(sorted(command.capacity.items())),
+        namespace_labels=dict(sorted(command.namespace_labels.items())),
+        allow=sorted(set(command.allow)),
+        allow_empty=command.allow_empty,
+        labels=command.labels,
+    )
+    if declared == state:
+        return []
+    if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
+        declared.expression,
+        declared.allow_empty,
+    ):
+        check_expression(expression, facts, namespace=command.name, allow_empty=command.allow_empty)
+    _check_capacity(declared, facts)
+    return [declared]
+
+
+def _check_document(command: DeclareNamespace) -> None:
+    check_name(command.name)
+    if command.name in _RESERVED or command.name.startswith("kube-"):
+        raise NameReserved(
+            f"a namespace cannot be called {command.name!r}",
+            pointer="/metadata/name",
+            fix="flux-system, default and kube-* belong to the cluster: choose another name",
+        )
+    for key, value in command.namespace_labels.items():
+        _check_label(key, value)
+    for index, entry in enumerate(command.allow):
+        if problems := allow_problems([entry]):
+            raise Invalid(problems[0], pointer=f"/spec/allow/{index}")
+    if len(command.owners) > OWNERS_MAX:
+        raise Invalid(f"a namespace has at most {OWNERS_MAX} owners", pointer="/spec/owners")
+
+
+def _check_label(key: str, value: str) -> None:
+    """Refuse what Kubernetes would not take as a label, and the labels by which Kubernetes and Flux find objects."""
+    pointer = f"/spec/labels/{escape(key)}"
+    if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+        raise Invalid(
+            f"{key[:80]}: {value[:80]!r} is not a Kubernetes label",
+            pointer=pointer,
+            fix="letters, digits and inner '-', '_' and '.', at most 63; a key may have a DNS prefix and '/'",
+        )
+    if any(owned in key for owned in _LABELS_OF_OTHERS):
+        raise Invalid(f"the label {key} is set by Kubernetes or Flux", pointer=pointer, fix="leave it out")
+
+
+def _check_capacity(declared: NamespaceDeclared, facts: Fleet) -> None:
+    for resource, clusters in sorted(facts.oversubscribed(declared).items()):
+        if clusters:
+            raise _exceeded(declared, resource, clusters, facts)
+
+
+def _exceeded(declared: NamespaceDeclared, resource: str, clusters: BitMap, facts: Fleet) -> CapacityExceeded:
+    names = [facts.selection.name(ordinal) for ordinal in clusters[:EXAMPLES]]
+    return CapacityExceeded(
+        f"{len(clusters):,} clusters have less {resource} than their namespaces would take together with "
+        f"{declared.capacity.get(resource, '0')} for {declared.name}: {some(names)}"
+        + (f" and {len(clusters) - len(names):,} more" if len(clusters) > len(names) else ""),
+        pointer=f"/spec/capacity/{escape(resource)}",
+        fix="take less, narrow the expression, or take less in another namespace first",
+        resource=resource,
+        clusters=names,
+        count=len(clusters),
+    )

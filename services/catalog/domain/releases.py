@@ -1,0 +1,125 @@
+"""A release is one immutable version of an application: manifests, the schema of its values, their defaults.
+
+The one rule to know: what a version means never changes. Publishing the same content again adds nothing; other content
+needs another version, also after the application was removed and declared anew.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libs.contracts import ObjectRef, ReleasePublished
+from libs.contracts.refusals import Invalid, Rejected
+from services.catalog.domain.checks import Absent, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from libs.fleet import Fleet
+
+VERSION_CHARACTERS_MAX = 63
+_VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+State = Absent | ReleasePublished
+Event = ReleasePublished
+
+
+class ReleaseDiffers(Rejected):
+    """This version was published before, with other content."""
+
+    code = "release-differs"
+
+
+class NamespaceChanged(Rejected):
+    """The application's namespace was changed while its release was compiled."""
+
+    code = "namespace-changed"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRelease:
+    """Publish a version that was compiled for `namespace` with its `allow`; digests are hex SHA-256 of the bodies."""
+
+    application: str
+    version: str
+    namespace: str
+    allow: tuple[str, ...]
+    digest: str
+    manifests: str
+    template: str
+    actor: str
+    at: datetime
+    schema: str | None = None
+    defaults: str | None = None
+    images: tuple[str, ...] = ()
+    objects: tuple[ObjectRef, ...] = ()
+
+
+Command = PublishRelease
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the release is published already.
+
+    Raises:
+        Invalid, UnknownReference, NamespaceChanged, ReleaseDiffers: why not.
+    """
+    check_version(command.version)
+    application = facts.applications.get(command.application)
+    if application is None:
+        raise unknown("application", command.application, None, facts.applications)
+    if isinstance(state, ReleasePublished):
+        if state.digest == command.digest and state.namespace == command.namespace == application.namespace:
+            return []
+        raise ReleaseDiffers(
+            f"{command.application} {command.version} is {state.digest[:12]}, this upload is {command.digest[:12]}"
+            + (
+                "" if state.namespace == command.namespace else f"; it was compiled for the namespace {state.namespace}"
+            ),
+            fix="publish it under another version: a release never changes",
+            published=state.digest,
+            uploaded=command.digest,
+        )
+    if command.namespace != application.namespace or command.allow != tuple(
+        facts.namespaces[application.namespace].allow
+    ):
+        raise NamespaceChanged(
+            f"{command.application} was compiled for the namespace {command.namespace} as it was before",
+            fix="publish it again",
+        )
+    return [
+        ReleasePublished(
+            application=command.application,
+            version=command.version,
+            namespace=command.namespace,
+            digest=command.digest,
+            manifests=command.manifests,
+            template=command.template,
+            schema=command.schema,
+            defaults=command.defaults,
+            images=list(command.images),
+            objects=list(command.objects),
+        )
+    ]
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the release after `event`."""
+    return event
+
+
+def check_version(version: str) -> None:
+    """Refuse what is not a version: such text is a Kubernetes label value, an OCI tag and a file name all the same.
+
+    Raises:
+        Invalid: with what a version looks like.
+    """
+    if not _VERSION.fullmatch(version):
+        raise Invalid(
+            f"{version[:80]!r} is not a version: letters, digits and inner '.', '_' and '-', at most "
+            f"{VERSION_CHARACTERS_MAX}",
+            fix="use a version such as 1.4.0 or 2026-11-24.3",
+        )

@@ -1,0 +1,1 @@
+"""Decides who belongs together: the groups of business hierarchies."""

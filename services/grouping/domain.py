@@ -1,0 +1,249 @@
+"""A group is a node of a business hierarchy; its own members are listed by name and selected by an expression.
+
+The one rule to know: a group declared below another makes the upper path exist, so what a removal takes away is every
+path that no declared group holds up any more, and none of those may still be referred to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts import GroupDeclared, GroupRemoved, Labels
+from libs.contracts.names import NAME, nearest
+from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
+from libs.selection import Cycle as ReachesItself
+from libs.selection import SelectionError, UnknownName, canonical, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from libs.fleet import Fleet
+
+PATH_DEPTH_MAX = 16
+PATH_CHARACTERS_MAX = 253
+LISTED_CHARACTERS_MAX = 160_000
+"""Names listed in one group, together: they have to fit an event of 256 KiB."""
+COMPARED_MAX = 2_000
+"""Names that are compared to find the nearest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The group is not declared; its path may exist all the same, held up by groups below it."""
+
+
+State = Absent | GroupDeclared
+Event = GroupDeclared | GroupRemoved
+
+
+class InvalidExpression(Invalid):
+    """The expression cannot be read."""
+
+    code = "invalid-expression"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareGroup:
+    """Let the group's own members be exactly these."""
+
+    path: str
+    actor: str
+    at: datetime
+    clusters: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    expression: str | None = None
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveGroup:
+    """Take the group's declaration back."""
+
+    path: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareGroup | RemoveGroup
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the group is so already.
+
+    Raises:
+        Invalid, UnknownReference, Cycle, SelectsNothing, StillReferenced: why not.
+    """
+    match command:
+        case DeclareGroup():
+            return _declare(command, state, facts)
+        case RemoveGroup():
+            return _remove(command, state, facts)
+        case _:
+            assert_never(command)
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the group after `event`."""
+    match event:
+        case GroupDeclared():
+            return event
+        case GroupRemoved():
+            return Absent()
+        case _:
+            assert_never(event)
+
+
+def check_path(path: str) -> None:
+    """Refuse what is not a group path: `/`-separated elements of `[a-z0-9-]`, the first of them the hierarchy.
+
+    Raises:
+        Invalid: with what is wrong with it.
+    """
+    where = {"pointer": "/metadata/path", "fix": "write a path such as /geo/us/central/tx/austin"}
+    if not path.startswith("/"):
+        raise Invalid(f"the group path {path[:80]!r} does not start with a slash", **where)
+    elements = path[1:].split("/")
+    if len(elements) > PATH_DEPTH_MAX:
+        raise Invalid(f"the group path has {len(elements)} elements; {PATH_DEPTH_MAX} are allowed", **where)
+    if len(path) > PATH_CHARACTERS_MAX:
+        raise Invalid(f"the group path has {len(path)} characters; {PATH_CHARACTERS_MAX} are allowed", **where)
+    for element in elements:
+        if not NAME.fullmatch(element):
+            raise Invalid(
+                f"{element!r} in the group path {path!r} is not a name: lower-case letters, digits and inner dashes, "
+                "at most 63",
+                **where,
+            )
+
+
+def living(event: GroupDeclared, facts: Fleet) -> GroupDeclared:
+    """Return the group without the listed clusters and stores that no longer exist: they have simply left it."""
+    return GroupDeclared(
+        path=event.path,
+        clusters=[name for name in event.clusters if facts.selection.ordinal(name) is not None],
+        stores=[name for name in event.stores if facts.store(name) is not None],
+        expression=event.expression,
+        allow_empty=event.allow_empty,
+        labels=event.labels,
+    )
+
+
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return what is accepted but may not be meant."""
+    del facts
+    if isinstance(command, DeclareGroup) and not (command.clusters or command.stores or command.expression):
+        return [f"{command.path} has no members of its own, only those of groups below it"]
+    return []
+
+
+def _declare(command: DeclareGroup, state: State, facts: Fleet) -> Sequence[Event]:
+    check_path(command.path)
+    if sum(map(len, (*command.clusters, *command.stores))) > LISTED_CHARACTERS_MAX:
+        raise Invalid(
+            f"the names listed have more than {LISTED_CHARACTERS_MAX:,} characters together",
+            pointer="/spec/clusters",
+            fix="label these clusters and select them by an expression",
+        )
+    declared = GroupDeclared(
+        path=command.path,
+        clusters=sorted(set(command.clusters)),
+        stores=sorted(set(command.stores)),
+        expression=None if command.expression is None else _canonical(command.expression),
+        allow_empty=command.allow_empty,
+        labels=command.labels,
+    )
+    if isinstance(state, GroupDeclared) and declared in (state, living(state, facts)):
+        return []
+    _check_listed(command, facts)
+    if isinstance(state, Absent) or (state.expression, state.allow_empty) != (declared.expression, command.allow_empty):
+        _check_expression(command, facts)
+    return [declared]
+
+
+def _remove(command: RemoveGroup, state: State, facts: Fleet) -> Sequence[Event]:
+    if isinstance(state, Absent):
+        return []
+    for path in _vanishing(command.path, facts):
+        if referrers := facts.referrers("group", path):
+            raise StillReferenced(
+                f"{path} would be gone, and it is referred to by {_some(referrers)}",
+                fix="change or delete these first",
+                referrers=referrers,
+            )
+    return [GroupRemoved(command.path)]
+
+
+def _vanishing(path: str, facts: Fleet) -> Iterator[str]:
+    """Give the paths that exist only through the declaration of `path`: it and the implicit parents above it."""
+    others = [other for other in facts.groups if other != path]
+    while path:
+        if any(other == path or other.startswith(path + "/") for other in others):
+            return
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _check_listed(command: DeclareGroup, facts: Fleet) -> None:
+    for index, name in enumerate(command.clusters):
+        if facts.selection.ordinal(name) is None:
+            everything = (facts.selection.name(ordinal) for ordinal in facts.selection.everything)
+            raise _unknown("cluster", name, f"/spec/clusters/{index}", nearest(name, _alike(name, everything)))
+    for index, name in enumerate(command.stores):
+        if facts.store(name) is None:
+            raise _unknown("store", name, f"/spec/stores/{index}", nearest(name, _alike(name, facts.stores)))
+
+
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Return the few of perhaps 60,000 names that are worth comparing: of like length, with the same start or end."""
+    alike = (other for other in known if abs(len(other) - len(name)) <= 2)
+    return [other for other in alike if other[:3] == name[:3] or other[-3:] == name[-3:]][:COMPARED_MAX]
+
+
+def _unknown(kind: str, name: str, pointer: str, near: str | None, position: int | None = None) -> UnknownReference:
+    return UnknownReference(
+        f"there is no {kind} {name!r}",
+        pointer=pointer,
+        fix=f"did you mean {near!r}?" if near else f"declare the {kind} first",
+        nearest=near,
+        position=position,
+    )
+
+
+def _canonical(text: str) -> str:
+    try:
+        return canonical(parse(text))
+    except SelectionError as problem:
+        raise InvalidExpression(
+            problem.message, pointer="/spec/expression", position=problem.position, nearest=problem.nearest
+        ) from None
+
+
+def _check_expression(command: DeclareGroup, facts: Fleet) -> None:
+    if command.expression is None:
+        return
+    expression = parse(command.expression)
+    try:
+        facts.selection.check(expression, inside=("group", command.path))
+    except UnknownName as problem:
+        raise _unknown(problem.kind, problem.name, "/spec/expression", problem.nearest, problem.position) from None
+    except ReachesItself as problem:
+        raise Cycle(
+            f"the expression reaches the group that it defines: {' → '.join(problem.path)}",
+            pointer="/spec/expression",
+            fix="let the expression select by labels or by groups elsewhere",
+            cycle=list(problem.path),
+        ) from None
+    if not command.allow_empty and canonical(expression) != "none" and not facts.selection.select(expression):
+        raise SelectsNothing(
+            f"{canonical(expression)!r} selects no cluster",
+            pointer="/spec/expression",
+            fix="correct it, or say allow_empty: true beside it",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
