@@ -1,0 +1,107 @@
+"""The contract between whatever brings events (the log's tail, Kafka) and whoever consumes them.
+
+The one rule: events may come twice, late, or with holes between them; a consumer drops what it has, fills a hole from
+the log, and stops, saying why, when the log is not the one that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from libs.contracts import Recorded
+from libs.eventlog import GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a consumer is: it has applied everything up to `position`, whose event has this epoch and chain hash."""
+
+    epoch: str
+    position: int
+    hash: bytes
+
+    @classmethod
+    def after(cls, event: Recorded) -> Checkpoint:
+        """Return the checkpoint of a consumer that has applied `event`."""
+        return cls(event.epoch, event.position, event.hash)
+
+
+START = Checkpoint("", 0, GENESIS)
+"""The checkpoint before the first event."""
+
+
+class ConsumerStopped(RuntimeError):
+    """A consumer cannot go on; the others do. `reason` is a sentence for the operator."""
+
+    def __init__(self, consumer: str, reason: str) -> None:
+        super().__init__(f"{consumer} stopped: {reason}")
+        self.consumer = consumer
+        self.reason = reason
+
+
+class Consumer(Protocol):
+    """Something that applies events in log order, each exactly once in effect."""
+
+    @property
+    def name(self) -> str:
+        """The name under which its progress is kept and shown."""
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """How far it is; valid after `start`."""
+
+    async def start(self) -> Checkpoint | None:
+        """Make ready and return how far it is; None: it has applied nothing yet."""
+
+    async def handle(self, batch: Sequence[Recorded]) -> None:
+        """Apply a batch, whatever of it is new.
+
+        Raises:
+            ConsumerStopped: it cannot go on with this log or this event.
+        """
+
+
+class LogSource(Protocol):
+    """The part of the event log that consumers and feeds read."""
+
+    def read_recorded(self, after: int, limit: int = ...) -> list[Recorded]:
+        """Return up to `limit` decoded events after a position."""
+
+    def hash_at(self, position: int) -> bytes:
+        """Return the chain hash after a position; LookupError past the head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Consecutive events of the log, and the last event before them (None at the beginning of the log)."""
+
+    before: Recorded | None
+    events: Sequence[Recorded]
+
+    def check(self, consumer: str, checkpoint: Checkpoint) -> None:
+        """Compare what stands before the page with the consumer's checkpoint.
+
+        Raises:
+            ConsumerStopped: they differ: this is not the log that the consumer has read.
+        """
+        if checkpoint.position == 0:
+            return
+        before = self.before
+        if before is None or before.position != checkpoint.position:
+            raise ConsumerStopped(consumer, f"the log ends before position {checkpoint.position}, which it has applied")
+        if before.hash != checkpoint.hash or before.epoch != checkpoint.epoch:
+            raise ConsumerStopped(
+                consumer,
+                f"the log holds another event at position {checkpoint.position} (epoch {before.epoch}) than the one it "
+                f"has applied (epoch {checkpoint.epoch}): rebuild it from this log",
+            )
+
+
+def read_page(log: LogSource, after: int, limit: int) -> Page:
+    """Read a page with the event that stands before it."""
+    if after == 0:
+        return Page(None, log.read_recorded(0, limit))
+    events = log.read_recorded(after - 1, limit + 1)
+    return Page(events[0] if events else None, events[1:])

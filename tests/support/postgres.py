@@ -1,0 +1,120 @@
+"""A throwaway PostgreSQL for tests: made once a session, on a loopback port, without fsync.
+
+The one rule: it fails, and says what to install, where PostgreSQL is missing: a skipped test proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pg8000.dbapi
+
+_WAIT_SECONDS = 60
+
+
+class PostgreSQLMissing(RuntimeError):
+    """PostgreSQL's server programs are not installed: `apt-get install postgresql` (Debian) has them."""
+
+
+def _program(name: str) -> str:
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    found = str(versions[-1]) if versions else shutil.which(name)
+    if found is None:
+        raise PostgreSQLMissing(f"{name} was not found: install PostgreSQL's server (apt-get install postgresql)")
+    return found
+
+
+def _user() -> str | None:
+    """The user that the server runs as, since it refuses root; None: the present one."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
+
+
+def _run(*command: str) -> None:
+    user = _user()
+    subprocess.run(
+        command,
+        user=user,
+        group=pwd.getpwnam(user).pw_gid if user else None,
+        extra_groups=[] if user else None,
+        check=True,
+        capture_output=True,
+        timeout=_WAIT_SECONDS,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Cluster:
+    """A running server; databases are made on it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._count = 0
+
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        """Run one statement as the superuser, outside a transaction."""
+        connection = pg8000.dbapi.connect(user="resedge", host="127.0.0.1", port=self.port, database=database)
+        connection.autocommit = True
+        try:
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        self._count += 1
+        name = f"log_{os.getpid()}_{self._count}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+pg8000://resedge@127.0.0.1:{self.port}/{name}"
+
+    def cut_connections(self, url: str) -> None:
+        """End every session on a database, as an administrator or a failing network would."""
+        name = url.rpartition("/")[2]
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Make a server, and drop it with everything in it afterwards."""
+    initdb, control = _program("initdb"), _program("pg_ctl")
+    directory = Path(tempfile.mkdtemp(prefix="resedge-pg-", dir="/tmp"))
+    user = _user()
+    if user:
+        shutil.chown(directory, user)
+    data, port = str(directory / "data"), _free_port()
+    try:
+        _run(initdb, "-D", data, "-U", "resedge", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        options = (
+            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
+            " -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB"
+        )
+        _run(control, "-D", data, "-l", str(directory / "log"), "-o", options, "-w", "start")
+        try:
+            yield Cluster(port)
+        finally:
+            _run(control, "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+Databases = Callable[[], str]
