@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from cli.demo.hierarchies import API_VERSION, LIVE, PILOT, group_documents
+from libs.templates import hydrate, read_yaml
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from cli.demo.fleet import Fleet, Hours, Store
 
 SMALL_FLEET_STORES = 5_000
@@ -284,28 +280,30 @@ def _document(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> dict
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def release_folder(application: str) -> Traversable:
+def release_folder(application: str) -> Path:
     """Return the folder of an application's release: `manifests/*.yaml`, and where it has them schema and defaults."""
-    return resources.files("cli.demo").joinpath("manifests", application)
+    return Path(__file__).with_name("manifests") / application
 
 
 def manifests(application: str) -> str:
-    """Return an application's manifests as `resedge publish` uploads a folder: its files by name, one stream."""
-    folder = release_folder(application).joinpath("manifests")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return "---\n".join(file.read_text(encoding="utf-8") for file in files)
+    """Return an application's manifests as `resedge publish` uploads them."""
+    workload = next(workload for workload in APPLICATIONS if workload.name == application)
+    folder = release_folder(application) / "manifests"
+    return hydrate(folder, namespace=workload.namespace, release_name=application).decode()
 
 
 def release_body(application: str) -> dict[str, Any]:
     """Return the body that publishes an application's release."""
     folder = release_folder(application)
-    schema = folder.joinpath("schema.json")
-    defaults = folder.joinpath("defaults.yaml")
     return {
         "manifests": manifests(application),
-        "schema": json.loads(schema.read_text(encoding="utf-8")) if schema.is_file() else None,
-        "defaults": yaml.safe_load(defaults.read_text(encoding="utf-8")) if defaults.is_file() else None,
+        "schema": _beside(folder / "schema.json"),
+        "defaults": _beside(folder / "defaults.yaml"),
     }
+
+
+def _beside(file: Path) -> Any:
+    return read_yaml(file.read_bytes())[0] if file.is_file() else None
 
 
 def next_release_body() -> dict[str, Any]:

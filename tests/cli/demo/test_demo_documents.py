@@ -24,7 +24,9 @@ from cli.demo.catalog import (
     release_body,
 )
 from cli.demo.fleet import Fleet, make_fleet
-from cli.demo.hierarchies import LIVE, PILOT, REGIONS, geography, quoted
+from cli.demo.hierarchies import LIVE, PILOT, REGIONS, SMART_GRILLS, geography, quoted
+from libs.selection import Selection, parse
+from libs.templates import Layer, compile_template, conflicts
 
 SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "CustomResourceDefinition"}
@@ -126,38 +128,86 @@ def test_twenty_five_applications_in_five_namespaces_have_a_release_each() -> No
     assert {w.namespace for w in APPLICATIONS} == {str(n["name"]) for n in NAMESPACES}
 
 
-def test_most_applications_are_on_nearly_all_stores(fleet: Fleet) -> None:
-    whole = sum(workload.expression is None for workload in APPLICATIONS)
-    some = sum(
-        ("fryer" in store.labels)
-        + ("grill" in store.labels)
-        + ("camera" in store.labels)
-        + (store.labels["lanes"] != "0")
-        for store in fleet.stores
-    ) + sum(
-        partner in (its if isinstance(its := store.labels.get("delivery", ""), tuple) else (its,))
-        for store in fleet.stores
-        for partner in ("doorrush", "quickbite")
+def selection_of(fleet: Fleet) -> Selection:
+    """Declare the fleet as the server would, and check each expression where it stands."""
+    selection = Selection()
+    for store in fleet.stores:
+        selection.put_cluster(store.name, store.name, store.labels)
+    for document in documents(fleet):
+        spec, metadata = document["spec"], document["metadata"]
+        expression = parse(spec["expression"]) if "expression" in spec else None
+        if expression is not None:
+            selection.check(expression)
+            assert selection.select(expression) or spec.get("allow_empty"), metadata
+        match document["kind"]:
+            case "Store":
+                for cluster in spec["clusters"]:
+                    selection.put_cluster(cluster["name"], metadata["name"], metadata["labels"] | cluster["labels"])
+            case "Group":
+                selection.put_group(metadata["path"], (), spec.get("stores", ()), expression)
+            case "Namespace":
+                assert expression is not None
+                selection.put_namespace(metadata["name"], expression)
+    return selection
+
+
+@pytest.mark.parametrize("stores", [1, 2, 13, 400])
+def test_every_expression_is_accepted_whatever_the_size_of_the_fleet(stores: int) -> None:
+    selection_of(make_fleet(stores))
+
+
+def test_the_whole_fleet_makes_about_a_million_and_a_half_placements(fleet: Fleet) -> None:
+    selection = selection_of(fleet)
+    assert sum(len(selection.namespace_members(str(namespace["name"]))) for namespace in NAMESPACES) <= 10
+
+    selection.put_group(LIVE, (), (), parse("/c/*"))
+
+    placed = {}
+    for workload in APPLICATIONS:
+        everywhere = selection.namespace_members(workload.namespace)
+        narrowed = selection.select(parse(workload.expression)) if workload.expression else everywhere
+        placed[workload.name] = len(everywhere & narrowed)
+    assert 1_300_000 < sum(placed.values()) <= 1_500_000
+    assert placed["menu-boards"] == 60_000
+    assert placed["store-metrics"] == 60_240
+    assert len(selection.members(PILOT) & selection.namespace_members("menu")) == 600
+    assert len(selection.select(parse(SMART_GRILLS))) > 100
+    assert_no_conflicts(selection)
+
+
+def assert_no_conflicts(selection: Selection) -> None:
+    """Hold every pair of layers that meet on some cluster and some application against each other."""
+    for workload in APPLICATIONS:
+        layers = []
+        for name, spec in CONFIGURATIONS:
+            scope = 2 if "applications" in spec else 1 if "namespace" in spec else 0
+            if workload.name in spec.get("applications", [workload.name]) and (
+                spec.get("namespace", workload.namespace) == workload.namespace
+            ):
+                where = selection.select(parse(spec["expression"]))
+                layers.append((where, Layer(name, (scope, spec.get("priority", 0)), spec["values"])))
+        for index, (where, layer) in enumerate(layers):
+            for other, another in layers[:index]:
+                assert not (where & other) or not conflicts([layer, another]), (layer.name, another.name)
+
+
+@pytest.mark.parametrize("application", [workload.name for workload in APPLICATIONS])
+def test_every_release_compiles_and_most_are_unique_to_their_store(application: str) -> None:
+    workload = next(workload for workload in APPLICATIONS if workload.name == application)
+
+    template = compile_template(
+        release_body(application)["manifests"].encode(),
+        application=application,
+        namespace=workload.namespace,
+        version=workload.version,
     )
 
-    assert 1_300_000 < whole * 60_000 + some <= 1_500_000
+    assert template.slots
+    own = any(given.source in ("cluster.name", "store.name") for given in template.inputs)
+    assert own != (application in SHARED)
 
 
-def test_no_two_layers_of_equal_rank_set_one_key() -> None:
-    seen: dict[object, str] = {}
-    for name, spec in CONFIGURATIONS:
-        scopes = spec.get("applications") or [spec.get("namespace")]
-        for key in (
-            pointer for scope in scopes for pointer in leaves(spec["values"], (scope, spec.get("priority", 0)))
-        ):
-            assert seen.setdefault(key, name) == name
-
-
-def leaves(values: Document, prefix: tuple[object, ...]) -> list[tuple[object, ...]]:
-    found: list[tuple[object, ...]] = []
-    for key, value in values.items():
-        found += leaves(value, (*prefix, key)) if isinstance(value, dict) else [(*prefix, key)]
-    return found
+SHARED = {"label-printing", "prep-forecast", "waste-log", "shift-planning", "allergen-guide", "cash-office"}
 
 
 @pytest.mark.parametrize("application", [workload.name for workload in APPLICATIONS])
