@@ -5,7 +5,7 @@ The one rule: what a document renders, declared again, changes nothing; fields t
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -16,12 +16,13 @@ from services.catalog.domain.configurations import DeclareConfiguration
 from services.catalog.domain.namespaces import DeclareNamespace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from libs.contracts.inventory import Labels
+    from libs.fleet import Fleet
+    from libs.web.kinds import Make
     from services.catalog.domain import applications, configurations, namespaces
     from services.catalog.events import ApplicationDeclared, ConfigurationDeclared, NamespaceDeclared
-    from libs.web.kinds import Make
-    from libs.fleet import Fleet
-    from datetime import datetime
 
 
 class NamespaceSpec(Spec):

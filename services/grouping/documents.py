@@ -5,7 +5,7 @@ The one rule: the document of a group lists only clusters and stores that exist;
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,10 +13,11 @@ from libs.web.schema import API_VERSION, Spec, read_as
 from services.grouping.domain import Command, DeclareGroup, check_path, living
 
 if TYPE_CHECKING:
-    from libs.fleet import Fleet
-    from services.grouping.events import GroupDeclared
-    from libs.web.kinds import Make
     from datetime import datetime
+
+    from libs.fleet import Fleet
+    from libs.web.kinds import Make
+    from services.grouping.events import GroupDeclared
 
 
 class GroupSpec(Spec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -48,12 +48,12 @@ def fleet(*events: Event) -> Fleet:
     return facts
 
 
-def group(path: str, expression: str | None = None, **more: object) -> GroupDeclared:
-    return GroupDeclared(path=path, expression=expression, **more)  # type: ignore[arg-type]
+def group(path: str, expression: str | None = None, **more: Any) -> GroupDeclared:
+    return GroupDeclared(path=path, expression=expression, **more)
 
 
-def declare(path: str, expression: str | None = None, **more: object) -> DeclareGroup:
-    return DeclareGroup(path=path, expression=expression, actor="ada", at=NOW, **more)  # type: ignore[arg-type]
+def declare(path: str, expression: str | None = None, **more: Any) -> DeclareGroup:
+    return DeclareGroup(path=path, expression=expression, actor="ada", at=NOW, **more)
 
 
 def remove(path: str) -> RemoveGroup:
@@ -97,7 +97,8 @@ def test_a_group_may_have_no_members_of_its_own_and_is_warned_of() -> None:
 
 @pytest.mark.parametrize("field", ["clusters", "stores"])
 def test_an_unknown_member_is_refused_with_its_place_and_the_nearest_name(field: str) -> None:
-    command = replace(declare("/geo/us"), **{field: ("ny-0001", "tx-austin-0044")})
+    members: dict[str, Any] = {field: ("ny-0001", "tx-austin-0044")}
+    command = declare("/geo/us", **members)
 
     refusal = refused(UnknownReference, command, Absent(), fleet())
 
