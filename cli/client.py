@@ -129,7 +129,7 @@ class Client:
             headers["Resedge-Position"] = str(known)
         if content or body is not None:
             headers["Content-Type"] = content_type
-        body_again = content or (lambda: encoded)
+        body_again: Content | bytes = content or encoded
         answer = self._seen(
             lambda: self._answer(
                 method, path, params=params, headers=headers, content=body_again, read_seconds=read_seconds
@@ -196,12 +196,12 @@ class Client:
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str],
         read_seconds: float,
-        content: Callable[[], Iterator[bytes] | bytes] | None = None,
+        content: Content | bytes = b"",
     ) -> Answer:
         timeout = httpx2.Timeout(read_seconds, connect=5.0)
 
         def send() -> httpx2.Response:
-            body = content() if content else None
+            body = content() if callable(content) else content
             return self._http.request(
                 method, path, params=dict(params or {}), headers=dict(headers), content=body, timeout=timeout
             )

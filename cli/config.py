@@ -104,7 +104,7 @@ def load_config(path: Path) -> Config:
     try:
         raw = yaml.load(content[:_CONFIG_BYTES_MAX], Loader=yaml.CSafeLoader)
         return _parsed(raw or {})
-    except (yaml.YAMLError, TypeError, KeyError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
         why = type(error).__name__  # never the text: it may quote the line with the token
         raise UsageProblem(
             f"{path} is not a configuration of resedge",

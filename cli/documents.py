@@ -5,7 +5,6 @@ The one rule: every message about a document says which file and which document 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -19,8 +18,7 @@ from cli.errors import UsageProblem, nearest
 from cli.kinds import BY_DOCUMENT, Kind
 
 FILE_BYTES_MAX = 256 << 20
-_DOCUMENT_BYTES_MAX = 4 << 20
-_INTEGER_DIGITS_MAX = 100
+_JSON_NODES_MAX = 10_000_000
 _SUFFIXES = (".yaml", ".yml", ".json")
 # A line that starts with `---` ends a document even inside a block scalar (YAML 1.2, 9.1.2), so cutting here is exact.
 _MARKER = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
@@ -134,44 +132,16 @@ def _chunks(file: str, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _values(file: str, number: int, line: int, chunk: bytes) -> Sequence[Any]:
-    if len(chunk) > _DOCUMENT_BYTES_MAX and not file.endswith(".json"):
-        raise UsageProblem(f"{file}, document {number}: larger than {_DOCUMENT_BYTES_MAX >> 20} MiB")
-    if file.endswith(".json"):
-        return [_json(file, chunk)]
-    from libs.templates import YamlRejected, read_yaml  # noqa: PLC0415 - loaded only when it is needed: start-up time
+    from libs.templates import Limits, YamlRejected, read_json, read_yaml  # noqa: PLC0415 - loaded only to read files
 
     try:
+        if file.endswith(".json"):
+            # YAML's reader refuses the tabs that JSON may be indented with. A JSON file may be a list of everything.
+            return [read_json(chunk, Limits(bytes_max=FILE_BYTES_MAX, nodes_max=_JSON_NODES_MAX))]
         return read_yaml(chunk)
     except YamlRejected as error:
         at = f", line {line + error.line}" if error.line else ""
         raise UsageProblem(f"{file}, document {number}{at}: {error.detail}", why=str(error.code)) from error
-
-
-def _json(file: str, data: bytes) -> Any:
-    """Read JSON with the bounds that YAML has; YAML's reader refuses the tabs that JSON may be indented with."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise ValueError(f"the key {twice!r} stands twice in one object")
-        return found
-
-    def integer(digits: str) -> int:
-        if len(digits) > _INTEGER_DIGITS_MAX:
-            raise ValueError(f"an integer of {len(digits)} digits")
-        return int(digits)
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        return json.loads(data, object_pairs_hook=unique, parse_int=integer, parse_constant=constant)
-    except RecursionError as error:
-        raise UsageProblem(f"{file}: nested too deeply") from error
-    except ValueError as error:
-        raise UsageProblem(f"{file}: {error}") from error
 
 
 def _unlisted(body: Any) -> Sequence[Any]:

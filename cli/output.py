@@ -56,9 +56,9 @@ def field(path: str) -> Callable[[Item], object]:
 
 def text(value: object) -> str:
     """Return a cell's text on one line: lists joined by commas, maps as `key=value`, nothing as `-`."""
+    if value is None or value in ("", [], {}, ()):
+        return "-"
     match value:
-        case None | "" | [] | {} | ():
-            return "-"
         case bool():
             return "yes" if value else "no"
         case float():

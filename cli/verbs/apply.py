@@ -1,6 +1,7 @@
 """`resedge apply`: declare documents, all validated before the first is declared."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -8,12 +9,13 @@ import typer
 from cli.client import LONG_SECONDS, Client, path_of
 from cli.documents import Document, read_documents
 from cli.errors import CliError, Problem
-from cli.options import DryRun, suffix, verb_app
+from cli.options import DryRun, dry, suffix, verb_app
 from cli.ordering import in_order
 from cli.session import Session, session_of
 from cli.terminal import progress
 
 app = verb_app()
+_REQUEST_BYTES_MAX = 7 << 20  # the server takes 8 MiB
 Files = Annotated[
     list[str], typer.Option("--file", "-f", help="File, directory or `-` for stdin.", metavar="FILE|DIR|-")
 ]
@@ -25,8 +27,7 @@ def apply(ctx: typer.Context, file: Files, dry_run: DryRun = False) -> None:
 
     Documents are ordered by what they refer to and all validated first; if one is refused, none is declared.
     """
-    session = session_of(ctx)
-    declare(session, read_documents(file), dry_run=dry_run)
+    declare(session_of(ctx), read_documents(file), dry_run=dry_run)
 
 
 def declare(session: Session, found: Sequence[Document], *, dry_run: bool) -> None:
@@ -36,24 +37,43 @@ def declare(session: Session, found: Sequence[Document], *, dry_run: bool) -> No
         CliError: one was refused; the message says how many were declared before it.
     """
     documents = in_order(found)
-    results = tried(session.client, documents)
     if dry_run:
-        for document, result in zip(documents, results, strict=True):
+        for document, result in zip(documents, tried(session.client, documents), strict=True):
             print(f"{document.kind.name(document.body)} {result.get('result', 'unchanged')}{suffix(dry_run)}")
             session.warn(*map(str, result.get("warnings") or ()))
         return
+    parts = list(_parts(documents))
+    if len(parts) > 1:
+        session.say(f"{len(documents):,} documents are more than one request takes: validated and declared in parts")
     done = 0
     try:
-        for document in progress(documents, len(documents), "declaring"):
-            answer = put(session.client, document)
-            done += 1
-            print(f"{document.kind.name(document.body)} {answer.result}", flush=True)
-            session.warn(*answer.warnings)
+        for part in parts:
+            tried(session.client, part)
+            for document in progress(part, len(part), "declaring"):
+                answer = put(session.client, document)
+                done += 1
+                print(f"{document.kind.name(document.body)} {answer.result}", flush=True)
+                session.warn(*answer.warnings)
     except CliError as error:
         if done:
             error.fix = f"{error.fix}; " if error.fix else ""
             error.fix += f"{done} of {len(documents)} documents were declared before; apply again to go on from there"
         raise
+
+
+def _parts(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Yield the documents in as few requests as their size allows; usually that is one."""
+    part: list[Document] = []
+    size = 0
+    for document in documents:
+        encoded = len(json.dumps(document.body, ensure_ascii=False).encode()) + 2
+        if part and size + encoded > _REQUEST_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(document)
+        size += encoded
+    if part:
+        yield part
 
 
 def tried(client: Client, documents: Sequence[Document]) -> list[Mapping[str, Any]]:
@@ -66,7 +86,7 @@ def tried(client: Client, documents: Sequence[Document]) -> list[Mapping[str, An
         return []
     body = {"documents": [document.body for document in documents]}
     try:
-        answer = client.change("POST", "/v1/documents", body, params={"dry_run": "true"}, read_seconds=LONG_SECONDS)
+        answer = client.change("POST", "/v1/documents", body, params=dry(True), read_seconds=LONG_SECONDS)
     except Problem as problem:
         index = problem.body.get("document")
         if isinstance(index, int) and 0 <= index < len(documents):

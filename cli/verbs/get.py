@@ -27,7 +27,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     what: Annotated[list[str], typer.Argument(metavar="KIND [NAME…]", help="A kind, and names; or KIND/NAME.")],
     output: Output = Format.TABLE,
     where: Where = "",
-    limit: Limit = 0,
+    limit: Limit = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, on a terminal too.")] = False,
     sort: Annotated[
         str, typer.Option("--sort", help="By a column or path; `-` first turns it round.", metavar="KEY")

@@ -46,7 +46,7 @@ def log(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         int | None, typer.Option("--after", min=0, help="Only events after this position.", metavar="N")
     ] = None,
     tail: Annotated[int | None, typer.Option("--tail", min=1, help="Only the last so many.", metavar="N")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on with events as they come.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with events as they come.")] = False,
     limit: Limit = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, on a terminal too.")] = False,
     output: Output = Format.TABLE,
