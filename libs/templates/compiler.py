@@ -77,8 +77,7 @@ def compile_template(  # noqa: PLR0913 - all but the manifests by name
             Input("application.name"): application,
             Input("release.version"): version,
             Input("namespace.name"): namespace,
-        },
-        Holes.apart_from(manifests),
+        }
     )
     dumped = _dumped(objects, filling)
     return Template(
@@ -108,19 +107,19 @@ def _unpacked(roots: list[Node]) -> Iterator[Mapping]:
                 f"The document at line {root.line} is {what}, not a map with apiVersion, kind and metadata.",
             )
         kind, items = root.entries.get("kind"), root.entries.get("items")
-        if isinstance(kind, Scalar) and kind.text.endswith("List") and "metadata" not in _named(root):
-            if isinstance(items, Listing):
-                yield from _unpacked(items.items)
-                continue
-            if kind.text == "List":
-                raise PublishRejected("not-an-object", "A List has no items", f"The List at line {root.line}.")
-        yield root
-
-
-def _named(root: Mapping) -> tuple[str, ...]:
-    """Return ("metadata",) if the object has a name of its own, as no List has."""
-    metadata = root.entries.get("metadata")
-    return ("metadata",) if isinstance(metadata, Mapping) and "name" in metadata.entries else ()
+        # Flux's kustomize unpacks every kind that ends so, which is why `items` must be seen here to be screened.
+        if isinstance(kind, Scalar) and kind.text.endswith("List") and ("items" in root.entries or kind.text == "List"):
+            if not isinstance(items, Listing):
+                raise PublishRejected(
+                    "not-an-object",
+                    f"The items of a {kind.text} are no list",
+                    f"The {kind.text} at line {root.line} must list its objects.",
+                    kind.text,
+                    "/items",
+                )
+            yield from _unpacked(items.items)
+        else:
+            yield root
 
 
 def _identified(mapping: Mapping, namespace: str, allow: frozenset[str]) -> _Object:
@@ -232,7 +231,11 @@ def _placed(found: _Object) -> Mapping:
 
 
 def _filled(found: _Object, node: Node, path: Path, filling: _Filling) -> object:
-    """Return `node` as what is dumped: JSON values, with the marker of a slot where a placeholder stands."""
+    """Return `node` as what is dumped: JSON values, with a hole where a placeholder stands."""
+    if not isinstance(node, Scalar) and kinds.strict_text_map(found.group, found.ref.kind, path[:-1]):
+        raise PublishRejected(
+            "wants-text", "Kubernetes wants text here", "It is a list or a map.", str(found.ref), pointer_of(path)
+        )
     if isinstance(node, Mapping):
         filled: dict[str, object] = {}
         for key, value in node.entries.items():
@@ -278,6 +281,15 @@ def _scalar(found: _Object, node: Scalar, path: Path, filling: _Filling) -> obje
     ]
     if all(isinstance(part, str) for part in parts):
         return "".join(str(part) for part in parts)
+    if kinds.strict_text_map(found.group, found.ref.kind, path):
+        raise PublishRejected(
+            "placeholder-for-map",
+            "A placeholder cannot stand for all keys",
+            f"{node.text!r}: which keys this map has must be the same on every cluster.",
+            str(found.ref),
+            pointer_of(path),
+            "Write the keys, with placeholders as their values.",
+        )
     only = parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else None
     typed = only is not None and not only.text and not text_wanted
     return filling.holes.hole(parts, "typed" if typed else "text")

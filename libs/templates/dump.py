@@ -1,7 +1,8 @@
 """Filled objects become text once, by PyYAML, with a hole for every slot.
 
-Holes are dumped as marker words that the manifests do not contain, and the text is cut at them. Key order is the
-source's; text that any YAML version could take for another type is in double quotes; nothing is folded.
+Holes are dumped as marker words that occur nowhere else in the text, and the text is cut at them. Key order is the
+source's; text that any YAML version could take for another type is in double quotes; nothing is folded. What was dumped
+is read back and compared, so that no quirk of an emitter reaches a store.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from libs.templates.scalars import stays_text, typed
+from libs.templates.rejections import PublishRejected
+from libs.templates.scalars import construct, stays_text, typed
 from libs.templates.template import Slot, make_slot
+from libs.templates.yaml_nodes import Limits, parse_nodes
 
 if TYPE_CHECKING:
     from libs.templates.placeholders import Reference
@@ -22,25 +25,27 @@ _STR, _MAP, _SEQ = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"
 _BLOCK_LINES = re.compile(r"(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n|\t)+")
 
 
+_MARKERS_TRIED_MAX = 100
+DUMPED_BYTES_MAX = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Stands for a scalar with placeholders; `number` is its slot's."""
+
+    number: int
+
+
 @dataclass(slots=True)
 class Holes:
-    """The slots found so far; the marker of the nth is `<prefix><n>-`."""
+    """The slots found so far."""
 
-    prefix: str = "edge-hole-0-"
     slots: list[Slot] = field(default_factory=list)
 
-    @classmethod
-    def apart_from(cls, manifests: bytes) -> Holes:
-        """Return holes whose marker occurs nowhere in `manifests`."""
-        serial = 0
-        while f"edge-hole-{serial}-".encode() in manifests:
-            serial += 1
-        return cls(f"edge-hole-{serial}-")
-
-    def hole(self, parts: list[str | Reference], mode: Literal["typed", "text"]) -> str:
-        """Return the marker that stands for a new slot."""
+    def hole(self, parts: list[str | Reference], mode: Literal["typed", "text"]) -> Hole:
+        """Return a hole for a new slot."""
         self.slots.append(make_slot(parts, mode))
-        return f"{self.prefix}{len(self.slots) - 1}-"
+        return Hole(len(self.slots) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +57,79 @@ class Dumped:
 
 
 def dump(objects: list[object], holes: Holes) -> Dumped:
-    """Return `objects` as YAML documents."""
-    text = yaml.serialize_all(
-        [_node(found) for found in objects],
+    """Return `objects` as YAML documents, cut at the holes. Raises `PublishRejected`."""
+    for serial in range(_MARKERS_TRIED_MAX):
+        prefix = f"edge-hole-{serial}-"
+        text = _serialized(objects, prefix)
+        pieces = re.split(rf"{prefix}([0-9]+)-", text)
+        numbers = [int(number) for number in pieces[1::2]]
+        # A text of the manifests could hold the marker, even written with escapes: then it is here once too often.
+        if sorted(numbers) == list(range(len(holes.slots))) and text.count(prefix) == len(numbers):
+            _read_back(objects, prefix, text)
+            segments = tuple(piece.encode() for piece in pieces[::2])
+            return Dumped(segments, tuple(holes.slots[number] for number in numbers))
+    raise PublishRejected("marker-taken", "The manifests hold every marker word", f"edge-hole-0- to {serial}-.")
+
+
+def _serialized(objects: list[object], prefix: str) -> str:
+    text: str = yaml.serialize_all(
+        [_node(found, prefix) for found in objects],
         Dumper=yaml.CSafeDumper,
         allow_unicode=True,
         width=-1,
         explicit_start=True,
     ).removeprefix("---\n")
-    pieces = re.split(rf"{holes.prefix}(\d+)-", text)
-    return Dumped(
-        segments=tuple(piece.encode() for piece in pieces[::2]),
-        slots=tuple(holes.slots[int(number)] for number in pieces[1::2]),
-    )
+    if len(text) > DUMPED_BYTES_MAX:
+        raise PublishRejected(
+            "too-large",
+            "The release is too large",
+            f"{len(text):,} characters once written out; at most {DUMPED_BYTES_MAX:,} are taken.",
+        )
+    return text
 
 
-def _node(value: object) -> yaml.Node:
+def _read_back(objects: list[object], prefix: str, text: str) -> None:
+    limits = Limits(bytes_max=DUMPED_BYTES_MAX * 4, nodes_max=10**9)
+    again = [construct(root, manifest=True) for root in parse_nodes(text, limits)]
+    for found, read in zip(objects, again, strict=True):
+        if not _equal(found, read, prefix):
+            raise PublishRejected(
+                "unfaithful", "The manifests do not survive being written", "Please report them.", _kind_of(found)
+            )
+
+
+def _equal(found: object, read: object, prefix: str) -> bool:
+    if isinstance(found, dict) and isinstance(read, dict):
+        return list(found) == list(read) and all(_equal(item, read[key], prefix) for key, item in found.items())
+    if isinstance(found, list) and isinstance(read, list):
+        return len(found) == len(read) and all(
+            _equal(item, again, prefix) for item, again in zip(found, read, strict=True)
+        )
+    if isinstance(found, Hole):
+        return read == _marker(found, prefix)
+    return type(found) is type(read) and found == read
+
+
+def _kind_of(found: object) -> str:
+    return str(found.get("kind", "")) if isinstance(found, dict) else ""
+
+
+def _marker(hole: Hole, prefix: str) -> str:
+    return f"{prefix}{hole.number}-"
+
+
+def _node(value: object, prefix: str) -> yaml.Node:
     if isinstance(value, dict):
-        return yaml.MappingNode(_MAP, [(_text(key), _node(item)) for key, item in value.items()], flow_style=False)
+        pairs = [(_text(key), _node(item, prefix)) for key, item in value.items()]
+        return yaml.MappingNode(_MAP, pairs, flow_style=False)
     if isinstance(value, list):
-        return yaml.SequenceNode(_SEQ, [_node(item) for item in value], flow_style=False)
+        return yaml.SequenceNode(_SEQ, [_node(item, prefix) for item in value], flow_style=False)
+    if isinstance(value, Hole):
+        return _text(_marker(value, prefix))
     if isinstance(value, str):
         return _text(value)
-    written = typed(value)
     tag = "null" if value is None else type(value).__name__
-    return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", written)
+    return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", typed(value))
 
 
 def _text(text: str) -> yaml.ScalarNode:

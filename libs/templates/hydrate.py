@@ -1,6 +1,6 @@
 """Turning what a publisher has (a folder, a kustomization, a chart) into plain manifests, on the publisher's machine.
 
-Rendering foreign code never happens on the server: it receives what `kubectl kustomize` or `helm template` printed here.
+Foreign code never runs on the server: it receives what `kubectl kustomize` or `helm template` printed here.
 Placeholders pass through both untouched. Helm's test hooks are left out; other hooks stay in, so that publishing can
 refuse them by name, and so do the CRDs of a chart.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOOL_SECONDS_MAX = 120
+# What charts may ask for; a Helm built without release flags (go install) would claim Kubernetes 1.20.
+KUBE_VERSION = "1.35.0"
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _SUFFIXES = (".yaml", ".yml", ".json")
 _INSTALL = {
@@ -38,26 +40,28 @@ class HydrationFailed(ValueError):  # noqa: N818 - a refusal states the fact
         super().__init__(" ".join(part for part in (f"{title}: {detail}", fix) if part))
 
 
-def hydrate(
+def hydrate(  # noqa: PLR0913 - all but the path by name
     path: str | Path,
     *,
     namespace: str,
     release_name: str,
     values_files: Sequence[str | Path] = (),
     include_crds: bool = True,
+    kube_version: str = KUBE_VERSION,
 ) -> bytes:
     """Return the plain manifests that `path` stands for, as one YAML stream.
 
     `path` is a file of manifests, a folder of them (`*.yaml`, `*.yml`, `*.json`, sorted, recursively), a folder with a
-    kustomization, or a Helm chart (folder or `.tgz`), which is rendered as `release_name` in `namespace`. Raises
-    `HydrationFailed`.
+    kustomization, or a Helm chart (folder or `.tgz`), which is rendered as `release_name` in `namespace` for
+    `kube_version`. Raises `HydrationFailed`.
     """
     source = Path(path)
     if not source.exists():
         raise HydrationFailed("Nothing to publish", f"{source} does not exist")
-    is_chart = (source / "Chart.yaml").is_file() or (source.is_file() and source.name.endswith((".tgz", ".tar.gz")))
-    if is_chart:
-        return _chart(source, namespace, release_name, values_files, include_crds=include_crds)
+    if (source / "Chart.yaml").is_file() or (source.is_file() and source.name.endswith((".tgz", ".tar.gz"))):
+        command = ["helm", "template", release_name, str(source), "--namespace", namespace, "--skip-tests"]
+        command += ["--kube-version", kube_version, *(["--include-crds"] if include_crds else [])]
+        return _run([*command, *_values(values_files)])
     if values_files:
         raise HydrationFailed("Values need a chart", f"{source} is no Helm chart", "Leave --values out.")
     if source.is_file():
@@ -110,18 +114,11 @@ def _text(file: Path) -> str:
     return f"...\n{text}" if text.startswith("%") else f"---\n{text}"
 
 
-def _chart(
-    chart: Path, namespace: str, release_name: str, values_files: Sequence[str | Path], *, include_crds: bool
-) -> bytes:
-    missing = next((file for file in values_files if not Path(file).is_file()), None)
+def _values(files: Sequence[str | Path]) -> list[str]:
+    missing = next((file for file in files if not Path(file).is_file()), None)
     if missing is not None:
         raise HydrationFailed("A values file is missing", f"{missing} does not exist")
-    command = ["helm", "template", release_name, str(chart), "--namespace", namespace, "--skip-tests"]
-    if include_crds:
-        command.append("--include-crds")
-    for file in values_files:
-        command += ["--values", str(file)]
-    return _run(command)
+    return [argument for file in files for argument in ("--values", str(file))]
 
 
 def _run(command: list[str]) -> bytes:

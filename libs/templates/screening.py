@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Screened = tuple[Mapping, "ObjectRef", str]
 
-_HOOKS = ("helm.sh/hook",)
+_HOOK = "helm.sh/hook"
 _LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
 
@@ -28,6 +28,7 @@ def screen(objects: Sequence[Screened], namespace: str, allow: frozenset[str]) -
     """Raise `PublishRejected` for the first object that may not be published into `namespace`."""
     for mapping, ref, group in objects:
         _refuse_never(mapping, ref, group)
+    _refuse_hooks(objects)
     missing: dict[str, PublishRejected] = {}
     for mapping, ref, group in objects:
         for entry, rejection in _wanting(mapping, ref, group, namespace):
@@ -69,18 +70,6 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
             "Publish the folder that holds it: resedge builds it with kubectl kustomize.",
         )
     annotations = _child(mapping, "metadata", "annotations")
-    for hook in _HOOKS:
-        value = _child(annotations, hook)
-        if value is not None:
-            what = value.text if isinstance(value, Scalar) else ""
-            raise PublishRejected(
-                "helm-hook",
-                "Helm hooks are not run",
-                f"{ref} is a {what} hook; nothing would run it at that moment.",
-                str(ref),
-                pointer_of(("metadata", "annotations", hook)),
-                "Switch it off in the chart's values, or make it a plain object or an init container.",
-            )
     if _child(annotations, _LOCAL_CONFIG) is not None:
         raise PublishRejected(
             "local-config",
@@ -89,6 +78,23 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
             str(ref),
             pointer_of(("metadata", "annotations", _LOCAL_CONFIG)),
             "Leave the object out, or the annotation.",
+        )
+
+
+def _refuse_hooks(objects: Sequence[Screened]) -> None:
+    """Raise `PublishRejected` if there are Helm hooks, with the names of all of them (the first ten)."""
+    hooks = [(ref, _child(mapping, "metadata", "annotations", _HOOK)) for mapping, ref, _ in objects]
+    named = [f"{ref} ({node.text if isinstance(node, Scalar) else 'hook'})" for ref, node in hooks if node is not None]
+    if named:
+        first = next(ref for ref, node in hooks if node is not None)
+        more = f" and {len(named) - 10} more" if len(named) > 10 else ""
+        raise PublishRejected(
+            "helm-hook",
+            "Helm hooks are not run",
+            f"Nothing would run these at their moment: {', '.join(named[:10])}{more}.",
+            str(first),
+            pointer_of(("metadata", "annotations", _HOOK)),
+            "Switch them off in the chart's values, or make each a plain object or an init container.",
         )
 
 

@@ -20,10 +20,16 @@ MERGE = "<<"
 _CORE = "tag:yaml.org,2002:"
 _TAGS: dict[str, str] = {f"{_CORE}{name}": name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
+_TYPE_TAGS = frozenset({"int", "float", "bool", "null"})
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one body may hold. `nodes_max` counts scalars, keys, lists and maps with every alias expanded."""
+    """What one body may hold.
+
+    `nodes_max` counts scalars, keys, lists and maps with every alias expanded; with every alias expanded the text is no
+    longer than `bytes_max` either.
+    """
 
     bytes_max: int = 4 * 1024 * 1024
     depth_max: int = 100
@@ -77,6 +83,7 @@ class _Anchor:
 
     node: Node | None = None
     nodes: int = 0
+    characters: int = 0
     height: int = 0
 
 
@@ -87,6 +94,7 @@ class _Frame:
     node: Listing | Mapping
     anchor: _Anchor | None
     nodes_before: int
+    characters_before: int
     height: int = 1
     key: str | None = None
     merges: list[Node] = field(default_factory=list)
@@ -100,6 +108,7 @@ class _Composer:
         self._stack: list[_Frame] = []
         self._anchors: dict[str, _Anchor] = {}
         self._nodes = 0
+        self._characters = 0
         self._aliases = 0
         self._root: Node | None = None
 
@@ -119,8 +128,11 @@ class _Composer:
                 break
         return self._root
 
-    def _count(self, nodes: int, line: int) -> None:
+    def _count(self, nodes: int, characters: int, line: int) -> None:
         self._nodes += nodes
+        self._characters += characters
+        if self._characters > self._limits.bytes_max:
+            raise YamlRejected("too-large", f"more than {self._limits.bytes_max:,} characters, aliases expanded", line)
         if self._nodes > self._limits.nodes_max:
             raise YamlRejected("too-many-nodes", f"more than {self._limits.nodes_max:,} values, aliases expanded", line)
 
@@ -130,12 +142,12 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         line = _line(event)
-        self._count(1, line)
+        self._count(1, len(event.value), line)
         tag = _tag_of(event.tag, line)
-        plain = event.style in (None, "") and tag != "str" and event.tag != "!"
+        plain = tag in _TYPE_TAGS or (event.style in (None, "") and tag != "str" and event.tag != "!")
         node = Scalar(event.value, plain, tag, line)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchor(node, 1, 0)
+            self._anchors[event.anchor] = _Anchor(node, 1, len(event.value), 0)
         self._add(node, 0, line)
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
@@ -148,8 +160,8 @@ class _Composer:
         if event.anchor is not None:
             anchor = self._anchors[event.anchor] = _Anchor()
         node: Listing | Mapping = Mapping({}, line) if is_map else Listing([], line)
-        self._stack.append(_Frame(node, anchor, self._nodes))
-        self._count(1, line)
+        self._stack.append(_Frame(node, anchor, self._nodes, self._characters))
+        self._count(1, 0, line)
 
     def _close(self) -> None:
         frame = self._stack.pop()
@@ -158,6 +170,7 @@ class _Composer:
         if frame.anchor is not None:
             frame.anchor.node = frame.node
             frame.anchor.nodes = self._nodes - frame.nodes_before
+            frame.anchor.characters = self._characters - frame.characters_before
             frame.anchor.height = frame.height
         self._add(frame.node, frame.height, frame.node.line)
 
@@ -171,7 +184,7 @@ class _Composer:
             raise YamlRejected("unknown-alias", f"*{event.anchor} names no anchor of this document", line)
         if anchor.node is None:
             raise YamlRejected("recursive-alias", f"*{event.anchor} contains itself", line)
-        self._count(anchor.nodes, line)
+        self._count(anchor.nodes, anchor.characters, line)
         self._deepen(anchor.height, line)
         self._add(anchor.node, anchor.height, line)
 
