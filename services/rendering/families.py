@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from libs.gittree import Column, Family
 from libs.templates import Unresolved
-from services.rendering.inputs import Coded, distinct
+from services.rendering.inputs import Coded, compact, distinct
 from services.rendering.target import constants
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from libs.templates import Input, Slot
     from services.rendering.target import Part
+
+
+INLINE_OBJECTS_MAX = 200
+"""A family of so few is written at once, without a task of its own."""
 
 
 def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
@@ -31,7 +35,7 @@ def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
     codes: NDArray[np.int32] | None = None
     rows = np.arange(len(part.among))
     if not any(coded.own for coded in part.inputs.values()):
-        rows, codes = distinct([part.variants[:, 0], part.variants[:, 1]])
+        rows, codes = distinct([coded.codes for coded in part.inputs.values()], len(part.among))
     fixed = constants(part)
     parts: list[bytes] = []
     columns: list[Column] = []
@@ -58,13 +62,12 @@ def _column(
     if len(varying) == 1 and inputs[varying[0]].own:
         return Column(_encoded(slot, inputs, fixed, varying, codes))
     if len(varying) == 1:
-        used, inverse = np.unique(codes[0], return_inverse=True)
-        values = _encoded(slot, inputs, fixed, varying, [used.astype(np.int32)])
-        return Column(values, inverse.reshape(-1).astype(np.int32))
+        used, places = compact(codes[0])
+        return Column(_encoded(slot, inputs, fixed, varying, [used]), places)
     if any(inputs[each].own for each in varying):
         return Column(_encoded(slot, inputs, fixed, varying, codes))
-    first, inverse = distinct(codes)
-    return Column(_encoded(slot, inputs, fixed, varying, [each[first] for each in codes]), inverse)
+    first, places = distinct(codes, len(rows))
+    return Column(_encoded(slot, inputs, fixed, varying, [each[first] for each in codes]), places)
 
 
 def _encoded(
@@ -72,7 +75,7 @@ def _encoded(
     inputs: Mapping[Input, Coded],
     fixed: Mapping[Input, Any],
     varying: list[Input],
-    codes: list[NDArray[np.int32]],
+    codes: list[NDArray[Any]],
 ) -> list[bytes]:
     """Return the slot's bytes for each row of codes."""
     columns = []
@@ -82,10 +85,8 @@ def _encoded(
             columns.append([values[code] for code in codes[varying.index(each)].tolist()])
         else:
             columns.append([fixed[each]] * len(codes[0]))
-    return [_bytes(each) for each in slot.encode_many(list(zip(*columns, strict=True)))]
-
-
-def _bytes(written: bytes | Unresolved) -> bytes:
-    if isinstance(written, Unresolved):
-        raise written
-    return written
+    written = slot.encode_many(list(zip(*columns, strict=True)))
+    for each in written:
+        if isinstance(each, Unresolved):
+            raise each
+    return cast("list[bytes]", written)

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from libs.fleet import ordinals
 from libs.templates import MISSING, lookup
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pyroaring import BitMap
 
     from libs.fleet import Combination, Fleet
     from libs.templates import Input
@@ -73,6 +71,7 @@ class Inputs:
     fleet: Fleet
     _names: list[str] = field(default_factory=list)
     _digests: dict[str, Digests] = field(default_factory=dict)
+    _labels: dict[str, list[Any]] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Return the cluster names by ordinal."""
@@ -96,9 +95,7 @@ class Inputs:
             case "labels":
                 return self._label(each.key, among)
             case "config":
-                codes, combinations = combined
-                values = [lookup(combination.merged.values, each.key) for combination in combinations]
-                return Coded(values, codes, Digests().of(values))
+                return _configured(each.key, *combined)
             case source:
                 raise LookupError(f"{source} does not differ from cluster to cluster")
 
@@ -106,7 +103,8 @@ class Inputs:
         if not self.fleet.selection.has_label_key(key):
             return Coded([MISSING], np.zeros(len(among), np.int32), Digests().of([MISSING]))
         codes, values = self.fleet.selection.column(key)
-        known = [MISSING if value is None else value for value in values]
+        known = self._labels.setdefault(key, [])
+        known.extend(MISSING if value is None else value for value in values[len(known) :])
         return Coded(known, codes[among], self._known(f"labels.{key}").of(known))
 
     def _coded(self, name: str, values: Sequence[Any], codes: NDArray[np.int32], *, own: bool = False) -> Coded:
@@ -114,6 +112,21 @@ class Inputs:
 
     def _known(self, name: str) -> Digests:
         return self._digests.setdefault(name, Digests())
+
+
+def _configured(key: str, codes: NDArray[np.int32], combinations: Sequence[Combination]) -> Coded:
+    """Return a configured value; combinations of layers that agree about it share a code."""
+    values: list[Any] = []
+    places: dict[bytes, int] = {}
+    place = np.zeros(len(combinations), np.int32)
+    for code, combination in enumerate(combinations):
+        value = lookup(combination.merged.values, key)
+        identity = value_digest(value)
+        if identity not in places:
+            places[identity] = len(values)
+            values.append(value)
+        place[code] = places[identity]
+    return Coded(values, place[codes], Digests().of(values))
 
 
 CONSTANT_SOURCES = frozenset({"application.name", "release.version", "namespace.name"})
@@ -142,14 +155,30 @@ def fingerprints(seed: bytes, inputs: Sequence[Coded], count: int) -> NDArray[np
     return mixed
 
 
-def distinct(columns: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return (an example row of each distinct combination, each row's code into them)."""
-    packed = np.ascontiguousarray(np.column_stack(list(columns)))
-    rows = packed.view(np.dtype((np.void, packed.dtype.itemsize * packed.shape[1]))).ravel()
-    _, first, codes = np.unique(rows, return_index=True, return_inverse=True)
-    return first, codes.reshape(-1).astype(np.int32)
+def compact(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return (the distinct codes, ascending; each row's place among them). Codes are not negative.
+
+    Counting beats sorting while codes are not much larger than their number.
+    """
+    top = int(codes.max(initial=0)) + 1
+    if top > 4 * len(codes) + 1024:
+        used, places = np.unique(codes, return_inverse=True)
+        return used.astype(np.int64), places.reshape(-1).astype(np.int32)
+    seen = np.zeros(top, np.bool_)
+    seen[codes] = True
+    used = np.flatnonzero(seen)
+    place = np.zeros(top, np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return used, place[codes]
 
 
-def members(bitmap: BitMap) -> NDArray[np.int64]:
-    """Return the ordinals of a set, ascending."""
-    return ordinals(bitmap)
+def distinct(columns: Sequence[NDArray[Any]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return (an example row of each distinct combination of codes, each row's place among them)."""
+    places = np.zeros(count, np.int32)
+    for column in columns:
+        used, own = compact(column)
+        _, places = compact(places.astype(np.int64) * len(used) + own)
+    size = int(places.max(initial=-1)) + 1
+    first = np.empty(size, np.int64)
+    first[places[::-1]] = np.arange(count - 1, -1, -1)
+    return first, places

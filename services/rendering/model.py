@@ -5,6 +5,7 @@ The one rule: it is the fold of the log. A running renderer, one that restarts a
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from services.rendering.events import (
     RemovalsHeld,
     WritingRestored,
 )
-from services.rendering.families import family_of
+from services.rendering.families import INLINE_OBJECTS_MAX, family_of
 from services.rendering.inputs import ABSENT, Inputs
 from services.rendering.message import Reasons
 from services.rendering.placements import Admission, Placements
@@ -36,7 +37,10 @@ from services.rendering.target import Part, wanted
 from services.rendering.trees import Trees, pause, rebuild
 
 if TYPE_CHECKING:
-    from libs.gittree import ObjectSink
+    from numpy.typing import NDArray
+
+    from libs.gittree import Family, ObjectSink
+    from services.rendering.placements import Placement
 
 BRANCH = "main"
 CATEGORIES = ("store", "group", "namespace", "application", "configuration", "release", "choices")
@@ -69,6 +73,38 @@ class Materialised:
     tree: bytes
     changed: bool
     files: int
+
+
+class Writes:
+    """Blobs on their way into a sink: the next application is prepared while workers write the last ones."""
+
+    UNDER_WAY_MAX = 4
+
+    def __init__(self, sink: ObjectSink) -> None:
+        self._sink = sink
+        self._tasks: deque[asyncio.Task[None]] = deque()
+
+    async def start(self, part: Part, placement: Placement) -> None:
+        """Write the variants of a part; their ids are in the placement's columns after `finish`."""
+        family, codes = family_of(part)
+        if family.count <= INLINE_OBJECTS_MAX:
+            await self._write(family, codes, part, placement)
+            return
+        self._tasks.append(asyncio.ensure_future(self._write(family, codes, part, placement)))
+        await pause()
+        while len(self._tasks) >= self.UNDER_WAY_MAX:
+            await self._tasks.popleft()
+
+    async def _write(
+        self, family: Family, codes: NDArray[np.int32] | None, part: Part, placement: Placement
+    ) -> None:
+        ids = await self._sink.write_async(family)
+        placement.blob.values[part.among] = ids if codes is None else ids[codes]
+
+    async def finish(self) -> None:
+        """Wait for all of them."""
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
 
 
 class Model:
@@ -163,17 +199,19 @@ class Model:
         self.placements.size = self.size
         self._note(decision)
         changed: dict[str, BitMap] = {}
+        writes = Writes(sink)
         files = 0
         for part in decision.parts:
             for key, packed_clusters in part.applications.items():
                 among = ordinals(unpacked(packed_clusters))
-                files += await self._give(key, among, sink)
+                files += await self._give(key, among, writes)
                 namespace = key.split("/", 1)[0]
                 changed[namespace] = changed.get(namespace, BitMap()) | bitmap(among)
             for namespace, packed_clusters in part.namespaces.items():
                 among_set = unpacked(packed_clusters)
                 self._set_content(namespace, among_set)
                 changed[namespace] = changed.get(namespace, BitMap()) | among_set
+        await writes.finish()
         clusters = self._register(decision.parts)
         names = self.fleet.selection.name
         self.clusters_tree = await rebuild(self.trees, self.placements, names, changed, clusters, sink)
@@ -197,7 +235,7 @@ class Model:
             self.removals.append((at, first.removals))
         self.reasons.taken(first.model_position)
 
-    async def _give(self, key: str, among: NDArray[np.int64], sink: ObjectSink) -> int:
+    async def _give(self, key: str, among: NDArray[np.int64], writes: Writes) -> int:
         placement = self.placements.at(key)
         placement.release.values[among] = 0
         placement.variant.values[among] = ABSENT
@@ -210,10 +248,7 @@ class Model:
                 code = self.version_code(part)
                 placement.release.values[part.among] = code
                 placement.variant.values[part.among] = part.variants
-                family, codes = family_of(part)
-                await pause()
-                ids = await sink.write_async(family)
-                placement.blob.values[part.among] = ids if codes is None else ids[codes]
+                await writes.start(part, placement)
         differs = placement.differs(among)
         placement.pending = (placement.pending - bitmap(among)) | bitmap(among[differs])
         return len(among)

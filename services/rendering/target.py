@@ -145,18 +145,19 @@ def _references(template: Template) -> tuple[tuple[Literal["typed", "text"], Ref
 
 
 def _unusable(mode: Literal["typed", "text"], reference: Reference, values: Sequence[Any]) -> dict[int, str]:
-    """Return per code why the placeholder cannot take that value. Labels and names are text, so only absence counts."""
+    """Return per code why the placeholder cannot take that value.
+
+    Names are always there, labels are text or missing (code 0); only configuration can hold what does not fit.
+    """
     alone = Slot((reference,), mode, (reference.input,))
-    configured = reference.input.source == "config"
+    source = reference.input.source
+    doubtful = values if source == "config" else values[:1] if source == "labels" else ()
     found = {}
-    for code, value in enumerate(values):
-        if value is MISSING and reference.default is not MISSING:
-            continue
-        if value is MISSING or configured:
-            try:
-                alone.encode([value])
-            except Unresolved as unresolved:
-                found[code] = unresolved.reason
+    for code, value in enumerate(doubtful):
+        try:
+            alone.encode([value])
+        except Unresolved as unresolved:
+            found[code] = unresolved.reason
     return found
 
 
