@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Any
 
 from libs.selection.expression import (
     KEYWORDS,
@@ -25,6 +26,9 @@ from libs.selection.expression import (
     Nothing,
     Or,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BARE = re.compile(r"-?[A-Za-z0-9][A-Za-z0-9._:/+-]*", re.ASCII)
 
@@ -73,33 +77,7 @@ def text_of(expression: Expression) -> str:
         case Labelled(key, values):
             return _labelled(key, values, "=", "in")
         case _:
-            return _term(expression)
-
-
-def _term(expression: Expression) -> str:
-    match expression:
-        case InGroup(path):
-            return f"/g{path}"
-        case InNamespace(name):
-            return f"/n/{name}"
-        case Named((name,)):
-            return f"/c/{name}"
-        case Named(names):
-            return f"name in ({', '.join(names)})"
-        case HasLabel(key):
-            return f"has({_word(key)})"
-        case Compared(key, operator, number):
-            return f"{_word(key)} {operator} {number}"
-        case LabelLike(key, pattern):
-            return f"{_word(key)} like {quoted(pattern)}"
-        case NameLike(pattern):
-            return f"name like {quoted(pattern)}"
-        case Everything():
-            return "/c/*"
-        case Nothing():
-            return "none"
-        case _:
-            raise TypeError(f"not a term: {expression!r}")
+            return _TERMS[type(expression)](expression)
 
 
 def _guarded(expression: Expression, *kinds: type[And | Or]) -> str:
@@ -122,3 +100,20 @@ def quoted(text: str) -> str:
     if text.isprintable():
         return json.dumps(text, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in json.dumps(text, ensure_ascii=False))
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return f"/c/{names[0]}" if len(names) == 1 else f"name in ({', '.join(names)})"
+
+
+_TERMS: dict[type[Expression], Callable[[Any], str]] = {
+    InGroup: lambda term: f"/g{term.path}",
+    InNamespace: lambda term: f"/n/{term.name}",
+    Named: lambda term: _named(term.names),
+    HasLabel: lambda term: f"has({_word(term.key)})",
+    Compared: lambda term: f"{_word(term.key)} {term.operator} {term.number}",
+    LabelLike: lambda term: f"{_word(term.key)} like {quoted(term.pattern)}",
+    NameLike: lambda term: f"name like {quoted(term.pattern)}",
+    Everything: lambda _: "/c/*",
+    Nothing: lambda _: "none",
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from bisect import bisect_left
 from collections.abc import Collection, Container, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from libs.selection.errors import unknown_name
 from libs.selection.expression import (
@@ -19,7 +19,9 @@ from libs.selection.expression import (
     Named,
     terms_of,
 )
-from libs.selection.names import Names
+
+if TYPE_CHECKING:
+    from libs.selection.names import Names
 
 _COMPARED_MAX = 400
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-/._ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -30,13 +32,26 @@ class Existing(Protocol):
 
     names: Names
 
-    def ordinal(self, name: str) -> int | None: ...
-    def group_exists(self, path: str) -> bool: ...
-    def group_paths(self) -> list[str]: ...
-    def namespace_exists(self, name: str) -> bool: ...
-    def namespaces(self) -> list[str]: ...
-    def has_label_key(self, key: str) -> bool: ...
-    def label_keys(self) -> list[str]: ...
+    def ordinal(self, name: str) -> int | None:
+        """The ordinal of a cluster that exists."""
+
+    def group_exists(self, path: str) -> bool:
+        """Whether a group exists."""
+
+    def group_paths(self) -> list[str]:
+        """All groups."""
+
+    def namespace_exists(self, name: str) -> bool:
+        """Whether a namespace exists."""
+
+    def namespaces(self) -> list[str]:
+        """All namespaces."""
+
+    def has_label_key(self, key: str) -> bool:
+        """Whether some cluster has the label."""
+
+    def label_keys(self) -> list[str]:
+        """All label keys."""
 
 
 def check(expression: Expression, existing: Existing) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from libs.selection.bitmaps import Mask, from_mask
 from libs.selection.expression import NUMBER, Compared, Labelled, LabelLike
 from libs.selection.glob import glob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
 
 LabelValue: TypeAlias = str | tuple[str, ...]
 """A text, or several: a label that was declared as a list stays one."""

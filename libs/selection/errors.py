@@ -28,7 +28,7 @@ class SelectionError(Exception):
 
 
 @dataclass(eq=False)
-class UnknownName(SelectionError):
+class UnknownName(SelectionError):  # noqa: N818  (a refusal states the fact)
     """An expression names a group, namespace, label key or cluster that does not exist; `kind` says which."""
 
     code: str = "unknown-reference"
@@ -37,7 +37,7 @@ class UnknownName(SelectionError):
 
 
 @dataclass(eq=False)
-class Cycle(SelectionError):
+class Cycle(SelectionError):  # noqa: N818  (a refusal states the fact)
     """A group or namespace would reach itself; `path` lists the terms from it back to it."""
 
     code: str = "cycle"

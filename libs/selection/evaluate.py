@@ -1,12 +1,12 @@
 """Expression → clusters, within a given set of them.
 
-Everything is evaluated within a set: the whole fleet for a question, the few clusters that changed for an update. The one
-rule: the answer for a cluster never depends on which other clusters are in the set.
+Everything is evaluated within a set: the whole fleet for a question, the few clusters that changed for an update. The
+one rule: the answer for a cluster never depends on which other clusters are in the set.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyroaring import BitMap
 
@@ -27,8 +27,12 @@ from libs.selection.expression import (
     Or,
 )
 from libs.selection.graph import NodeKey
-from libs.selection.labels import Labels
-from libs.selection.names import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libs.selection.labels import Labels
+    from libs.selection.names import Names
 
 _VALUES_BY_BITMAP_MAX = 8
 
@@ -41,61 +45,13 @@ class Facts(Protocol):
     node_members: dict[NodeKey, BitMap]
 
     @property
-    def everything(self) -> BitMap: ...
+    def everything(self) -> BitMap:
+        """The clusters that exist."""
 
 
 def evaluate(expression: Expression, within: BitMap, facts: Facts) -> BitMap:
     """Return those of `within` (clusters that exist) that `expression` selects. May return `within` itself."""
-    match expression:
-        case Labelled(key, values):
-            return _labelled(expression, key, values, within, facts.labels)
-        case And(operands):
-            for operand in operands:
-                if not within:
-                    break
-                within = evaluate(operand, within, facts)
-            return within
-        case Or(operands):
-            found, left = BitMap(), within
-            for operand in operands:
-                part = evaluate(operand, left, facts)
-                found |= part
-                left = left - part
-                if not left:
-                    break
-            return found
-        case Not(operand):
-            return within - evaluate(operand, within, facts)
-        case _:
-            return _term(expression, within, facts)
-
-
-def _term(expression: Expression, within: BitMap, facts: Facts) -> BitMap:
-    match expression:
-        case InGroup(path):
-            return _members(NodeKey("group", path), within, facts)
-        case InNamespace(name):
-            return _members(NodeKey("namespace", name), within, facts)
-        case HasLabel(key):
-            return facts.labels.bitmap(key, None) & within
-        case Compared(key) | LabelLike(key):
-            column = facts.labels.columns.get(key)
-            return column.matching(expression, within) if column is not None else BitMap()
-        case Named(names):
-            return named(names, facts.names) & within
-        case NameLike(pattern):
-            return facts.names.like(pattern) & within
-        case Everything():
-            return within
-        case Nothing():
-            return BitMap()
-        case _:
-            raise TypeError(f"not an expression: {expression!r}")
-
-
-def _members(key: NodeKey, within: BitMap, facts: Facts) -> BitMap:
-    members = facts.node_members.get(key)
-    return members & within if members is not None else BitMap()
+    return _BY_KIND[type(expression)](expression, within, facts)
 
 
 def named(names: tuple[str, ...], known: Names) -> BitMap:
@@ -104,12 +60,71 @@ def named(names: tuple[str, ...], known: Names) -> BitMap:
     return BitMap([ordinals[name] for name in names if name in ordinals])
 
 
-def _labelled(term: Labelled, key: str, values: tuple[str, ...], within: BitMap, labels: Labels) -> BitMap:
-    if len(values) == 1:
-        return labels.bitmap(key, values[0]) & within
-    column = labels.columns.get(key)
+def _and(expression: And, within: BitMap, facts: Facts) -> BitMap:
+    for operand in expression.operands:
+        if not within:
+            break
+        within = _BY_KIND[type(operand)](operand, within, facts)
+    return within
+
+
+def _or(expression: Or, within: BitMap, facts: Facts) -> BitMap:
+    found, left = BitMap(), within
+    for operand in expression.operands:
+        part = _BY_KIND[type(operand)](operand, left, facts)
+        found |= part
+        left = left - part
+        if not left:
+            break
+    return found
+
+
+def _not(expression: Not, within: BitMap, facts: Facts) -> BitMap:
+    return within - evaluate(expression.operand, within, facts)
+
+
+def _labelled(term: Labelled, within: BitMap, facts: Facts) -> BitMap:
+    column = facts.labels.columns.get(term.key)
     if column is None:
         return BitMap()
-    if len(values) > _VALUES_BY_BITMAP_MAX:
+    if len(term.values) == 1:
+        return column.bitmap(term.values[0]) & within
+    if len(term.values) > _VALUES_BY_BITMAP_MAX:
         return column.matching(term, within)
-    return BitMap.union(*[column.bitmap(value) for value in values]) & within
+    return BitMap.union(*[column.bitmap(value) & within for value in term.values])
+
+
+def _by_predicate(term: Compared | LabelLike, within: BitMap, facts: Facts) -> BitMap:
+    column = facts.labels.columns.get(term.key)
+    return column.matching(term, within) if column is not None else BitMap()
+
+
+def _has(term: HasLabel, within: BitMap, facts: Facts) -> BitMap:
+    return facts.labels.bitmap(term.key, None) & within
+
+
+def _in_group(term: InGroup, within: BitMap, facts: Facts) -> BitMap:
+    members = facts.node_members.get(NodeKey("group", term.path))
+    return members & within if members is not None else BitMap()
+
+
+def _in_namespace(term: InNamespace, within: BitMap, facts: Facts) -> BitMap:
+    members = facts.node_members.get(NodeKey("namespace", term.name))
+    return members & within if members is not None else BitMap()
+
+
+_BY_KIND: dict[type[Expression], Callable[[Any, BitMap, Facts], BitMap]] = {
+    And: _and,
+    Or: _or,
+    Not: _not,
+    Labelled: _labelled,
+    Compared: _by_predicate,
+    LabelLike: _by_predicate,
+    HasLabel: _has,
+    InGroup: _in_group,
+    InNamespace: _in_namespace,
+    Named: lambda term, within, facts: named(term.names, facts.names) & within,
+    NameLike: lambda term, within, facts: facts.names.like(term.pattern) & within,
+    Everything: lambda _term, within, _facts: within,
+    Nothing: lambda _term, _within, _facts: BitMap(),
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
@@ -19,10 +20,12 @@ from libs.selection.expression import (
     LabelLike,
     Named,
     NameLike,
-    Nothing,
     Term,
     terms_of,
 )
+
+if TYPE_CHECKING:
+    from libs.selection.column import LabelValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +49,24 @@ def explain(expression: Expression, ordinal: int, facts: Facts) -> Explanation:
 
 
 def _why(term: Term, held: bool, ordinal: int, facts: Facts) -> str:
-    name = facts.names.texts[ordinal]
+    name, verb = facts.names.texts[ordinal], "is" if held else "is not"
     match term:
         case Labelled(key) | HasLabel(key) | Compared(key) | LabelLike(key):
-            value = facts.labels.labels_of(ordinal).get(key)
-            if value is None:
-                return f"{name} has no label {key}"
-            return f"{key} is {value if isinstance(value, str) else ', '.join(value)}"
+            why = _label(key, name, facts.labels.labels_of(ordinal).get(key))
         case InGroup(path):
-            return f"{name} is {'' if held else 'not '}a member of the group {path}"
+            why = f"{name} {verb} a member of the group {path}"
         case InNamespace(namespace):
-            return f"{name} is {'' if held else 'not '}in the namespace {namespace}"
+            why = f"{name} {verb} in the namespace {namespace}"
         case Named() | NameLike():
-            return f"the name is {name}"
+            why = f"the name is {name}"
         case Everything():
-            return "every cluster is selected"
-        case Nothing():
-            return "no cluster is selected"
+            why = "every cluster is selected"
+        case _:
+            why = "no cluster is selected"
+    return why
+
+
+def _label(key: str, name: str, value: LabelValue | None) -> str:
+    if value is None:
+        return f"{name} has no label {key}"
+    return f"{key} is {value if isinstance(value, str) else ', '.join(value)}"

@@ -6,9 +6,11 @@ Places never take part in comparison, so that two texts that say the same in the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Span = tuple[int, int]
 """Half-open range of characters in the text that was parsed."""

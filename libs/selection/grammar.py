@@ -9,8 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import lark
 from lark import Lark, Token, Transformer
@@ -39,6 +38,9 @@ from libs.selection.expression import (
     Or,
     Span,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TEXT_BYTES_MAX = 16 * 1024
 NESTING_MAX = 100
@@ -98,8 +100,8 @@ def _refuse(message: str, token: Token, nearest: str | None = None, offset: int 
 
 
 def _span(first: Any, last: Any) -> Span:
-    start = first.start_pos if isinstance(first, Token) else first.span[0]
-    end = last.end_pos if isinstance(last, Token) else last.span[1]
+    start = cast("int", first.start_pos) if isinstance(first, Token) else first.span[0]
+    end = cast("int", last.end_pos) if isinstance(last, Token) else last.span[1]
     return (start, end)
 
 
@@ -274,20 +276,27 @@ class _Nesting:
 
 
 _WORDS = {
-    "LPAR": "(",
-    "RPAR": ")",
-    "COMMA": ",",
+    **{word.upper(): word for word in KEYWORDS},
+    "LPAR": '"("',
+    "RPAR": '")"',
+    "COMMA": '","',
     "OPERATOR": "an operator",
     "WORD": "a word",
     "STRING": "a quoted text",
+    "PATH": "a path",
+    "$END": "the end",
 }
-_WORDS |= {"PATH": "a path", "$END": "the end"} | {word.upper(): word for word in KEYWORDS}
+
+
+def _expected(terminals: set[str]) -> str:
+    """Return what may stand there, for the user."""
+    return "a term" if "PATH" in terminals else " or ".join(sorted(_WORDS.get(name, name) for name in terminals))
 
 
 def _unexpected(problem: lark.UnexpectedToken, text: str) -> SelectionError:
     token = problem.token
     allowed = set(problem.accepts or problem.expected)
-    expected = "a term" if "PATH" in allowed else ", ".join(sorted(_WORDS.get(name, name) for name in allowed))
+    expected = _expected(allowed)
     if token.type == "$END":
         found = "the expression is empty" if not text.strip() else "the expression ends too early"
         return SelectionError(f"{found}; expected {expected}", len(text.rstrip()))
@@ -297,11 +306,11 @@ def _unexpected(problem: lark.UnexpectedToken, text: str) -> SelectionError:
 
 
 def _unreadable(problem: lark.UnexpectedCharacters, text: str) -> SelectionError:
-    position = problem.pos_in_stream or 0
+    position = cast("int", problem.pos_in_stream)
     character = text[position]
     if character == '"' and not re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL).match(text, position):
         return SelectionError("this quote is not closed", position)
-    expected = "a term" if "PATH" in problem.allowed else ", ".join(sorted(_WORDS.get(n, n) for n in problem.allowed))
+    expected = _expected(set(problem.allowed))
     shown = character if character.isprintable() else json.dumps(character)
     return SelectionError(f"{shown} is not expected here; expected {expected}", position)
 

@@ -1,14 +1,13 @@
 """What depends on what: groups, namespaces and saved expressions, and the facts that each of them looks at.
 
-A node is a group (declared, or implied by one below it), a namespace or a saved expression. Watchers go from a fact to the
-nodes whose members may change with it, so that a change touches only those; ranks say in which order.
+A node is a group (declared, or implied by one below it), a namespace or a saved expression. Watchers go from a fact to
+the nodes whose members may change with it, so that a change touches only those; ranks say in which order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from libs.selection.errors import cycle
 from libs.selection.expression import (
@@ -22,9 +21,14 @@ from libs.selection.expression import (
     LabelLike,
     Named,
     NameLike,
+    Nothing,
+    Term,
     negates,
     terms_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
 
 
 class NodeKey(NamedTuple):
@@ -73,32 +77,34 @@ def ancestors_of(path: str) -> Iterator[str]:
 
 def facts_of(node: Node) -> Iterator[tuple[Fact, Hashable]]:
     """Yield everything that `node` looks at; the groups below a group are not among it."""
-    for name in node.clusters:
-        yield "listed", name
-    for store in node.stores:
-        yield "store", store
+    yield from (("listed", name) for name in node.clusters)
+    yield from (("store", store) for store in node.stores)
     if node.expression is None:
         return
     if negates(node.expression):
         yield "existence", None
     for term in terms_of(node.expression):
-        match term:
-            case Labelled(key, values):
-                for value in values:
-                    yield "label", (key, value)
-            case HasLabel(key):
-                yield "label", (key, None)
-            case Compared(key) | LabelLike(key):
-                yield "key", key
-            case InGroup(path):
-                yield "group", path
-            case InNamespace(name):
-                yield "namespace", name
-            case Named(names):
-                for name in names:
-                    yield "cluster", name
-            case Everything() | NameLike():
-                yield "existence", None
+        yield from _facts_of_term(term)
+
+
+def _facts_of_term(term: Term) -> Iterator[tuple[Fact, Hashable]]:
+    match term:
+        case Labelled(key, values):
+            yield from (("label", (key, value)) for value in values)
+        case HasLabel(key):
+            yield "label", (key, None)
+        case Compared(key) | LabelLike(key):
+            yield "key", key
+        case InGroup(path):
+            yield "group", path
+        case InNamespace(name):
+            yield "namespace", name
+        case Named(names):
+            yield from (("cluster", name) for name in names)
+        case Everything() | NameLike():
+            yield "existence", None
+        case Nothing():
+            pass
 
 
 class Graph:
@@ -122,8 +128,10 @@ class Graph:
         other._serial, other._ranks_hold = self._serial, self._ranks_hold
         return other
 
-    def put(self, node: Node) -> bool:
+    def put(self, node: Node, *, trusted: bool = False) -> bool:
         """Define a node, and the groups that it implies; false if it says what is already so.
+
+        `trusted`: it was put before, so that it need not be looked at for cycles again.
 
         Raises:
             Cycle: it would reach itself; nothing changed.
@@ -131,7 +139,7 @@ class Graph:
         before = self.nodes.get(node.key)
         if before is not None and before.same_as(node):
             return False
-        if node.expression is not None:
+        if node.expression is not None and not trusted:
             self.refuse_cycle(node.expression, node.key)
         if before is not None:
             self._unwatch(before)
@@ -159,7 +167,7 @@ class Graph:
             path = above
 
     def drop(self, key: NodeKey) -> list[NodeKey]:
-        """Remove a definition and return the nodes that are gone: itself unless groups below imply it, and implied parents."""
+        """Remove a definition; return the nodes that are gone: itself unless implied, and parents no longer implied."""
         node = self.nodes.get(key)
         if node is None or not node.declared:
             return []
@@ -220,8 +228,8 @@ class Graph:
             needed += [NodeKey("group", child) for child in self.children.get(str(key.name), ())]
         return needed
 
-    def refuse_cycle(self, expression: Expression, inside: NodeKey, positions: bool = False) -> None:
-        """Raise `Cycle` if `inside` would reach itself with this expression; a group is reached by way of its ancestors too."""
+    def refuse_cycle(self, expression: Expression, inside: NodeKey, *, positions: bool = False) -> None:
+        """Raise `Cycle` if `inside` would reach itself with this expression, a group also by way of its ancestors."""
         if inside.kind == "saved":
             return
         targets = {inside}
@@ -229,7 +237,7 @@ class Graph:
             targets |= {NodeKey("group", above) for above in ancestors_of(str(inside.name))}
         seen: set[NodeKey] = set()
         for first, position in _needed_by(expression).items():
-            waiting = [(first, (first,))] if first not in seen else []
+            waiting: list[tuple[NodeKey, tuple[NodeKey, ...]]] = [(first, (first,))] if first not in seen else []
             while waiting:
                 key, path = waiting.pop()
                 if key in targets:
@@ -271,10 +279,6 @@ class Graph:
                 if missing[dependent] == 0:
                     ready.append(dependent)
         self._ranks_hold = True
-
-    def saved_keys(self) -> Iterable[NodeKey]:
-        """Return the keys of the saved expressions."""
-        return [key for key in self.nodes if key.kind == "saved"]
 
 
 def _needed_by(expression: Expression) -> dict[NodeKey, int]:

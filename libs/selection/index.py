@@ -1,37 +1,43 @@
 """The selection index: clusters, labels, groups, namespaces and saved expressions, kept up to date as they change.
 
-Reading anything brings everything up to date first; `settle` says what changed since it was last called. Bitmaps that are
-returned are never changed afterwards, here or by the caller. Not thread-safe: one thread at a time.
+Reading anything brings everything up to date first; `settle` says what changed since it was last called. Bitmaps that
+are returned are never changed afterwards, here or by the caller. Not thread-safe: one thread at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from libs.selection import snapshot
 from libs.selection.canonical import canonicalise
 from libs.selection.checking import check
-from libs.selection.column import LabelValue
 from libs.selection.evaluate import evaluate
 from libs.selection.explanation import Explanation, explain
-from libs.selection.expression import Expression
 from libs.selection.graph import Graph, Node, NodeKey
 from libs.selection.labels import Labels
 from libs.selection.members import Marks, mark_fact, mark_labels, refresh
 from libs.selection.names import Names
+from libs.selection.snapshot import Parts, Unsettled
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from libs.selection.column import LabelValue
+    from libs.selection.expression import Expression
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What changed since the last settling, as ordinals.
 
-    `saved` and `clusters` are exact (`clusters`: came, went, or moved to another store); `labels` holds every cluster whose
-    label of that key was written with another value, even if it was written back.
+    `saved` is exact. `clusters` came, went or moved to another store, `labels` were written with another value: both
+    may hold clusters for which that was undone in between.
     """
 
     saved: dict[Hashable, BitMap]
@@ -43,15 +49,12 @@ class Selection:
     """Clusters by dense ordinal, and everything that selects among them."""
 
     __slots__ = (
-        "_before",
         "_everything",
         "_everything_shown",
         "_existence_changed",
         "_graph",
-        "_labels_changed",
         "_marks",
-        "_moved",
-        "_settled_everything",
+        "_unsettled",
         "labels",
         "names",
         "node_members",
@@ -65,11 +68,8 @@ class Selection:
         self._marks = Marks()
         self._everything = BitMap()
         self._everything_shown = False
-        self._settled_everything = BitMap()
         self._existence_changed: list[int] = []
-        self._moved: list[int] = []
-        self._labels_changed: dict[str, BitMap] = {}
-        self._before: dict[NodeKey, BitMap] = {}
+        self._unsettled = Unsettled()
 
     def put_cluster(self, name: str, store: str, labels: Mapping[str, str | Sequence[str]]) -> int:
         """Say what a cluster is, whole: its store and its effective labels. Returns its ordinal.
@@ -81,7 +81,7 @@ class Selection:
             self._writable_everything().add(ordinal)
             self._existence_changed.append(ordinal)
         if before != store:
-            self._moved.append(ordinal)
+            self._unsettled.moved.append(ordinal)
             for left in {before, store} - {None}:
                 mark_fact(self._marks, self._graph, "store", left, BitMap([ordinal]))
         if self.labels.put(ordinal, labels):
@@ -164,7 +164,7 @@ class Selection:
     def put_group(
         self, path: str, clusters: Sequence[str] = (), stores: Sequence[str] = (), expression: Expression | None = None
     ) -> None:
-        """Declare a group (`/geo/us`), whole. Names of clusters and stores that do not exist do not count while they do not.
+        """Declare a group (`/geo/us`), whole. Names of clusters and stores count while those exist.
 
         Raises:
             Cycle: the expression would make the group reach itself; nothing changed.
@@ -248,7 +248,7 @@ class Selection:
         for gone in self._graph.drop(key):
             self._marks.nodes.pop(gone, None)
             members = self.node_members.pop(gone, BitMap())
-            self._before.setdefault(gone, members)
+            self._unsettled.before.setdefault(gone, members)
             for dependent in self._graph.dependents(gone):
                 if dependent in self._graph.nodes:
                     self._marks.mark(dependent, members)
@@ -259,8 +259,8 @@ class Selection:
             return
         mark_labels(self._marks, self._graph, changes)
         for key, clusters in changes.keys.items():
-            before = self._labels_changed.get(key)
-            self._labels_changed[key] = clusters if before is None else before | clusters
+            before = self._unsettled.labels.get(key)
+            self._unsettled.labels[key] = clusters if before is None else before | clusters
 
     def _refresh(self) -> None:
         self._flush()
@@ -268,7 +268,7 @@ class Selection:
             self._mark_existence()
         if self._marks.nodes:
             for key, members in refresh(self._marks, self._graph, self, self.everything).items():
-                self._before.setdefault(key, members)
+                self._unsettled.before.setdefault(key, members)
 
     def _mark_existence(self) -> None:
         changed, self._existence_changed = self._existence_changed, []
@@ -285,17 +285,15 @@ class Selection:
     def settle(self) -> Changes:
         """Bring everything up to date and return what changed since the last call."""
         self._refresh()
+        told, self._unsettled = self._unsettled, Unsettled(everything=self.everything)
         saved: dict[Hashable, BitMap] = {}
-        for key, before in self._before.items():
+        for key, before in told.before.items():
             if key.kind == "saved":
                 difference = before ^ self.node_members.get(key, _NOBODY)
                 if difference:
                     saved[key.name] = difference
-        clusters = (self._settled_everything ^ self._everything) | BitMap(self._moved)
-        labels, self._labels_changed = self._labels_changed, {}
-        self._before, self._moved = {}, []
-        self._settled_everything = self.everything
-        return Changes(saved, labels, clusters)
+        clusters = (told.everything ^ self._everything) | BitMap(told.moved)
+        return Changes(saved, told.labels, clusters)
 
     def select(self, expression: Expression) -> BitMap:
         """Return the clusters that `expression` selects; what it names and does not exist selects nothing."""
@@ -341,10 +339,28 @@ class Selection:
         other._marks = self._marks.copy()
         other._everything = self.everything
         other._everything_shown = True
-        other._settled_everything = self._settled_everything
-        other._existence_changed, other._moved = self._existence_changed.copy(), self._moved.copy()
-        other._labels_changed, other._before = self._labels_changed.copy(), self._before.copy()
+        other._existence_changed = self._existence_changed.copy()
+        other._unsettled = self._unsettled.copy()
         return other
+
+    def dump(self) -> bytes:
+        """Return all of it as bytes, for a snapshot; keys of saved expressions are text, numbers and tuples of them."""
+        self._refresh()
+        return snapshot.dump(
+            Parts(self.names, self.labels, self._graph, self.node_members, self.everything, self._unsettled)
+        )
+
+    @classmethod
+    def load(cls, data: bytes) -> Selection:
+        """Return the index that `dump` was called on: the same ordinals, codes and unsettled changes.
+
+        Raises:
+            ValueError: not a snapshot of this format.
+        """
+        parts, index = snapshot.load(data), cls()
+        index.names, index.labels, index._graph = parts.names, parts.labels, parts.graph
+        index.node_members, index._everything, index._unsettled = parts.members, parts.everything, parts.unsettled
+        return index
 
 
 _NOBODY = BitMap()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from libs.selection.bitmaps import from_ordinals
 from libs.selection.column import Column, LabelValue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LabelsIn: TypeAlias = Mapping[str, str | Sequence[str]]
 
@@ -83,17 +85,7 @@ class Labels:
         for key, moved in moves.items():
             column = self.columns[key]
             column.reserve(size)
-            left: dict[str | None, list[int]] = {}
-            joined: dict[str | None, list[int]] = {}
-            for ordinal, before, after in moved:
-                column.codes[ordinal] = after
-                was, now = column.atoms(before), column.atoms(after)
-                for atom in was:
-                    if atom not in now:
-                        left.setdefault(atom, []).append(ordinal)
-                for atom in now:
-                    if atom not in was:
-                        joined.setdefault(atom, []).append(ordinal)
+            left, joined = _differences(column, moved)
             changes.keys[key] = BitMap([ordinal for ordinal, _, _ in moved])
             for atom, difference in column.replace_bitmaps(left, joined).items():
                 changes.values[key, atom] = difference
@@ -164,6 +156,24 @@ class Labels:
         view = column.codes[:size]
         view.flags.writeable = False
         return view, column.values
+
+
+def _differences(
+    column: Column, moved: list[tuple[int, int, int]]
+) -> tuple[dict[str | None, list[int]], dict[str | None, list[int]]]:
+    """Write the codes after into `column` and return which clusters left and joined which single values."""
+    left: dict[str | None, list[int]] = {}
+    joined: dict[str | None, list[int]] = {}
+    for ordinal, before, after in moved:
+        column.codes[ordinal] = after
+        was, now = column.atoms(before), column.atoms(after)
+        for atom in was:
+            if atom not in now:
+                left.setdefault(atom, []).append(ordinal)
+        for atom in now:
+            if atom not in was:
+                joined.setdefault(atom, []).append(ordinal)
+    return left, joined
 
 
 def _plain(value: str | Iterable[str]) -> LabelValue | None:

@@ -1,20 +1,24 @@
 """Keeps the members of every group, namespace and saved expression as the facts change.
 
-Marks say which node may have changed and for which clusters (None: all); `refresh` works them off from the bottom up, so
-that each node is evaluated once, for as few clusters as possible.
+Marks say which node may have changed and for which clusters (None: all); `refresh` works them off from the bottom up,
+so that each node is evaluated once, for as few clusters as possible.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable
 from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 from pyroaring import BitMap
 
 from libs.selection.evaluate import Facts, evaluate, named
 from libs.selection.graph import Fact, Graph, Node, NodeKey
-from libs.selection.labels import LabelChanges
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+
+    from libs.selection.labels import LabelChanges
 
 _PART_MAX = 8  # more than an eighth of the fleet changed: evaluate in full
 
@@ -46,19 +50,19 @@ class Marks:
 
 def mark_labels(marks: Marks, graph: Graph, changes: LabelChanges) -> None:
     """Mark what looks at changed labels."""
-    by_value = graph.watchers.get("label", {})
+    by_value = cast("dict[tuple[str, str | None], tuple[NodeKey, ...]]", graph.watchers.get("label", {}))
     for value, clusters in changes.values.items():
         for key in by_value.get(value, ()):
             marks.mark(key, clusters)
     for label_key, clusters in changes.keys.items():
         for key in graph.watching("key", label_key):
             marks.mark(key, clusters)
-    if changes.coarse:
-        for value, keys in by_value.items():
-            label_key = value[0] if isinstance(value, tuple) else None
-            if label_key in changes.coarse:
-                for key in keys:
-                    marks.mark(key, changes.coarse[label_key])
+    if not changes.coarse:
+        return
+    for value, keys in by_value.items():
+        if value[0] in changes.coarse:
+            for key in keys:
+                marks.mark(key, changes.coarse[value[0]])
 
 
 def mark_fact(marks: Marks, graph: Graph, fact: Fact, name: Hashable, clusters: BitMap) -> None:
@@ -78,21 +82,21 @@ def refresh(marks: Marks, graph: Graph, facts: Facts, everything: BitMap) -> dic
     while heap:
         key = heapq.heappop(heap)[2]
         clusters = marks.nodes.pop(key)
-        changed_children = marks.changed_children.pop(key, [])
+        changed_children = marks.changed_children.pop(key, ())
         old = facts.node_members.get(key)
-        node = graph.nodes[key]
         if clusters is None or old is None or len(clusters) * _PART_MAX > len(everything):
-            new = _members(node, graph, facts, everything, ())
+            old = BitMap() if old is None else old
+            new = _members(graph.nodes[key], graph, facts, everything, ())
+            difference = old ^ new
+            facts.node_members[key] = new
         else:
-            new = (old - clusters) | _members(node, graph, facts, clusters & everything, changed_children)
-        if old is None:
-            old = BitMap()
-        if new == old:
-            facts.node_members.setdefault(key, new)
+            now = _members(graph.nodes[key], graph, facts, clusters & everything, changed_children)
+            difference = (old & clusters) ^ now
+            if difference:
+                facts.node_members[key] = old ^ difference
+        if not difference:
             continue
-        facts.node_members[key] = new
         before[key] = old
-        difference = old ^ new
         for dependent in graph.dependents(key):
             if marks.mark(dependent, difference):
                 heapq.heappush(heap, (graph.ranks[dependent], graph.nodes[dependent].serial, dependent))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from libs.selection import Cycle, Expression, Selection, canonical, canonicalise, parse
 from libs.selection import expression as ex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
 
 CLUSTERS = [f"{state}-{number}" for state in ("tx", "ny") for number in range(5)]
 STORES = ["austin", "boston", "cairo"]
@@ -48,7 +49,7 @@ class Naive:
     def select(self, expression: Expression) -> set[str]:
         return {name for name in self.clusters if self.holds(expression, name)}
 
-    def holds(self, expression: Expression, name: str) -> bool:
+    def holds(self, expression: Expression, name: str) -> bool:  # noqa: C901, PLR0911, PLR0912  (one case per term)
         store, labels = self.clusters[name]
         del store
 
@@ -204,11 +205,11 @@ def agree(index: Selection, naive: Naive) -> None:
         assert named(index, index.namespace_members(name)) == wanted
     for key in SAVED:
         assert named(index, index.saved(key)) == (naive.select(naive.saved[key]) if key in naive.saved else set())
-    for name, (store, given) in naive.clusters.items():
+    for name, (store, declared) in naive.clusters.items():
         ordinal = index.ordinal(name)
         assert ordinal is not None
         assert index.store_of(ordinal) == store
-        kept = {k: v if isinstance(v, str) else tuple(dict.fromkeys(v)) for k, v in given.items() if v != []}
+        kept = {k: v if isinstance(v, str) else tuple(dict.fromkeys(v)) for k, v in declared.items() if v != []}
         assert index.labels_of(ordinal) == kept
     for key in KEYS:
         codes, values = index.column(key)
