@@ -5,6 +5,7 @@ from libs.fleet.columns import Codes, Column
 from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.fleet import Fleet
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
+from libs.fleet.model import FleetModel
 
 __all__ = [
     "UNLIMITED",
@@ -13,6 +14,7 @@ __all__ = [
     "Combination",
     "Fact",
     "Fleet",
+    "FleetModel",
     "Layers",
     "Store",
     "Touched",

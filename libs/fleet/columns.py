@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 class Column:
     """A numpy array whose first axis is the ordinal; rows beyond what was written hold `fill`."""
 
-    __slots__ = ("_fill", "values")
+    __slots__ = ("fill", "values")
 
     def __init__(self, dtype: Any, *, width: int = 0, fill: Any = 0, size: int = 0) -> None:
         shape = (size, width) if width else (size,)
-        self._fill = fill
+        self.fill = fill
         self.values: NDArray[Any] = np.full(shape, fill, dtype)
 
     def reach(self, size: int) -> NDArray[Any]:
@@ -25,7 +25,7 @@ class Column:
         have = len(self.values)
         if have < size:
             rows = max(size, have + (have >> 1), 64)
-            grown = np.full((rows, *self.values.shape[1:]), self._fill, self.values.dtype)
+            grown = np.full((rows, *self.values.shape[1:]), self.fill, self.values.dtype)
             grown[:have] = self.values
             self.values = grown
         return self.values
@@ -33,7 +33,7 @@ class Column:
     def copy(self) -> Column:
         """Return a column that shares nothing with this one."""
         twin = Column.__new__(Column)
-        twin._fill = self._fill  # noqa: SLF001 - its own class
+        twin.fill = self.fill
         twin.values = self.values.copy()
         return twin
 
@@ -41,7 +41,7 @@ class Column:
     def of(values: NDArray[Any], fill: Any = 0) -> Column:
         """Return a column around an array, as a snapshot restores it."""
         column = Column.__new__(Column)
-        column._fill = fill  # noqa: SLF001 - its own class
+        column.fill = fill
         column.values = values
         return column
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache, singledispatchmethod
 from typing import NamedTuple
 
@@ -35,11 +35,11 @@ from libs.contracts import (
 )
 from libs.contracts.quantities import milli
 from libs.fleet.columns import Codes, Column
-from libs.fleet.layers import Layers, rank
+from libs.fleet.layers import Layers
 from libs.selection import Expression, Selection, parse
 
 UNLIMITED = -1
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
 """Parse an expression, remembering what was parsed before."""

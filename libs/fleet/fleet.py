@@ -63,9 +63,7 @@ class Fleet(Facts):
         """Return the version that the release choices give a cluster."""
         return next((version for version, members in self.chosen(application) if ordinal in members), None)
 
-    def combine(
-        self, application: str, version: str, among: BitMap
-    ) -> tuple[Any, list[Combination]]:
+    def combine(self, application: str, version: str, among: BitMap) -> tuple[Any, list[Combination]]:
         """Return for each cluster of `among` (ascending) a code into the distinct combinations of layers there."""
         release = self.releases.get((application, version))
         defaults = schema = None
@@ -73,16 +71,23 @@ class Fleet(Facts):
             raw = self.blob(release.defaults) if release.defaults else None
             defaults = msgspec.json.decode(raw) if raw else None
             schema = self.blob(release.schema) if release.schema else None
-        return self.layers(application).combine(
-            ordinals(among), self.selection.size, f"{version}", defaults, schema
-        )
+        return self.layers(application).combine(ordinals(among), self.selection.size, f"{version}", defaults, schema)
 
     def fork(self) -> Fleet:
         """Return a fleet that starts as this one; changes to one never show in the other."""
         twin = Fleet.__new__(Fleet)
         twin.__dict__.update(self.__dict__)
         twin.selection = self.selection.fork()
-        for name in ("stores", "groups", "namespaces", "applications", "configurations", "choices", "releases", "facts"):
+        for name in (
+            "stores",
+            "groups",
+            "namespaces",
+            "applications",
+            "configurations",
+            "choices",
+            "releases",
+            "facts",
+        ):
             setattr(twin, name, dict(getattr(self, name)))
         for name in ("zones", "store_names", "zone_of", "store_of", "declared_position", "declared_at"):
             setattr(twin, name, getattr(self, name).copy())
@@ -171,7 +176,9 @@ class Fleet(Facts):
         """Return what refers to a group (path), namespace, cluster or application, in words, sorted."""
         found: set[str] = set()
         if kind == "application":
-            found |= {f"configuration {each.name}" for each in self.configurations.values() if name in each.applications}
+            found |= {
+                f"configuration {each.name}" for each in self.configurations.values() if name in each.applications
+            }
         if kind == "namespace":
             found |= {f"application {each}" for each in self.applications_of(name)}
             found |= {f"configuration {each.name}" for each in self.configurations.values() if each.namespace == name}

@@ -1,7 +1,7 @@
 """Two applications of a namespace that hold the same object: Flux would refuse the whole namespace, so we do, first.
 
-The one rule: where one of them already holds the object on a cluster, it keeps it and the other is refused; where neither
-does, both are.
+The one rule: where one of them already holds the object on a cluster, it keeps it and the other is refused; where
+neither does, both are.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _objects_by_code(model: Model, placement: Placement, among: NDArray[np.int64
     return found
 
 
-def _refuse(  # noqa: PLR0913 - two placements, what they share and where
+def _refuse(
     model: Model,
     one: Placement,
     other: Placement,

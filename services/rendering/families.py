@@ -86,7 +86,7 @@ def _encoded(
         else:
             columns.append([fixed[each]] * len(codes[0]))
     written = slot.encode_many(list(zip(*columns, strict=True)))
-    for each in written:
-        if isinstance(each, Unresolved):
-            raise each
+    for unresolved in written:
+        if isinstance(unresolved, Unresolved):
+            raise unresolved
     return cast("list[bytes]", written)

@@ -95,9 +95,7 @@ class Writes:
         while len(self._tasks) >= self.UNDER_WAY_MAX:
             await self._tasks.popleft()
 
-    async def _write(
-        self, family: Family, codes: NDArray[np.int32] | None, part: Part, placement: Placement
-    ) -> None:
+    async def _write(self, family: Family, codes: NDArray[np.int32] | None, part: Part, placement: Placement) -> None:
         ids = await self._sink.write_async(family)
         placement.blob.values[part.among] = ids if codes is None else ids[codes]
 

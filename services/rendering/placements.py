@@ -97,7 +97,7 @@ class Placements:
         """Return a placement's columns, as long as the fleet."""
         placement = self.by_key.get(key)
         if placement is None:
-            placement = self.by_key[key] = Placement(*key.split("/", 1))
+            placement = self.by_key[key] = Placement(*split_key(key))
         placement.reach(self.size)
         return placement
 
@@ -136,6 +136,12 @@ class Placements:
     def admitted_count(self) -> int:
         """Return how many placements have been admitted."""
         return sum(int(np.count_nonzero(each.release.values)) for each in self.by_key.values())
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Return (namespace, application)."""
+    namespace, _, application = key.partition("/")
+    return namespace, application
 
 
 def placement_key(namespace: str, application: str) -> str:

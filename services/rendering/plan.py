@@ -51,7 +51,9 @@ class Plan:
 
     def digest(self, parent: str, position: int) -> str:
         """Return what names the decision: everything in it."""
-        content = f"{parent}\0{position}\0{plan_id(self.applications, self.clusters)}\0{plan_id(self.namespaces, BitMap())}"
+        content = (
+            f"{parent}\0{position}\0{plan_id(self.applications, self.clusters)}\0{plan_id(self.namespaces, BitMap())}"
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def subject(self) -> str:
@@ -241,5 +243,3 @@ def _contents(model: Model, answer: Plan) -> None:
         found = bitmap(among[content[among] != code]) | bitmap(stale)
         if found:
             answer.namespaces[namespace] = found
-
-

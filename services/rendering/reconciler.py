@@ -19,15 +19,22 @@ from libs.contracts.crash import crash_point
 from libs.eventlog import Appended, FencedOut, Guard, GuardConflict, NewEvent, Submission
 from libs.fleet import packed
 from libs.gittree import IdSink, RefLocked, RefMoved
+from libs.gittree.commits import encode_commit
 from libs.gittree.workers import WorkerDied
-from services.rendering.events import AdmissionDecided, AdmissionWritten, ForeignCommitFound, RemovalsHeld, WritingRestored
+from services.rendering.events import (
+    AdmissionDecided,
+    AdmissionWritten,
+    ForeignCommitFound,
+    RemovalsHeld,
+    WritingRestored,
+)
 from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.model import CATEGORIES, Decision
 from services.rendering.plan import Plan, plan
 
 if TYPE_CHECKING:
     from libs.eventlog import EventLog, Lease
-    from libs.gittree import Repository
+    from libs.gittree import ObjectSink, Repository
     from libs.gittree.workers import Workers
     from services.rendering.domain import Hold
     from services.rendering.model import Model
@@ -53,7 +60,7 @@ class Written:
 class Reconciler:
     """Folds events, plans, decides and writes, one thing at a time; `stopped` says why it does not write."""
 
-    def __init__(  # noqa: PLR0913 - its ports
+    def __init__(
         self,
         model: Model,
         events: EventLog,
@@ -269,7 +276,7 @@ class Reconciler:
             if not done.changed:
                 sink.abort()
                 return parent, done.tree.hex(), 0
-            commit = commit_of(self._repository, self.model, decision, done.tree, sink)
+            commit = commit_of(self.model, decision, done.tree, sink)
             await sink.finish_async()
         except BaseException:
             sink.abort()
@@ -336,17 +343,11 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
     ]
 
 
-def commit_of(repository: Repository, model: Model, decision: Decision, tree: bytes, sink: object) -> str:
-    """Write the commit object of a decision; its id depends on the log alone."""
+def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
+    """Give the commit of a decision to a sink; its id depends on the log alone."""
     first = decision.first
     if decision.at is None:
         raise ValueError("a decision is carried out after the log took it")
-    return repository.commit(
-        tree.hex(),
-        first.parent or None,
-        message(first),
-        None,
-        decision.at,
-        trailers=trailers(first, model.epoch),
-        sink=sink,  # type: ignore[arg-type] - a PackSink here, an IdSink where only the id is wanted
-    )
+    parents = [first.parent] if first.parent else []
+    body = encode_commit(tree.hex(), parents, message(first), decision.at, trailers=trailers(first, model.epoch))
+    return sink.add("commit", body).hex()

@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
 from libs.fleet import UNLIMITED, bitmap, held, ordinals
-from libs.templates import MISSING, Reference, Slot, Template, Unresolved
+from libs.templates import Reference, Slot, Template, Unresolved
 from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Part:
     def only(self, kept: NDArray[np.bool_]) -> Part:
         """Return the part on fewer clusters."""
         inputs = {
-            each: Coded(coded.values, coded.codes[kept], coded.digests, coded.own) for each, coded in self.inputs.items()
+            each: Coded(coded.values, coded.codes[kept], coded.digests, coded.own)
+            for each, coded in self.inputs.items()
         }
         return Part(self.release, self.template, self.among[kept], inputs, self.variants[kept])
 
@@ -211,16 +212,13 @@ def over_capacity(
     found: dict[str, tuple[str, BitMap]] = {}
     for row in np.flatnonzero(crowded).tolist():
         ordinal = int(among[row])
-        there = [name for name, here in member.items() if here[row]]
-        there.sort(key=lambda name, at=ordinal: (not admitted(name, at), name))
         left = {resource: int(limit[row]) for resource, limit in limits.items() if limit[row] != UNLIMITED}
-        for name in there:
+        inside = [(not admitted(name, ordinal), name) for name, here in member.items() if here[row]]
+        for comes_new, name in sorted(inside):
             short = next((each for each, take in takes[name].items() if each in left and take > left[each]), None)
-            if short is not None and not admitted(name, ordinal):
+            if short is not None and comes_new:
                 found.setdefault(name, (short, BitMap()))[1].add(ordinal)
                 continue
-            for resource, take in takes[name].items():
-                if resource in left:
-                    left[resource] -= take
+            for resource in left.keys() & takes[name].keys():
+                left[resource] -= takes[name][resource]
     return found
-

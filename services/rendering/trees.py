@@ -198,9 +198,7 @@ def _tree(directories: Mapping[str, bytes], sink: ObjectSink) -> bytes:
     return sink.add("tree", family.parts[0])
 
 
-async def _shapes(
-    flags: Sequence[NDArray[np.bool_]], count: int
-) -> AsyncIterator[tuple[NDArray[np.int64], list[int]]]:
+async def _shapes(flags: Sequence[NDArray[np.bool_]], count: int) -> AsyncIterator[tuple[NDArray[np.int64], list[int]]]:
     """Yield (rows, which flags are set there) for each distinct combination of flags."""
     if not count:
         return
