@@ -96,13 +96,13 @@ def evolve(_state: State, event: Event) -> State:
             assert_never(event)
 
 
-def check_path(path: str) -> None:
+def check_path(path: str, pointer: str = "/metadata/path") -> None:
     """Refuse what is not a group path: `/`-separated elements of `[a-z0-9-]`, the first of them the hierarchy.
 
     Raises:
         Invalid: with what is wrong with it.
     """
-    where = {"pointer": "/metadata/path", "fix": "write a path such as /geo/us/central/tx/austin"}
+    where = {"pointer": pointer, "fix": "write a path such as /geo/us/central/tx/austin"}
     if not path.startswith("/"):
         raise Invalid(f"the group path {path[:80]!r} does not start with a slash", **where)
     elements = path[1:].split("/")

@@ -1,0 +1,166 @@
+"""The routes of grouping: groups (documents) and their members."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from libs.contracts.names import nearest
+from libs.web.auth import requires
+from libs.web.kinds import DeclaredKind
+from libs.web.paging import page_answer, page_of
+from libs.web.positions import HEADER, wanted_position
+from libs.web.problems import not_found
+from libs.web.router import DeclaredRoutes, declared_router
+from libs.web.schema import document_model
+from services.grouping.documents import GroupSpec, group_document, parse_group
+from services.grouping.domain import Absent, Command, RemoveGroup, State, check_path, decide, evolve, warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyroaring import BitMap
+
+    from libs.fleet import Fleet
+    from libs.web.commands import Commands
+
+READ = ("store", "group", "namespace", "application", "configuration", "choices")
+"""What `decide` reads: names, labels and groups that exist, and all expressions that may refer to a group."""
+
+
+def groups_holding(facts: Fleet, clusters: BitMap) -> Iterable[str]:
+    """Return the declared groups that have one of `clusters` as a member."""
+    return (path for path in facts.groups if not facts.selection.members(path).isdisjoint(clusters))
+
+
+GROUP: DeclaredKind[Command, State] = DeclaredKind(
+    kind="Group",
+    plural="groups",
+    category="group",
+    absent=Absent(),
+    parse=parse_group,
+    remove=RemoveGroup,
+    decide=decide,
+    evolve=evolve,
+    to_document=group_document,
+    guards=READ,
+    warnings=warnings,
+    clusters_to_names=groups_holding,
+    named_by="path",
+    schema=document_model("Group", GroupSpec, "path").model_json_schema(),
+)
+
+
+class Groups:
+    """What can be asked of groups besides their documents."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self._routes = DeclaredRoutes(GROUP, commands)
+
+    async def list(
+        self,
+        request: Request,
+        response: Response,
+        where: str | None = None,
+        under: str | None = None,
+        limit: str = "100",
+        cursor: str = "",
+    ) -> dict[str, Any]:
+        """Return a page of groups in the order of their paths: those at or below `under` if it is given."""
+        if under is None:
+            return await self._routes.list(request, response, where, limit, cursor)
+        page = page_of(request)
+        facts = await self._facts(request)
+        view = self._commands.view
+        after = heapq.nsmallest(page.limit + 1, (path for path in _under(facts, under) if path > page.after))
+        rows = [row for row in await view.rows(GROUP.kind, after) if not row.removed]
+        more = len(after) > page.limit
+        rows = rows[: page.limit]
+        response.headers[HEADER] = str(view.position)
+        items = [group_document(row.event(), facts) for row in rows]
+        return page_answer(request, response, items, rows[-1].name if more and rows else None)
+
+    async def count(
+        self, request: Request, response: Response, where: str | None = None, under: str | None = None
+    ) -> dict[str, int]:
+        """Return how many groups there are: those at or below `under` if it is given."""
+        if under is None:
+            return await self._routes.count(request, response, where)
+        facts = await self._facts(request)
+        response.headers[HEADER] = str(self._commands.facts.position)
+        return {"count": len(_under(facts, under))}
+
+    async def members(
+        self,
+        request: Request,
+        response: Response,
+        path: str,
+        limit: str = "100",
+        cursor: str = "",
+    ) -> dict[str, Any]:
+        """Return a page of a group's members, those of groups below it too, in the order of their names."""
+        del limit, cursor  # declared for the schema; page_of reads them
+        page = page_of(request)
+        facts = await self._facts(request)
+        members = _members(facts, path)
+        selection = facts.selection
+        named = ((selection.name(ordinal), ordinal) for ordinal in members)
+        found = heapq.nsmallest(page.limit + 1, (each for each in named if each[0] > page.after))
+        more = len(found) > page.limit
+        found = found[: page.limit]
+        response.headers[HEADER] = str(self._commands.facts.position)
+        items = [{"name": name, "store": selection.store_of(ordinal)} for name, ordinal in found]
+        following = found[-1][0] if more else None
+        return {**page_answer(request, response, items, following), "count": len(members)}
+
+    async def members_count(self, request: Request, response: Response, path: str) -> dict[str, int]:
+        """Return how many members a group has, those of groups below it too."""
+        facts = await self._facts(request)
+        response.headers[HEADER] = str(self._commands.facts.position)
+        return {"count": len(_members(facts, path))}
+
+    async def _facts(self, request: Request) -> Fleet:
+        commands = self._commands
+        await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
+        return commands.facts.fleet
+
+
+def _members(facts: Fleet, rest: str) -> BitMap:
+    path = GROUP.name_in_url(rest)
+    if not facts.selection.group_exists(path):
+        raise not_found("group", path, nearest(path, facts.groups))
+    return facts.selection.members(path)
+
+
+def _under(facts: Fleet, under: str) -> list[str]:
+    path = "/" + under.strip("/")
+    check_path(path, "?under")
+    if not facts.selection.group_exists(path):
+        raise not_found("group", path, nearest(path, facts.groups))
+    return [each for each in facts.groups if each == path or each.startswith(f"{path}/")]
+
+
+def grouping_router(commands: Commands) -> APIRouter:
+    """Return all routes of grouping; those of members come first, since a path takes the rest of its URL."""
+    router = APIRouter(tags=["groups"])
+    groups = Groups(commands)
+
+    def add(path: str, handler: Any, verb: str, operation_id: str) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=["GET"],
+            dependencies=[requires(verb, "Group")],
+            operation_id=operation_id,
+            response_model=None,
+        )
+
+    add("/v1/groups", groups.list, "list", "list_groups")
+    add("/v1/groups:count", groups.count, "count", "count_groups")
+    add("/v1/groups/{path:path}:members", groups.members, "list", "list_members")
+    add("/v1/groups/{path:path}:count", groups.members_count, "count", "count_members")
+    router.include_router(declared_router(GROUP, commands))
+    return router
