@@ -98,7 +98,7 @@ def _one_line_keeping_indent(line: str) -> str:
     return " " * min(indent, 16) + cleaned if cleaned else ""
 
 
-def encode_commit(  # noqa: PLR0913 - a commit has these fields
+def encode_commit(
     tree: str,
     parents: Sequence[str],
     message: str,

@@ -6,7 +6,6 @@ almost never. The one rule: a pack is removed only after every object in it stan
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +59,7 @@ def consolidate(directory: Path) -> Maintained:
 
 def _mergeable(directory: Path) -> list[tuple[int, Path]]:
     """Return (bytes, path) of every complete pack that nobody asked to keep, smallest first."""
-    names = {entry.name for entry in os.scandir(directory)}
+    names = {path.name for path in directory.iterdir()}
     packs = []
     for name in sorted(names):
         stem, dot, suffix = name.rpartition(".")

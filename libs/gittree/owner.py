@@ -47,7 +47,7 @@ def is_stale(name: str) -> bool:
 
 def remove_stale(directory: Path) -> list[str]:
     """Remove what dead processes left in `directory`; answers with the names."""
-    names = [entry.name for entry in os.scandir(directory) if is_stale(entry.name)]
+    names = [path.name for path in directory.iterdir() if is_stale(path.name)]
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             (directory / name).unlink()

@@ -5,9 +5,11 @@ The one rule: answers are what git says, not what was written here; that is what
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from libs.gittree.names import Mode
 from libs.gittree.process import GitFailed, command, environment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{40}(:[A-Za-z0-9._/-]*)?")
@@ -42,6 +45,7 @@ class Reader:
         self._root = root
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: Callable[[], object] | None = None
 
     def read(self, name: str, kind: str) -> bytes:
         """Return the bytes of the object `name`: an id, or `<commit or tree id>:<path>`.
@@ -61,19 +65,23 @@ class Reader:
     def close(self) -> None:
         """End git; the next question starts it again."""
         with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            _end(process)
+            if self._end is not None:
+                self._end()
+            self._process = self._end = None
 
     def _ask(self, name: str) -> tuple[str, bytes]:
         if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
+            if self._end is not None:
+                self._end()
+            self._process = process = subprocess.Popen(
                 command(self._root, "cat-file", "--batch"),
                 env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            # A reader that is dropped without `close` ends its process too.
+            self._end = weakref.finalize(self, _end, process)
         source, sink = self._process.stdout, self._process.stdin
         if source is None or sink is None:
             raise GitFailed("git was started without pipes")
@@ -96,7 +104,8 @@ class Reader:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import re
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from libs.contracts.crash import crash_point
 from libs.gittree.merge import sync_path
 from libs.gittree.owner import is_stale, temporary_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HEX = re.compile(rb"([0-9a-f]{40})\n?")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -133,7 +136,6 @@ class Ref:
         """Remove the lock if the process that took it, one of ours, is gone."""
         if not self._lock.exists():
             return
-        for entry in os.scandir(self._root):
-            if is_stale(entry.name) and Path(entry.path).samefile(self._lock):
-                self._lock.unlink()
-                return
+        stale = [path for path in self._root.iterdir() if is_stale(path.name)]
+        if any(marker.samefile(self._lock) for marker in stale):
+            self._lock.unlink()

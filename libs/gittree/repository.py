@@ -120,7 +120,7 @@ class Repository:
         """Return a sink for new objects; large families are written on `workers`."""
         return PackSink(self._packs, workers)
 
-    def commit(  # noqa: PLR0913 - a commit has these fields
+    def commit(
         self,
         tree: str,
         parent: str | None,

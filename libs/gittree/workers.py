@@ -102,8 +102,12 @@ class _Worker:
             try:
                 send(stream, task.request_for(self))
             except OSError:
-                self._pool.lose(self)
-                break
+                break  # the hearing thread meets the end of the process too, and says so
+            except (WorkerDied, ValueError, TypeError, IndexError, MemoryError) as error:
+                self._sent.pop()
+                self._room.release()
+                task.packs.fail(str(error))
+                task.future.set_exception(error)
         with contextlib.suppress(OSError):
             stream.close()
 
@@ -158,6 +162,7 @@ class Workers:
         if count < 1:
             raise ValueError("there is at least one worker")
         self._changed = threading.Condition()
+        self._starting = threading.Lock()
         self._shared: deque[_Task] = deque()
         self._closing = False
         self.count = count
@@ -170,13 +175,13 @@ class Workers:
 
     def packs(self, directory: Path) -> WorkerPacks:
         """Return a new set of packs, one a worker, with temporary names in `directory`; starts dead workers again."""
-        with self._changed:
+        with self._starting:
             if self._closing:
                 raise WorkerDied("the workers are closed")
-            dead = [number for number, worker in enumerate(self._workers) if not worker.alive]
-        for number in dead:
-            self._workers[number].stop()
-            self._workers[number] = _Worker(self, number)
+            for number, worker in enumerate(self._workers):
+                if not worker.alive:
+                    worker.stop()
+                    self._workers[number] = _Worker(self, number)
         return WorkerPacks(self, directory)
 
     def submit(self, tasks: list[_Task], worker: _Worker | None = None) -> None:
@@ -239,15 +244,22 @@ class WorkerPacks:
         self._failed: str | None = None
 
     def path_for(self, worker: _Worker) -> Path:
-        """Return the temporary name of the worker's pack."""
+        """Return the temporary name of the worker's pack.
+
+        Raises:
+            WorkerDied: a part is lost or the sink was given up, so that more of it would be in vain.
+        """
         with self._lock:
+            if self._failed is not None:
+                raise WorkerDied(self._failed)
             if worker not in self._paths:
                 self._paths[worker] = self._directory / temporary_name("pack")
             return self._paths[worker]
 
     def fail(self, reason: str) -> None:
         """Note that a chunk is lost, so that `finish` refuses."""
-        self._failed = self._failed or reason
+        with self._lock:
+            self._failed = self._failed or reason
 
     def write(self, family: Family) -> NDArray[np.uint8]:
         """Spread the family over the workers and return its ids; blocks."""
