@@ -107,7 +107,7 @@ def _began(name: str) -> None:
 
 
 def _ended(step: Step) -> None:
-    files = f"{step.files:>12,}" if step.commit else " " * 12
+    files = f"{step.files:>12,}" if step.files else " " * 12
     row = f"{step.seconds:>7.1f} s{files}  {step.commit[:12]:<12}  {step.note}".rstrip()
     print(row if step.seconds >= 1 else row.replace(f"{step.seconds:>7.1f} s", f"{step.seconds * 1000:>6.0f} ms"))
     sys.stdout.flush()

@@ -23,10 +23,13 @@ from cli.demo.catalog import (
     next_release_body,
     release_body,
 )
-from cli.demo.fleet import Fleet, make_fleet
+from cli.demo.fleet import Fleet, hours_text, make_fleet
 from cli.demo.hierarchies import LIVE, PILOT, REGIONS, SMART_GRILLS, geography, quoted
 from libs.selection import Selection, parse
 from libs.templates import Layer, compile_template, conflicts
+from services.catalog.documents import parse_application, parse_configuration, parse_namespace
+from services.grouping.documents import parse_group
+from services.inventory.documents import hours_from_text, parse_store
 
 SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "CustomResourceDefinition"}
@@ -126,6 +129,26 @@ def test_twenty_five_applications_in_five_namespaces_have_a_release_each() -> No
     assert shipped == {workload.name for workload in APPLICATIONS}
     assert len(APPLICATIONS) == 25
     assert {w.namespace for w in APPLICATIONS} == {str(n["name"]) for n in NAMESPACES}
+
+
+def test_every_service_takes_its_documents(declared: list[Document]) -> None:
+    takes = {
+        "Store": parse_store,
+        "Group": parse_group,
+        "Namespace": parse_namespace,
+        "Application": parse_application,
+        "Configuration": parse_configuration,
+    }
+    for document in (*declared, live_document()):
+        metadata = document["metadata"]
+        name = metadata.get("name") or metadata["path"]
+        assert takes[document["kind"]](document, name)[0] == name
+
+
+def test_hours_are_written_as_an_import_reads_them(fleet: Fleet) -> None:
+    for hours in {store.hours for store in fleet.stores}:
+        read = hours_from_text(hours_text(hours))
+        assert [(tuple(e.days), e.open, e.close) for e in read] == [(e.days, e.opens, e.closes) for e in hours]
 
 
 def selection_of(fleet: Fleet) -> Selection:
