@@ -13,7 +13,7 @@ from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
 from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
 from libs.templates.rejections import PublishRejected, pointer_of
-from libs.templates.scalars import NULLS, read_manifest_scalar
+from libs.templates.scalars import NULLS, Unwritable, read_manifest_scalar, refuse_characters
 from libs.templates.screening import screen
 from libs.templates.template import ObjectRef, Template, inputs_of
 from libs.templates.yaml_nodes import Limits, Listing, Mapping, Node, Scalar, YamlRejected, parse_nodes
@@ -46,7 +46,7 @@ class _Filling:
     images: dict[str, None] = field(default_factory=dict)
 
 
-def compile_template(  # noqa: PLR0913 - all but the manifests by name
+def compile_template(
     manifests: bytes,
     *,
     application: str,
@@ -254,6 +254,7 @@ def _filled(found: _Object, node: Node, path: Path, filling: _Filling) -> object
 
 
 def _key(found: _Object, key: str, path: Path) -> str:
+    _refuse_characters(found, key, path)
     if OPENING not in key:
         return key
     parts = _split(found, key, (*path, key))
@@ -270,6 +271,7 @@ def _key(found: _Object, key: str, path: Path) -> str:
 
 
 def _scalar(found: _Object, node: Scalar, path: Path, filling: _Filling) -> object:
+    _refuse_characters(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
         if not text_wanted or (node.plain and node.text in NULLS):
@@ -293,6 +295,15 @@ def _scalar(found: _Object, node: Scalar, path: Path, filling: _Filling) -> obje
     only = parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else None
     typed = only is not None and not only.text and not text_wanted
     return filling.holes.hole(parts, "typed" if typed else "text")
+
+
+def _refuse_characters(found: _Object, text: str, path: Path) -> None:
+    try:
+        refuse_characters(text)
+    except Unwritable as error:
+        raise PublishRejected(
+            "character-refused", "A text holds a refused character", f"{error}.", str(found.ref), pointer_of(path)
+        ) from None
 
 
 def _split(found: _Object, text: str, path: Path) -> tuple[str | Reference, ...]:

@@ -40,7 +40,7 @@ class HydrationFailed(ValueError):  # noqa: N818 - a refusal states the fact
         super().__init__(" ".join(part for part in (f"{title}: {detail}", fix) if part))
 
 
-def hydrate(  # noqa: PLR0913 - all but the path by name
+def hydrate(
     path: str | Path,
     *,
     namespace: str,

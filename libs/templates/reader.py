@@ -34,6 +34,8 @@ def read_json(data: bytes | str, limits: Limits = DOCUMENT_LIMITS) -> Any:
             parse_float=_float,
             parse_constant=_constant,
         )
+        if "\\u" in text:  # only an escape can make half of a pair
+            json.dumps(value, ensure_ascii=False).encode()
         text.encode()
     except json.JSONDecodeError as error:
         raise YamlRejected("syntax", error.msg, error.lineno) from None

@@ -15,7 +15,7 @@ class PublishRejected(ValueError):  # noqa: N818 - a refusal states the fact
     what the publisher can do.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the fields of a problem document
+    def __init__(
         self, code: str, title: str, detail: str, object_: str = "", pointer: str = "", fix: str = ""
     ) -> None:
         self.code = code

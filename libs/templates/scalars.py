@@ -35,12 +35,15 @@ _GO_WORDS: dict[str, bool | None] = (
 )
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@-]*(?::[A-Za-z0-9_./@-]+)*(?: [A-Za-z0-9_./@-]+(?::[A-Za-z0-9_./@-]+)*)*")
-# C1 controls, line separators, marks and non-characters: readable as escapes by every YAML reader, raw by some.
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# Line separators and the byte order mark: readable as escapes by every YAML reader, raw by some.
+_ESCAPED = re.compile("[\u2028\u2029\ufeff]")
+# Kustomize, and Flux with it, writes what it read as JSON and reads that as YAML again, which refuses these characters
+# and turns U+0085 into a space: one of them would stop the whole namespace of a store from being built.
+_REFUSED = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 class Unwritable(ValueError):  # noqa: N818 - a refusal states the fact
-    """A value that no manifest can carry: not finite, out of 64 bits, or half of a surrogate pair."""
+    """A value that no manifest can carry: not finite, out of 64 bits, or text with a refused character."""
 
 
 def read_document_scalar(node: Scalar) -> JsonScalar:
@@ -128,12 +131,16 @@ def quoted(text: str) -> str:
     written = encode_basestring(text)
     if written.isascii() and "\x7f" not in written:
         return written
-    written = _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
-    try:
-        written.encode()
-    except UnicodeEncodeError:
-        raise Unwritable("the text holds half of a surrogate pair") from None
-    return written
+    refuse_characters(written)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
+
+
+def refuse_characters(text: str) -> None:
+    """Raise `Unwritable` if `text` holds a character that would not reach Kubernetes."""
+    if not text.isascii() or "\x7f" in text:
+        found = _REFUSED.search(text)
+        if found:
+            raise Unwritable(f"the text holds U+{ord(found[0]):04X}, which does not survive Flux's kustomize")
 
 
 def typed(value: Any) -> str:  # noqa: PLR0911 - one case a JSON type

@@ -294,7 +294,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> YamlRejected:
         lines = text.splitlines()[max(0, line - 2) : line]
         if any("${edge." in source for source in lines):
             detail += "; put quotes around the placeholder"
-        return YamlRejected("syntax", detail, line)
+        too_deep = "maximum nesting depth" in detail  # libyaml counts open brackets before it reports any of them
+        return YamlRejected("too-deep" if too_deep else "syntax", detail, line)
     if isinstance(error, yaml.reader.ReaderError):
         return YamlRejected("syntax", f"{error.reason} (at character {error.position})")
     return YamlRejected("syntax", str(error))
