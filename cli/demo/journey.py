@@ -43,7 +43,7 @@ class Server(Protocol):
     ) -> Answer:
         """Read a resource."""
 
-    def change(  # noqa: PLR0913 - the parts of a request
+    def change(
         self,
         method: str,
         path: str,
