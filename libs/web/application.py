@@ -100,9 +100,13 @@ def web_application(
     tokens: TokenStore,
     new_id: Callable[[], str],
     checks: Sequence[ReadinessCheck],
+    collect: Callable[[], None] = lambda: None,
     lifespan: Any = None,
 ) -> FastAPI:
-    """Return an application with health, metrics, schema, problems and request ids, to which routers are added."""
+    """Return an application with health, metrics, schema, problems and request ids, to which routers are added.
+
+    `collect` brings the gauges up to date when metrics are read.
+    """
     app = FastAPI(title=title, version="v1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.tokens = tokens
     app.add_middleware(AroundRequests, new_id=new_id)
@@ -112,6 +116,7 @@ def web_application(
     @app.get("/metrics", dependencies=[requires("read", "Metrics")], response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:
         """Return all figures in Prometheus' text format."""
+        collect()
         content, media_type = exposition()
         return Response(content, media_type=media_type)
 

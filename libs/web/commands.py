@@ -23,6 +23,7 @@ from libs.eventlog import (
     GuardConflict,
     IdempotencyConflict,
     NewEvent,
+    Outcome,
     Submission,
     VersionConflict,
 )
@@ -36,6 +37,8 @@ from libs.web.positions import Follower, Positions
 from libs.web.problems import Problem, not_found, problem_of, unavailable
 
 ATTEMPTS_MAX = 12
+INLINE_EVENTS_MAX = 500
+"""Events that are encoded in the event loop; more go to a thread."""
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -100,7 +103,7 @@ class Turns:
 class Commands:
     """Executes the commands of one service."""
 
-    def __init__(  # noqa: PLR0913 - the ports of a service
+    def __init__(
         self,
         *,
         log: EventLog,
@@ -119,19 +122,19 @@ class Commands:
 
     async def declare(self, kind: DeclaredKind[C, S], name: str, make: Make[C], intent: Intent) -> Answer:
         """Execute the declaring command of a document."""
-        return await self.change(lambda facts: self._propose(kind, name, make, intent, facts), intent)
+        return await self.change(lambda facts: self.propose(kind, name, make, intent, facts), intent)
 
     async def remove(self, kind: DeclaredKind[C, S], name: str, intent: Intent) -> Answer:
         """Execute the removing command; 404 for what is not there."""
 
         async def propose(facts: Fleet) -> Proposal:
-            return await self._propose(
+            return await self.propose(
                 kind, name, lambda actor, at: kind.remove(name, actor, at), intent, facts, removing=True
             )
 
         return await self.change(propose, intent)
 
-    async def _propose(  # noqa: PLR0913, PLR0917 - what a decision rests on
+    async def propose(
         self,
         kind: DeclaredKind[C, S],
         name: str,
@@ -140,6 +143,7 @@ class Commands:
         facts: Fleet,
         removing: bool = False,
     ) -> Proposal:
+        """Decide the declaring (or removing) command of one thing on `facts`, without appending."""
         row = await self.view.row(kind.kind, name)
         state = kind.absent if row is None else kind.evolve(kind.absent, row.event())
         version = 0 if row is None else row.version
@@ -194,12 +198,11 @@ class Commands:
         for _ in range(ATTEMPTS_MAX):
             if not proposal.events:
                 return await self._unchanged(proposal, position, intent)
-            submission = _submission(proposal, position, intent)
             with APPEND_SECONDS.time():
-                outcome = await self._log.append_async(submission)
+                outcome = await self._append(proposal, position, intent)
             match outcome:
                 case Appended():
-                    return _answer(submission.answer, outcome)
+                    return _answer(_kept(proposal), outcome)
                 case AlreadyAppended():
                     return _answer(outcome.answer, outcome)
                 case IdempotencyConflict():
@@ -211,6 +214,12 @@ class Commands:
                 case FencedOut():
                     raise unavailable("another process writes now", code="fenced-out")
         raise unavailable("others change the same things too quickly", code="contended", fix="try again")
+
+    async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
+        if len(proposal.events) <= INLINE_EVENTS_MAX:
+            return await self._log.append_async(_submission(proposal, position, intent))
+        # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
+        return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
         # The position is read first: what is folded while the proposal reads can only make the guard stricter.
@@ -264,8 +273,11 @@ def shown_event(stream: str, event: Event) -> dict[str, Any]:
     return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
 
 
+def _kept(proposal: Proposal) -> bytes:
+    return json.dumps({"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}).encode()
+
+
 def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
-    kept = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
     return Submission(
         events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
         actor=intent.actor,
@@ -274,7 +286,7 @@ def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission
         blobs=proposal.blobs,
         key=intent.key,
         content_digest=intent.digest,
-        answer=json.dumps(kept).encode(),
+        answer=_kept(proposal),
         correlation_id=intent.request_id,
         traceparent=intent.traceparent,
     )

@@ -126,12 +126,6 @@ class DocumentsView(ViewConsumer):
                 found += [Row(*row) for row in await connection.execute(query)]
         return sorted(found, key=lambda row: row.name)
 
-    async def every(self, kind: str) -> dict[str, Row]:
-        """Return all rows of a kind by name, removed ones too; for imports, which compare with everything."""
-        async with self.engine.connect() as connection:
-            result = await connection.execute(select(*_COLUMNS).where(documents.c.kind == kind))
-            return {row[0]: Row(*row) for row in result}
-
     async def page(self, kind: str, after: str, limit: int) -> list[Row]:
         """Return up to `limit` declared things whose names follow `after`, in the order of their names."""
         query = (

@@ -29,7 +29,7 @@ log = structlog.get_logger("resedge.web")
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+class Problem(Exception):
     """An answer that is not a success: `code` is stable, `detail` says what is wrong here, `fix` what to do."""
 
     status: int
@@ -90,9 +90,9 @@ def unavailable(detail: str, *, code: str = "unavailable", fix: str | None = Non
     return Problem(503, code, "The service cannot answer now.", detail, fix=fix, headers={"Retry-After": "1"})
 
 
-def query_problem(error: SelectionError) -> Problem:
+def query_problem(error: SelectionError, pointer: str = "?where") -> Problem:
     """Return the 422 of an expression in a query: nothing in the fleet refers to it, so it is never a refusal."""
-    return replace(_expression(error), status=422, pointer="?where")
+    return replace(_expression(error), status=422, pointer=pointer)
 
 
 def expression_problem(error: SelectionError, pointer: str) -> Problem:
@@ -100,7 +100,7 @@ def expression_problem(error: SelectionError, pointer: str) -> Problem:
     return replace(_expression(error), pointer=pointer)
 
 
-def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answer a kind of exception
+def problem_of(error: Exception) -> Problem | None:
     """Return the problem that an exception means, or nothing where it is a defect of ours."""
     match error:
         case Problem():

@@ -51,7 +51,9 @@ def select(facts: Fleet, where: str) -> BitMap:
         Problem: 422, it cannot be read or names what is not there.
     """
     try:
-        return facts.selection.select(parse(where))
+        expression = parse(where)
+        facts.selection.check(expression)
+        return facts.selection.select(expression)
     except SelectionError as error:
         raise query_problem(error) from None
 

@@ -67,7 +67,7 @@ def document_model(kind: str, spec: type[Spec], named_by: str) -> type[BaseModel
     return create_model(f"{kind}Document", __base__=Spec, **fields)
 
 
-def read_as(  # noqa: PLR0913 - what the URL and the kind say
+def read_as(
     document: Any, *, kind: str, spec: type[S], name: str | None, named_by: str = "name", named: bool = True
 ) -> Document[S]:
     """Return `document` as one of `kind`; `name` is the URL's, or `None` where the document alone names it.
@@ -90,7 +90,7 @@ def read_as(  # noqa: PLR0913 - what the URL and the kind say
     if written is not None and name is not None and written != name:
         raise Invalid(f"the document is {written[:80]!r}, the URL says {name[:80]!r}", pointer=pointer)
     called = name if written is None else written
-    assert called is not None  # noqa: S101 - one of the two is there, see above
+    assert called is not None
     if named:
         check_name(called, pointer)
     return Document(kind, called, check_labels(read.metadata.labels), read.spec)

@@ -1,0 +1,15 @@
+"""The services that `resedge up` runs in one process: the one place where they are listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.audit.app import build as audit
+from services.inventory.app import build as inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.runtime.service import Build
+
+SERVICES: Sequence[Build] = (inventory, audit)

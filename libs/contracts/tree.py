@@ -1,0 +1,17 @@
+"""Where a cluster's files lie in the tree that stores pull (DESIGN §9): known to the writer and to readers alike."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def shard(cluster: str) -> tuple[str, str]:
+    """Return the two levels of directory above a cluster's: one hex digit, then two."""
+    digest = hashlib.sha256(cluster.encode("ascii")).hexdigest()
+    return digest[0], digest[1:3]
+
+
+def cluster_path(cluster: str) -> str:
+    """Return the directory of a cluster: `clusters/a/bc/<cluster>`."""
+    first, second = shard(cluster)
+    return f"clusters/{first}/{second}/{cluster}"

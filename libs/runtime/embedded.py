@@ -1,0 +1,227 @@
+"""The embedded composition: services, their log, their views and one feed, in one process under one application.
+
+The one rule: this is the only place that knows all parts of a process; services see nothing but their `Ports`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.bus import LogFeed, view_engine
+from libs.eventlog import EventLog
+from libs.runtime.clock import new_id, utc_now
+from libs.runtime.documents import Served, documents_router
+from libs.runtime.facts import FleetModel
+from libs.runtime.lock import DataDirLock
+from libs.runtime.service import Build, Ports, Service
+from libs.runtime.snapshots import DamagedSnapshot, Snapshots
+from libs.web.application import Readiness, ReadinessCheck, web_application
+from libs.web.auth import TokenStore
+from libs.web.commands import Turns
+from libs.web.metrics import CONSUMER_POSITION, LOG_POSITION
+from libs.web.positions import Positions
+
+LAG_EVENTS_MAX = 20_000
+DRAIN_SECONDS = 4.0
+
+log = structlog.get_logger("resedge.runtime")
+
+
+class Embedded:
+    """A running composition on one data directory.
+
+    Construct it (which takes the directory's lock), then either serve `app`, whose lifespan starts and stops it, or
+    use `running()` in tests.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        services: Sequence[Build],
+        *,
+        log_url: str | None = None,
+        name: str = "",
+        clock: Callable[[], datetime] = utc_now,
+        ids: Callable[[], str] = new_id,
+        snapshot_seconds: float = 300.0,
+    ) -> None:
+        """Open the log and build the services; `name` sets apart processes that share a data directory.
+
+        Raises:
+            DataDirInUse: another process works there.
+        """
+        self.data_dir = data_dir
+        self._lock = DataDirLock(data_dir, f"{name}lock")
+        self.log = EventLog.open(log_url or f"sqlite:///{data_dir / 'log.db'}", clock=clock)
+        self.tokens = TokenStore(data_dir / "tokens.json")
+        self._snapshots = Snapshots(data_dir / "snapshots" / name if name else data_dir / "snapshots")
+        self._snapshot_seconds = snapshot_seconds
+        self.facts = self._restored()
+        self._positions = Positions()
+        self._turns = Turns()
+        self._engines: list[AsyncEngine] = []
+        self._clock, self._ids = clock, ids
+        self.services = [self._build(build) for build in services]
+        self._feed: LogFeed | None = None
+        self._ready_at = 0
+        self._background: list[asyncio.Task[None]] = []
+        self.app = self._application()
+
+    def _restored(self) -> FleetModel:
+        facts = FleetModel(self.log)
+        try:
+            self._snapshots.restore(facts, self.log)
+        except DamagedSnapshot:
+            return FleetModel(self.log)
+        return facts
+
+    def _build(self, build: Build) -> Service:
+        name = build.__module__.split(".")[1]
+        views = self.data_dir / "views"
+        views.mkdir(mode=0o700, exist_ok=True)
+        engine = view_engine(f"sqlite+aiosqlite:///{views / name}.db")
+        self._engines.append(engine)
+        return build(
+            Ports(
+                service=name,
+                data_dir=self.data_dir,
+                log=self.log,
+                facts=self.facts,
+                engine=engine,
+                positions=self._positions,
+                turns=self._turns,
+                clock=self._clock,
+                ids=self._ids,
+            )
+        )
+
+    def _application(self) -> FastAPI:
+        @asynccontextmanager
+        async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+            await self.start()
+            try:
+                yield
+            finally:
+                await self.stop()
+
+        checks: list[ReadinessCheck] = [self._check_consumers]
+        checks += [check for service in self.services for check in service.checks]
+        app = web_application(
+            title="Resilient Edge",
+            tokens=self.tokens,
+            new_id=self._ids,
+            checks=checks,
+            collect=self._collect,
+            lifespan=lifespan,
+        )
+        served = {
+            kind.kind: Served(kind, service.commands)
+            for service in self.services
+            if service.commands is not None
+            for kind in service.kinds
+        }
+        app.include_router(documents_router(served))
+        for service in self.services:
+            app.include_router(service.router)
+        return app
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[FastAPI]:
+        """Start, hand out the application, stop; what tests do instead of serving it."""
+        await self.start()
+        try:
+            yield self.app
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Start feeding the consumers, then the services."""
+        consumers = [self.facts, *(consumer for service in self.services for consumer in service.consumers)]
+        self._feed = LogFeed(self.log, consumers)
+        self._positions.attach(self._feed)
+        self._ready_at = (await asyncio.to_thread(self.log.head)).position
+        await self._feed.start()
+        for service in self.services:
+            if service.start is not None:
+                await service.start()
+        self._background = [asyncio.create_task(self._snapshot_now_and_then())]
+        log.info("started", services=[service.name for service in self.services], position=self._ready_at)
+
+    def drain(self) -> None:
+        """Let answers that would go on for ever end now."""
+        for service in self.services:
+            if service.drain is not None:
+                service.drain()
+
+    async def stop(self) -> None:
+        """Stop the services, bring the consumers to the log's end, keep a snapshot, let go of everything."""
+        for task in self._background:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for service in reversed(self.services):
+            if service.stop is not None:
+                await service.stop()
+        if self._feed is not None:
+            await self._feed.stop(DRAIN_SECONDS)
+        await self._snapshot()
+        for engine in self._engines:
+            await engine.dispose()
+        await asyncio.to_thread(self.log.close)
+        self._lock.release()
+        log.info("stopped", position=self.facts.position)
+
+    async def settled(self, seconds: float = 5.0) -> int:
+        """Wait until every consumer has seen the log's head, and return its position."""
+        position = (await asyncio.to_thread(self.log.head)).position
+        if self._feed is not None:
+            await self._feed.reached([state.name for state in self._feed.states()], position, seconds)
+        return position
+
+    async def _check_consumers(self) -> Readiness:
+        states = [] if self._feed is None else self._feed.states()
+        if not states:
+            return Readiness("consumers", ok=False, detail="not started")
+        broken = [f"{each.name}: {each.stopped or each.failing}" for each in states if each.stopped or each.failing]
+        if broken:
+            return Readiness("consumers", ok=False, detail="; ".join(broken))
+        behind = [
+            f"{each.name} is {each.lag} events behind"
+            for each in states
+            if each.position < self._ready_at or each.lag > LAG_EVENTS_MAX
+        ]
+        detail = "; ".join(behind) or f"all at position {min(each.position for each in states)}"
+        return Readiness("consumers", ok=not behind, detail=detail)
+
+    def _collect(self) -> None:
+        states = [] if self._feed is None else self._feed.states()
+        for state in states:
+            CONSUMER_POSITION.labels(state.name).set(state.position)
+            LOG_POSITION.set(state.position + state.lag)
+
+    async def _snapshot_now_and_then(self) -> None:
+        saved = self.facts.position
+        while True:
+            await asyncio.sleep(self._snapshot_seconds)
+            if self.facts.position != saved:
+                saved = self.facts.position
+                await self._snapshot()
+
+    async def _snapshot(self) -> None:
+        try:
+            content = self.facts.snapshot()
+        except ValueError:
+            return  # this model has no dump
+        try:
+            await asyncio.to_thread(self._snapshots.write, self.facts.name, content)
+        except OSError as error:
+            log.warning("snapshot not kept", reason=str(error))

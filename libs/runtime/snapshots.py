@@ -1,0 +1,66 @@
+"""Snapshots of in-memory models on disk: disposable, replaced at once, ignored when damaged.
+
+The one rule: a snapshot only saves time; whatever is wrong with it, the log brings the model all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import structlog
+
+from libs.bus import ModelConsumer
+from libs.eventlog import EventLog
+
+log = structlog.get_logger("resedge.snapshots")
+
+
+class Snapshots:
+    """The snapshots of a process's models, one file a model."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def _path(self, model: ModelConsumer) -> Path:
+        return self._directory / f"{model.name}.snapshot"
+
+    def restore(self, model: ModelConsumer, event_log: EventLog) -> bool:
+        """Begin a model with its snapshot, if there is one that this log has made."""
+        path = self._path(model)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return False
+        try:
+            taken = model.restore(content)
+            fits = taken and event_log.hash_at(model.checkpoint.position) == model.checkpoint.hash
+        except (ValueError, LookupError, TypeError, EOFError) as error:
+            log.warning("snapshot ignored", model=model.name, reason=f"{type(error).__name__}: {error}")
+            path.unlink(missing_ok=True)
+            raise DamagedSnapshot(model.name) from error
+        if taken and not fits:
+            path.unlink(missing_ok=True)
+            raise DamagedSnapshot(model.name)
+        if not taken:
+            log.warning("snapshot ignored", model=model.name, reason="it is unreadable or another version's")
+        return taken
+
+    def save(self, model: ModelConsumer) -> None:
+        """Keep a model as it is now: written beside, then put in place of the last one."""
+        self.write(model.name, model.snapshot())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put the bytes of a snapshot in place of the last one; safe in any thread."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._directory / f"{name}.snapshot"
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+
+
+class DamagedSnapshot(RuntimeError):
+    """A snapshot was taken but cannot be trusted; it is gone now, and the model must be made anew."""

@@ -1,0 +1,1 @@
+"""Audit tells what happened: it reads the log to people, and verifies it."""

@@ -1,0 +1,1 @@
+"""Audit publishes nothing: it reads every service's events as they are."""
