@@ -6,6 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
 from libs.contracts.names import nearest
 from libs.web.auth import requires
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyroaring import BitMap
+    from starlette.routing import BaseRoute
 
     from libs.fleet import Fleet
     from libs.web.commands import Commands
@@ -143,6 +145,10 @@ def _under(facts: Fleet, under: str) -> list[str]:
     return [each for each in facts.groups if each == path or each.startswith(f"{path}/")]
 
 
+def _replaced(route: BaseRoute) -> bool:
+    return isinstance(route, APIRoute) and route.path in {"/v1/groups", "/v1/groups:count"}
+
+
 def grouping_router(commands: Commands) -> APIRouter:
     """Return all routes of grouping; those of members come first, since a path takes the rest of its URL."""
     router = APIRouter(tags=["groups"])
@@ -162,5 +168,7 @@ def grouping_router(commands: Commands) -> APIRouter:
     add("/v1/groups:count", groups.count, "count", "count_groups")
     add("/v1/groups/{path:path}:members", groups.members, "list", "list_members")
     add("/v1/groups/{path:path}:count", groups.members_count, "count", "count_members")
-    router.include_router(declared_router(GROUP, commands))
+    declared = declared_router(GROUP, commands)
+    declared.routes[:] = [each for each in declared.routes if not _replaced(each)]
+    router.include_router(declared)
     return router

@@ -1,0 +1,21 @@
+"""The composition root of the catalog."""
+
+from __future__ import annotations
+
+from libs.runtime.service import Ports, Service
+from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE, catalog_router
+from services.catalog.choosing import CHOICES
+
+DECLARED = (NAMESPACE, APPLICATION, CONFIGURATION)
+
+
+def build(ports: Ports) -> Service:
+    """Return the catalog: its routes, and the view of what is declared and chosen."""
+    commands = ports.commands([*DECLARED, CHOICES])
+    return Service(
+        name="catalog",
+        router=catalog_router(commands),
+        consumers=[commands.view],
+        kinds=DECLARED,
+        commands=commands,
+    )

@@ -1,0 +1,171 @@
+"""The routes of release choices: which release of an application runs where.
+
+The one rule: what `GET` answers can be `PUT` back, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from libs.contracts.names import nearest
+from libs.web.bodies import read_document
+from libs.web.intents import etag, intent_of
+from libs.web.kinds import DeclaredKind, Make
+from libs.web.positions import HEADER, wanted_position
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.catalog.domain.checks import Absent
+from services.catalog.domain.choices import (
+    Choice,
+    Command,
+    SetRelease,
+    SetReleaseChoices,
+    State,
+    UnsetRelease,
+    decide,
+    evolve,
+)
+from services.catalog.events import ReleaseChoicesSet
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fastapi import Request, Response
+
+    from libs.fleet import Fleet
+    from libs.web.commands import Commands, Proposal
+
+READ = ("store", "group", "namespace", "application", "configuration", "release", "choices")
+"""What `decide` reads: what expressions name, the application, its releases, and the values that clusters would get."""
+
+
+class ChoiceItem(Spec):
+    """One release choice; `allow_empty` lets a new one select nothing yet."""
+
+    expression: str
+    version: str
+    allow_empty: bool = False
+
+
+class ChoicesSpec(Spec):
+    """The whole list of an application's release choices."""
+
+    choices: list[ChoiceItem]
+
+
+class SetSpec(Spec):
+    """One choice to put: without an expression the version runs everywhere, and is the whole list."""
+
+    version: str
+    expression: str | None = None
+    allow_empty: bool = False
+
+
+class UnsetSpec(Spec):
+    """The choice to drop."""
+
+    expression: str = Field(min_length=1)
+
+
+def parse_choices(document: Any, application: str | None) -> tuple[str, Make[Command]]:
+    """Return the application and what makes the command that sets its whole list.
+
+    Raises:
+        Invalid: the document does not fit.
+    """
+    said: ChoicesSpec = validated(ChoicesSpec, document)
+    name = application or ""
+    asked = tuple(
+        Choice(each.expression, each.version, each.allow_empty, f"/choices/{index}")
+        for index, each in enumerate(said.choices)
+    )
+    return name, lambda actor, at: SetReleaseChoices(name, asked, actor, at)
+
+
+def choices_document(event: ReleaseChoicesSet, _facts: Fleet) -> dict[str, Any]:
+    """Return the list as it is read and put."""
+    return {"choices": [{"expression": each.expression, "version": each.version} for each in event.choices]}
+
+
+def _emptied(application: str, actor: str, at: datetime) -> SetReleaseChoices:
+    return SetReleaseChoices(application, (), actor, at)
+
+
+CHOICES: DeclaredKind[Command, State] = DeclaredKind(
+    kind="ReleaseChoices",
+    plural="release-choices",
+    category="choices",
+    absent=Absent(),
+    parse=parse_choices,
+    remove=_emptied,
+    decide=decide,
+    evolve=evolve,
+    to_document=choices_document,
+    guards=READ,
+)
+
+
+class ReleaseChoices:
+    """What can be done with the release choices of an application."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def get(self, request: Request, application: str) -> Response:
+        """Return the whole ordered list; the last choice that selects a cluster wins there."""
+        commands = self._commands
+        await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
+        _check_application(commands.facts.fleet, application)
+        row = await commands.view.row(CHOICES.kind, application)
+        event = ReleaseChoicesSet(application) if row is None else row.event()
+        headers = {"ETag": etag(0 if row is None else row.version), HEADER: str(commands.view.position)}
+        return JSONResponse(choices_document(event, commands.facts.fleet), headers=headers)
+
+    async def put(self, request: Request, application: str) -> Response:
+        """Replace the whole list."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        _, make = parse_choices(document, application)
+        return await self._change(request, body, assume, application, make)
+
+    async def set(self, request: Request, application: str) -> Response:
+        """Put one choice: in the place of the one with the same canonical expression, else last."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: SetSpec = validated(SetSpec, document)
+
+        def make(actor: str, at: datetime) -> SetRelease:
+            return SetRelease(application, said.version, actor, at, said.expression, said.allow_empty)
+
+        return await self._change(request, body, assume, application, make)
+
+    async def unset(self, request: Request, application: str) -> Response:
+        """Drop the choice of an expression."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: UnsetSpec = validated(UnsetSpec, document)
+
+        def make(actor: str, at: datetime) -> UnsetRelease:
+            return UnsetRelease(application, said.expression, actor, at)
+
+        return await self._change(request, body, assume, application, make)
+
+    async def _change(  # a parameter each for what the three have in common
+        self, request: Request, body: bytes, assume: Any, application: str, make: Make[Command]
+    ) -> Response:
+        intent = intent_of(request, body, assume=assume)
+
+        async def propose(facts: Fleet) -> Proposal:
+            _check_application(facts, application)
+            return await self._commands.propose(CHOICES, application, make, intent, facts)
+
+        return respond(await self._commands.change(propose, intent))
+
+
+def _check_application(facts: Fleet, name: str) -> None:
+    if name not in facts.applications:
+        raise not_found("application", name, nearest(name, facts.applications))

@@ -1,0 +1,160 @@
+"""An upload becomes a release: read within bounds, compiled for its namespace, named by digests.
+
+The one rule: nothing of an upload that is refused is kept; what is kept are exactly the bytes that the digests name.
+The defaults alone need not fit the schema: what it requires may come from configurations; both are tried together
+where a release is chosen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from pydantic import Field
+
+from libs.contracts import ObjectRef
+from libs.contracts.refusals import Invalid
+from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_template
+from libs.web.problems import Problem, too_large
+from libs.web.schema import Spec, validated
+from services.catalog.domain.releases import PublishRelease
+from services.catalog.domain.values import check_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from libs.templates import Template
+
+RELEASE_BYTES_MAX = 4 * 1024 * 1024
+REFUSED = frozenset(
+    {
+        "cluster-scoped",
+        "flux-annotation",
+        "flux-kind",
+        "helm-hook",
+        "kind-refused",
+        "local-config",
+        "namespace-refused",
+        "other-namespace",
+        "secret-data",
+    }
+)
+"""Codes of manifests that can be read, and may not be published; the others are answered as unreadable (422)."""
+
+_sorted = msgspec.json.Encoder(order="deterministic")
+
+
+class ReleaseSpec(Spec):
+    """The body of a publication: plain manifests, the JSON Schema of the values, the lowest configuration layer."""
+
+    manifests: str
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    defaults: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The bodies of a release as they are kept, and the digest over them."""
+
+    manifests: bytes
+    schema: bytes | None
+    defaults: bytes | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A release compiled for a namespace and what that namespace allowed."""
+
+    namespace: str
+    allow: tuple[str, ...]
+    template: Template
+    upload: Upload
+    body: bytes
+
+    def blobs(self) -> Mapping[str, bytes]:
+        """Return the bodies by digest, for the log to keep."""
+        bodies = (self.upload.manifests, self.body, self.upload.schema, self.upload.defaults)
+        return {digest_of(body): body for body in bodies if body is not None}
+
+    def command(self, application: str, version: str, actor: str, at: datetime) -> PublishRelease:
+        """Return the command that publishes it."""
+        schema, defaults = self.upload.schema, self.upload.defaults
+        return PublishRelease(
+            application=application,
+            version=version,
+            namespace=self.namespace,
+            allow=self.allow,
+            digest=self.upload.digest,
+            manifests=digest_of(self.upload.manifests),
+            template=digest_of(self.body),
+            schema=None if schema is None else digest_of(schema),
+            defaults=None if defaults is None else digest_of(defaults),
+            images=self.template.images,
+            objects=tuple(
+                ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in self.template.objects
+            ),
+            actor=actor,
+            at=at,
+        )
+
+
+def digest_of(body: bytes) -> str:
+    """Return the name of a body in the log (hex SHA-256)."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def read_upload(value: Any) -> Upload:
+    """Return the bodies that a publication's document holds.
+
+    Raises:
+        Invalid: the document, the schema or the defaults do not fit.
+        Problem: 413, together they are larger than 4 MiB.
+    """
+    said: ReleaseSpec = validated(ReleaseSpec, value)
+    manifests = said.manifests.encode()
+    schema = None if said.schema_ is None else _sorted.encode(said.schema_)
+    defaults = None if said.defaults is None else _sorted.encode(said.defaults)
+    if len(manifests) + len(schema or b"") + len(defaults or b"") > RELEASE_BYTES_MAX:
+        raise too_large(RELEASE_BYTES_MAX)
+    if said.schema_ is not None:
+        try:
+            ValuesSchema(said.schema_)
+        except SchemaRejected as problem:
+            raise Invalid(problem.detail, pointer=f"/schema{problem.pointer}") from None
+    if said.defaults is not None:
+        check_values(said.defaults, "/defaults")
+    parts = (None if body is None else digest_of(body) for body in (manifests, schema, defaults))
+    return Upload(manifests, schema, defaults, digest_of(msgspec.json.encode(list(parts))))
+
+
+async def compiled(upload: Upload, *, application: str, version: str, namespace: str, allow: list[str]) -> Compiled:
+    """Return the upload compiled for a namespace, on a thread: megabytes of YAML take a while.
+
+    Raises:
+        Problem: 409 for what may not be published, 422 for what cannot be read; both name the object.
+    """
+
+    def compile_and_encode() -> tuple[Template, bytes]:
+        template = compile_template(
+            upload.manifests, application=application, namespace=namespace, version=version, allow=allow
+        )
+        return template, template.to_bytes()
+
+    try:
+        template, body = await asyncio.to_thread(compile_and_encode)
+    except PublishRejected as problem:
+        raise Problem(
+            409 if problem.code in REFUSED else 422,
+            problem.code,
+            f"{problem.title}.",
+            problem.detail,
+            problem.pointer or None,
+            problem.fix or None,
+            {"object": problem.object or None},
+        ) from None
+    return Compiled(namespace, tuple(allow), template, upload, body)
