@@ -1,11 +1,10 @@
-"""The files of the GitOps tree that the product writes itself, and where a cluster's directory is.
+"""The files of the GitOps tree that the product writes itself (libs/contracts/tree says where a cluster's is).
 
 The one rule: every text here is a function of names alone. Flux's own rules: docs/explanation/one-command.md.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,6 @@ MANIFEST_DIRECTORY = ".resedge"
 INTERVAL = "10m"
 RETRY_INTERVAL = "1m"
 TIMEOUT = "5m"
-
-
-def shard(cluster: str) -> tuple[str, str]:
-    """Return the two levels of directory above a cluster's: one hex digit, then two."""
-    digest = hashlib.sha256(cluster.encode("ascii")).hexdigest()
-    return digest[0], digest[1:3]
-
-
-def cluster_path(cluster: str) -> str:
-    """Return the directory of a cluster: `clusters/a/bc/<cluster>`."""
-    first, second = shard(cluster)
-    return f"clusters/{first}/{second}/{cluster}"
 
 
 def namespace_file(name: str, labels: Mapping[str, str]) -> bytes:

@@ -19,7 +19,7 @@ _SHOWN = 3
 
 
 @dataclass(slots=True)
-class _Kind:
+class Kind:
     """Events of one type since the last decision."""
 
     count: int = 0
@@ -28,6 +28,7 @@ class _Kind:
     streams: list[str] = field(default_factory=list)
 
     def line(self, name: str) -> str:
+        """Return what is said of them."""
         shown = ", ".join(self.streams)
         more = f" and {self.count - len(self.streams)} more" if self.count > len(self.streams) else ""
         where = f"position {self.first}" if self.first == self.last else f"positions {self.first} to {self.last}"
@@ -38,13 +39,13 @@ class _Kind:
 class Reasons:
     """The facts since the last decision, by type, and who stated them."""
 
-    kinds: dict[str, _Kind] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
     actors: dict[str, None] = field(default_factory=dict)
     position: int = 0
 
     def note(self, recorded: Recorded) -> None:
         """Take a fact as a possible reason for the next decision."""
-        kind = self.kinds.setdefault(type(recorded.event).__name__, _Kind(first=recorded.position))
+        kind = self.kinds.setdefault(type(recorded.event).__name__, Kind(first=recorded.position))
         kind.count += 1
         kind.last = recorded.position
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:

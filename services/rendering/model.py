@@ -131,6 +131,10 @@ class Model:
         self.held: RemovalsHeld | None = None
         self.removals: deque[tuple[datetime, int]] = deque()
 
+    def become(self, other: Model) -> None:
+        """Take over everything of another model, which must not be used any more."""
+        self.__dict__.update(other.__dict__)
+
     @property
     def size(self) -> int:
         """The number of ordinals given so far."""

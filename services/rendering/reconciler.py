@@ -64,9 +64,7 @@ class Reconciler:
         self,
         model: Model,
         events: EventLog,
-        repository: Repository,
         *,
-        workers: Workers | None,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
@@ -80,16 +78,29 @@ class Reconciler:
         self.lease: Lease | None = None
         self.on_written: Callable[[], None] = lambda: None
         self._events = events
-        self._repository = repository
-        self._workers = workers
         self._clock = clock
         self._monotonic = monotonic
-        self._busy = asyncio.Lock()
+        self.busy = asyncio.Lock()
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
         self._branch_head = 0
         self._rebuilding = False
         self._caught_up = False
+
+    def open(self, repository: Repository, workers: Callable[[], Workers | None], lease: Lease) -> None:
+        """Take what it writes to, and the right to do so."""
+        self._repository = repository
+        self._workers = workers
+        self.lease = lease
+
+    @property
+    def carrying(self) -> bool:
+        """Whether a decision is still to be carried out."""
+        return self._pending is not None
+
+    def lose_lease(self) -> None:
+        """Stop: somebody else may write now."""
+        self.stopped = "the branch's lease was lost to another renderer"
 
     # --- folding -------------------------------------------------------------------------------------------------
 
@@ -100,7 +111,7 @@ class Reconciler:
 
     async def handle(self, batch: Sequence[Recorded]) -> None:
         """Fold events; a decision among them is carried out at its place in the order."""
-        async with self._busy:
+        async with self.busy:
             for recorded in batch:
                 decision = self.model.fold(recorded)
                 if decision is not None:
@@ -144,7 +155,7 @@ class Reconciler:
 
     async def _steps(self) -> None:
         try:
-            async with self._busy:
+            async with self.busy:
                 while not self.stopped and await self._step():
                     pass
             self.trouble = ""
@@ -269,7 +280,7 @@ class Reconciler:
 
     async def _write(self, decision: Decision) -> tuple[str, str, int]:
         """Write objects and move the branch; return (commit, tree, files). A byte must have changed for a commit."""
-        sink = self._repository.pack(self._workers)
+        sink = self._repository.pack(self._workers())
         parent = decision.first.parent
         try:
             done = await self.model.admit(decision, sink)

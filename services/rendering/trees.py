@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyroaring import BitMap
 
+from libs.contracts.tree import cluster_path, shard
 from libs.fleet import Codes, Column, bitmap, ordinals
 from libs.gittree import Column as Values
 from libs.gittree import Family, Mode, tree_family
@@ -65,13 +66,13 @@ class Trees:
 
     def register(self, ordinal: int, name: str) -> None:
         """Give a cluster its directory."""
-        first, second = layout.shard(name)
+        first, second = shard(name)
         self.registered.add(ordinal)
         self.shards.setdefault(first, {}).setdefault(second, {})[name] = ordinal
 
     def deregister(self, ordinal: int, name: str) -> None:
         """Take a cluster's directory away."""
-        first, second = layout.shard(name)
+        first, second = shard(name)
         self.registered.discard(ordinal)
         for tree in self.namespaces.values():
             for column in tree.columns():
@@ -145,7 +146,7 @@ async def _flux(
 ) -> None:
     """Build Flux's directories on clusters whose set of namespaces changed."""
     flags = [trees.namespaces[namespace].present.values[here] for namespace in order]
-    paths = [layout.cluster_path(names(ordinal)).encode("ascii") for ordinal in here.tolist()]
+    paths = [cluster_path(names(ordinal)).encode("ascii") for ordinal in here.tolist()]
     async for rows, there in _shapes(flags, len(here)):
         inside = [order[index] for index in there]
         entries: dict[str, Any] = {}
@@ -174,7 +175,7 @@ async def _upward(trees: Trees, names: Callable[[int], str], touched: BitMap, si
     """Build the shards above the clusters that changed, and `clusters/` itself."""
     dirty: dict[str, set[str]] = {}
     for ordinal in touched:
-        first, second = layout.shard(names(ordinal))
+        first, second = shard(names(ordinal))
         dirty.setdefault(first, set()).add(second)
     for first, seconds in sorted(dirty.items()):
         ids = trees.shard_ids.setdefault(first, {})

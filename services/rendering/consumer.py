@@ -1,0 +1,181 @@
+"""Rendering as a consumer of the log: opens what it writes to, starts from a snapshot, folds in order.
+
+The one rule: it decides nothing before it has seen the log up to where the log ended when it started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from libs.bus import START, Checkpoint, ConsumerStopped, ModelConsumer, SnapshotHooks
+from libs.gittree import PushOutcome, Repository
+from libs.gittree.workers import Workers
+from libs.runtime.snapshots import DamagedSnapshot, Snapshots
+from services.rendering.model import Model
+from services.rendering.reconciler import Reconciler
+from services.rendering.snapshot import VERSION, dump_model, load_model
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from libs.contracts import Recorded
+    from libs.eventlog import EventLog
+    from services.rendering.settings import RenderingSettings
+
+NAME = "rendering"
+log = structlog.get_logger(NAME)
+
+
+class Rendering(ModelConsumer):
+    """The model, the reconciler that owns it and what runs beside them: lease, maintenance, pushes, snapshots."""
+
+    def __init__(
+        self,
+        events: EventLog,
+        data_dir: Path,
+        settings: RenderingSettings,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        holder: str,
+    ) -> None:
+        self.model = Model(lambda digest: _blob(events, digest))
+        hooks = SnapshotHooks(lambda: dump_model(self.model), lambda data: load_model(self.model, data), VERSION)
+        super().__init__(NAME, events, self._never, hooks)
+        self.settings = settings
+        self.path = settings.repository or data_dir / "gitops.git"
+        self.remote_state = ""
+        self.ready_at = 0
+        self._events = events
+        self._files = Snapshots(data_dir / "snapshots")
+        self._holder = holder
+        self._repository: Repository | None = None
+        self._workers: Workers | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._maintaining: asyncio.Task[None] | None = None
+        self._push = asyncio.Event()
+        self._saved = 0
+        self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic)
+
+    @staticmethod
+    def _never(_recorded: Recorded) -> None:
+        raise AssertionError("rendering folds through its reconciler")
+
+    # --- as a consumer -------------------------------------------------------------------------------------------
+
+    async def start(self) -> Checkpoint | None:
+        """Take the lease, open the repository, restore a snapshot; return where to go on."""
+        lease = await asyncio.to_thread(self._events.acquire_lease, f"branch-{self.model.branch}", self._holder)
+        if lease is None:
+            raise ConsumerStopped(NAME, f"another renderer holds the lease of branch {self.model.branch}")
+        self._repository = await asyncio.to_thread(Repository.create, self.path, self.model.branch)
+        self.ready_at = (await asyncio.to_thread(self._events.head)).position
+        branch_head = await asyncio.to_thread(self._events.category_head, "branch")
+        rebuilding = branch_head > 0 and self._repository.head() is None
+        if not rebuilding:
+            await self._restore()
+        self.reconciler.open(self._repository, self.workers, lease)
+        self.reconciler.prepare(branch_head, rebuilding=rebuilding)
+        self.reconciler.on_written = self._after_commit
+        self._saved = self.position
+        return await super().start()
+
+    async def _restore(self) -> None:
+        try:
+            await asyncio.to_thread(self._files.restore, self, self._events)
+        except DamagedSnapshot:
+            self.model.become(Model(self.model.fleet.blob))
+            self._checkpoint = START
+
+    async def _apply(self, run: Sequence[Recorded]) -> None:
+        await self.reconciler.handle(run)
+        self._checkpoint = Checkpoint.after(run[-1])
+        if self.position >= self.ready_at:
+            self.reconciler.caught_up()
+
+    def workers(self) -> Workers | None:
+        """Return the worker processes, which are started once the fleet is worth it."""
+        large = self.model.size >= self.settings.workers_from_clusters
+        if self._workers is None and large and self.settings.workers:
+            self._workers = Workers(self.settings.workers)
+        return self._workers
+
+    # --- as a part of a process ----------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Start deciding and what runs beside it."""
+        if self.position >= self.ready_at:
+            self.reconciler.caught_up()
+        self._tasks = [asyncio.create_task(each) for each in (self.reconciler.run(), self._keep_lease())]
+        if self.settings.remote:
+            self._tasks.append(asyncio.create_task(self._push_on()))
+
+    async def end(self) -> None:
+        """Finish what is being written, keep a snapshot, give the lease back."""
+        async with self.reconciler.busy:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._maintaining is not None:
+            await asyncio.gather(self._maintaining, return_exceptions=True)
+        await self._snapshot()
+        if self.reconciler.lease is not None:
+            await asyncio.to_thread(self._events.release_lease, self.reconciler.lease)
+        if self._workers is not None:
+            await asyncio.to_thread(self._workers.close)
+        if self._repository is not None:
+            self._repository.close()
+
+    def _after_commit(self) -> None:
+        self._push.set()
+        if self.reconciler.commits % self.settings.maintain_every_commits == 0 and self._maintaining is None:
+            self._maintaining = asyncio.create_task(self._maintain())
+        if self.position - self._saved >= self.settings.snapshot_every_events:
+            self._tasks.append(asyncio.create_task(self._snapshot()))
+
+    async def _maintain(self) -> None:
+        if self._repository is not None:
+            try:
+                await asyncio.to_thread(self._repository.maintain)
+            except (OSError, RuntimeError) as error:
+                log.warning("rendering.maintenance-failed", reason=str(error))
+        self._maintaining = None
+
+    async def _snapshot(self) -> None:
+        async with self.reconciler.busy:
+            if self.position == self._saved or self.reconciler.carrying:
+                return
+            self._saved = self.position
+            content = self.snapshot()
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._files.write, NAME, content)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.lease_seconds / 3)
+            lease = self.reconciler.lease
+            if lease is not None and not await asyncio.to_thread(self._events.renew_lease, lease):
+                self.reconciler.lose_lease()
+
+    async def _push_on(self) -> None:
+        """Push after commits; what goes wrong is shown in the status and tried again with the next commit."""
+        while True:
+            await self._push.wait()
+            self._push.clear()
+            if self._repository is None:
+                continue
+            result = await asyncio.to_thread(self._repository.push, self.settings.remote, self.model.branch)
+            self.remote_state = f"{result.outcome}: {result.detail}" if result.detail else str(result.outcome)
+            if result.outcome not in {PushOutcome.PUSHED, PushOutcome.UP_TO_DATE}:
+                log.error("rendering.push", outcome=str(result.outcome), detail=result.detail)
+
+
+def _blob(events: EventLog, digest: str) -> bytes | None:
+    with contextlib.suppress(LookupError):
+        return events.blob(digest)
+    return None
