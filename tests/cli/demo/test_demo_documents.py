@@ -36,16 +36,6 @@ CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentV
 Document = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def fleet() -> Fleet:
-    return make_fleet(60_000)
-
-
-@pytest.fixture(scope="module")
-def declared(fleet: Fleet) -> list[Document]:
-    return documents(fleet)
-
-
 def of_kind(kind: str, declared: list[Document]) -> list[Document]:
     return [document for document in declared if document["kind"] == kind]
 
@@ -78,10 +68,10 @@ def test_a_whole_fleet_leaves_no_group_empty(declared: list[Document]) -> None:
     assert not [group for group in of_kind("Group", declared) if group["spec"].get("allow_empty")]
 
 
-@pytest.mark.parametrize("stores", [1, 3, 40, 2_000, 60_000])
-def test_every_document_refers_only_to_earlier_ones(stores: int) -> None:
+@pytest.mark.parametrize("stores", [1, 3, 40, 60_000])
+def test_every_document_refers_only_to_earlier_ones(stores: int, declared: list[Document]) -> None:
     known: set[str] = set()
-    for document in documents(make_fleet(stores)):
+    for document in declared if stores == 60_000 else documents(make_fleet(stores)):
         expression = str(document["spec"].get("expression") or "")
         for path in re.findall(r"/g(/[a-z0-9/-]+)", expression):
             assert path in known, (document["metadata"], path)
@@ -151,12 +141,12 @@ def test_hours_are_written_as_an_import_reads_them(fleet: Fleet) -> None:
         assert [(tuple(e.days), e.open, e.close) for e in read] == [(e.days, e.opens, e.closes) for e in hours]
 
 
-def selection_of(fleet: Fleet) -> Selection:
+def selection_of(fleet: Fleet, declared: list[Document]) -> Selection:
     """Declare the fleet as the server would, and check each expression where it stands."""
     selection = Selection()
     for store in fleet.stores:
         selection.put_cluster(store.name, store.name, store.labels)
-    for document in documents(fleet):
+    for document in declared:
         spec, metadata = document["spec"], document["metadata"]
         expression = parse(spec["expression"]) if "expression" in spec else None
         if expression is not None:
@@ -176,11 +166,12 @@ def selection_of(fleet: Fleet) -> Selection:
 
 @pytest.mark.parametrize("stores", [1, 2, 13, 400])
 def test_every_expression_is_accepted_whatever_the_size_of_the_fleet(stores: int) -> None:
-    selection_of(make_fleet(stores))
+    fleet = make_fleet(stores)
+    selection_of(fleet, documents(fleet))
 
 
-def test_the_whole_fleet_makes_about_a_million_and_a_half_placements(fleet: Fleet) -> None:
-    selection = selection_of(fleet)
+def test_the_whole_fleet_makes_about_a_million_and_a_half_placements(fleet: Fleet, declared: list[Document]) -> None:
+    selection = selection_of(fleet, declared)
     assert sum(len(selection.namespace_members(str(namespace["name"]))) for namespace in NAMESPACES) <= 10
 
     selection.put_group(LIVE, (), (), parse("/c/*"))
