@@ -22,8 +22,8 @@ from libs.eventlog.writer import Writer
 
 BATCH_SUBMISSIONS_MAX = 256
 BATCH_EVENTS_MAX = 20_000
-ATTEMPTS_MAX = 6
-"""Attempts on a database that does not answer; with the waits between them about six seconds."""
+WAITS_SECONDS = (0.05, 0.2, 0.8, 2.0, 2.0)
+"""Waits between the attempts on a database that does not answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Appender:
         self._closed = False
         self._listeners: tuple[Callable[[int], None], ...] = ()
         self._announced = 0
+        self._waits_seconds: tuple[float, ...] = WAITS_SECONDS
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
         self._thread.start()
 
@@ -162,22 +163,19 @@ class Appender:
                     _log.exception("a listener of the event log failed")
 
     def _answers(self, batch: Sequence[Prepared]) -> Sequence[Answer]:
-        attempt = 0
+        waits = iter(self._waits_seconds)
         while True:
-            attempt += 1
             try:
                 return self._writer.write(batch)
             except Exception as error:  # noqa: BLE001 whatever it is, the callers must get an answer
                 self._writer.forget()
-                if not isinstance(error, self._dialect.failures):
+                if not isinstance(error, self._dialect.failures) or self._dialect.refuses(error):
                     return self._alone(batch, error)
-                if self._dialect.refuses(error):
-                    return self._alone(batch, error)
-                if attempt == ATTEMPTS_MAX:
+                if (wait_seconds := next(waits, None)) is None:
                     self._writer.settle()
                     return [_unavailable(error)] * len(batch)
                 _log.warning("the event log's database failed, trying again: %s", error)
-                time.sleep(min(0.05 * 4 ** (attempt - 1), 2.0))
+                time.sleep(wait_seconds)
 
     def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
         """Answer each submission by itself after `error`, which a single one has earned."""

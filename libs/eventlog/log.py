@@ -78,6 +78,11 @@ class EventLog:
             engine.dispose()
         return cls(dialect, clock, ids)
 
+    @property
+    def embedded(self) -> bool:
+        """Whether reading a few events takes microseconds, not a round trip to a server."""
+        return self._dialect.name == "sqlite"
+
     def append(self, submission: Submission) -> Outcome:
         """Append and wait until it is durable or refused.
 

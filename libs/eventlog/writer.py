@@ -127,10 +127,13 @@ class Writer:
 
     def forget(self) -> None:
         """Drop the connection, whatever state it is in."""
-        connection, self._connection, self._cursor, self._known = self._connection, None, None, None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it is broken already: only its resources matter
-                connection.invalidate()
+        connection, cursor = self._connection, self._cursor
+        self._connection = self._cursor = self._known = None
+        if connection is None:
+            return
+        for give_up in (cursor.close, connection.rollback, connection.invalidate):
+            with contextlib.suppress(Exception):  # it may be broken already: only what it still holds matters
+                give_up()
 
     def settle(self) -> None:
         """Stop looking for the transaction whose outcome is unknown: its callers have been told."""

@@ -11,11 +11,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pg8000.dbapi
+from sqlalchemy import make_url
 
 _WAIT_SECONDS = 60
 
@@ -71,9 +72,9 @@ class Cluster:
         self.port = port
         self._count = 0
 
-    def execute(self, statement: str, database: str = "postgres") -> None:
+    def execute(self, statement: str) -> None:
         """Run one statement as the superuser, outside a transaction."""
-        connection = pg8000.dbapi.connect(user="resedge", host="127.0.0.1", port=self.port, database=database)
+        connection = pg8000.dbapi.connect(user="resedge", host="127.0.0.1", port=self.port, database="postgres")
         connection.autocommit = True
         try:
             connection.cursor().execute(statement)
@@ -81,16 +82,17 @@ class Cluster:
             connection.close()
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+        """Return the URL of an empty schema of its own, under a user of its own: far faster than a new database."""
         self._count += 1
         name = f"log_{os.getpid()}_{self._count}"
-        self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql+pg8000://resedge@127.0.0.1:{self.port}/{name}"
+        self.execute(f"CREATE ROLE {name} LOGIN")
+        self.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
+        return f"postgresql+pg8000://{name}@127.0.0.1:{self.port}/postgres"
 
     def cut_connections(self, url: str) -> None:
-        """End every session on a database, as an administrator or a failing network would."""
-        name = url.rpartition("/")[2]
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+        """End every session of a URL's user, as an administrator or a failing network would."""
+        user = make_url(url).username
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'")  # noqa: S608
 
 
 @contextmanager
@@ -115,6 +117,3 @@ def cluster() -> Iterator[Cluster]:
             _run(control, "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-Databases = Callable[[], str]

@@ -1,0 +1,48 @@
+"""The databases that every dialect's conformance test runs on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from libs.eventlog import EventLog
+from tests.support.feeds import ticking_clock
+from tests.support.postgres import Cluster, cluster
+
+
+@dataclass
+class Database:
+    """Where one test's log lies; `cut` ends every connection to it, as far as the database can be cut off."""
+
+    dialect: str
+    url: str
+    cut: Callable[[], None]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "sqlite":
+        return Database("sqlite", f"sqlite:///{tmp_path / f'log{next(_numbers)}.db'}", lambda: None)
+    server: Cluster = request.getfixturevalue("postgres")
+    url = server.new_database()
+    return Database("postgresql", url, lambda: server.cut_connections(url))
+
+
+@pytest.fixture
+def log(database: Database) -> Iterator[EventLog]:
+    log = EventLog.open(database.url, clock=ticking_clock())
+    yield log
+    log.close()
