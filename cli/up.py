@@ -41,12 +41,12 @@ def run_up(data_dir: Path, port: int = 8080, ephemeral: bool = False, host: str 
 
 def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     # Imported here, so that the command line starts quickly for everything else.
-    from cli.embedded import SERVICES
-    from libs.runtime.embedded import Embedded
-    from libs.runtime.lock import DataDirInUse
-    from libs.runtime.logs import set_up_logs
-    from libs.runtime.settings import ProcessSettings
-    from libs.runtime.telemetry import set_up_telemetry
+    from cli.embedded import SERVICES  # noqa: PLC0415 - start-up time
+    from libs.runtime.embedded import Embedded  # noqa: PLC0415 - start-up time
+    from libs.runtime.lock import DataDirInUse  # noqa: PLC0415 - start-up time
+    from libs.runtime.logs import set_up_logs  # noqa: PLC0415 - start-up time
+    from libs.runtime.settings import ProcessSettings  # noqa: PLC0415 - start-up time
+    from libs.runtime.telemetry import set_up_telemetry  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
     set_up_logs(settings.log_level)
@@ -89,7 +89,7 @@ def _port_problem(error: OSError, host: str, port: int) -> str:
 
 
 def _shown(host: str) -> str:
-    if host in {"0.0.0.0", "::"}:
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
@@ -101,7 +101,7 @@ def _say_why(reason: str) -> int:
 
 def _write_context(embedded: Embedded, name: str, url: str) -> None:
     """Make the local context talk to this server as its administrator; a token is issued where it has none."""
-    from cli.config import config_path, load_config, write_context
+    from cli.config import config_path, load_config, write_context  # noqa: PLC0415 - start-up time
 
     try:
         known = load_config(config_path()).contexts.get(name)
@@ -116,7 +116,7 @@ def _write_context(embedded: Embedded, name: str, url: str) -> None:
 
 
 def _serve(embedded: Embedded, listening: socket.socket, url: str) -> int:
-    import uvicorn
+    import uvicorn  # noqa: PLC0415 - start-up time
 
     config = uvicorn.Config(
         embedded.app,
@@ -146,7 +146,7 @@ async def _until_told_to_end(server: uvicorn.Server, embedded: Embedded, listeni
         loop.add_signal_handler(each, end)
     announced = asyncio.create_task(_announce(server, url, embedded.data_dir))
     # uvicorn's own `serve` would raise the signal again at the end; ending on request is a success.
-    await server._serve([listening])
+    await server._serve([listening])  # noqa: SLF001 - the part of `serve` without its signal handlers
     announced.cancel()
 
 

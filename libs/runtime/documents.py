@@ -128,7 +128,7 @@ def _result(kind: str, name: str, body: Mapping[str, Any] | None) -> dict[str, A
     return {"kind": kind, "name": name, "result": body["result"], "warnings": body["warnings"]}
 
 
-class _of_document:
+class _of_document:  # noqa: N801 - reads as a phrase where it is used
     """Adds to a refusal which document it is about."""
 
     def __init__(self, index: int) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 
-class DataDirInUse(RuntimeError):
+class DataDirInUse(RuntimeError):  # noqa: N818 - it states the fact
     """Another process works with this data directory."""
 
 

@@ -62,5 +62,5 @@ class Snapshots:
         fresh.replace(path)
 
 
-class DamagedSnapshot(RuntimeError):
+class DamagedSnapshot(RuntimeError):  # noqa: N818 - it states the fact
     """A snapshot was taken but cannot be trusted; it is gone now, and the model must be made anew."""

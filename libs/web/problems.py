@@ -29,7 +29,7 @@ log = structlog.get_logger("resedge.web")
 
 
 @dataclass(eq=False)
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """An answer that is not a success: `code` is stable, `detail` says what is wrong here, `fix` what to do."""
 
     status: int
@@ -100,7 +100,7 @@ def expression_problem(error: SelectionError, pointer: str) -> Problem:
     return replace(_expression(error), pointer=pointer)
 
 
-def problem_of(error: Exception) -> Problem | None:
+def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answer a kind of exception
     """Return the problem that an exception means, or nothing where it is a defect of ours."""
     match error:
         case Problem():

@@ -90,7 +90,7 @@ def read_as(
     if written is not None and name is not None and written != name:
         raise Invalid(f"the document is {written[:80]!r}, the URL says {name[:80]!r}", pointer=pointer)
     called = name if written is None else written
-    assert called is not None
+    assert called is not None  # noqa: S101 - one of the two is there, see above
     if named:
         check_name(called, pointer)
     return Document(kind, called, check_labels(read.metadata.labels), read.spec)
