@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from libs.gittree.entries import REF_DELTA
-from libs.gittree.family import ID_BYTES
+from libs.gittree.family import ID_BYTES, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,6 +129,10 @@ def _stands_alone(entries: Entries) -> bool:
     for _ in range(10):  # an entry's head goes on while the high bit is set
         at += pack[at] >= 0x80
     at += 1
-    bases = np.unique(pack[at[:, None] + np.arange(ID_BYTES)], axis=0)
-    whole = {identity.tobytes() for identity in entries.ids[entries.codes != REF_DELTA]}
-    return all(base.tobytes() in whole for base in bases)
+    bases = pack[at[:, None] + np.arange(ID_BYTES)]
+    # Sorting whole ids of millions of deltas is slow; bases are few, so their first bytes find them.
+    _, first, group = np.unique(_prefixes(bases), return_index=True, return_inverse=True)
+    if not (bases == bases[first][group]).all():
+        return False
+    whole = set(split(entries.ids[entries.codes != REF_DELTA]))
+    return all(base in whole for base in split(bases[first]))

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# Fewer packs than this are left alone.
+# This many packs, not counting large ones, are left alone.
 PACKS_KEPT = 24
 GEOMETRIC_FACTOR = 2
+# Packs of this size and of this share of all bytes are left alone: they are few, and copying them takes seconds.
+LARGE_PACK_BYTES = 96 * 1024 * 1024
+LARGE_PACK_SHARE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class Maintained:
     objects: int
 
 
-def consolidate(directory: Path) -> Maintained:
-    """Merge the smallest packs of `objects/pack` until each left is twice as large as all smaller ones together.
+def consolidate(directory: Path, *, large_bytes: int = LARGE_PACK_BYTES) -> Maintained:
+    """Merge the smallest packs of `objects/pack` until each left is large or twice all smaller ones together.
 
     Packs with a `.keep`, and packs that git made with offset deltas, are left as they are.
     """
     packs = _mergeable(directory)
-    chosen = _geometric(packs) if len(packs) > PACKS_KEPT else []
+    large = max(large_bytes, sum(size for size, _ in packs) // LARGE_PACK_SHARE)
+    small = [(size, pack) for size, pack in packs if size < large]
+    chosen = _geometric(small) if len(small) > PACKS_KEPT else []
     merged = [entries for entries in map(read_index, chosen) if entries is not None]
     if len(merged) < 2:
         return Maintained(len(packs), 0, 0)

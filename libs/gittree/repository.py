@@ -162,12 +162,12 @@ class Repository:
         return decode_commit(identity, self._reader.read(identity, "commit"))
 
     def read_tree(self, identity: str, path: str = "") -> list[TreeEntry]:
-        """Return the entries of a tree: the tree itself or, with `path`, one below a tree or commit.
+        """Return the entries of a tree: a tree's or a commit's own or, with `path`, the one below it.
 
         Raises:
             ObjectMissing: there is none.
         """
-        return parse_tree(self._reader.read(_below(identity, path), "tree"))
+        return parse_tree(self._reader.read(_below(identity, path) if path else f"{identity}:", "tree"))
 
     def read_blob(self, identity: str, path: str = "") -> bytes:
         """Return a blob: itself or, with `path`, the file of that path in a tree or commit.

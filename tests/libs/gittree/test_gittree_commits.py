@@ -50,7 +50,7 @@ hostile = st.one_of(
 
 
 @given(message=hostile, value=hostile, name=hostile)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_text_can_add_or_change_a_trailer(message: str, value: str, name: str) -> None:
     given_trailers = [EPOCH, Trailer("Actor", value)]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from libs.gittree import PackDamaged, Repository
 from libs.gittree.entries import bodies
-from libs.gittree.maintenance import PACKS_KEPT
+from libs.gittree.maintenance import PACKS_KEPT, consolidate
 from tests.libs.gittree.gittree_words import commit_fleet, git, left_over, manifests, packs, stores
 
 if TYPE_CHECKING:
@@ -37,6 +37,20 @@ def test_many_small_commits_leave_few_packs(repository: Repository) -> None:
     for pack in packs(repository):
         git(repository.path, "index-pack", "--strict", "--verify", str(pack))
     repository.close()
+
+
+def test_large_packs_are_left_alone(repository: Repository) -> None:
+    commit_fleet(repository, stores(900))
+    commit_fleet(repository, stores(900), lanes=b"4")
+    large = packs(repository)
+    for number in range(30):
+        commit_fleet(repository, stores(2), lanes=b"%d" % number)
+
+    consolidate(repository.path / "objects" / "pack", large_bytes=min(pack.stat().st_size for pack in large))
+
+    assert set(large) < set(packs(repository))
+    assert len(packs(repository)) == 3
+    assert repository.fsck().ok
 
 
 @given(
