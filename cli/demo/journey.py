@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cli.demo.catalog import (
@@ -19,7 +20,7 @@ from cli.demo.catalog import (
 )
 from cli.demo.fleet import make_fleet, stores_csv
 from cli.demo.hierarchies import PILOT
-from cli.errors import CliError, ExitCode
+from cli.errors import CliError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 DOCUMENTS_CHUNK = 200
 EVENTS_PAGE = 1_000
 POLL_SECONDS = 20
+POLL_MARGIN_SECONDS = 10.0
+NOT_YET = 504
+"""What a server answers that waited for a position, or for rendering to settle, and did not get there yet."""
 SETTLED_SECONDS_MAX = 900
 LONG_SECONDS = 900.0
 FAVOURITE_STORE = "tx-austin-0042"
@@ -179,32 +183,31 @@ class Journey:
         self._change("POST", f"/v1/applications/{application}/release-choices:set", body)
 
     def _change(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Answer:
-        if content is None:
-            answer = self.server.change(method, path, body, read_seconds=LONG_SECONDS)
-        else:
-            answer = self.server.change(
+        def send() -> Answer:
+            if content is None:
+                return self.server.change(method, path, body, read_seconds=LONG_SECONDS)
+            return self.server.change(
                 method, path, content=lambda: iter((content,)), content_type="text/csv", read_seconds=LONG_SECONDS
             )
+
+        answer = _patiently(send)
         self._position = max(self._position, answer.position)
         return answer
 
     def _settle(self) -> None:
         """Wait until rendering has seen the last change and closed every difference that it may."""
-        deadline = time.monotonic() + SETTLED_SECONDS_MAX
-        while True:
-            params = {"position": str(self._position), "timeout_seconds": str(POLL_SECONDS)}
-            try:
-                self.server.get("/v1/rendering:settled", params, read_seconds=POLL_SECONDS + 10.0, fresh=False)
-            except CliError as error:
-                if error.exit_code != ExitCode.TIMEOUT or time.monotonic() > deadline:
-                    raise
-            else:
-                return
+        params = {"position": str(self._position), "timeout_seconds": str(POLL_SECONDS)}
+        _patiently(
+            lambda: self.server.get(
+                "/v1/rendering:settled", params, read_seconds=POLL_SECONDS + POLL_MARGIN_SECONDS, fresh=False
+            )
+        )
 
     def _written(self, after: int) -> Iterator[Mapping[str, Any]]:
         """Yield the commits that the log has after a position, and move on to its head."""
         while True:
-            answer = self.server.get("/v1/events", {"after": str(after), "limit": str(EVENTS_PAGE)})
+            params = {"after": str(after), "limit": str(EVENTS_PAGE)}
+            answer = _patiently(partial(self.server.get, "/v1/events", params))
             items = (answer.body or {}).get("items") or []
             for item in items:
                 if "AdmissionWritten" in str(item.get("type", "")):
@@ -213,3 +216,19 @@ class Journey:
                 self._position = max(self._position, after, *(int(item["position"]) for item in items), 0)
                 return
             after = int(items[-1]["position"])
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask again while the server says that it has not come so far yet; a timeout of the connection itself is an error.
+
+    Raises:
+        CliError: it refused, or did not come so far in time.
+    """
+    deadline = time.monotonic() + SETTLED_SECONDS_MAX
+    while True:
+        try:
+            return ask()
+        except CliError as error:
+            behind = isinstance(error, Problem) and error.status == NOT_YET
+            if not behind or time.monotonic() > deadline:
+                raise

@@ -16,7 +16,7 @@ from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE
 from cli.demo.hierarchies import LIVE, PILOT
 from cli.demo.journey import DOCUMENTS_CHUNK, Journey, Step
 from cli.demo.server import connection_to, free_port, running
-from cli.errors import CliError, Problem, TimedOut, UsageProblem
+from cli.errors import CliError, Problem, UsageProblem
 
 STORES = 300
 
@@ -24,11 +24,12 @@ STORES = 300
 class RecordingServer:
     """Answers as a server does: every change is an event, and every settling one commit of `files` files."""
 
-    def __init__(self, *, refuses: str = "", timeouts: int = 0) -> None:
+    def __init__(self, *, refuses: str = "", timeouts: int = 0, behind: int = 0) -> None:
         self.changes: list[tuple[str, str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self._refuses = refuses
         self._timeouts = timeouts
+        self._behind = behind
 
     def change(
         self,
@@ -43,6 +44,9 @@ class RecordingServer:
     ) -> Answer:
         assert params is None
         assert read_seconds > 60
+        if self._behind and path == "/v1/documents":
+            self._behind -= 1
+            raise Problem(504, {"code": "position-timeout", "title": "the service has not seen that position yet"})
         if self._refuses and self._refuses in path:
             raise Problem(409, {"code": "unknown-reference", "title": "no such group", "detail": "/geo/uss"})
         if content is not None:
@@ -68,7 +72,7 @@ class RecordingServer:
             assert not fresh
             if self._timeouts:
                 self._timeouts -= 1
-                raise TimedOut("not yet")
+                raise Problem(504, {"code": "timeout", "title": "not settled yet"})
             self._append(
                 "dev.resedge.rendering.AdmissionWritten.v1", {"commit": f"{len(self.events):040x}", "files": 7}
             )
@@ -137,6 +141,14 @@ def test_the_new_release_is_chosen_on_the_pilot_stores_only() -> None:
 
 def test_waiting_goes_on_while_the_server_is_still_rendering() -> None:
     server = RecordingServer(timeouts=3)
+
+    journey(server).run()
+
+    assert server.changes[-1][1] == "/v1/stores:label"
+
+
+def test_a_service_that_is_still_reading_the_import_is_asked_again() -> None:
+    server = RecordingServer(behind=2)
 
     journey(server).run()
 
