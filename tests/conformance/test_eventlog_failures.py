@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from libs.contracts.crash import arm, at_crash_point
 from libs.eventlog import AlreadyAppended, Appended, EventLog, LogUnavailable, VersionConflict
@@ -184,7 +184,7 @@ def test_concurrent_writers_leave_no_gap_no_duplicate_and_no_reader_that_skips(
 
 def tampered(log: EventLog, database: Database, *statements: str) -> tuple[int, str]:
     """Run statements behind the log's back and return the problem that `verify` finds."""
-    engine = create_engine(database.url)
+    engine = create_engine(make_url(database.url).difference_update_query(["sslmode"]))
     with engine.begin() as connection:
         for statement in statements:
             changed = connection.execute(text(statement)).rowcount
@@ -198,7 +198,7 @@ def tampered(log: EventLog, database: Database, *statements: str) -> tuple[int, 
 
 def flip(log: EventLog, database: Database, column: str, find: bytes) -> tuple[int, str]:
     """Flip one bit of the third event, in the byte where `find` begins, and return the problem."""
-    engine = create_engine(database.url)
+    engine = create_engine(make_url(database.url).difference_update_query(["sslmode"]))
     with engine.begin() as connection:
         stored = bytes(connection.execute(text(f"SELECT {column} FROM events WHERE position = 3")).scalar_one())  # noqa: S608
         at = stored.index(find)

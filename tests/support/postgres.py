@@ -74,7 +74,9 @@ class Cluster:
 
     def execute(self, statement: str) -> None:
         """Run one statement as the superuser, outside a transaction."""
-        connection = pg8000.dbapi.connect(user="resedge", host="127.0.0.1", port=self.port, database="postgres")
+        connection = pg8000.dbapi.connect(
+            user="resedge", host="127.0.0.1", port=self.port, database="postgres", ssl_context=False
+        )
         connection.autocommit = True
         try:
             connection.cursor().execute(statement)
@@ -87,7 +89,7 @@ class Cluster:
         name = f"log_{os.getpid()}_{self._count}"
         self.execute(f"CREATE ROLE {name} LOGIN")
         self.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
-        return f"postgresql+pg8000://{name}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql+pg8000://{name}@127.0.0.1:{self.port}/postgres?sslmode=disable"
 
     def cut_connections(self, url: str) -> None:
         """End every session of a URL's user, as an administrator or a failing network would."""

@@ -6,7 +6,8 @@ holding it is ended by the server after 60 s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,11 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from libs.eventlog.dialects.port import EVENT_COLUMNS, PARAMETERS_MAX, Cursor, EventRow
 
 _ROWS_MAX = PARAMETERS_MAX // len(EVENT_COLUMNS)
+_SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
+    "disable": lambda: False,
+    "prefer": lambda: None,
+    "verify-full": ssl.create_default_context,
+}
 _CREATE_LOCK = 7_305_133_704
 """Any constant: the advisory lock that creating the schema takes."""
 
@@ -28,8 +34,18 @@ class PostgreSQL:
     failures: tuple[type[Exception], ...] = (pg8000.dbapi.Error, OSError)
 
     def __init__(self, url: URL) -> None:
-        """Take the database's URL; the database must exist."""
-        self._url = url.set(drivername="postgresql+pg8000")
+        """Take the URL of a database that exists.
+
+        Its `sslmode` is `disable`, `prefer` (default: encrypted where the server offers it) or `verify-full`.
+
+        Raises:
+            ValueError: another `sslmode`.
+        """
+        mode = str(url.query.get("sslmode", "prefer"))
+        if mode not in _SSL:
+            raise ValueError(f"sslmode {mode!r} is not one of {', '.join(_SSL)}")
+        self._connect_args = {"ssl_context": _SSL[mode]()}
+        self._url = url.set(drivername="postgresql+pg8000").difference_update_query(["sslmode"])
 
     def writer(self) -> Engine:
         """Return the engine that appends."""
@@ -40,7 +56,7 @@ class PostgreSQL:
         return self._engine("SET default_transaction_read_only = on")
 
     def _engine(self, settings: str) -> Engine:
-        engine = create_engine(self._url, isolation_level="READ COMMITTED")
+        engine = create_engine(self._url, isolation_level="READ COMMITTED", connect_args=self._connect_args)
 
         @event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: object) -> None:
