@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.audit.app import build as audit
+from services.catalog.app import build as catalog
+from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
 
 if TYPE_CHECKING:
@@ -12,4 +14,4 @@ if TYPE_CHECKING:
 
     from libs.runtime.service import Build
 
-SERVICES: Sequence[Build] = (inventory, audit)
+SERVICES: Sequence[Build] = (inventory, grouping, catalog, audit)
