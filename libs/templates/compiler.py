@@ -144,15 +144,17 @@ def _identified(mapping: Mapping, namespace: str, allow: frozenset[str]) -> _Obj
             "Give it a metadata.name.",
         )
     name = _identity(mapping, ("metadata", "name"), mapping.line, shown)
-    problem = kinds.name_problem(group, kind, name)
-    if problem:
-        raise PublishRejected(
-            "invalid-name", "The name is not valid", f"{name!r}: {problem}.", f"{kind}/{name}", "/metadata/name"
-        )
+    _refuse_name(kinds.name_problem(group, kind, name), name, f"{kind}/{name}", "/metadata/name")
     if kinds.is_cluster_scoped(group, kind, allow):
         return _Object(mapping, ObjectRef(api_version, kind, "", name), group)
     own = _identity(mapping, ("metadata", "namespace"), mapping.line, f"{kind}/{name}", missing=namespace)
+    _refuse_name(kinds.namespace_problem(own), own, f"{kind}/{name}", "/metadata/namespace")
     return _Object(mapping, ObjectRef(api_version, kind, own, name), group)
+
+
+def _refuse_name(problem: str | None, name: str, object_: str, pointer: str) -> None:
+    if problem:
+        raise PublishRejected("invalid-name", "The name is not valid", f"{name[:300]!r}: {problem}.", object_, pointer)
 
 
 def _identity(mapping: Mapping, path: tuple[str, ...], line: int, shown: str = "", missing: str | None = None) -> str:

@@ -8,6 +8,7 @@ refuse them by name, and so do the CRDs of a chart.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -111,7 +112,8 @@ def _text(file: Path) -> str:
         return f"---\n{json.dumps(read_json(data), ensure_ascii=False)}\n"
     parse_nodes(data, MANIFEST_LIMITS)
     text = data.decode("utf-8-sig").rstrip() + "\n"
-    return f"...\n{text}" if text.startswith("%") else f"---\n{text}"
+    # A directive (%YAML) may only stand at the head of a stream, which this file's text will not be.
+    return "---\n" + re.sub(r"\A(?:(?:%|#|[ \t]*$).*\n)+---(?=\s)", "---", text, flags=re.MULTILINE)
 
 
 def _values(files: Sequence[str | Path]) -> list[str]:
@@ -132,5 +134,6 @@ def _run(command: list[str]) -> bytes:
         raise HydrationFailed(f"{tool} did not finish", f"stopped after {TOOL_SECONDS_MAX} s") from None
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-        raise HydrationFailed(f"{' '.join(command[:2])} failed", said)
+        fix = "A placeholder inside { } or [ ] needs quotes around it." if "error converting YAML" in said else ""
+        raise HydrationFailed(f"{' '.join(command[:2])} failed", said, fix)
     return done.stdout

@@ -15,9 +15,7 @@ class PublishRejected(ValueError):  # noqa: N818 - a refusal states the fact
     what the publisher can do.
     """
 
-    def __init__(
-        self, code: str, title: str, detail: str, object_: str = "", pointer: str = "", fix: str = ""
-    ) -> None:
+    def __init__(self, code: str, title: str, detail: str, object_: str = "", pointer: str = "", fix: str = "") -> None:
         self.code = code
         self.title = title
         self.detail = detail

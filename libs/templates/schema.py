@@ -7,6 +7,7 @@ fan out, or that recurse into one value twice) is refused before it is used.
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -66,13 +67,11 @@ class ValuesSchema:
         """Return a sentence with its JSON pointer for each thing that is wrong with `values`, at most 20."""
         if _deeper_than(values, VALUES_DEPTH_MAX):
             return [f"The values are nested more than {VALUES_DEPTH_MAX} levels deep."]
-        found: list[str] = []
-        for error in self._validator.iter_errors(values):
-            if len(found) == PROBLEMS_MAX:
-                found.append("There are more problems.")
-                break
-            found.append(f"{pointer_of(error.instance_path) or '/'}: {_sentence(error.message)}.")
-        return found
+        errors = list(islice(self._validator.iter_errors(values), PROBLEMS_MAX + 1))
+        found = [f"{pointer_of(error.instance_path) or '/'}: {_sentence(error.message)}." for error in errors]
+        if len(found) > PROBLEMS_MAX:
+            return [*sorted(found[:PROBLEMS_MAX]), "There are more problems."]
+        return sorted(found)
 
 
 class _Cost:

@@ -223,19 +223,24 @@ def test_a_missing_value_without_a_default_is_unresolved() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [[Reference(PORT)], ["a'", Reference(PORT), '"b'], [Reference(PORT), Reference(PORT)]]
+    "parts", [(Reference(PORT),), ["a'", Reference(PORT), '"b'], [Reference(PORT), Reference(PORT)]]
 )
 @pytest.mark.parametrize("mode", ["typed", "text"])
 def test_many_rows_are_written_as_each_alone(parts: Any, mode: Any) -> None:
     if mode == "typed" and len(parts) > 1:
         return
     slot = make_slot(parts, mode)
-    columns = [[*TRAPS, *MORE_TRAPS, '"', "\\", "\n\t"], ["é", "\x7f", "b"], ["a", "\x7f"], ["a", 1, None, MISSING]]
+    columns: list[list[Any]] = [
+        [*TRAPS, *MORE_TRAPS, '"', "\\", "\n\t"],
+        ["é", "\x7f", "b"],
+        ["a", "\x7f"],
+        ["a", 1, None, MISSING],
+    ]
 
     for column in columns:
         rows = [(value,) for value in column]
-        for row, written in zip(rows, slot.encode_many(rows), strict=True):
-            if row[0] in (MISSING, "\x7f"):
+        for (value,), written in zip(rows, slot.encode_many(rows), strict=True):
+            if value in (MISSING, "\x7f"):
                 assert isinstance(written, Unresolved)
             else:
-                assert written == slot.encode(row)
+                assert written == slot.encode([value])
