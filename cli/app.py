@@ -17,6 +17,7 @@ from typer.main import get_command
 from cli import __version__
 from cli.config import Flags
 from cli.errors import CliError, ExitCode, UsageProblem, nearest
+from cli.parameters import plain, plain_one
 from cli.session import Session
 from cli.terminal import coloured
 
@@ -28,6 +29,10 @@ VERBS = (
 _GLOBAL_OPTIONS = ("--server", "--token", "--context")
 
 
+class ReaderGone(Exception):  # noqa: N818 - it states the fact
+    """The reader of stdout has closed it, as `| head` does."""
+
+
 class Verbs(TyperGroup):
     """The verbs, each in `cli.verbs.<verb>` (`import` in `import_`), loaded when asked for."""
 
@@ -35,7 +40,7 @@ class Verbs(TyperGroup):
         """Return every verb in the order of a day's work."""
         return list(VERBS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002 - Typer's signature
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
         """Return the verb's command, with its module imported now."""
         if cmd_name not in VERBS:
             return None
@@ -44,7 +49,24 @@ class Verbs(TyperGroup):
         command = get_command(verb.app)
         if not isinstance(command, TyperCommand | TyperGroup):
             raise TypeError(cmd_name)
-        return command
+        return plain(command, ctx)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return `--help`, made plain like every other parameter."""
+        option = super().get_help_option(ctx)
+        plain_one(option)
+        return option
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb.
+
+        Raises:
+            ReaderGone: whoever read our stdout has seen enough; Typer would make that an error.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find the verb, or say which one was meant.
@@ -126,6 +148,8 @@ def run(arguments: Sequence[str]) -> int:
     as_json = wants_json(arguments)
     try:
         command = get_command(root)
+        if isinstance(command, TyperGroup):
+            plain(command)
         status = command.main(hoisted(arguments), prog_name="resedge", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return int(status or 0)
@@ -136,8 +160,8 @@ def run(arguments: Sequence[str]) -> int:
         return _usage(error, session, as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our stdout has seen enough (`| head`); keep Python from complaining when it closes the stream.
+    except (ReaderGone, BrokenPipeError):
+        # Keep Python from complaining when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     finally:

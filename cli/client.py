@@ -107,7 +107,7 @@ class Client:
         headers = {"Resedge-Position": str(known)} if known else {}
         return self._seen(lambda: self._answer("GET", path, params=params, headers=headers, read_seconds=read_seconds))
 
-    def change(  # noqa: PLR0913 - each is one part of what is said
+    def change(
         self,
         method: str,
         path: str,
@@ -188,7 +188,7 @@ class Client:
                     self._positions.forget()
                     raise
 
-    def _answer(  # noqa: PLR0913 - each is one part of what is said
+    def _answer(
         self,
         method: str,
         path: str,

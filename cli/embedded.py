@@ -8,10 +8,11 @@ from services.audit.app import build as audit
 from services.catalog.app import build as catalog
 from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
+from services.rendering.app import build as rendering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.runtime.service import Build
 
-SERVICES: Sequence[Build] = (inventory, grouping, catalog, audit)
+SERVICES: Sequence[Build] = (inventory, grouping, catalog, rendering, audit)

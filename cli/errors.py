@@ -27,6 +27,19 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+EXIT_CODE_MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "anything else that failed; `diff` found differences; `verify` found something",
+    ExitCode.USAGE: "usage: what was typed, or what is in a file, cannot be understood (HTTP 422)",
+    ExitCode.REFUSED: "refused by a rule of the fleet (409)",
+    ExitCode.DENIED: "no valid token, or not allowed (401, 403)",
+    ExitCode.NOT_FOUND: "not found (404)",
+    ExitCode.CONFLICT: "somebody else was faster, or a precondition fails (412)",
+    ExitCode.TIMEOUT: "no answer in time (504); run the same command again",
+    ExitCode.UNREACHABLE: "the server cannot be reached or cannot answer now (503)",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
 _BY_STATUS = {
     400: ExitCode.USAGE,
     401: ExitCode.DENIED,
@@ -50,7 +63,7 @@ _CONFLICT_CODES = frozenset({"idempotency-conflict", "version-conflict", "guard-
 class CliError(Exception):
     """The command cannot do what was asked; carries what a person and a script need to know."""
 
-    def __init__(  # noqa: PLR0913 - each is one part of what is said
+    def __init__(
         self,
         what: str,
         *,

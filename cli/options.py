@@ -6,7 +6,10 @@ import typer
 
 from cli.output import Format
 
-Output = Annotated[Format, typer.Option("--output", "-o", help="How to write what was read.", metavar="FORMAT")]
+Output = Annotated[
+    Format,
+    typer.Option("--output", "-o", help="How to write it: table, wide, json, yaml, name, jsonl.", metavar="FORMAT"),
+]
 Where = Annotated[str, typer.Option("--where", "-l", help="Only what this expression selects.", metavar="EXPRESSION")]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most so many items.", show_default=False, metavar="N")

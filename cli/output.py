@@ -98,7 +98,7 @@ def write_table(columns: Sequence[Column], items: Iterable[Item], *, stream: Tex
         print(line(row), file=out)
 
 
-def write_items(  # noqa: PLR0913 - each is one part of what is said
+def write_items(
     items: Iterable[Item],
     how: Format,
     columns: Sequence[Column],

@@ -17,7 +17,8 @@ from cli.terminal import progress
 app = verb_app()
 _REQUEST_BYTES_MAX = 7 << 20  # the server takes 8 MiB
 Files = Annotated[
-    list[str], typer.Option("--file", "-f", help="File, directory or `-` for stdin.", metavar="FILE|DIR|-")
+    list[str],
+    typer.Option("--file", "-f", help="File, directory or `-` for stdin; may be repeated.", metavar="FILE|DIR|-"),
 ]
 
 

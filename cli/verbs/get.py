@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
-from cli.errors import UsageProblem
+from cli.errors import CliError, ExitCode, UsageProblem
 from cli.kinds import Kind, things
 from cli.options import Limit, Output, Where, verb_app
 from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
@@ -115,7 +115,12 @@ def _picked(client: Client, kind: Kind, names: list[str]) -> Iterator[Item]:
     """Yield from a list that has no address for a single one; a hold is named by id, a refusal by its application."""
     found = [item for item in client.pages(path_of(kind.plural), {}) if kind.key_of(item) in names]
     if missing := sorted(set(names) - {kind.key_of(item) for item in found}):
-        raise UsageProblem(f"no {kind.singular} {', '.join(missing)}", fix=f"see `resedge get {kind.plural}`")
+        raise CliError(
+            f"no {kind.singular} {', '.join(missing)}",
+            fix=f"see `resedge get {kind.plural}`",
+            exit_code=ExitCode.NOT_FOUND,
+            code="not-found",
+        )
     yield from found
 
 

@@ -44,15 +44,13 @@ def parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     remove: list[str] = []
     for change in changes:
         key, equals, value = change.partition("=")
-        if not equals and change.endswith("-") and len(change) > 1:
-            key = change[:-1]
-            remove.append(key)
-        elif equals and key:
+        key = key if equals else key.removesuffix("-")
+        if not key or (not equals and key == change):
+            raise UsageProblem(f"{change!r} is neither KEY=VALUE nor KEY-")
+        if key in put or key in remove:
+            raise UsageProblem(f"the label {key!r} stands twice", fix="write several values as KEY=A|B")
+        if equals:
             put[key] = value.split("|") if "|" in value else value
         else:
-            raise UsageProblem(f"{change!r} is neither KEY=VALUE nor KEY-")
-        if len(put.keys() | set(remove)) < len(put) + len(remove):
-            raise UsageProblem(f"the label {key!r} stands twice")
-    if len(put) + len(remove) < len(changes):
-        raise UsageProblem("a label stands twice")
+            remove.append(key)
     return put, remove

@@ -40,7 +40,7 @@ _COLUMNS = (
 
 
 @app.command()
-def log(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
+def log(
     ctx: typer.Context,
     after: Annotated[
         int | None, typer.Option("--after", min=0, help="Only events after this position.", metavar="N")

@@ -8,7 +8,7 @@ import typer
 
 from cli.client import LONG_SECONDS, path_of
 from cli.documents import read_file
-from cli.errors import CliError, Problem, UsageProblem
+from cli.errors import Problem, UsageProblem
 from cli.options import DryRun, dry, suffix, verb_app
 from cli.session import session_of
 
@@ -23,7 +23,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The release's version; never reused.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of manifests, kustomization or Helm chart.")],
     values: Annotated[
-        list[Path] | None, typer.Option("--values", help="Values file of a chart.", metavar="FILE")
+        list[Path] | None, typer.Option("--values", help="Values file of a chart; may be repeated.", metavar="FILE")
     ] = None,
     schema: Annotated[Path | None, typer.Option("--schema", help="JSON Schema of the values.", metavar="FILE")] = None,
     defaults: Annotated[
@@ -64,16 +64,12 @@ def hydrated(path: Path, namespace: str, application: str, values: Sequence[Path
     """
     if not path.exists():
         raise UsageProblem(f"{path} does not exist", fix="give a folder of manifests, a kustomization or a chart")
-    from libs.templates import PublishRejected, YamlRejected, hydrate  # noqa: PLC0415 - loaded only when it is needed: start-up time
+    from libs.templates import HydrationFailed, hydrate  # noqa: PLC0415 - only this verb renders
 
     try:
         return hydrate(path, namespace=namespace, release_name=application, values_files=tuple(values)).decode()
-    except PublishRejected as error:
-        raise CliError(
-            f"{path}: {error.title}", why=str(error.detail), fix=str(error.fix or ""), exit_code=2, code=str(error.code)
-        ) from error
-    except YamlRejected as error:
-        raise UsageProblem(f"{path}: {error.detail}", why=str(error.code)) from error
+    except HydrationFailed as error:
+        raise UsageProblem(f"{path}: {error.title}", why=error.detail, fix=error.fix) from error
 
 
 def _side_file(path: Path | None) -> Any:

@@ -14,7 +14,7 @@ app = verb_app()
 def up(
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="Where the log and the repository lie.", metavar="DIR")
-    ] = Path("resedge-data"),
+    ] = Path("data"),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing when it ends.")] = False,

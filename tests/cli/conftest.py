@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path  # noqa: TC003 - pytest reads the annotations
+from pathlib import Path
 
 import pytest
 

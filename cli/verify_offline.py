@@ -1,0 +1,23 @@
+"""`resedge verify --data-dir`: the same verification as a server's, on files alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def verify_data_dir(data_dir: Path, all_commits: bool) -> list[dict[str, Any]]:
+    """Return the checks of a data directory's log and branch.
+
+    Raises:
+        FileNotFoundError: there is no log in it.
+    """
+    from services.rendering.verify import shown, verify  # noqa: PLC0415 - loaded only when verifying
+
+    file = data_dir / "log.db"
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no log at {file}")
+    return shown(asyncio.run(verify(f"sqlite:///{file}", data_dir / "gitops.git", every_commit=all_commits)))
