@@ -76,7 +76,12 @@ class EventLog:
             _ensure(engine, dialect, ids, create=create)
         finally:
             engine.dispose()
-        return cls(dialect, clock, ids)
+        opened = cls(dialect, clock, ids)
+        opened.url = url
+        return opened
+
+    url = ""
+    """Where it was opened; a process that it starts opens the same log. It may hold a password: never show it."""
 
     @property
     def embedded(self) -> bool:

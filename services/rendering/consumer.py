@@ -105,6 +105,15 @@ class Rendering(ModelConsumer):
             self._workers = Workers(self.settings.workers)
         return self._workers
 
+    def head_position(self) -> int:
+        """Return the log's last position; blocks."""
+        return self._events.head().position
+
+    @property
+    def log_url(self) -> str:
+        """Where the log is, for a process that verifies it."""
+        return self._events.url
+
     # --- as a part of a process ----------------------------------------------------------------------------------
 
     async def begin(self) -> None:

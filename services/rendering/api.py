@@ -1,0 +1,232 @@
+"""The routes of rendering: why, refusals, holds, status, waiting, and people's answers."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pyroaring import BitMap
+
+from libs.contracts.names import nearest
+from libs.web.auth import requires
+from libs.web.bodies import parse_json, read_body
+from libs.web.commands import Commands, Proposal
+from libs.web.intents import flag, intent_of
+from libs.web.positions import HEADER, Positions, wanted_position
+from libs.web.problems import Problem, invalid, not_found
+from libs.web.router import respond
+from services.rendering.consumer import Rendering
+from services.rendering.domain import BranchState, ConfirmRemovals, Hold, RestoreWriting, decide
+from services.rendering.placements import split_key
+from services.rendering.verify import verify_apart
+from services.rendering.why import Why
+
+EXAMPLES_MAX = 5
+WAIT_SECONDS_MAX = 600.0
+REASON_CHARACTERS_MAX = 1_000
+
+
+class Routes:
+    """The handlers; they read the model in the event loop and never change it."""
+
+    def __init__(self, rendering: Rendering, commands: Commands, positions: Positions) -> None:
+        self._rendering = rendering
+        self._commands = commands
+        self._positions = positions
+
+    async def why(self, request: Request, name: str, application: str) -> Response:
+        """Return the gates between an application and a cluster, in order, with reasons and evidence."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model = self._rendering.model
+        ordinal = model.fleet.selection.ordinal_ever(name)
+        if ordinal is None:
+            raise not_found("cluster", name)
+        if application not in model.fleet.applications:
+            raise not_found("application", application, nearest(application, model.fleet.applications))
+        answer = Why(model, self._rendering.reconciler.hold, ordinal, application).answer()
+        return JSONResponse(answer, headers={HEADER: str(model.position)})
+
+    async def refusals(
+        self, request: Request, application: str | None = None, cluster: str | None = None
+    ) -> dict[str, Any]:
+        """Return what cannot be rendered: application, reason, how many clusters, a few of them."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model = self._rendering.model
+        ordinal = None if cluster is None else model.fleet.selection.ordinal_ever(cluster)
+        if cluster is not None and ordinal is None:
+            raise not_found("cluster", cluster)
+        items = []
+        for refusal, clusters in sorted(
+            model.placements.refusals.items(), key=lambda each: (each[0].key, each[0].code)
+        ):
+            namespace, owner = split_key(refusal.key)
+            if application in {None, owner} and (ordinal is None or ordinal in clusters):
+                items.append(
+                    {
+                        "application": owner,
+                        "namespace": namespace,
+                        "code": refusal.code,
+                        "detail": refusal.detail,
+                        "count": len(clusters),
+                        "examples": self._names(clusters),
+                    }
+                )
+        return {"items": items, "next": None}
+
+    async def holds(self, request: Request) -> dict[str, Any]:
+        """Return the removals that the fuse keeps back."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        hold = self._rendering.reconciler.hold
+        return {"items": [] if hold is None else [self._shown(hold)], "next": None}
+
+    def _shown(self, hold: Hold) -> dict[str, Any]:
+        everywhere = BitMap.union(BitMap(), hold.clusters, *hold.applications.values())
+        return {
+            "id": hold.plan,
+            "count": hold.count,
+            "admitted": hold.admitted,
+            "share_percent": round(100 * hold.count / max(1, hold.admitted), 2),
+            "recent": hold.recent,
+            "cause": hold.cause,
+            "applications": {split_key(key)[1]: len(clusters) for key, clusters in sorted(hold.applications.items())},
+            "clusters_removed": len(hold.clusters),
+            "examples": self._names(everywhere),
+        }
+
+    def _names(self, clusters: BitMap) -> list[str]:
+        name = self._rendering.model.fleet.selection.name
+        return [name(ordinal) for ordinal in islice(clusters, EXAMPLES_MAX)]
+
+    async def confirm(self, request: Request, plan: str) -> Response:
+        """Let a held plan go ahead; its id names exactly what it removes."""
+        body = await read_body(request)
+        branch = self._rendering.model.branch
+        return await self._answer(
+            request, body, ConfirmRemovals(branch, plan, _reason(body)), f"hold-{branch}", "confirmed"
+        )
+
+    async def restore(self, request: Request) -> Response:
+        """Commit what is admitted on top of somebody else's commit, and go on writing."""
+        body = await read_body(request)
+        reason = _reason(body)
+        if not reason:
+            raise invalid("restoring the branch needs a reason", pointer="/reason")
+        branch = self._rendering.model.branch
+        return await self._answer(request, body, RestoreWriting(branch, reason), f"branch-{branch}", "restoring")
+
+    async def _answer(
+        self, request: Request, body: bytes, command: ConfirmRemovals | RestoreWriting, stream: str, result: str
+    ) -> Response:
+        async def propose(_facts: object) -> Proposal:
+            events = decide(command, self._state())
+            return Proposal(
+                events=[(stream, event) for event in events],
+                body={"result": result, "warnings": []},
+                unchanged=(200, {"result": "unchanged", "warnings": []}),
+            )
+
+        return respond(await self._commands.change(propose, intent_of(request, body)))
+
+    def _state(self) -> BranchState:
+        hold = self._rendering.reconciler.hold
+        known = self._rendering.model.state
+        return BranchState("" if hold is None else hold.plan, known.confirmed, known.foreign)
+
+    async def status(self, request: Request) -> dict[str, Any]:
+        """Return where rendering and its branch stand."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model, reconciler = self._rendering.model, self._rendering.reconciler
+        pending = sum(len(placement.pending) for placement in model.placements.by_key.values())
+        return {
+            "position": model.position,
+            "settled_position": reconciler.settled_position,
+            "branch": model.branch,
+            "repository": str(self._rendering.path),
+            "commit": model.parent,
+            "clusters": len(model.trees.registered),
+            "placements": model.placements.admitted_count(),
+            "pending": pending,
+            "refused": sum(map(len, model.placements.refusals.values())),
+            "held": 0 if reconciler.hold is None else reconciler.hold.count,
+            "stopped": reconciler.stopped or None,
+            "trouble": reconciler.trouble or None,
+            "remote": self._rendering.remote_state or None,
+            "last": {
+                "commit": reconciler.written.commit,
+                "files": reconciler.written.files,
+                "seconds": round(reconciler.written.seconds, 3),
+                "position": reconciler.written.position,
+            },
+        }
+
+    async def settled(self, request: Request, timeout_seconds: float = 60.0) -> dict[str, Any]:
+        """Wait until everything up to a position is rendered, but for what a closed gate keeps back."""
+        position = wanted_position(request) or await self._head()
+        reconciler = self._rendering.reconciler
+        try:
+            async with asyncio.timeout(max(0.0, min(timeout_seconds, WAIT_SECONDS_MAX))):
+                await reconciler.settled(position)
+        except TimeoutError:
+            detail = f"position {position} is not rendered yet; rendering is at {reconciler.settled_position}"
+            told = reconciler.stopped or reconciler.trouble
+            raise Problem(
+                504,
+                "timeout",
+                "Rendering has not got there in time.",
+                f"{detail}: {told}" if told else detail,
+                fix="wait longer, or see GET /v1/rendering",
+            ) from None
+        written = reconciler.written
+        return {
+            "position": reconciler.settled_position,
+            "commit": self._rendering.model.parent,
+            "files": written.files,
+            "seconds": round(written.seconds, 3),
+        }
+
+    async def _head(self) -> int:
+        return await asyncio.to_thread(self._rendering.head_position)
+
+    async def verify(self, request: Request) -> dict[str, Any]:
+        """Fold the whole log in a fresh process and compare the branch with it; `all=true` compares every commit."""
+        checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=flag(request, "all"))
+        return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+def _reason(body: bytes) -> str:
+    if not body:
+        return ""
+    content = parse_json(body)
+    reason = content.get("reason", "") if isinstance(content, dict) else None
+    if not isinstance(reason, str) or len(reason) > REASON_CHARACTERS_MAX:
+        raise invalid(f"a reason is text of at most {REASON_CHARACTERS_MAX} characters", pointer="/reason")
+    return reason
+
+
+def rendering_router(rendering: Rendering, commands: Commands, positions: Positions) -> APIRouter:
+    """Return all routes of rendering."""
+    router = APIRouter(tags=["rendering"])
+    routes = Routes(rendering, commands, positions)
+
+    def add(method: str, path: str, handler: Any, verb: str, kind: str) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(verb, kind)],
+            operation_id=f"{verb}_{kind}".lower(),
+            response_model=None,
+        )
+
+    add("GET", "/v1/clusters/{name}/why", routes.why, "explain", "Placement")
+    add("GET", "/v1/refusals", routes.refusals, "list", "Refusal")
+    add("GET", "/v1/holds", routes.holds, "list", "Hold")
+    add("POST", "/v1/holds/{plan}/confirm", routes.confirm, "confirm", "Hold")
+    add("GET", "/v1/rendering", routes.status, "read", "Rendering")
+    add("GET", "/v1/rendering:settled", routes.settled, "explain", "Rendering")
+    add("POST", "/v1/rendering:verify", routes.verify, "verify", "Rendering")
+    add("POST", "/v1/gitops:restore", routes.restore, "restore", "Branch")
+    return router

@@ -1,0 +1,33 @@
+"""The composition root of rendering."""
+
+from __future__ import annotations
+
+import time
+
+from libs.runtime.service import Ports, Service
+from libs.web.application import Readiness
+from services.rendering.api import rendering_router
+from services.rendering.consumer import Rendering
+from services.rendering.settings import RenderingSettings
+
+
+def build(ports: Ports) -> Service:
+    """Return rendering: its model as a consumer, the loop that writes, and its routes."""
+    settings = RenderingSettings()
+    rendering = Rendering(ports.log, ports.data_dir, settings, ports.clock, time.monotonic, ports.ids())
+    commands = ports.commands([])
+
+    async def ready() -> Readiness:
+        reason = rendering.reconciler.stopped or rendering.reconciler.trouble
+        behind = rendering.position < rendering.ready_at
+        detail = reason or (f"at position {rendering.position} of {rendering.ready_at}" if behind else "writing")
+        return Readiness("rendering", ok=not reason and not behind, detail=detail)
+
+    return Service(
+        name="rendering",
+        router=rendering_router(rendering, commands, ports.positions),
+        consumers=[rendering, commands.view],
+        start=rendering.begin,
+        stop=rendering.end,
+        checks=[ready],
+    )

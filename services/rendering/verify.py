@@ -1,0 +1,226 @@
+"""Verification: everything again from the log alone, compared with the branch.
+
+The one rule: nothing of a running process is believed; a fresh process folds the log and computes every id itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from libs.contracts import Recorded
+from libs.eventlog import EventLog
+from libs.gittree import CommitUnreadable, GitFailed, IdSink, ObjectMissing, Repository
+from libs.runtime.clock import utc_now
+from services.rendering.events import AdmissionWritten, WritingRestored
+from services.rendering.model import Decision, Model
+from services.rendering.reconciler import commit_of
+
+PAGE_EVENTS = 1_000
+ATTEMPTS_MAX = 5
+URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was compared; `detail` says what was found."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+@dataclass(slots=True)
+class Computed:
+    """What the log says that the branch holds: commit → (its tree, the decision's position, its chain hash)."""
+
+    commits: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    by_decision: dict[str, str] = field(default_factory=dict)
+    restored: set[str] = field(default_factory=set)
+    last: str = ""
+    problem: str = ""
+
+
+class Fold:
+    """Folds the log from its beginning and computes every commit."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self.model = Model(lambda digest: _blob(events, digest))
+        self.computed = Computed()
+
+    async def on(self) -> None:
+        """Fold what the log holds by now."""
+        while page := self._events.read_recorded(self.model.position, PAGE_EVENTS):
+            for recorded in page:
+                await self._take(recorded)
+
+    async def _take(self, recorded: Recorded) -> None:
+        decision = self.model.fold(recorded)
+        if decision is not None:
+            await self._admit(decision)
+        match recorded.event:
+            case AdmissionWritten(decision=name, commit=commit):
+                expected = self.computed.by_decision.get(name)
+                if expected != commit and not self.computed.problem:
+                    self.computed.problem = (
+                        f"position {recorded.position} records commit {commit} where the log renders {expected}"
+                    )
+            case WritingRestored(onto=onto):
+                self.computed.restored.add(onto)
+
+    async def _admit(self, decision: Decision) -> None:
+        sink = IdSink()
+        first = decision.first
+        done = await self.model.admit(decision, sink)
+        commit = first.parent
+        if done.changed:
+            commit = commit_of(self.model, decision, done.tree, sink)
+            self.computed.commits[commit] = (done.tree.hex(), first.model_position, first.model_head)
+        self.computed.by_decision[first.decision] = commit
+        self.computed.last = commit
+
+
+async def verify(log_url: str, path: Path, *, every_commit: bool) -> list[Check]:
+    """Return what was compared; nothing is changed.
+
+    Raises:
+        UnknownLogFormat: there is no event log.
+    """
+    events = EventLog.open(log_url, clock=utc_now, create=False)
+    try:
+        found = events.verify()
+        problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
+        checks = [Check("chain", found.ok, problem or f"{found.events} events, up to position {found.position}")]
+        if not found.ok:
+            return checks  # What is not the log's cannot be folded.
+        checks += await _verify_branch(events, path, every_commit=every_commit)
+        return checks
+    finally:
+        events.close()
+
+
+async def _verify_branch(events: EventLog, path: Path, *, every_commit: bool) -> list[Check]:
+    fold = Fold(events)
+    try:
+        repository = Repository(path, fold.model.branch) if (path / "HEAD").exists() else None
+        tip = ""
+        for _ in range(ATTEMPTS_MAX):
+            await fold.on()
+            tip = (repository.head() if repository is not None else None) or ""
+            if tip in {fold.computed.last, fold.model.parent}:
+                break
+            await asyncio.sleep(0.2)  # A running renderer may be between its decision and its commit.
+        computed = fold.computed
+        checks = [
+            Check("admissions", not computed.problem, computed.problem or f"{len(computed.by_decision)} decisions"),
+            _tip(tip, fold),
+        ]
+        if repository is None or not tip:
+            return checks
+        with contextlib.closing(repository):
+            checks.append(_trailers(events, repository, computed, tip))
+            checks.append(_trees(repository, computed, tip, every_commit=every_commit))
+            if every_commit:
+                sound = repository.fsck()
+                checks.append(Check("objects", sound.ok, "; ".join(sound.problems[:3]) or "git fsck --strict passes"))
+    except (ObjectMissing, CommitUnreadable, GitFailed) as error:
+        return [Check("repository", ok=False, detail=f"{type(error).__name__}: {error}")]
+    return checks
+
+
+def _tip(tip: str, fold: Fold) -> Check:
+    expected = fold.computed.last
+    if tip == expected or (tip and tip == fold.model.parent):
+        return Check("branch", ok=True, detail=f"{fold.model.branch} is at {tip or 'no commit yet'}")
+    what = "a foreign commit" if tip and tip not in fold.computed.commits else "not where the log left it"
+    detail = f"{fold.model.branch} is at {tip or 'nothing'}, the log left it at {expected or 'nothing'}: {what}"
+    return Check("branch", ok=False, detail=detail)
+
+
+def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str) -> Check:
+    """Compare `Head:` of every commit with the chain; commits of others are known only where writing was restored."""
+    count = 0
+    known_foreign = False
+    for commit in repository.iter_commits(tip):
+        known_foreign = (known_foreign or commit.id in computed.restored) and commit.id not in computed.commits
+        if known_foreign:
+            continue
+        if commit.id not in computed.commits:
+            return Check("trailers", ok=False, detail=f"commit {commit.id} is not of the log")
+        position, head = commit.values("Position"), commit.values("Head")
+        try:
+            matches = len(position) == len(head) == 1 and events.hash_at(int(position[0])).hex() == head[0]
+        except (LookupError, ValueError):
+            matches = False
+        if not matches:
+            return Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
+        count += 1
+    return Check("trailers", ok=True, detail=f"Head of {count} commits stands in the chain")
+
+
+def _trees(repository: Repository, computed: Computed, tip: str, *, every_commit: bool) -> Check:
+    """Read trees back from the repository; the branch's own, or every commit's."""
+    count = 0
+    for commit in _commits(repository, computed, tip):
+        tree = computed.commits[commit][0]
+        if repository.read_commit(commit).tree != tree:
+            return Check("tree", ok=False, detail=f"commit {commit} has another tree than the log renders: {tree}")
+        repository.read_tree(tree)
+        count += 1
+        if not every_commit:
+            break
+    return Check("tree", ok=True, detail=f"{count} commit{'s' if count != 1 else ''} as the log renders")
+
+
+def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
+    return (commit.id for commit in repository.iter_commits(tip) if commit.id in computed.commits)
+
+
+def _blob(events: EventLog, digest: str) -> bytes | None:
+    with contextlib.suppress(LookupError):
+        return events.blob(digest)
+    return None
+
+
+def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Return checks as JSON has them."""
+    return [{"check": each.check, "ok": each.ok, "detail": each.detail} for each in checks]
+
+
+async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[dict[str, Any]]:
+    """Verify in a process of its own."""
+    arguments = [sys.executable, "-m", "services.rendering.verify", str(path), *(["--all"] if every_commit else [])]
+    environment = {**os.environ, URL_VARIABLE: log_url, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = await asyncio.create_subprocess_exec(
+        *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    if process.returncode not in {0, 1}:
+        detail = err.decode("utf-8", "replace").strip().splitlines()
+        return [{"check": "process", "ok": False, "detail": detail[-1] if detail else f"exit {process.returncode}"}]
+    checks: list[dict[str, Any]] = json.loads(out)
+    return checks
+
+
+def main() -> int:
+    """Verify and print the checks as JSON; exit 1 where one fails."""
+    parser = argparse.ArgumentParser(prog="python -m services.rendering.verify", description=__doc__)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--all", action="store_true")
+    given = parser.parse_args()
+    checks = asyncio.run(verify(os.environ[URL_VARIABLE], given.repository, every_commit=given.all))
+    sys.stdout.write(json.dumps(shown(checks)) + "\n")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""Why a cluster runs what it runs: the gates in order, each open or closed, for a reason, on evidence.
+
+The one rule: no reason is empty, and `since` is when the log recorded the newest fact of the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from libs.fleet import Fact, parsed
+from libs.fleet.facts import EPOCH
+from libs.selection import references
+from services.rendering.conflicts import OBJECT_CONFLICT
+from services.rendering.domain import Hold
+from services.rendering.model import Model
+from services.rendering.placements import Placement, placement_key
+from services.rendering.plan import CAPACITY
+from services.rendering.target import CONFLICT, INVALID, OTHER_NAMESPACE, UNRESOLVED
+
+GATES = ("registered", "namespace", "application", "capacity", "release", "values", "rendered", "fuse", "admitted")
+VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID)
+RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE)
+
+
+@dataclass(slots=True)
+class Gate:
+    """One gate: `evidence` holds facts of the log (with `position` and `time`) and what follows from them."""
+
+    gate: str
+    open: bool
+    reason: str
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    newest: datetime = EPOCH
+
+    def cite(self, what: str, fact: Fact | None, **more: Any) -> Gate:
+        """Add a fact of the log to the evidence."""
+        entry: dict[str, Any] = {"what": what, **more}
+        if fact is not None and fact.position:
+            entry |= {"position": fact.position, "time": fact.at.isoformat()}
+            entry |= {"actor": fact.actor} if fact.actor else {}
+            self.newest = max(self.newest, fact.at)
+        self.evidence.append(entry)
+        return self
+
+    def shown(self) -> dict[str, Any]:
+        """Return the gate as it is answered."""
+        since = self.newest.isoformat() if self.newest > EPOCH else None
+        return {
+            "gate": self.gate,
+            "open": self.open,
+            "reason": self.reason,
+            "since": since,
+            "evidence": self.evidence,
+        }
+
+
+def _opened(gate: str, reason: str) -> Gate:
+    return Gate(gate, open=True, reason=reason)
+
+
+def _closed(gate: str, reason: str) -> Gate:
+    return Gate(gate, open=False, reason=reason)
+
+
+class Why:
+    """Answers for one cluster and one application."""
+
+    def __init__(self, model: Model, hold: Hold | None, ordinal: int, application: str) -> None:
+        self.model = model
+        self.fleet = model.fleet
+        self.hold = hold
+        self.ordinal = ordinal
+        self.name = self.fleet.selection.name(ordinal)
+        self.application = application
+        self.declared = self.fleet.applications[application]
+        self.namespace = self.declared.namespace
+        self.key = placement_key(self.namespace, application)
+        self.placement = model.placements.by_key.get(self.key) or Placement(self.namespace, application)
+        self.placement.reach(model.size)
+
+    def answer(self) -> dict[str, Any]:
+        """Return the gates in order and which releases are admitted and targeted."""
+        gates: Sequence[Callable[[], Gate]] = (
+            self._registered,
+            self._in_namespace,
+            self._in_application,
+            self._capacity,
+            self._release,
+            self._values,
+            self._rendered,
+            self._fuse,
+            self._admitted,
+        )
+        return {
+            "cluster": self.name,
+            "application": self.application,
+            "gates": [gate().shown() for gate in gates],
+            "admitted": self._version(int(self.placement.release.values[self.ordinal])),
+            "target": self._version(int(self.placement.target_release.values[self.ordinal])),
+            "chosen": self.fleet.release_on(self.application, self.ordinal),
+            "position": self.model.position,
+        }
+
+    def _version(self, code: int) -> str | None:
+        return self.model.placements.versions.names[code].split("/", 1)[1] if code else None
+
+    def _registered(self) -> Gate:
+        live = self.ordinal in self.fleet.selection.everything
+        store = self.fleet.selection.store_of(self.ordinal)
+        reason = f"cluster of store {store}" if live else "the cluster was removed, or its store"
+        return Gate("registered", live, reason).cite(f"store {store}", self.fleet.declared(self.ordinal))
+
+    def _in_namespace(self) -> Gate:
+        declared = self.fleet.namespaces[self.namespace]
+        gate = self._selected("namespace", f"namespace {self.namespace}", declared.expression)
+        return gate.cite(f"namespace {self.namespace}", self.fleet.facts.get(("namespace", self.namespace)))
+
+    def _in_application(self) -> Gate:
+        fact = self.fleet.facts.get(("application", self.application))
+        if self.declared.expression is None:
+            gate = _opened("application", f"it goes wherever namespace {self.namespace} does")
+        else:
+            gate = self._selected("application", f"application {self.application}", self.declared.expression)
+        return gate.cite(f"application {self.application}", fact)
+
+    def _selected(self, name: str, owner: str, text: str) -> Gate:
+        """Explain an expression: the terms that decided, and the facts behind them."""
+        expression = parsed(text)
+        found = self.fleet.selection.explain(expression, self.ordinal)
+        deciding = [term for term in found.terms if term[1] == found.holds] or list(found.terms)
+        why = "; ".join(each for _, _, each in deciding[:3])
+        gate = Gate(name, found.holds, f"{owner} {'selects' if found.holds else 'does not select'} it: {why}")
+        for term, holds, each in found.terms:
+            gate.cite(term, None, holds=holds, why=each)
+        for path in sorted(references(expression).groups):
+            gate.cite(f"group {path}", self.fleet.facts.get(("group", path)))
+        return gate.cite(f"labels of {self.name}", self.fleet.declared(self.ordinal))
+
+    def _refusal(self, codes: Sequence[str]) -> tuple[str, str] | None:
+        for refusal, clusters in self.model.placements.refusals.items():
+            if refusal.key == self.key and refusal.code in codes and self.ordinal in clusters:
+                return refusal.code, refusal.detail
+        return None
+
+    def _capacity(self) -> Gate:
+        refused = self._refusal((CAPACITY,))
+        limits = self.fleet.cluster_capacity(self.ordinal)
+        takes = self.fleet.namespaces[self.namespace].capacity
+        if refused is not None:
+            gate = _closed("capacity", refused[1])
+        elif not takes:
+            gate = _opened("capacity", f"namespace {self.namespace} takes no capacity")
+        else:
+            told = ", ".join(f"{resource} {figure}" for resource, figure in sorted(takes.items()))
+            gate = _opened("capacity", f"namespace {self.namespace} takes {told}, which fits")
+        for resource, limit in sorted(limits.items()):
+            taken = int(self.fleet.taken(resource)[self.ordinal])
+            gate.cite(f"{resource} of {self.name}", None, limit=limit / 1000, taken=taken / 1000)
+        gate.cite(f"namespace {self.namespace}", self.fleet.facts.get(("namespace", self.namespace)))
+        return gate.cite(f"capacity of {self.name}", self.fleet.declared(self.ordinal))
+
+    def _release(self) -> Gate:
+        choices = self.fleet.choices.get(self.application, ())
+        fact = self.fleet.facts.get(("choices", self.application))
+        for number, choice in reversed(list(enumerate(choices, 1))):
+            expression = parsed(choice.expression)
+            if self.fleet.selection.explain(expression, self.ordinal).holds:
+                told = f"choice {number} of {len(choices)} ({choice.expression}) gives {choice.version}"
+                gate = _opened("release", told)
+                gate.cite(f"release choices of {self.application}", fact, expression=choice.expression)
+                published = self.fleet.facts.get(("release", f"{self.application}/{choice.version}"))
+                return gate.cite(f"release {choice.version}", published)
+        reason = "no release has been chosen" if not choices else f"none of {len(choices)} release choices selects it"
+        return _closed("release", reason).cite(f"release choices of {self.application}", fact)
+
+    def _values(self) -> Gate:
+        combination = self.fleet.resolve(self.application, self.ordinal)
+        layers = [] if combination is None else combination.layers
+        refused = self._refusal(VALUE_CODES)
+        if refused is not None:
+            gate = _closed("values", f"{refused[0]}: {refused[1]}{self._still_runs()}")
+        else:
+            gate = _opened("values", f"values come from {', '.join(layers)}" if layers else "it takes no values")
+        for layer in layers:
+            gate.cite(f"configuration {layer}", self.fleet.facts.get(("configuration", layer)))
+        if combination is not None:
+            for pointer, layer in sorted(combination.merged.origins.items()):
+                gate.cite(f"value {pointer}", None, layer=layer)
+        return gate.cite(f"labels of {self.name}", self.fleet.declared(self.ordinal))
+
+    def _still_runs(self) -> str:
+        version = self._version(int(self.placement.release.values[self.ordinal]))
+        return f"; {version} stays, as a refusal never removes" if version else ""
+
+    def _rendered(self) -> Gate:
+        refused = self._refusal(RENDER_CODES)
+        chosen = self.fleet.release_on(self.application, self.ordinal)
+        release = self.fleet.releases.get((self.application, chosen or ""))
+        if refused is not None:
+            gate = _closed("rendered", f"{refused[0]}: {refused[1]}{self._still_runs()}")
+        elif self._wanted() is None:
+            gate = _opened("rendered", "nothing is to be rendered here")
+        else:
+            variant = self.placement.target_variant.values[self.ordinal].tobytes().hex()
+            gate = _opened("rendered", f"release {self._wanted()} renders, as variant {variant[:12]}")
+        fact = self.fleet.facts.get(("release", f"{self.application}/{chosen}"))
+        digest = {} if release is None else {"digest": release.digest}
+        return gate.cite(f"release {chosen or 'none'}", fact, **digest)
+
+    def _wanted(self) -> str | None:
+        return self._version(int(self.placement.target_release.values[self.ordinal]))
+
+    def _fuse(self) -> Gate:
+        hold = self.hold
+        if hold is not None and self.ordinal in hold.applications.get(self.key, ()):
+            told = f"its removal is one of {hold.count:,} held as plan {hold.plan}: `resedge confirm {hold.plan}`"
+            return _closed("fuse", told).cite(f"plan {hold.plan}", None, count=hold.count, cause=hold.cause)
+        return _opened("fuse", "no removal of it is held back")
+
+    def _admitted(self) -> Gate:
+        placement, ordinal = self.placement, self.ordinal
+        code = int(placement.release.values[ordinal])
+        pending = ordinal in placement.pending
+        number = int(placement.admission.values[ordinal])
+        admission = self.model.placements.admissions[number - 1] if number else None
+        runs = self._version(code)
+        if not pending and runs is not None:
+            gate = _opened("admitted", f"release {runs} is admitted")
+        elif not pending:
+            gate = _closed("admitted", "it is not placed here, so nothing is admitted")
+        elif runs is None:
+            gate = _closed("admitted", f"release {self._wanted()} waits for the next admission")
+        else:
+            gate = _closed("admitted", f"release {runs} is admitted; {self._wanted() or 'its removal'} waits")
+        if admission is not None:
+            fact = Fact(admission.position, admission.at, "")
+            commit = {"commit": admission.commit} if admission.commit else {}
+            gate.cite("admission", fact, path=f"{self.key.split('/', 1)[0]}/{placement.file}", **commit)
+        return gate
