@@ -61,7 +61,11 @@ class PackFile:
         return identity
 
     def finish(self) -> WrittenPack | None:
-        """Complete the pack and its index, not yet on disk (`sync_pack` comes next); None if it holds no object."""
+        """Complete the pack and its index, not yet on disk (`sync_pack` comes next); None if it holds no object.
+
+        Raises:
+            OSError: the disk is full, or was at an earlier write.
+        """
         self._flush()
         if not self._ids:
             self.abort()
@@ -73,6 +77,8 @@ class PackFile:
         self._file.write(HEADER.pack(b"PACK", 2, len(ids)))
         self._file.seek(0)
         checksum = file_digest(self._file, "sha1")
+        if self._file.tell() != HEADER.size + int(sizes.sum(dtype=np.int64)):
+            raise OSError(f"{self._path} does not hold what was written to it: an earlier write failed")
         self._file.write(checksum.digest())
         self._file.close()
         starts = np.cumsum(sizes, dtype=np.int64) - sizes + HEADER.size
@@ -87,16 +93,14 @@ class PackFile:
     ) -> WrittenPack:
         """Copy the pack with each object once. Rare, and cheaper than looking up every object before it is written."""
         everything = Entries(self._path, ids, crcs, starts, codes_at(self._path, starts))
-        written = merge(self._path.with_name(self._path.name + "m"), [everything])
+        written = merge(_merged(self._path), [everything])
         self._path.unlink()
         return written
 
     def abort(self) -> None:
         """Forget everything written."""
         self._file.close()
-        for path in (self._path, self._path.with_name(self._path.name + "m")):
-            path.unlink(missing_ok=True)
-            _index_of(path).unlink(missing_ok=True)
+        remove_pack(self._path)
 
     def _flush(self) -> None:
         if not self._single:
@@ -123,6 +127,17 @@ class PackFile:
         self._ids.append(ids)
         self._sizes.append(np.fromiter(map(len, entries), dtype=np.uint32, count=len(entries)))
         self._crcs.append(np.array(crcs, dtype=np.uint32))
+
+
+def remove_pack(path: Path) -> None:
+    """Remove whatever there is of a pack that was being written at `path`."""
+    for name in (path, _merged(path)):
+        name.unlink(missing_ok=True)
+        _index_of(name).unlink(missing_ok=True)
+
+
+def _merged(path: Path) -> Path:
+    return path.with_name(path.name + "m")
 
 
 def _index_of(path: Path) -> Path:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
+    from types import TracebackType
 
     from libs.gittree.workers import Workers
 
@@ -219,8 +220,14 @@ class Repository:
         return Fsck(result.returncode == 0 and not problems, problems)
 
     def close(self) -> None:
-        """End the reading git process."""
+        """End the reading git process; the next reading starts it again."""
         self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
 def _below(identity: str, path: str) -> str:

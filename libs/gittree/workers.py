@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from libs.gittree.owner import temporary_name
-from libs.gittree.pack import CHUNK_OBJECTS
+from libs.gittree.pack import CHUNK_OBJECTS, remove_pack
 from libs.gittree.wire import receive, send
 from libs.gittree.worker import Abort, Failure, Finish, Request, Write
 
@@ -215,7 +215,7 @@ class Workers:
             self._changed.notify_all()
         for task in lost:
             task.packs.fail("a worker process ended")
-            if not task.future.cancelled():
+            with contextlib.suppress(InvalidStateError):  # cancelled meanwhile
                 task.future.set_exception(WorkerDied("a worker process ended"))
 
     def close(self) -> None:
@@ -300,5 +300,4 @@ class WorkerPacks:
             with contextlib.suppress(WorkerDied):
                 self._pool.submit([task], worker)
                 task.future.result()
-            path.unlink(missing_ok=True)
-            path.with_name(path.name + ".idx").unlink(missing_ok=True)
+            remove_pack(path)

