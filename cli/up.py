@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 4
 BACKLOG = 1024
 ADMIN = "admin"
+COLLECT_AFTER = (100_000, 20, 50)
+"""The collector's thresholds: a fleet is millions of objects that stay, and walking them stops every answer."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -156,5 +158,6 @@ async def _announce(server: uvicorn.Server, url: str, data_dir: Path) -> None:
     # What was made while starting stays; the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     print(f"resedge is up at {url} (data in {data_dir})", flush=True)
     print("next: resedge apply -f FILE   or   resedge get stores", flush=True)

@@ -23,6 +23,7 @@ from services.inventory.events import ClusterSpec, OpeningHours, StoreDeclared
 
 ERRORS_MAX = 1000
 ROWS_MAX = 200_000
+LABELS_KEPT_MAX = 50_000
 RESOURCES = ("cpu", "memory")
 OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
 
@@ -49,11 +50,14 @@ class StoreRow:
 
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
         """Return the store that this row makes of the one that was there."""
-        own = ClusterSpec(self.name)
-        clusters = [own] if before is None else list(before.clusters)
-        if self.capacity is not None:
+        if before is None:
+            clusters = [ClusterSpec(self.name, {}, dict(self.capacity or {}))]
+        elif self.capacity is None:
+            clusters = list(before.clusters)
+        else:
             clusters = [
-                replace(each, capacity=dict(self.capacity)) if each.name == self.name else each for each in clusters
+                replace(each, capacity=dict(self.capacity)) if each.name == self.name else each
+                for each in before.clusters
             ]
         hours = self.hours
         if hours is None:
@@ -69,6 +73,7 @@ class Rows:
     errors: list[RowError] = field(default_factory=list)
     errors_count: int = 0
     _seen: dict[str, int] = field(default_factory=dict)
+    _labels: dict[tuple[str, str], str | list[str]] = field(default_factory=dict)
     _hours: dict[str, tuple[OpeningHours, ...]] = field(default_factory=dict)
 
     def error(self, row: int, column: str, detail: str) -> None:
@@ -101,9 +106,12 @@ class Rows:
         for column, cell in cells.items():
             if column in OWN_COLUMNS or cell is None or cell == "":
                 continue
-            value = cell
-            if isinstance(cell, str) and "|" in cell:
-                value = [part for part in cell.split("|") if part]
+            # A fleet says the same things over and over: each is read once.
+            known = self._labels.get((column, cell)) if isinstance(cell, str) else None
+            if known is not None:
+                labels[column] = known
+                continue
+            value = [part for part in cell.split("|") if part] if isinstance(cell, str) and "|" in cell else cell
             if problem := label_problem(column, value):
                 self.error(row, column, problem)
                 continue
@@ -111,6 +119,8 @@ class Rows:
                 value = list(dict.fromkeys(value))
                 value = value[0] if len(value) == 1 else value
             labels[column] = value
+            if isinstance(cell, str) and len(self._labels) < LABELS_KEPT_MAX:
+                self._labels[column, cell] = value
         return labels
 
     def _read_hours(self, row: int, cell: Any) -> tuple[OpeningHours, ...]:
