@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
@@ -33,8 +34,6 @@ from services.catalog.events import ReleaseChoicesSet
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from fastapi import Request, Response
 
     from libs.fleet import Fleet
     from libs.web.commands import Commands, Proposal
