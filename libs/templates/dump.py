@@ -16,13 +16,13 @@ import yaml
 from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import construct, stays_text, typed
 from libs.templates.template import Slot, make_slot
-from libs.templates.yaml_nodes import Limits, parse_nodes
+from libs.templates.yaml_nodes import Limits, YamlRejected, parse_nodes
 
 if TYPE_CHECKING:
     from libs.templates.placeholders import Reference
 
 _STR, _MAP, _SEQ = (f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
-_BLOCK_LINES = re.compile(r"(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n|\t)+")
+_BLOCK_LINES = re.compile(r"(?![ \t\n])(?:[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n|\t)+")
 
 
 _MARKERS_TRIED_MAX = 100
@@ -90,7 +90,10 @@ def _serialized(objects: list[object], prefix: str) -> str:
 
 def _read_back(objects: list[object], prefix: str, text: str) -> None:
     limits = Limits(bytes_max=DUMPED_BYTES_MAX * 4, nodes_max=10**9)
-    again = [construct(root, manifest=True) for root in parse_nodes(text, limits)]
+    try:
+        again = [construct(root, manifest=True) for root in parse_nodes(text, limits)]
+    except YamlRejected as error:
+        raise PublishRejected("unfaithful", "The manifests do not survive being written", str(error)) from None
     for found, read in zip(objects, again, strict=True):
         if not _equal(found, read, prefix):
             raise PublishRejected(

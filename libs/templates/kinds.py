@@ -1,7 +1,8 @@
 """What Kubernetes' kinds are: cluster-scoped or not, how their objects may be named, which of their fields are text.
 
 Kinds that are not listed here are taken as namespaced; that includes every custom kind except well-known cluster-scoped
-ones. Sources: Kubernetes 1.35 API reference; apimachinery `validation` (names) and `content` (path segments).
+ones. Sources: the `genclient:nonNamespaced` marks of k8s.io/api 0.37; apimachinery `validation` (names) and `content`
+(path segments).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _CLUSTER_SCOPED: Mapping[str, frozenset[str]] = {
         "node.k8s.io": "RuntimeClass",
         "policy": "PodSecurityPolicy",
         "rbac.authorization.k8s.io": "ClusterRole ClusterRoleBinding",
-        "resource.k8s.io": "DeviceClass DeviceTaintRule ResourceSlice",
+        "resource.k8s.io": "DeviceClass DeviceTaintRule ResourcePoolStatusRequest ResourceSlice",
         "scheduling.k8s.io": "PriorityClass",
         "storage.k8s.io": "CSIDriver CSINode StorageClass VolumeAttachment VolumeAttributesClass",
         "storagemigration.k8s.io": "StorageVersionMigration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -176,6 +177,23 @@ spec:
 
     assert crd["metadata"] == {"name": "foos.x.dev", "annotations": {"a": "1"}}
     assert crd["spec"]["schema"]["properties"] == {"nodeSelector": {"type": "object", "nullable": True}, "args": [1]}
+
+
+def test_a_text_that_starts_with_white_space_survives() -> None:
+    for text in (
+        "\tfoo\nbar\n",
+        " foo\nbar",
+        "\n\nfoo\n",
+        "foo\n\n\n",
+        "foo \nbar\n",
+        "\ta\n",
+        "a\n\tb\n",
+        "\n",
+        "a\r\nb\n",
+    ):
+        manifests = CONFIG + f"data: {{x: {json.dumps(text)}}}\n"
+
+        assert read_manifests(compiled(manifests).render({}))[0]["data"] == {"x": text}
 
 
 def test_a_text_that_holds_the_marker_word_is_no_slot() -> None:

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from libs.templates import Input, compile_template, read_manifests
+from libs.templates.scalars import quoted
 
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 VALUES = 10_000
 PER_RENDER = 50
 PIECES = [
@@ -184,7 +186,34 @@ def test_kubectl_s_rules_read_the_same() -> None:
         check(read_manifests(rendered(values)), values)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def constants(values: list[str]) -> bytes:
+    """Return what a release renders that holds `values` as constants: as text, as a key, beside a slot."""
+    entries = "".join(f"  - {quoted(value)}\n" for value in values)
+    keys = "".join(f"  {quoted(f'{n}{value[:100]}')}: {n}\n" for n, value in enumerate(values))
+    manifests = (
+        f"apiVersion: x.dev/v1\nkind: Foo\nmetadata: {{name: a}}\nkeys:\n{keys}slot: ${{edge.config.v}}\nlist:\n"
+    )
+    template = compile_template((manifests + entries).encode(), application="a", namespace="pos", version="1")
+    return template.render({Input("config", "v"): values[0]})
+
+
+def as_read(text: str) -> str:
+    """Return what a manifest's text means once its escaped placeholders are read."""
+    return text.replace("$${edge.", "${edge.")
+
+
+def test_constants_stay_what_they_were() -> None:
+    for batch in batches()[::4]:
+        values = [value for value in batch if "${edge." not in value.replace("$${edge.", "") and value != "<<"]
+
+        (document,) = yaml.load_all(constants(values), yaml.CSafeLoader)
+
+        assert document["list"] == [as_read(value) for value in values]
+        assert document["slot"] == values[0]
+        assert list(document["keys"].values()) == list(range(len(values)))
+
+
+@needs_kubectl
 def test_kustomize_reads_the_same(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text("resources: [app.yaml]\n")
     for values in batches()[:10]:
@@ -194,3 +223,16 @@ def test_kustomize_reads_the_same(tmp_path: Path) -> None:
 
         assert done.returncode == 0, done.stderr.decode()
         check(read_manifests(done.stdout), values)
+
+
+@needs_kubectl
+def test_kustomize_reads_constants_the_same(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("resources: [app.yaml]\n")
+    for values in batches()[:10]:
+        written = constants([value for value in values if "${edge." not in value.replace("$${edge.", "")])
+        (tmp_path / "app.yaml").write_bytes(written)
+
+        done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, check=False)
+
+        assert done.returncode == 0, done.stderr.decode()
+        assert read_manifests(done.stdout) == read_manifests(written)
