@@ -147,6 +147,7 @@ def run(arguments: Sequence[str]) -> int:
     session = Session()
     as_json = wants_json(arguments)
     try:
+        _check_text(arguments)
         command = get_command(root)
         if isinstance(command, TyperGroup):
             plain(command)
@@ -156,16 +157,29 @@ def run(arguments: Sequence[str]) -> int:
     except CliError as error:
         tell(error, session, as_json=as_json)
         return session.failure_code if error.exit_code == ExitCode.FAILED else error.exit_code
-    except typer.TyperException as error:
-        return _usage(error, session, as_json=as_json)
-    except (typer.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
     except (ReaderGone, BrokenPipeError):
         # Keep Python from complaining when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        tell(CliError(f"{place}{error.strerror or error}"), session, as_json=as_json)
+        return session.failure_code
+    except typer.TyperException as error:
+        return _usage(error, session, as_json=as_json)
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
     finally:
         session.close()
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are no text before they reach an address or a request."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageProblem(f"{argument!a} is not UTF-8") from None
 
 
 def tell(error: CliError, session: Session, *, as_json: bool) -> None:

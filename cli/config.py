@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 REDACTED = "REDACTED"
 _CONFIG_BYTES_MAX = 1 << 20
+_ADDRESS_CHARACTERS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,14 @@ def server_url(text: str) -> str:
     Raises:
         UsageProblem: it is not an http or https address.
     """
-    if not text.startswith(("http://", "https://")) or len(text) > 2_000 or any(c.isspace() for c in text):
+    from urllib.parse import urlsplit  # noqa: PLC0415 - only where an address is given
+
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(text) > _ADDRESS_CHARACTERS_MAX or not text.isascii() or any(c.isspace() for c in text):
         raise UsageProblem(
             f"not a server's address: {redacted_url(text)}", fix="give one like http://127.0.0.1:8080 or https://…"
         )

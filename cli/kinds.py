@@ -15,7 +15,7 @@ from cli.output import Column, Item, field
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `document` is its name in documents (empty: it is not declared); `of_application` lives below one."""
+    """One kind. `document` is its name in documents (empty: it is not declared); `of_application`: lives below one."""
 
     singular: str
     plural: str
@@ -23,6 +23,7 @@ class Kind:
     document: str = ""
     key: str = "metadata.name"
     of_application: bool = False
+    deletable: bool = False
     aliases: tuple[str, ...] = ()
 
     def name(self, item: Item) -> str:
@@ -60,8 +61,8 @@ def _applies_to(item: Item) -> object:
 
 
 def _share(item: Item) -> object:
-    share = item.get("share")
-    return f"{share:.1%}" if isinstance(share, float) else share
+    share = item.get("share_percent")
+    return f"{share:g}%" if isinstance(share, int | float) else share
 
 
 def _first(*paths: str) -> Any:
@@ -101,6 +102,7 @@ KINDS = (
             Column("LABELS", field("labels"), wide=True),
         ),
         key="name",
+        deletable=True,
     ),
     Kind(
         "group",
@@ -207,24 +209,27 @@ _BY_WORD = {word: kind for kind in KINDS for word in (kind.singular, kind.plural
 BY_DOCUMENT = {kind.document: kind for kind in KINDS if kind.document}
 
 
-def kind_named(word: str, *, declared: bool = False) -> Kind:
-    """Return the kind that a word on the command line means; `declared` allows only what documents declare.
+def kind_named(word: str, *, deletable: bool = False) -> Kind:
+    """Return the kind that a word on the command line means; `deletable` allows only what can be deleted.
 
     Raises:
         UsageProblem: no kind is called so; says the nearest.
     """
+
+    def fits(kind: Kind) -> bool:
+        return not deletable or kind.deletable or bool(kind.document)
+
     kind = _BY_WORD.get(word.lower())
-    if kind is None or (declared and not kind.document):
-        known = [kind.plural for kind in KINDS if kind.document or not declared]
-        what = f"no kind {word!r}" if kind is None else f"{kind.plural} are not declared by documents"
-        words = [w for w, k in _BY_WORD.items() if k.document or not declared]
+    if kind is None or not fits(kind):
         raise UsageProblem(
-            what, fix=f"use one of {', '.join(known)}", nearest=nearest(word, words) if kind is None else ()
+            f"no kind {word!r}" if kind is None else f"{kind.plural} cannot be deleted",
+            fix=f"use one of {', '.join(kind.plural for kind in KINDS if fits(kind))}",
+            nearest=nearest(word, (w for w, k in _BY_WORD.items() if fits(k))) if kind is None else (),
         )
     return kind
 
 
-def things(words: list[str], *, declared: bool = False) -> tuple[Kind, list[str]]:
+def things(words: list[str], *, deletable: bool = False) -> tuple[Kind, list[str]]:
     """Read `KIND [NAME…]` or `KIND/NAME…`: the kind, and the names without a group's leading slash.
 
     Raises:
@@ -232,12 +237,12 @@ def things(words: list[str], *, declared: bool = False) -> tuple[Kind, list[str]
     """
     first, *rest = words
     if "/" not in first:
-        kind = kind_named(first, declared=declared)
+        kind = kind_named(first, deletable=deletable)
         names = [name.removeprefix(f"{kind.singular}/") for name in rest]
     else:
-        kind = kind_named(first.partition("/")[0], declared=declared)
+        kind = kind_named(first.partition("/")[0], deletable=deletable)
         pairs = [word.partition("/") for word in words]
-        if any(kind_named(word, declared=declared) is not kind for word, _, _ in pairs):
+        if any(kind_named(word, deletable=deletable) is not kind for word, _, _ in pairs):
             raise UsageProblem("names of several kinds in one command", fix="give one kind at a time")
         names = [name for _, _, name in pairs]
     return kind, [name.strip("/") if kind.singular == "group" else name for name in names]

@@ -24,11 +24,6 @@ def dry(dry_run: bool) -> dict[str, str]:
     return {"dry_run": "true"} if dry_run else {}
 
 
-def suffix(dry_run: bool) -> str:
-    """Return what stands behind the result of a dry run."""
-    return " (dry run)" if dry_run else ""
-
-
 def verb_app() -> typer.Typer:
     """Return the Typer app of one verb, plain in help and errors like the root."""
     return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)

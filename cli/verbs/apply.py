@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell, tell_answer
 from cli.client import LONG_SECONDS, Client, path_of
 from cli.documents import Document, read_documents
 from cli.errors import CliError, Problem
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.ordering import in_order
 from cli.session import Session, session_of
 from cli.terminal import progress
@@ -23,15 +24,15 @@ Files = Annotated[
 
 
 @app.command()
-def apply(ctx: typer.Context, file: Files, dry_run: DryRun = False) -> None:
+def apply(ctx: typer.Context, file: Files, dry_run: DryRun = False, output: ChangeOutput = ChangeFormat.TEXT) -> None:
     """Declare stores, groups, namespaces, applications and configurations from YAML or JSON.
 
     Documents are ordered by what they refer to and all validated first; if one is refused, none is declared.
     """
-    declare(session_of(ctx), read_documents(file), dry_run=dry_run)
+    declare(session_of(ctx), read_documents(file), dry_run=dry_run, how=output)
 
 
-def declare(session: Session, found: Sequence[Document], *, dry_run: bool) -> None:
+def declare(session: Session, found: Sequence[Document], *, dry_run: bool, how: ChangeFormat) -> None:
     """Validate the documents as a whole, then declare one by one, telling each result on stdout.
 
     Raises:
@@ -40,8 +41,9 @@ def declare(session: Session, found: Sequence[Document], *, dry_run: bool) -> No
     documents = in_order(found)
     if dry_run:
         for document, result in zip(documents, tried(session.client, documents), strict=True):
-            print(f"{document.kind.name(document.body)} {result.get('result', 'unchanged')}{suffix(dry_run)}")
-            session.warn(*map(str, result.get("warnings") or ()))
+            outcome = str(result.get("result", "unchanged"))
+            warnings = map(str, result.get("warnings") or ())
+            tell(session, document.kind.name(document.body), outcome, how, dry_run=True, warnings=warnings)
         return
     parts = list(_parts(documents))
     if len(parts) > 1:
@@ -53,8 +55,7 @@ def declare(session: Session, found: Sequence[Document], *, dry_run: bool) -> No
             for document in progress(part, len(part), "declaring"):
                 answer = put(session.client, document)
                 done += 1
-                print(f"{document.kind.name(document.body)} {answer.result}", flush=True)
-                session.warn(*answer.warnings)
+                tell_answer(session, document.kind.name(document.body), answer, how)
     except CliError as error:
         if done:
             error.fix = f"{error.fix}; " if error.fix else ""

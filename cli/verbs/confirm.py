@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.options import Reason, verb_app
 from cli.session import session_of
@@ -16,6 +17,7 @@ def confirm(
     ctx: typer.Context,
     plan: Annotated[str, typer.Argument(metavar="PLAN-ID", help="From `resedge get holds`.")],
     reason: Reason = "",
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Confirm exactly the removals that a plan holds.
 
@@ -23,5 +25,4 @@ def confirm(
     """
     session = session_of(ctx)
     answer = session.client.change("POST", path_of("holds", plan, "confirm"), {"reason": reason})
-    print(f"hold/{plan} confirmed")
-    session.warn(*answer.warnings)
+    tell_answer(session, f"hold/{plan}", answer, output)

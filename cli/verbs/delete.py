@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.errors import CliError, UsageProblem
 from cli.kinds import things
-from cli.options import DryRun, Yes, dry, suffix, verb_app
+from cli.options import DryRun, Yes, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -19,10 +20,11 @@ def delete(
     what: Annotated[list[str], typer.Argument(metavar="KIND NAME…", help="A kind and names; or KIND/NAME.")],
     yes: Yes = False,
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Delete stores, groups, namespaces, applications or configurations by name."""
+    """Delete stores, clusters, groups, namespaces, applications or configurations by name."""
     session = session_of(ctx)
-    kind, names = things(what, declared=True)
+    kind, names = things(what, deletable=True)
     if not names:
         raise UsageProblem("delete which?", fix=f"resedge delete {kind.singular} NAME…")
     if not dry_run:
@@ -35,5 +37,4 @@ def delete(
             if done and not dry_run:
                 error.fix = f"{error.fix + '; ' if error.fix else ''}{done} of {len(names)} were deleted before"
             raise
-        print(f"{kind.singular}/{name} deleted{suffix(dry_run)}")
-        session.warn(*answer.warnings)
+        tell_answer(session, f"{kind.singular}/{name}", answer, output, dry_run=dry_run, result="deleted")

@@ -51,12 +51,22 @@ def _declared(client: Client, document: Document) -> Mapping[str, Any] | None:
 def _lines(document: Document, declared: Mapping[str, Any] | None) -> list[str]:
     """Return the unified diff; what both sides leave empty is left out unless it is the only difference."""
     name = document.kind.name(document.body)
-    sides = [_pruned(declared or {}), _pruned(document.body)]
+    sides = [_pruned(_as_written(document, declared or {})), _pruned(document.body)]
     if sides[0] == sides[1]:
         sides = [dict(declared or {}), dict(document.body)]
     before, after = (to_yaml(_ordered(side)).splitlines() if side else [] for side in sides)
     old = f"declared/{name}" if declared else "/dev/null"
     return list(difflib.unified_diff(before, after, old, f"{document.file}#{document.number}", lineterm=""))
+
+
+def _as_written(document: Document, declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the one cluster that a store has when its document names none, if this document names none."""
+    spec, wanted = declared.get("spec"), document.body.get("spec")
+    if document.body["kind"] != "Store" or not isinstance(spec, Mapping) or not isinstance(wanted, Mapping):
+        return declared
+    if "clusters" in wanted or spec.get("clusters") != [{"name": document.name}]:
+        return declared
+    return {**declared, "spec": {key: value for key, value in spec.items() if key != "clusters"}}
 
 
 def _pruned(value: Any) -> Any:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import LONG_SECONDS
 from cli.options import verb_app
 from cli.session import session_of
@@ -20,10 +21,9 @@ def gitops() -> None:
 def restore(
     ctx: typer.Context,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")],
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Commit what is admitted on top of a foreign commit, and go on writing."""
     session = session_of(ctx)
     answer = session.client.change("POST", "/v1/gitops:restore", {"reason": reason}, read_seconds=LONG_SECONDS)
-    commit = answer.body.get("commit") if isinstance(answer.body, dict) else None
-    print(f"gitops restored{f': {commit}' if commit else ''}")
-    session.warn(*answer.warnings)
+    tell_answer(session, "gitops", answer, output)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer, tell_counts
 from cli.client import LONG_SECONDS, Content, path_of
 from cli.documents import read_documents, read_file
 from cli.errors import UsageProblem, nearest
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.session import Session, session_of
 from cli.terminal import progress
 from cli.verbs.apply import declare
@@ -30,6 +31,7 @@ def import_(
     kind: Annotated[str, typer.Argument(metavar="stores|fleet", help="What is in the file or directory.")],
     source: Annotated[str, typer.Argument(metavar="FILE.csv|FILE.jsonl|-|DIR", help="`-` reads stdin.")],
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Take in stores from a list (all rows or none), or a fleet from a directory that `export --dir` wrote.
 
@@ -38,16 +40,16 @@ def import_(
     session = session_of(ctx)
     match kind:
         case "stores" | "store":
-            _stores(session, source, dry_run=dry_run)
+            _stores(session, source, output, dry_run=dry_run)
         case "fleet":
-            _fleet(session, Path(source), dry_run=dry_run)
+            _fleet(session, Path(source), output, dry_run=dry_run)
         case _:
             raise UsageProblem(
                 f"cannot import {kind!r}", fix="import stores or fleet", nearest=nearest(kind, ["stores", "fleet"])
             )
 
 
-def _stores(session: Session, source: str, *, dry_run: bool) -> None:
+def _stores(session: Session, source: str, how: ChangeFormat, *, dry_run: bool) -> None:
     data = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1) if source == "-" else read_file(Path(source), IMPORT_BYTES_MAX)
     if len(data) > IMPORT_BYTES_MAX:
         raise UsageProblem(f"more than {IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
@@ -61,8 +63,7 @@ def _stores(session: Session, source: str, *, dry_run: bool) -> None:
     )
     body: Mapping[str, Any] = answer.body or {}
     counts = ", ".join(f"{body.get(word, 0)} {word}" for word in ("created", "configured", "unchanged"))
-    print(f"stores: {counts}{suffix(dry_run)}")
-    session.warn(*answer.warnings)
+    tell_counts(session, f"stores: {counts}", body, how, dry_run=dry_run)
 
 
 def _content_type(source: str, data: bytes) -> str:
@@ -85,12 +86,12 @@ def _upload(data: bytes) -> Content:
     return chunks
 
 
-def _fleet(session: Session, folder: Path, *, dry_run: bool) -> None:
+def _fleet(session: Session, folder: Path, how: ChangeFormat, *, dry_run: bool) -> None:
     """Declare the documents, publish the releases, then set the choices, each as it was exported."""
     if not (folder / DOCUMENTS).is_file():
         raise UsageProblem(f"{folder} was not written by `resedge export --dir`", why=f"it holds no {DOCUMENTS}")
     started = time.monotonic()
-    declare(session, read_documents([str(folder / DOCUMENTS)]), dry_run=dry_run)
+    declare(session, read_documents([str(folder / DOCUMENTS)]), dry_run=dry_run, how=how)
     if dry_run:
         session.say("releases and choices are not tried: they need what the documents declare")
         return
@@ -99,10 +100,10 @@ def _fleet(session: Session, folder: Path, *, dry_run: bool) -> None:
         release = json.loads(read_file(manifests.parent / RELEASE, _RELEASE_BYTES_MAX))
         body = {**release, "manifests": read_file(manifests, _RELEASE_BYTES_MAX).decode()}
         answer = session.client.change("PUT", path_of("applications", application, "releases", version), body)
-        print(f"release/{application}/{version} {answer.result}", flush=True)
+        tell_answer(session, f"release/{application}/{version}", answer, how)
     for choices in sorted((folder / RELEASES).glob(f"*/{CHOICES}")):
         application = choices.parent.name
         body = {"choices": json.loads(read_file(choices, _RELEASE_BYTES_MAX))}
         answer = session.client.change("PUT", path_of("applications", application, "release-choices"), body)
-        print(f"release-choices/{application} {answer.result}", flush=True)
+        tell_answer(session, f"release-choices/{application}", answer, how)
     session.say(f"imported in {time.monotonic() - started:.1f} s")

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_counts
 from cli.client import LONG_SECONDS
 from cli.errors import UsageProblem, nearest
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -22,6 +23,7 @@ def label(
     ],
     where: Annotated[str, typer.Option("--where", "-l", help="Which stores; `/c/*` is all.", metavar="EXPRESSION")],
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Change labels of every store that an expression selects, in one step."""
     session = session_of(ctx)
@@ -30,8 +32,8 @@ def label(
     put, remove = parsed(changes)
     body = {"where": where, "set": put, "remove": remove}
     answer = session.client.change("POST", "/v1/stores:label", body, params=dry(dry_run), read_seconds=LONG_SECONDS)
-    print(f"{answer.body.get('changed', 0)} stores changed{suffix(dry_run)}")
-    session.warn(*answer.warnings)
+    body = answer.body or {}
+    tell_counts(session, f"{body.get('changed', 0)} stores changed", body, output, dry_run=dry_run)
 
 
 def parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import LONG_SECONDS, path_of
 from cli.documents import read_file
 from cli.errors import Problem, UsageProblem
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -30,6 +31,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
         Path | None, typer.Option("--defaults", help="Lowest configuration layer.", metavar="FILE")
     ] = None,
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Publish a release of an application from a folder, a kustomization or a chart."""
     session = session_of(ctx)
@@ -50,8 +52,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
         )
     except Problem as problem:
         raise Problem(problem.status, problem.body, where=str(path)) from problem
-    print(f"release/{application}/{version} {answer.result}{suffix(dry_run)}")
-    session.warn(*answer.warnings)
+    tell_answer(session, f"release/{application}/{version}", answer, output, dry_run=dry_run)
     if answer.result == "created" and not dry_run:
         session.say(f"next: resedge set-release {application} {version} [-l EXPRESSION]")
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -20,6 +21,7 @@ def set_release(
         str, typer.Option("--where", "-l", help="Only there; without it, everywhere.", metavar="EXPRESSION")
     ] = "",
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Run a release wherever the application is placed, or with -l only where the expression selects.
 
@@ -33,5 +35,4 @@ def set_release(
         {"version": version, "expression": where or None},
         params=dry(dry_run),
     )
-    print(f"release-choices/{application} {answer.result}{suffix(dry_run)}")
-    session.warn(*answer.warnings)
+    tell_answer(session, f"release-choices/{application}", answer, output, dry_run=dry_run)

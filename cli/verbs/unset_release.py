@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
-from cli.options import DryRun, dry, suffix, verb_app
+from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -17,6 +18,7 @@ def unset_release(
     application: Annotated[str, typer.Argument(metavar="APPLICATION")],
     where: Annotated[str, typer.Option("--where", "-l", help="The choice's expression.", metavar="EXPRESSION")],
     dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Remove the release choice of an expression; what the choices before it say holds there again."""
     session = session_of(ctx)
@@ -26,5 +28,4 @@ def unset_release(
         {"expression": where},
         params=dry(dry_run),
     )
-    print(f"release-choices/{application} {answer.result}{suffix(dry_run)}")
-    session.warn(*answer.warnings)
+    tell_answer(session, f"release-choices/{application}", answer, output, dry_run=dry_run)

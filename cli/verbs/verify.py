@@ -62,4 +62,7 @@ def _offline(data_dir: Path, every_commit: bool) -> list[Mapping[str, Any]]:
         raise UsageProblem(f"{data_dir} is not a directory")
     from cli.verify_offline import verify_data_dir  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
-    return list(verify_data_dir(data_dir, every_commit))
+    try:
+        return list(verify_data_dir(data_dir, every_commit))
+    except OSError as error:
+        raise UsageProblem(f"{data_dir} cannot be verified", why=str(error)) from error

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Client
-from cli.errors import CliError, ExitCode, Problem, TimedOut, UsageProblem
+from cli.errors import CliError, ExitCode, TimedOut, UsageProblem
 from cli.options import verb_app
 from cli.session import session_of
 
@@ -36,13 +36,15 @@ def wait(
     """Wait until rendering has seen the log's head as of now and closed every difference whose gate is open."""
     session = session_of(ctx)
     seconds = duration_seconds(timeout)
-    body = _settled(session.client, position, time.monotonic() + seconds, timeout)
+    deadline = time.monotonic() + seconds
+    head = position or session.client.get("/v1/events", {"after": 0, "limit": 1}, fresh=False).position
+    body = _settled(session.client, head, deadline, timeout)
     commit = body.get("commit") or "no commit yet"
     print(f"{condition} at position {body.get('position')}: {commit}")
 
 
 def _settled(client: Client, position: int, deadline: float, timeout: str) -> dict[str, Any]:
-    """Poll until settled; every poll asks for the position that the first one was given.
+    """Poll until that position is rendered.
 
     Raises:
         TimedOut: the deadline passed first.
@@ -62,9 +64,6 @@ def _settled(client: Client, position: int, deadline: float, timeout: str) -> di
                     why=error.why,
                     fix="wait longer with --timeout; a closed gate is no reason to wait, see `resedge get holds`",
                 ) from error
-            if isinstance(error, Problem) and not position:
-                wanted = error.body.get("wanted")
-                position = wanted if isinstance(wanted, int) else 0
 
 
 def duration_seconds(text: str) -> float:

@@ -70,6 +70,7 @@ def _evidence(evidence: Any) -> Iterator[str]:
     entries: Iterable[Any] = evidence if isinstance(evidence, list) else [evidence] if evidence else []
     for entry in entries:
         if isinstance(entry, Mapping):
-            yield ", ".join(f"{key}: {text(value)}" for key, value in entry.items())
+            said = [text(entry["what"])] if "what" in entry else []
+            yield ", ".join([*said, *(f"{key}: {text(value)}" for key, value in entry.items() if key != "what")])
         else:
             yield text(entry)

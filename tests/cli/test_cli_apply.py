@@ -130,7 +130,7 @@ def test_no_difference_is_0_and_silent(resedge: Resedge, server: FakeServer, sto
 
 
 def test_a_difference_is_1_and_shown(resedge: Resedge, server: FakeServer, store: str) -> None:
-    declared(server, "configured", timezone="America/Denver", hours=[])
+    declared(server, "configured", timezone="America/Denver", hours=[], clusters=[{"name": "tx-1"}])
     ran = resedge("diff", "-f", store)
 
     assert (ran.code, ran.err) == (1, "")

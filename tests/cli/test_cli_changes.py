@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,17 @@ def test_delete_of_a_group_by_its_path(resedge: Resedge, server: FakeServer) -> 
     assert resedge("delete", "group", "/geo/us", "--yes").out == "group/geo/us deleted\n"
     assert resedge("delete", "group/geo/us", "--dry-run").out == "group/geo/us deleted (dry run)\n"
     assert server.asked[-1].query == {"dry_run": "true"}
-    assert resedge("delete", "cluster", "tx-1", "--yes").code == 2
+    assert resedge("delete", "hold", "ab12", "--yes").code == 2
+
+
+def test_outcomes_are_told_to_scripts_too(resedge: Resedge, server: FakeServer) -> None:
+    server.on("DELETE", "/v1/clusters/tx-1", changed("deleted", 3))
+    outcome = {"name": "cluster/tx-1", "result": "deleted", "dry_run": False, "position": 3, "warnings": []}
+
+    assert json.loads(resedge("delete", "cluster", "tx-1", "--yes", "-o", "json").out) == outcome
+    assert resedge("delete", "cluster", "tx-1", "--yes", "-o", "name").out == "cluster/tx-1\n"
+    failed = resedge("delete", "cluster", "tx-2", "--yes", "-o", "json")
+    assert (failed.code, failed.out, json.loads(failed.err)["code"]) == (5, "", "not-found")
 
 
 class Terminal(io.StringIO):

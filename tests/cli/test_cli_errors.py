@@ -83,6 +83,7 @@ def test_for_a_script_it_is_the_servers_document(resedge: Resedge, server: FakeS
         (["get", "stores", "--servr", "x"], "--server"),
         (["import", "store-list", "x.csv"], "stores"),
         (["delete", "stor", "x"], "store"),
+        (["get", "stores", "-o", "jsonn"], "json"),
     ],
 )
 def test_a_typo_is_answered_with_what_was_meant(resedge: Resedge, arguments: list[str], meant: str) -> None:
@@ -183,3 +184,11 @@ def test_usage_is_told_fast(resedge: Resedge) -> None:
     resedge("gett")
 
     assert time.monotonic() - started < 0.3
+
+
+def test_bytes_that_are_no_text_are_usage(resedge: Resedge, server: FakeServer) -> None:
+    assert resedge("get", "store", "tx-\udcff").code == 2
+    assert resedge("get", "stores", "-l", "a = \udcff").code == 2
+    for address in ("http://", "http://[", "http://a:99999", "http://a b"):
+        assert resedge("get", "stores", "--server", address).code == 2
+    assert server.asked == []

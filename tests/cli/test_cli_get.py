@@ -119,10 +119,16 @@ def test_releases_and_choices_belong_to_an_application(resedge: Resedge, server:
 
 
 def test_holds_tell_plan_count_share_cause_and_examples(resedge: Resedge, server: FakeServer) -> None:
-    hold = {"id": "ab12", "count": 700, "share": 0.0125, "cause": "store/tx-1 deleted", "examples": ["tx-1", "tx-2"]}
+    hold = {
+        "id": "ab12",
+        "count": 700,
+        "share_percent": 1.25,
+        "cause": "store/tx-1 deleted",
+        "examples": ["tx-1", "tx-2"],
+    }
     server.on("GET", "/v1/holds", Answer(200, {"items": [hold], "next": None}))
 
-    for cell in ("ab12", "700", "1.2%", "store/tx-1 deleted", "tx-1,tx-2"):
+    for cell in ("ab12", "700", "1.25%", "store/tx-1 deleted", "tx-1"):
         assert cell in resedge("get", "holds").out
     assert resedge("get", "hold", "ab12", "-o", "name").out == "hold/ab12\n"
     assert resedge("get", "hold", "ab13").code == 5

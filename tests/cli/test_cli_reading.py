@@ -23,7 +23,7 @@ WHY = {
     "gates": [
         {"gate": "registered", "open": True, "reason": "in store tx-1", "since": "2026-11-24T10:00:00Z"},
         {"gate": "values", "open": False, "reason": "no value for ${edge.labels.size}", "evidence": [MISSING]},
-        {"gate": "fuse", "open": False, "reason": "held", "evidence": ["plan ab12"]},
+        {"gate": "fuse", "open": False, "reason": "held", "evidence": [{"what": "plan ab12", "position": 7}]},
     ],
     "admitted": {"release": "1.3.0", "values": {"a": 1}},
     "target": None,
@@ -42,7 +42,7 @@ def test_why_marks_the_first_closed_gate_and_indents_its_evidence(resedge: Resed
         "> values      closed  no value for ${edge.labels.size}",
         "      slot: edge.labels.size, in: Deployment/pos",
         "  fuse        closed  held",
-        "      plan ab12",
+        "      plan ab12, position: 7",
         "",
         "The first closed gate is values: no value for ${edge.labels.size}",
     ]
@@ -60,16 +60,18 @@ def test_explain_tells_each_term(resedge: Resedge, server: FakeServer) -> None:
     assert server.asked[0].query == {"expression": "size = large and lanes >= 2"}
 
 
-def test_wait_asks_again_until_rendered(resedge: Resedge, server: FakeServer) -> None:
-    late = problem(504, "timeout", "Not yet.", wanted=9)
-    server.on("GET", "/v1/rendering:settled", late, late, Answer(200, {"position": 9, "commit": "abc"}))
+def test_wait_waits_for_the_head_as_of_the_call(resedge: Resedge, server: FakeServer) -> None:
+    server.on("GET", "/v1/events", Answer(200, {"items": []}, {"Resedge-Position": "9"}))
+    late = problem(504, "timeout", "Not yet.")
+    server.on("GET", "/v1/rendering:settled", late, late, Answer(200, {"position": 12, "commit": "abc"}))
     ran = resedge("wait", "--for=rendered", "--timeout", "1m")
 
-    assert (ran.code, ran.out) == (0, "rendered at position 9: abc\n")
-    assert [asked.query.get("position") for asked in server.asked] == [None, "9", "9"]
+    assert (ran.code, ran.out) == (0, "rendered at position 12: abc\n")
+    assert [asked.query.get("position") for asked in server.asked] == [None, "9", "9", "9"]
 
 
 def test_wait_ends_with_7_when_its_time_is_over(resedge: Resedge, server: FakeServer) -> None:
+    server.on("GET", "/v1/events", Answer(200, {"items": []}))
     server.on("GET", "/v1/rendering:settled", problem(504, "timeout", "Not yet.", detail="12 clusters differ"))
     ran = resedge("wait", "--for", "rendered", "--timeout", "50ms")
 
