@@ -210,6 +210,7 @@ class ModelConsumer(_Tracking):
         super().__init__(name, log)
         self._fold = fold
         self._snapshots = snapshots
+        self._broken: ConsumerStopped | None = None
 
     async def start(self) -> Checkpoint | None:
         """Return the checkpoint of the snapshot that was restored, if one was."""
@@ -222,13 +223,16 @@ class ModelConsumer(_Tracking):
             self._fold_chunk(run[start : start + FOLD_CHUNK_EVENTS])
 
     def _fold_chunk(self, chunk: Sequence[Recorded]) -> None:
+        if self._broken is not None:
+            raise self._broken
         fold, recorded = self._fold, chunk[0]
         try:
             for recorded in chunk:
                 fold(recorded)
         except Exception as error:
             what = f"{recorded.type} at position {recorded.position} cannot be folded: {type(error).__name__}: {error}"
-            raise ConsumerStopped(self.name, what) from error
+            self._broken = ConsumerStopped(self.name, what)  # half of the chunk is in the model: never fold it again
+            raise self._broken from error
         self._checkpoint = Checkpoint.after(chunk[-1])
 
     def snapshot(self) -> bytes:

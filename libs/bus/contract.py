@@ -69,9 +69,6 @@ class LogSource(Protocol):
     def read_recorded(self, after: int, limit: int = ...) -> list[Recorded]:
         """Return up to `limit` decoded events after a position."""
 
-    def hash_at(self, position: int) -> bytes:
-        """Return the chain hash after a position; LookupError past the head."""
-
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -84,8 +81,10 @@ class Page:
         """Compare what stands before the page with the consumer's checkpoint.
 
         Raises:
-            ConsumerStopped: they differ: this is not the log that the consumer has read.
+            ConsumerStopped: they differ: this is not the log that the consumer has read; or the page has a gap.
         """
+        if self.events and self.events[-1].position != checkpoint.position + len(self.events):
+            raise ConsumerStopped(consumer, f"the log has a gap after position {checkpoint.position}: verify it")
         if checkpoint.position == 0:
             return
         before = self.before

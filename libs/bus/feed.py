@@ -18,7 +18,7 @@ from typing import TypeVar
 from sqlalchemy import exc
 
 from libs.bus.contract import START, Consumer, ConsumerStopped, Page, read_page
-from libs.eventlog import EventLog
+from libs.eventlog import EventLog, LogUnavailable
 
 PAGE_EVENTS_MAX = 1_000
 INLINE_EVENTS_MAX = 64
@@ -26,7 +26,7 @@ INLINE_EVENTS_MAX = 64
 POLL_SECONDS = 0.2
 _PAGES_KEPT = 8
 _RETRY_SECONDS_MAX = 5.0
-_PASSING = (exc.OperationalError, exc.InterfaceError, OSError)
+_PASSING = (exc.OperationalError, exc.InterfaceError, LogUnavailable, OSError)
 """Faults of a database that pass: the batch is handed over again, as the transaction was rolled back."""
 
 _log = logging.getLogger(__name__)
@@ -253,7 +253,7 @@ class LogFeed:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 position = (await self._in_thread(self._log.head)).position
-            except (exc.DBAPIError, OSError) as error:
+            except _PASSING as error:
                 _log.warning("the event log's head cannot be read: %s", error)
                 continue
             for member in self._members.values():

@@ -169,7 +169,8 @@ class Appender:
                 return self._writer.write(batch)
             except Exception as error:  # noqa: BLE001 whatever it is, the callers must get an answer
                 self._writer.forget()
-                if not isinstance(error, self._dialect.failures) or self._dialect.refuses(error):
+                passing = isinstance(error, self._dialect.failures) and not self._dialect.refuses(error)
+                if not passing and not self._writer.unknown:
                     return self._alone(batch, error)
                 if (wait_seconds := next(waits, None)) is None:
                     self._writer.settle()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exc
 from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.eventlog.dialects import Cursor, Dialect
-from libs.eventlog.model import Lease
+from libs.eventlog.model import Lease, LogUnavailable
 
 
 class Leases:
@@ -72,15 +72,23 @@ class Leases:
             connection.commit()
             return changed
 
+    def _connect(self) -> PoolProxiedConnection:
+        try:
+            return self._engine.raw_connection()
+        except exc.DBAPIError as error:
+            raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
+
     @contextlib.contextmanager
     def _transaction(self, *, lock: bool) -> Iterator[tuple[PoolProxiedConnection, Cursor]]:
-        connection = self._engine.raw_connection()
+        connection = self._connect()
         try:
             cursor = connection.cursor()
             if lock:
                 self._dialect.lock_head(cursor)
             yield connection, cursor
             connection.rollback()
+        except self._dialect.failures as error:
+            raise LogUnavailable(f"the event log's database does not answer ({error})") from error
         finally:
             connection.close()
 

@@ -33,7 +33,7 @@ class InvalidSubmission(ValueError):
 
 
 class LogUnavailable(RuntimeError):
-    """The log's database did not answer; whether the submission was taken is unknown: retry with the same key."""
+    """The log's database did not answer. Whether a submission was taken is unknown: retry it with the same key."""
 
 
 class LogClosed(RuntimeError):

@@ -5,17 +5,18 @@ The one rule: positions have no gaps, so a page is a range of positions, and a s
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, exc
 
 from libs.contracts import Recorded, decode
 from libs.eventlog.dialects import Dialect
 from libs.eventlog.envelope import decode_envelope, from_microseconds, to_microseconds
 from libs.eventlog.idempotency import earlier_outcomes
-from libs.eventlog.model import GENESIS, AlreadyAppended, Head, StoredEvent, UnknownLogFormat
+from libs.eventlog.model import GENESIS, AlreadyAppended, Head, LogUnavailable, StoredEvent, UnknownLogFormat
 
 
 class Reader:
@@ -35,8 +36,16 @@ class Reader:
 
     def query(self, statement: str, parameters: tuple[Any, ...] = ()) -> Sequence[Any]:
         """Return all rows of one statement in the driver's parameter style."""
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             return connection.exec_driver_sql(statement, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except (exc.OperationalError, exc.InterfaceError) as error:
+            raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
 
     def read(self, after: int, limit: int) -> list[StoredEvent]:
         """Return up to `limit` events after a position."""
@@ -85,7 +94,7 @@ class Reader:
         """Return the last position recorded at or before `time`; 0 if there is none."""
         sql = self._dialect.sql("SELECT recorded_at FROM events WHERE position = ?")
         wanted = to_microseconds(time)
-        with self._engine.connect() as connection:
+        with self._connected() as connection:
             low, high = 0, int(connection.exec_driver_sql("SELECT position FROM head WHERE id = 1").scalar_one())
             while low < high:  # recorded_at never decreases
                 middle = (low + high + 1) // 2
@@ -108,11 +117,8 @@ class Reader:
 
     def outcome_of(self, key: str) -> AlreadyAppended | None:
         """Return what the submission with this idempotency key was answered."""
-        connection = self._engine.raw_connection()
-        try:
-            return earlier_outcomes(self._dialect, connection.cursor(), [key]).get(key)
-        finally:
-            connection.close()
+        with self._connected() as connection:
+            return earlier_outcomes(self._dialect, connection.connection.cursor(), [key]).get(key)
 
     def rows(self, after: int, until: int, page: int = 1_000) -> Iterator[Any]:
         """Yield every column of the events in (after, until], a page at a time."""

@@ -10,6 +10,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from sqlalchemy import exc
 
 from libs.contracts import category_of
 from libs.eventlog.envelope import chain, decode_envelope, to_microseconds
@@ -26,11 +27,12 @@ def verify(reader: Reader, after: int, until: int | None) -> Verification:
     head = reader.head()
     last = head.position if until is None else min(until, head.position)
     run = _Run(reader, after)
-    problem = run.check(last)
-    if problem is None and until is None:
-        problem = _head_problem(run, head, end)
-        if problem is None and after == 0:
-            problem = _whole_problem(reader, run)
+    try:
+        problem = run.check(last)
+        if problem is None and until is None:
+            problem = _head_problem(run, head, end) or (_whole_problem(reader, run) if after == 0 else None)
+    except exc.DatabaseError as error:
+        problem = Problem(run.position + 1, f"the database cannot read it: {error.orig}")
     return Verification(problem is None, run.position - after, run.position, problem)
 
 

@@ -135,6 +135,11 @@ class Writer:
             with contextlib.suppress(Exception):  # it may be broken already: only what it still holds matters
                 give_up()
 
+    @property
+    def unknown(self) -> bool:
+        """Whether a transaction may have been committed that nobody has been told of."""
+        return self._attempt is not None
+
     def settle(self) -> None:
         """Stop looking for the transaction whose outcome is unknown: its callers have been told."""
         self._attempt = None

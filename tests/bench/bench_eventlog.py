@@ -100,9 +100,9 @@ def run() -> list[dict[str, object]]:
                 ("append, one event a transaction", _sequential(log, 3_000), "events/s", 3_000),
                 ("append, 32 concurrent callers", _concurrent(log, 6_400), "events/s", 3_000),
                 ("append, batches of 100", _batches(log, 60_000), "events/s", 60_000),
-                ("append, 60,000 events in one submission", _import(log), "s", 3),
-                ("read and decode", _reading(log), "events/s", 150_000),
-                ("verify", _verifying(log), "events/s", 100_000),
+                ("append, 60,000 events in one submission", _import(log), "s", None),
+                ("read and decode", _reading(log), "events/s", None),
+                ("verify", _verifying(log), "events/s", None),
             ]
         finally:
             log.close()

@@ -56,7 +56,9 @@ class PostgreSQL:
         return self._engine("SET default_transaction_read_only = on")
 
     def _engine(self, settings: str) -> Engine:
-        engine = create_engine(self._url, isolation_level="READ COMMITTED", connect_args=self._connect_args)
+        engine = create_engine(
+            self._url, isolation_level="READ COMMITTED", connect_args=self._connect_args, pool_pre_ping=True
+        )
 
         @event.listens_for(engine, "connect")
         def _prepare(connection: Any, _record: object) -> None:

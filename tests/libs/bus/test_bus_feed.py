@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus import (
@@ -135,6 +135,37 @@ async def test_two_replicas_of_a_view_apply_each_event_once(log: EventLog, engin
 def new_event(number: int) -> NewEvent:
     stream, event = store(number)
     return NewEvent(stream, type_name(event), encode(event))
+
+
+async def test_a_hole_is_filled_from_the_log_and_what_came_before_is_dropped(
+    log: EventLog, engine: AsyncEngine
+) -> None:
+    append(log, *(store(number) for number in range(1_500)))
+    events = log.read_recorded(0, 1_500)
+    view = SeenView("view", log, engine)
+    await view.start()
+
+    await view.handle([events[2], events[0]])
+    await view.handle(events[1:2])
+    await view.handle([events[-1], events[5]])
+
+    assert await rows(engine) == list(range(1, 1_501))
+
+
+async def test_a_gap_in_the_log_itself_stops_the_consumer(tmp_path: Path) -> None:
+    log = log_of(*(store(number) for number in range(5)), url=f"sqlite:///{tmp_path / 'log.db'}")
+    with create_engine(f"sqlite:///{tmp_path / 'log.db'}").begin() as connection:
+        connection.execute(text("DELETE FROM events WHERE position = 3"))
+    seen: list[int] = []
+    feed = LogFeed(log, [list_model(log, seen)])
+    await feed.start()
+
+    with pytest.raises(ConsumerStopped, match="gap after position 0"):
+        await feed.reached("model", 5, 5)
+
+    await feed.stop()
+    log.close()
+    assert seen == []
 
 
 async def test_a_poisoned_consumer_stops_alone_and_says_why(log: EventLog) -> None:
