@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cli.demo.journey import Journey, Step
 
 _NAME_CELLS = 58
+WHOLE_CHECKOUT_STORES_MAX = 2_000
 
 
 def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int) -> int:
@@ -118,9 +119,12 @@ def _farewell(client: Client, journey: Journey, data_dir: Path, address: str, *,
     store = journey.favourite.name
     path = str((client.get(f"/v1/clusters/{store}").body or {}).get("path") or "")
     repository = shlex.quote(str(data_dir / "gitops.git"))
-    print("What the stores pull, branch main (a whole checkout is millions of files; take one store's):")
-    print(f"  git clone --no-checkout {repository} fleet")
-    print(f"  git -C fleet checkout main -- {path or 'clusters'}\n")
+    if journey.stores < WHOLE_CHECKOUT_STORES_MAX:
+        print(f"What the stores pull:\n  git clone {repository} fleet\n  ls fleet/{path}\n")
+    else:
+        print("What the stores pull (a whole checkout is millions of files, so take one store's):")
+        print(f"  git clone --no-checkout {repository} fleet")
+        print(f"  git -C fleet checkout main -- {path}\n")
     if not serve:
         print(f"The server ends now. To start it again: {_command()} up --data-dir {shlex.quote(str(data_dir))}")
         return
