@@ -16,7 +16,7 @@ from libs.fleet import bitmap, ordinals
 from services.rendering.placements import RefusalKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,12 +31,30 @@ def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
     """Refuse placements that would meet another one's objects, on the clusters that were evaluated."""
     for namespace in sorted({key.split("/", 1)[0] for key, clusters in dirty.items() if clusters}):
         inside = model.placements.of_namespace(namespace)
+        if not _may_meet(model, inside):
+            continue
         clusters = BitMap.union(BitMap(), *(dirty[each.key] for each in inside if each.key in dirty))
         among = ordinals(clusters)
         holding = [_objects_by_code(model, each, among) for each in inside]
         for (one, ones), (other, others) in combinations(zip(inside, holding, strict=True), 2):
             for identity in sorted(set(ones) & set(others)):
                 _refuse(model, one, other, identity, (ones[identity], others[identity]), among)
+
+
+def _may_meet(model: Model, inside: Sequence[Placement]) -> bool:
+    """Whether any release that was ever a target here holds an object of another application's."""
+    owner: dict[Identity, str] = {}
+    for placement in inside:
+        for version in model.placements.used_versions(placement.application):
+            for identity in _identities(model, placement.application, version):
+                if owner.setdefault(identity, placement.application) != placement.application:
+                    return True
+    return False
+
+
+def _identities(model: Model, application: str, version: str) -> list[Identity]:
+    objects = model.fleet.releases[application, version].objects
+    return [(f"{each.api_version.rpartition('/')[0]}/{each.kind}", each.name) for each in objects]
 
 
 def _objects_by_code(model: Model, placement: Placement, among: NDArray[np.int64]) -> dict[Identity, set[int]]:
@@ -46,9 +64,8 @@ def _objects_by_code(model: Model, placement: Placement, among: NDArray[np.int64
     for code in codes.tolist():
         if code:
             application, version = model.placements.versions.names[code].split("/", 1)
-            for each in model.fleet.releases[application, version].objects:
-                group = each.api_version.rpartition("/")[0]
-                found.setdefault((f"{group}/{each.kind}", each.name), set()).add(code)
+            for identity in _identities(model, application, version):
+                found.setdefault(identity, set()).add(code)
     return found
 
 

@@ -125,6 +125,11 @@ class Placements:
                 name = RefusalKey(key, code, detail)
                 self.refusals[name] = self.refusals.get(name, BitMap()) | clusters
 
+    def used_versions(self, application: str) -> list[str]:
+        """Return the versions of an application that were ever a target."""
+        start = f"{application}/"
+        return [name[len(start) :] for name in self.versions.names if name.startswith(start)]
+
     def refused(self, code: str) -> dict[str, BitMap]:
         """Return per placement the clusters that are refused for a reason."""
         found: dict[str, BitMap] = {}

@@ -101,6 +101,8 @@ def _dirty(model: Model, touched: Touched) -> dict[str, BitMap]:
     answer: dict[str, BitMap] = {}
     for name, application in model.fleet.applications.items():
         key = placement_key(application.namespace, name)
+        if key not in model.placements.by_key and name not in model.fleet.choices:
+            continue  # Nothing was ever to run, so nothing can differ.
         if name in touched.whole or crowding:
             answer[key] = everywhere
             continue

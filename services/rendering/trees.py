@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from libs.contracts.tree import cluster_path, shard
 from libs.fleet import Codes, Column, bitmap, ordinals
 from libs.gittree import Column as Values
-from libs.gittree import Family, Mode, tree_family
+from libs.gittree import Family, Mode, tree_body, tree_family
 from services.rendering import layout
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ async def _flux(
     paths = [cluster_path(names(ordinal)).encode("ascii") for ordinal in here.tolist()]
     async for rows, there in _shapes(flags, len(here)):
         inside = [order[index] for index in there]
+        if not inside:
+            trees.flux.values[here[rows]] = _empty_flux(sink)
+            continue
         entries: dict[str, Any] = {}
         some = [paths[row] for row in rows.tolist()]
         for namespace in inside:
@@ -163,12 +166,22 @@ async def _clusters(trees: Trees, order: Sequence[str], here: NDArray[np.int64],
     flags = [trees.namespaces[namespace].present.values[here] for namespace in order]
     async for rows, there in _shapes(flags, len(here)):
         some = here[rows]
+        if not there:
+            own = tree_body({layout.FLUX_NAMESPACE: (Mode.DIRECTORY, _empty_flux(sink).tobytes())})
+            trees.cluster.values[some] = np.frombuffer(sink.add("tree", own), np.uint8)
+            continue
         entries: dict[str, Any] = {
             order[index]: (Mode.DIRECTORY, np.ascontiguousarray(trees.namespaces[order[index]].tree.values[some]))
             for index in there
         }
         entries[layout.FLUX_NAMESPACE] = (Mode.DIRECTORY, np.ascontiguousarray(trees.flux.values[some]))
         trees.cluster.values[some] = await sink.write_async(tree_family(entries, len(some)))
+
+
+def _empty_flux(sink: ObjectSink) -> NDArray[np.uint8]:
+    """Return the id of Flux's directory on a cluster without namespaces: the same for all of them."""
+    file = sink.add("blob", layout.kustomization_file(()))
+    return np.frombuffer(sink.add("tree", tree_body({"kustomization.yaml": (Mode.FILE, file)})), np.uint8)
 
 
 async def _upward(trees: Trees, names: Callable[[int], str], touched: BitMap, sink: ObjectSink) -> bytes | None:
@@ -195,8 +208,7 @@ def _replace(ids: dict[str, bytes], name: str, inside: Mapping[str, bytes], sink
 
 
 def _tree(directories: Mapping[str, bytes], sink: ObjectSink) -> bytes:
-    family = tree_family({name: (Mode.DIRECTORY, each) for name, each in directories.items()}, 1)
-    return sink.add("tree", family.parts[0])
+    return sink.add("tree", tree_body({name: (Mode.DIRECTORY, each) for name, each in directories.items()}))
 
 
 async def _shapes(flags: Sequence[NDArray[np.bool_]], count: int) -> AsyncIterator[tuple[NDArray[np.int64], list[int]]]:
