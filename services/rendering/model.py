@@ -289,7 +289,7 @@ class Model:
             "epoch": self.epoch,
             "position": decision.model_position,
             "clusters": len(self.trees.registered),
-            "placements": decision.placements,
+            "placements": self.placements.admitted_count(),
             "digest": f"sha1:{self.clusters_tree.hex()}" if self.clusters_tree else "",
         }
         manifest = sink.add("blob", layout.manifest_file(facts))
