@@ -114,8 +114,7 @@ def _dirty(model: Model, touched: Touched) -> dict[str, BitMap]:
         declared = model.fleet.applications.get(placement.application)
         gone = declared is None or declared.namespace != placement.namespace
         if gone and (placement.application in touched.whole or touched.clusters):
-            placement.reach(model.size)
-            answer[key] = placement.admitted() | placement.pending
+            answer[key] = everywhere
     return answer
 
 

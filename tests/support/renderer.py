@@ -1,0 +1,190 @@
+"""A renderer without a log's database: facts go in as events, decisions and commit ids come out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from libs.contracts import (
+    AdmissionWritten,
+    ApplicationDeclared,
+    ClusterSpec,
+    Event,
+    NamespaceDeclared,
+    ObjectRef,
+    Recorded,
+    ReleaseChoice,
+    ReleaseChoicesSet,
+    ReleasePublished,
+    RemovalsHeld,
+    StoreDeclared,
+    type_name,
+)
+from libs.fleet import packed
+from libs.gittree import IdSink, ObjectSink
+from libs.templates import compile_template
+from services.rendering.domain import Hold
+from services.rendering.model import Decision, Model
+from services.rendering.plan import Plan, plan
+from services.rendering.reconciler import commit_of, compose
+from services.rendering.snapshot import dump_model, load_model
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MANIFEST = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: NAME}
+data:
+  store: "${edge.store.name}"
+  zone: ${edge.store.timezone}
+  size: ${edge.labels.size:-unknown}
+  level: ${edge.config.level:-info}
+"""
+
+
+def store(name: str, zone: str = "America/Chicago", cpu: str = "", **labels: str) -> StoreDeclared:
+    """A store with one cluster of its name."""
+    capacity = {"cpu": cpu} if cpu else {}
+    return StoreDeclared(name, zone, dict(labels), [], [ClusterSpec(name, {}, capacity)])
+
+
+def namespace(name: str, expression: str = "/c/*", cpu: str = "", **labels: str) -> NamespaceDeclared:
+    """A namespace on the clusters of an expression."""
+    return NamespaceDeclared(name, expression, [], {"cpu": cpu} if cpu else {}, labels)
+
+
+def application(name: str, home: str, expression: str | None = None) -> ApplicationDeclared:
+    """An application in a namespace."""
+    return ApplicationDeclared(name, home, expression)
+
+
+def choose(name: str, *choices: tuple[str, str]) -> ReleaseChoicesSet:
+    """Release choices: (expression, version)."""
+    return ReleaseChoicesSet(name, [ReleaseChoice(*each) for each in choices])
+
+
+class Renderer:
+    """Folds facts and admits, as the reconciler does, one thing at a time."""
+
+    def __init__(self, sink: ObjectSink | None = None) -> None:
+        self.history: list[Recorded] = []
+        self.blobs: dict[str, bytes] = {}
+        self.sink = sink or IdSink()
+        self.model = Model(self.blobs.get)
+        self.now = START
+        self.last: Plan = Plan()
+        self.commits: list[str] = []
+
+    def blob(self, body: bytes) -> str:
+        """Keep a body and return its digest."""
+        digest = hashlib.sha256(body).hexdigest()
+        self.blobs[digest] = body
+        return digest
+
+    def release(
+        self, name: str, home: str, version: str, manifest: str = MANIFEST, schema: str = "", defaults: str = ""
+    ) -> ReleasePublished:
+        """Compile a release and return the fact of its publication."""
+        text = manifest.replace("NAME", name).encode()
+        template = compile_template(text, application=name, namespace=home, version=version)
+        return ReleasePublished(
+            name,
+            version,
+            home,
+            hashlib.sha256(text + version.encode()).hexdigest(),
+            self.blob(text),
+            self.blob(template.to_bytes()),
+            self.blob(schema.encode()) if schema else None,
+            self.blob(defaults.encode()) if defaults else None,
+            [],
+            [ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in template.objects],
+        )
+
+    def record(self, event: Event, stream: str = "fact-1") -> Decision | None:
+        """Append an event and fold it."""
+        position = len(self.history) + 1
+        self.now += timedelta(seconds=1)
+        digest = hashlib.sha256(f"{position}".encode()).digest()
+        recorded = Recorded(position, "epoch", stream, position, type_name(event), self.now, "ana", event, digest)
+        self.history.append(recorded)
+        return self.model.fold(recorded)
+
+    def facts(self, *events: Event) -> None:
+        """Append facts."""
+        for event in events:
+            self.record(event)
+
+    async def step(self) -> Plan:
+        """Plan, and carry out what may be admitted; return the plan."""
+        self.last = await plan(self.model, self.now)
+        hold = self.last.hold
+        if hold is not None and (self.model.held is None or self.model.held.plan != hold.plan):
+            self.record(held(hold), "hold-main")
+        if self.last.empty and not self.model.must_commit:
+            return self.last
+        decision = None
+        for part in compose(self.model, self.last, 0):
+            decision = self.record(part, "branch-main")
+        assert decision is not None
+        await self.carry_out(decision)
+        return self.last
+
+    async def carry_out(self, decision: Decision) -> None:
+        """Write a decision's commit and record it."""
+        done = await self.model.admit(decision, self.sink)
+        commit = commit_of(self.model, decision, done.tree, self.sink) if done.changed else decision.first.parent
+        written = AdmissionWritten("main", decision.first.decision, commit, done.tree.hex(), done.files)
+        self.record(written, "branch-main")
+        self.commits.append(commit)
+
+    async def settle(self, steps_max: int = 10) -> None:
+        """Step until nothing is left to do."""
+        for _ in range(steps_max):
+            before = len(self.history)
+            await self.step()
+            if len(self.history) == before:
+                return
+        raise AssertionError("rendering does not settle")
+
+    def restart(self) -> None:
+        """Go on in a new model, from a snapshot."""
+        model = Model(self.blobs.get)
+        load_model(model, dump_model(self.model))
+        self.model = model
+
+    def version_on(self, key: str, cluster: str) -> str | None:
+        """Return which release of a placement is admitted on a cluster."""
+        ordinal = self.model.fleet.selection.ordinal_ever(cluster)
+        assert ordinal is not None
+        code = int(self.model.placements.at(key).release.values[ordinal])
+        return self.model.placements.versions.names[code].split("/", 1)[1] if code else None
+
+    def refusals(self) -> dict[tuple[str, str], list[str]]:
+        """Return (placement, code) → cluster names."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for refusal, members in self.model.placements.refusals.items():
+            names = [self.model.fleet.selection.name(ordinal) for ordinal in members]
+            found.setdefault((refusal.key, refusal.code), []).extend(names)
+        return found
+
+
+def held(hold: Hold) -> RemovalsHeld:
+    """Return the fact that a plan is held."""
+    applications = {key: packed(members) for key, members in hold.applications.items()}
+    return RemovalsHeld(
+        "main", hold.plan, hold.count, hold.admitted, hold.recent, hold.cause, applications, packed(hold.clusters)
+    )
+
+
+async def replay(history: Iterable[Recorded], blobs: dict[str, bytes]) -> tuple[Model, list[str]]:
+    """Fold a whole log in a fresh model; return it and the commits that its decisions give."""
+    model = Model(blobs.get)
+    sink = IdSink()
+    commits = []
+    for recorded in history:
+        decision = model.fold(recorded)
+        if decision is not None:
+            done = await model.admit(decision, sink)
+            commits.append(commit_of(model, decision, done.tree, sink) if done.changed else decision.first.parent)
+    return model, commits
