@@ -1,4 +1,4 @@
-"""Group commit: one thread appends what all callers of a process submit, as many at a time as are waiting.
+"""Group commit: one appender a process appends what all its callers submit, as many at a time as are waiting.
 
 The one rule: nothing is waited for. While one transaction commits, the next batch gathers by itself; a submission that
 the database chokes on is tried again alone, so that it never fails its neighbours.
@@ -86,7 +86,7 @@ Job = Waiting | WaitingAsync
 
 
 class Appender:
-    """The appender thread of one process."""
+    """The one appender of a process: a thread, or a caller that finds nobody waiting, one at a time."""
 
     def __init__(self, writer: Writer, dialect: Dialect) -> None:
         """Start the thread."""
@@ -94,12 +94,29 @@ class Appender:
         self._dialect = dialect
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._closed = False
         self._listeners: tuple[Callable[[int], None], ...] = ()
         self._announced = 0
         self._waits_seconds: tuple[float, ...] = WAITS_SECONDS
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
         self._thread.start()
+
+    def append(self, job: Waiting) -> Outcome:
+        """Append in this thread where nobody else does: waking another one takes a good part of an append.
+
+        Raises:
+            LogClosed: the log was closed.
+        """
+        if self._turn.acquire(blocking=False):
+            try:
+                if not self._closed and self._queue.empty():
+                    self._append([job])
+                    return job.outcome()
+            finally:
+                self._turn.release()
+        self.submit(job)
+        return job.outcome()
 
     def submit(self, job: Job) -> None:
         """Queue a submission.
@@ -136,18 +153,24 @@ class Appender:
         closing = False
         while not closing:
             job = self._queue.get()
-            batch: list[Job] = []
-            events = 0
-            while job is not None:
-                batch.append(job)
-                events += len(job.prepared.submission.events)
-                if len(batch) >= BATCH_SUBMISSIONS_MAX or events >= BATCH_EVENTS_MAX or self._queue.empty():
-                    break
-                job = self._queue.get()
-            closing = job is None
-            if batch:
-                self._append(batch)
-        self._writer.close()
+            with self._turn:
+                batch, closing = self._gather(job)
+                if batch:
+                    self._append(batch)
+                if closing:
+                    self._writer.close()
+
+    def _gather(self, job: Job | None) -> tuple[list[Job], bool]:
+        """Return `job` and what else is waiting, and whether that ends with the order to close."""
+        batch: list[Job] = []
+        events = 0
+        while job is not None:
+            batch.append(job)
+            events += len(job.prepared.submission.events)
+            if len(batch) >= BATCH_SUBMISSIONS_MAX or events >= BATCH_EVENTS_MAX or self._queue.empty():
+                return batch, False
+            job = self._queue.get()
+        return batch, True
 
     def _append(self, batch: Sequence[Job]) -> None:
         answers = self._answers([job.prepared for job in batch])
@@ -177,6 +200,10 @@ class Appender:
                     return [_unavailable(error)] * len(batch)
                 _log.warning("the event log's database failed, trying again: %s", error)
                 time.sleep(wait_seconds)
+            except BaseException:  # a caller's thread was interrupted: its batch must not be taken for another's
+                self._writer.forget()
+                self._writer.settle()
+                raise
 
     def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
         """Answer each submission by itself after `error`, which a single one has earned."""

@@ -96,9 +96,7 @@ class EventLog:
             LogUnavailable: the database is gone; whether it was appended is unknown.
             LogClosed: this log was closed.
         """
-        job = Waiting(self._prepare(submission))
-        self._appender.submit(job)
-        return job.outcome()
+        return self._appender.append(Waiting(self._prepare(submission)))
 
     async def append_async(self, submission: Submission) -> Outcome:
         """Append as `append` does, without blocking the event loop; a cancelled caller's events may still be taken."""
@@ -179,13 +177,11 @@ class EventLog:
         event = EpochStarted(epoch, self.head().epoch, reason)
         submission = Submission([NewEvent("log-epochs", type_name(event), encode(event))], actor)
         prepared = self._prepare(submission)
-        job = Waiting(Prepared(submission, prepared.streams, "", prepared.token, epoch))
-        self._appender.submit(job)
-        job.outcome()
+        self._appender.append(Waiting(Prepared(submission, prepared.streams, "", prepared.token, epoch)))
         return epoch
 
     def on_append(self, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call `callback` with the new last position after each commit of this process, from the appender thread.
+        """Call `callback` with the new last position after each commit of this process, from the thread that made it.
 
         Returns what ends that. Appends of other processes are not seen.
         """

@@ -81,6 +81,20 @@ def test_two_submissions_that_are_alike_are_not_taken_for_each_other(database: D
     other.close()
 
 
+@pytest.mark.parametrize("point", POINTS[:-1])
+def test_an_interrupted_caller_leaves_the_log_to_the_others(log: EventLog, point: str) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with at_crash_point(f"eventlog.{point}", once(interrupt)), pytest.raises(KeyboardInterrupt):
+        log.append(submission("store-a", "store-a"))
+    before = log.head().position
+
+    assert taken(log, "store-b").first == before + 1
+    assert before == (2 if point == "after-commit" else 0)
+    assert log.verify().ok
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_an_unknown_outcome_is_told_and_a_retry_with_the_key_settles_it(log: EventLog, *, committed: bool) -> None:
     log._appender._waits_seconds = (0.0, 0.0)
@@ -244,6 +258,7 @@ def test_one_flipped_bit_is_found(five: EventLog, database: Database, column: st
         (["UPDATE head SET hash = (SELECT hash FROM events WHERE position = 4)"], 5, "head's hash"),
         (["UPDATE category_heads SET position = 4"], 5, "category"),
         (["DELETE FROM category_heads"], 5, "category"),
+        (["INSERT INTO category_heads (category, position) VALUES ('ghost', 2)"], 2, "category 'ghost'"),
         (
             [
                 COPY_THE_LAST,
