@@ -196,6 +196,26 @@ def test_concurrent_writers_leave_no_gap_no_duplicate_and_no_reader_that_skips(
     assert log.verify().ok
 
 
+def _open_and_append(url: str) -> None:
+    log = EventLog.open(url, clock=lambda: datetime.now(UTC))
+    taken(log, "store-a")
+    log.close()
+
+
+def test_processes_that_create_the_log_together_make_one(database: Database) -> None:
+    processes = [_fork.Process(target=_open_and_append, args=(database.url,)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+
+    log = EventLog.open(database.url, clock=ticking_clock(), create=False)
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert [event.version for event in log.read(0)] == [1, 2, 3, 4, 5, 6]
+    assert {event.epoch for event in log.read(0)} == {log.head().epoch}
+    log.close()
+
+
 def tampered(log: EventLog, database: Database, *statements: str) -> tuple[int, str]:
     """Run statements behind the log's back and return the problem that `verify` finds."""
     engine = create_engine(make_url(database.url).difference_update_query(["sslmode"]))
