@@ -32,7 +32,7 @@ START = Checkpoint("", 0, GENESIS)
 """The checkpoint before the first event."""
 
 
-class ConsumerStopped(RuntimeError):
+class ConsumerStopped(RuntimeError):  # noqa: N818 - it states the fact
     """A consumer cannot go on; the others do. `reason` is a sentence for the operator."""
 
     def __init__(self, consumer: str, reason: str) -> None:

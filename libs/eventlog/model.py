@@ -28,19 +28,19 @@ NAME_BYTES_MAX = 512
 """Bounds streams, idempotency keys and lease names, so that they fit an index key of every dialect."""
 
 
-class InvalidSubmission(ValueError):
+class InvalidSubmission(ValueError):  # noqa: N818 - it states the fact
     """A submission breaks a bound of the log; nothing was appended."""
 
 
-class LogUnavailable(RuntimeError):
+class LogUnavailable(RuntimeError):  # noqa: N818 - it states the fact
     """The log's database did not answer. Whether a submission was taken is unknown: retry it with the same key."""
 
 
-class LogClosed(RuntimeError):
+class LogClosed(RuntimeError):  # noqa: N818 - it states the fact
     """The log was closed in this process; the submission was not taken."""
 
 
-class UnknownLogFormat(RuntimeError):
+class UnknownLogFormat(RuntimeError):  # noqa: N818 - it states the fact
     """The database holds no event log, or one that another version of this program wrote."""
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 _WAIT_SECONDS = 60
 
 
-class PostgreSQLMissing(RuntimeError):
+class PostgreSQLMissing(RuntimeError):  # noqa: N818 - it states the fact
     """PostgreSQL's server programs are not installed: `apt-get install postgresql` (Debian) has them."""
 
 
