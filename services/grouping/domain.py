@@ -25,7 +25,7 @@ PATH_DEPTH_MAX = 16
 PATH_CHARACTERS_MAX = 253
 LISTED_CHARACTERS_MAX = 160_000
 """Names listed in one group, together: they have to fit an event of 256 KiB."""
-COMPARED_MAX = 2_000
+COMPARED_MAX = 500
 """Names that are compared to find the nearest one."""
 
 
@@ -197,9 +197,12 @@ def _check_listed(command: DeclareGroup, facts: Fleet) -> None:
 
 
 def _alike(name: str, known: Iterable[str]) -> list[str]:
-    """Return the few of perhaps 60,000 names that are worth comparing: of like length, with the same start or end."""
-    alike = (other for other in known if abs(len(other) - len(name)) <= 2)
-    return [other for other in alike if other[:3] == name[:3] or other[-3:] == name[-3:]][:COMPARED_MAX]
+    """Return the few of perhaps 60,000 names that are worth comparing: of like length, with most of a start or end."""
+    alike = [other for other in known if abs(len(other) - len(name)) <= 2]
+    for kept in (len(name) - 1, len(name) - 2, len(name) // 2):
+        if closest := [other for other in alike if other.startswith(name[:kept]) or other.endswith(name[-kept:])]:
+            return closest[:COMPARED_MAX]
+    return []
 
 
 def _unknown(kind: str, name: str, pointer: str, near: str | None, position: int | None = None) -> UnknownReference:

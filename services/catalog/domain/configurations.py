@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, Labels
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
+from libs.fleet import rank
 from libs.selection import canonical
+from libs.templates import Layer, conflicts
 from libs.templates.layers import same
 from services.catalog.domain.checks import (
     Absent,
@@ -120,7 +122,9 @@ def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Seque
         declared.allow_empty,
     ):
         check_expression(expression, facts, allow_empty=command.allow_empty)
-    _try(declared, state, facts)
+    _check_conflicts(declared, facts)
+    if any(release.schema is not None for release in facts.releases.values()):
+        _check_values(declared, state, facts)
     return [declared]
 
 
@@ -145,24 +149,44 @@ def _check_references(command: DeclareConfiguration, facts: Fleet) -> None:
         raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
 
 
-def _try(declared: ConfigurationDeclared, state: State, facts: Fleet) -> None:
-    """Refuse what would make an application unrenderable where it can be rendered now."""
+def _check_conflicts(declared: ConfigurationDeclared, facts: Fleet) -> None:
+    """Refuse a layer that contradicts another of its rank on some cluster; between ranks the higher simply wins."""
+    clusters = facts.selection.select(read_expression(declared.expression))
+    mine = Layer(declared.name, rank(declared), declared.values)
+    for other in sorted(facts.configurations.values(), key=lambda each: each.name):
+        if other.name == declared.name or not _of_one_rank(declared, other):
+            continue
+        found = conflicts([mine, Layer(other.name, rank(other), other.values)])
+        if not found:
+            continue
+        both = clusters & facts.selection.saved(("configuration", other.name))
+        if both:
+            raise _conflict(declared, found[0], str(facts.selection.name(both.min())))
+
+
+def _of_one_rank(one: ConfigurationDeclared, other: ConfigurationDeclared) -> bool:
+    if rank(one) != rank(other) or one.namespace != other.namespace:
+        return False
+    return not one.applications or not set(one.applications).isdisjoint(other.applications)
+
+
+def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet) -> None:
+    """Refuse values that a release in force could not be rendered with, where it can be rendered now."""
     tried = facts.fork()
     tried.assume(declared)
-    clusters = tried.selection.select(read_expression(declared.expression))
-    for application in tried.configured_by(declared):
-        for conflict, example in tried.configuration_conflicts(application, clusters):
-            if declared.name in conflict.layers:
-                raise _conflict(declared, application, conflict, _name(tried, example))
     concerned = set(tried.configured_by(declared))
+    clusters = tried.selection.select(read_expression(declared.expression))
     if isinstance(state, ConfigurationDeclared):
         concerned.update(each for each in facts.configured_by(state) if each in facts.applications)
         clusters = clusters | facts.selection.select(read_expression(state.expression))
     for application in sorted(concerned):
         for version, chosen in tried.chosen(application):
+            if facts.releases[application, version].schema is None:
+                continue
             among = chosen & tried.placed(application) & clusters
-            known = {problem for problem, *_ in facts.values_problems(application, version, among)}
-            for found in tried.values_problems(application, version, among):
+            problems = tried.values_problems(application, version, among)
+            known = {each[0] for each in facts.values_problems(application, version, among)} if problems else set()
+            for found in problems:
                 if found[0] not in known:
                     raise values_invalid(tried, (application, version), found, "/spec/values")
 
@@ -171,7 +195,7 @@ def values_invalid(facts: Fleet, release: tuple[str, str], found: tuple[str, int
     """Return the refusal for what a release's schema says: (problem, a cluster as example, count of clusters)."""
     application, version = release
     problem, example, count = found
-    cluster = _name(facts, example)
+    cluster = facts.selection.name(example)
     return ValuesInvalid(
         f"{application} {version} would get values that its schema refuses on {count:,} clusters, "
         f"for example {cluster}: {problem}",
@@ -185,18 +209,14 @@ def values_invalid(facts: Fleet, release: tuple[str, str], found: tuple[str, int
     )
 
 
-def _conflict(
-    declared: ConfigurationDeclared, application: str, conflict: Conflict, cluster: str
-) -> ConfigurationConflict:
+def _conflict(declared: ConfigurationDeclared, conflict: Conflict, cluster: str) -> ConfigurationConflict:
     others = ", ".join(each for each in conflict.layers if each != declared.name)
     return ConfigurationConflict(
-        f"{declared.name} and {others} set {conflict.key} differently for {application} on {cluster}, "
-        "and neither outranks the other",
+        f"{declared.name} and {others} set {conflict.key} differently on {cluster}, and neither outranks the other",
         pointer="/spec/values" + _pointer(declared.values, conflict.key),
         fix="give one of them another priority, or narrow its expression",
         key=conflict.key,
         cluster=cluster,
-        application=application,
         layers=list(conflict.layers),
     )
 
@@ -213,7 +233,3 @@ def _pointer(values: Mapping[str, Any], dotted: str) -> str:
         ):
             return f"/{escape(key)}{found}"
     return ""
-
-
-def _name(facts: Fleet, ordinal: int) -> str:
-    return str(facts.selection.name(ordinal))
