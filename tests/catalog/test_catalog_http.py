@@ -133,3 +133,12 @@ async def test_names_that_are_paths_are_invalid_or_not_found(catalog: Server) ->
         answer = await catalog.client.put(path, json={"spec": {"namespace": "pos"}})
         assert answer.status_code in {404, 422}, answer.text
         assert answer.json()["code"]
+
+
+async def test_every_route_is_described_once(catalog: Server) -> None:
+    paths = (await catalog.get("/openapi.json"))["paths"]
+    operations = [each["operationId"] for path in paths.values() for each in path.values() if "operationId" in each]
+
+    assert len(operations) == len(set(operations))
+    assert "/v1/applications/{application}/release-choices:set" in paths
+    assert "under" in [each["name"] for each in paths["/v1/groups"]["get"]["parameters"]]
