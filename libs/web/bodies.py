@@ -112,15 +112,18 @@ def _check_depth_and_text(value: Any) -> None:
     level = [value]
     for _ in range(DEPTH_MAX + 1):
         below: list[Any] = []
+        containers = 0
         for each in level:
             if isinstance(each, dict):
+                containers += 1
                 below.extend(each.keys())
                 below.extend(each.values())
             elif isinstance(each, list):
+                containers += 1
                 below.extend(each)
             elif isinstance(each, str) and not each.isascii():
                 _check_text(each)
-        if not below:
+        if not containers:
             return
         level = below
     raise _malformed(f"the body nests deeper than {DEPTH_MAX} levels")
