@@ -83,7 +83,7 @@ async def test_the_event_loop_is_not_held_up(workers: Workers, repository: Repos
     watching.cancel()
 
     assert np.median(pauses) < 0.02
-    assert max(pauses) < 0.25  # two cores that others use too
+    assert np.percentile(pauses, 95) < 0.1  # the cores may be busy with something else too
 
 
 async def test_a_dead_worker_is_an_error_and_shows_nothing(repository: Repository) -> None:
