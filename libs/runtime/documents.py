@@ -78,11 +78,12 @@ class Documents:
                 commands = served.commands
                 if fork is None:
                     await commands.positions.seen(intent.position, commands.facts)
+                    await commands.catch_up()
                     fork = commands.facts.fleet.fork()
                     position = commands.facts.position
                     for _, event in intent.assume:
                         fork.assume(event)
-                await commands.positions.seen(intent.position, commands.view)
+                await commands.positions.seen(max(intent.position, position), commands.view)
                 stream = served.kind.stream(name)
                 here = replace(intent, assume=assumed.get(stream, []), if_match=None, if_none_match=None)
                 proposal = await commands.propose(served.kind, name, make, here, fork)

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import LogFeed, view_engine
 from libs.eventlog import EventLog
+from libs.fleet import FleetModel
 from libs.runtime.clock import new_id, utc_now
 from libs.runtime.documents import Served, documents_router
-from libs.runtime.facts import FleetModel
 from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
@@ -147,8 +147,8 @@ class Embedded:
         """Start feeding the consumers, then the services."""
         consumers = [self.facts, *(consumer for service in self.services for consumer in service.consumers)]
         self._feed = LogFeed(self.log, consumers)
-        self._positions.attach(self._feed)
         self._ready_at = (await asyncio.to_thread(self.log.head)).position
+        self._positions.attach(self._feed, self._ready_at)
         await self._feed.start()
         for service in self.services:
             if service.start is not None:

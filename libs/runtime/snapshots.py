@@ -35,11 +35,12 @@ class Snapshots:
         try:
             taken = model.restore(content)
             fits = taken and event_log.hash_at(model.checkpoint.position) == model.checkpoint.hash
-        except (ValueError, LookupError, TypeError, EOFError) as error:
+        except Exception as error:
             log.warning("snapshot ignored", model=model.name, reason=f"{type(error).__name__}: {error}")
             path.unlink(missing_ok=True)
             raise DamagedSnapshot(model.name) from error
         if taken and not fits:
+            log.warning("snapshot ignored", model=model.name, reason="it is of another log")
             path.unlink(missing_ok=True)
             raise DamagedSnapshot(model.name)
         if not taken:

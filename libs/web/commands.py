@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from libs.contracts import Event, encode, type_name
+from libs.contracts.refusals import Rejected
 from libs.eventlog import (
     AlreadyAppended,
     Appended,
@@ -209,7 +210,7 @@ class Commands:
                     raise _other_content()
                 case VersionConflict() | GuardConflict():
                     DECISIONS_AGAIN.inc()
-                    await self._catch_up()
+                    await self.catch_up()
                     proposal, position = await self._decide(propose)
                 case FencedOut():
                     raise unavailable("another process writes now", code="fenced-out")
@@ -222,11 +223,38 @@ class Commands:
         return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
-        # The position is read first: what is folded while the proposal reads can only make the guard stricter.
+        """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
+        # Positions are read first: what is folded while the proposal reads can only make the guard stricter.
+        position = self.facts.position
+        seen = min(position, self.view.position)
+        try:
+            proposal = await _understood(propose, self.facts.fleet)
+            if proposal.events:
+                return proposal, position
+        except (Problem, Rejected):
+            if not await self._behind(seen):
+                raise
+        else:
+            if not await self._behind(seen):
+                return proposal, position
+        await self.catch_up()
         position = self.facts.position
         return await _understood(propose, self.facts.fleet), position
 
+    async def _behind(self, seen: int) -> bool:
+        return (await asyncio.to_thread(self._log.head)).position > seen
+
+    async def catch_up(self) -> None:
+        """Wait until facts and view have seen the log's head as of now.
+
+        Raises:
+            Problem: 504 `position-timeout`.
+        """
+        head = await asyncio.to_thread(self._log.head)
+        await self.positions.seen(head.position, self.facts, self.view)
+
     async def _try_out(self, propose: Propose, intent: Intent) -> Answer:
+        await self.catch_up()
         position = self.facts.position
         fork = self.facts.fleet.fork()
         for _, event in intent.assume:
@@ -254,10 +282,6 @@ class Commands:
         if outcome.content_digest != intent.digest:
             raise _other_content()
         return _answer(outcome.answer, outcome)
-
-    async def _catch_up(self) -> None:
-        head = await asyncio.to_thread(self._log.head)
-        await self.positions.seen(head.position, self.facts, self.view)
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:

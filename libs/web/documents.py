@@ -90,6 +90,10 @@ class DocumentsView(ViewConsumer):
         super().__init__(f"{service}.documents", log, engine)
         self._kinds: Mapping[str, DeclaredKind[Any, Any]] = {kind.category: kind for kind in kinds}
 
+    def concerns(self, recorded: Recorded) -> bool:
+        """Whether an event is of one of the service's kinds."""
+        return category_of(recorded.stream) in self._kinds
+
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
         """Keep the last event of each thing that the batch speaks of."""
         last: dict[tuple[str, str], dict[str, Any]] = {}

@@ -27,10 +27,15 @@ class Positions:
 
     def __init__(self) -> None:
         self._feed: LogFeed | None = None
+        self._floor = 0
 
-    def attach(self, feed: LogFeed) -> None:
-        """Take the feed that brings the log to the consumers."""
-        self._feed = feed
+    def attach(self, feed: LogFeed, floor: int = 0) -> None:
+        """Take the feed that brings the log to the consumers.
+
+        Nothing is answered before `floor`, where the log ended when the process started: what had been acknowledged
+        by then is seen by everyone.
+        """
+        self._feed, self._floor = feed, floor
 
     async def seen(self, position: int, *followers: Follower, seconds: float = WAIT_SECONDS_MAX) -> None:
         """Return once every follower has seen `position`.
@@ -38,6 +43,7 @@ class Positions:
         Raises:
             Problem: 504 `position-timeout` after `seconds`; 503 when a follower has stopped.
         """
+        position = max(position, self._floor)
         behind = [each for each in followers if each.position < position]
         if not behind or self._feed is None:
             return

@@ -1,11 +1,12 @@
-"""The embedded server in this process, as tests talk to it: HTTP through the ASGI application, a token, a data directory.
+"""The embedded server in this process, as tests talk to it: over HTTP, with a token, on a data directory of their own.
 
 The vocabulary for all flow tests: `server.declare(document)`, `server.get(path)`, `server.settled()`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from httpx2 import ASGITransport, AsyncClient, Response
 
 from cli.embedded import SERVICES
 from libs.runtime.embedded import Embedded
+from libs.runtime.service import Build
+from services.rendering.app import build as rendering
 
 PLURALS = {
     "Store": "stores",
@@ -64,12 +67,27 @@ def store(name: str, **labels: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    embedded = Embedded(tmp_path / "data", SERVICES)
+@asynccontextmanager
+async def running(data_dir: Path, services: Sequence[Build]) -> AsyncIterator[Server]:
+    """Run services embedded, with an administrator's token."""
+    embedded = Embedded(data_dir, services)
     token = embedded.tokens.issue("admin", frozenset({"admin"}))
     async with embedded.running():
         made = Server(embedded, AsyncClient(), token)
         async with made.client_for(token) as client:
             made.client = client
             yield made
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """Every service that `resedge up` runs."""
+    async with running(tmp_path / "data", SERVICES) as made:
+        yield made
+
+
+@pytest.fixture
+async def quiet_server(tmp_path: Path) -> AsyncIterator[Server]:
+    """Every service but the one that appends of its own accord, so that positions are those of the test's commands."""
+    async with running(tmp_path / "data", [build for build in SERVICES if build is not rendering]) as made:
+        yield made

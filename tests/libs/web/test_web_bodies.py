@@ -27,7 +27,7 @@ async def aiter_of(messages: list[dict[str, Any]]) -> AsyncIterator[dict[str, An
 
 
 def test_json_is_read_as_it_stands() -> None:
-    value = {"a": [1, 2.5, None, True, "ü", {"b": {}}]}
+    value: dict[str, Any] = {"a": [1, 2.5, None, True, "ü", {"b": {}}]}
     assert parse_json(json.dumps(value).encode()) == value
 
 
