@@ -5,6 +5,7 @@ The one rule: a snapshot only saves time; whatever is wrong with it, the log bri
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import structlog
 
 from libs.bus import ModelConsumer
 from libs.eventlog import EventLog
+
+DIGEST_BYTES = 32
+"""A file begins with the SHA-256 of the rest: a flipped bit in a label would be believed otherwise."""
 
 log = structlog.get_logger("resedge.snapshots")
 
@@ -32,8 +36,12 @@ class Snapshots:
             content = path.read_bytes()
         except FileNotFoundError:
             return False
+        digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            log.warning("snapshot ignored", model=model.name, reason="it is damaged")
+            return False
         try:
-            taken = model.restore(content)
+            taken = model.restore(body)
             fits = taken and event_log.hash_at(model.checkpoint.position) == model.checkpoint.hash
         except Exception as error:
             log.warning("snapshot ignored", model=model.name, reason=f"{type(error).__name__}: {error}")
@@ -57,6 +65,7 @@ class Snapshots:
         path = self._directory / f"{name}.snapshot"
         fresh = path.with_suffix(".new")
         with fresh.open("wb") as file:
+            file.write(hashlib.sha256(content).digest())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -92,7 +92,10 @@ def unavailable(detail: str, *, code: str = "unavailable", fix: str | None = Non
 
 def query_problem(error: SelectionError, pointer: str = "?where") -> Problem:
     """Return the 422 of an expression in a query: nothing in the fleet refers to it, so it is never a refusal."""
-    return replace(_expression(error), status=422, pointer=pointer)
+    problem = replace(_expression(error), status=422, pointer=pointer)
+    return (
+        replace(problem, title="The expression names what is not there.") if isinstance(error, UnknownName) else problem
+    )
 
 
 def expression_problem(error: SelectionError, pointer: str) -> Problem:

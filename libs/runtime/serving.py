@@ -1,0 +1,83 @@
+"""Serving a composition on a socket until the process is told to end.
+
+The one rule: ending on request is a success: SIGTERM and Ctrl-C stop taking work, finish what is begun, and exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from libs.runtime.embedded import Embedded
+
+GRACE_SECONDS = 4
+BACKLOG = 1024
+COLLECT_AFTER = (100_000, 20, 50)
+"""The collector's thresholds: a fleet is millions of objects that stay, and walking them stops every answer."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is in use, or cannot be had.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def serve(embedded: Embedded, listening: socket.socket, announce: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start."""
+    config = uvicorn.Config(
+        embedded.app,
+        loop="uvloop",
+        http="h11",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_until_told_to_end(server, embedded, listening, announce))
+    return server.started
+
+
+async def _until_told_to_end(
+    server: uvicorn.Server, embedded: Embedded, listening: socket.socket, announce: Callable[[], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        server.should_exit = True
+        embedded.drain()
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, end)
+    announced = asyncio.create_task(_once_started(server, announce))
+    # uvicorn's own `serve` would raise the signal again at the end.
+    await server._serve([listening])  # noqa: SLF001 - the part of `serve` without its signal handlers
+    announced.cancel()
+
+
+async def _once_started(server: uvicorn.Server, announce: Callable[[], None]) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.02)
+    # What was made while starting stays; the collector need not walk it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    announce()

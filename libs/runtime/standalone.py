@@ -1,0 +1,37 @@
+"""One service in a process of its own: `python -m services.<name>`.
+
+The one rule: it is the embedded composition with one service, so that a service behaves the same alone.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from libs.runtime.embedded import Embedded
+from libs.runtime.logs import set_up_logs
+from libs.runtime.service import Build
+from libs.runtime.serving import listen, serve
+from libs.runtime.settings import ProcessSettings
+from libs.runtime.telemetry import set_up_telemetry
+
+log = structlog.get_logger("resedge.runtime")
+
+
+def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
+    """Serve one service until SIGTERM; its log is `log_url`, or the one in `data_dir`.
+
+    Raises:
+        DataDirInUse: the same service runs there already.
+    """
+    set_up_logs(settings.log_level)
+    set_up_telemetry(name)
+    embedded = Embedded(
+        settings.data_dir,
+        [build],
+        log_url=settings.log_url,
+        name=f"{name}-",
+        snapshot_seconds=settings.snapshot_seconds,
+    )
+    with listen(settings.host, settings.port) as listening:
+        if not serve(embedded, listening, lambda: log.info("listening", service=name, port=settings.port)):
+            raise SystemExit(1)
