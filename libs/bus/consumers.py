@@ -25,6 +25,9 @@ from libs.contracts.crash import crash_point
 FOLD_CHUNK_EVENTS = 500
 """Events that a model folds before other work of the event loop gets its turn."""
 
+PASSED_EVENTS_MAX = 10_000
+"""Events that a view passes over, as it makes nothing of them, before it writes down how far it is."""
+
 _FILL_EVENTS_MAX = 1_000
 
 _metadata = MetaData()
@@ -127,6 +130,11 @@ class ViewConsumer(_Tracking):
         """Take the engine of the database that holds the view (see `view_engine`)."""
         super().__init__(name, log)
         self.engine = engine
+        self._stored = START
+
+    def concerns(self, recorded: Recorded) -> bool:  # noqa: ARG002 - a view that says nothing takes all
+        """Whether `project` makes anything of an event; what no view is concerned with needs no transaction."""
+        return True
 
     @abc.abstractmethod
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
@@ -143,18 +151,21 @@ class ViewConsumer(_Tracking):
                 await connection.execute(
                     insert(_checkpoints).values(consumer=self.name, epoch=START.epoch, position=0, hash=START.hash)
                 )
-        self._checkpoint = await self._kept() or START
+        self._checkpoint = self._stored = await self._kept() or START
         return None if self._checkpoint == START else self._checkpoint
 
     async def _apply(self, run: Sequence[Recorded]) -> None:
-        if not await self._swap(run):
+        behind = run[-1].position - self._stored.position
+        if behind < PASSED_EVENTS_MAX and not any(map(self.concerns, run)):
+            self._checkpoint = Checkpoint.after(run[-1])  # a process that ends here passes over them once more
+        elif not await self._swap(run):
             kept = await self._kept()
-            if kept is None or kept == self._checkpoint:
+            if kept is None or kept == self._stored:
                 raise ConsumerStopped(self.name, "its checkpoint row is gone")
-            self._checkpoint = kept  # another replica was faster; go on from where it is
+            self._checkpoint = self._stored = kept  # another replica was faster; go on from where it is
 
     async def _swap(self, run: Sequence[Recorded]) -> bool:
-        now, then = self._checkpoint, Checkpoint.after(run[-1])
+        now, then = self._stored, Checkpoint.after(run[-1])
         swap = (
             update(_checkpoints)
             .where(
@@ -170,7 +181,7 @@ class ViewConsumer(_Tracking):
             await self.project(connection, run)
             crash_point("bus.view.before-commit")
         crash_point("bus.view.after-commit")
-        self._checkpoint = then
+        self._checkpoint = self._stored = then
         return True
 
     async def _kept(self) -> Checkpoint | None:

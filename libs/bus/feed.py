@@ -24,7 +24,7 @@ PAGE_EVENTS_MAX = 1_000
 INLINE_EVENTS_MAX = 64
 """A tail this short is read in the event loop of an embedded log: a thread would take longer than the read."""
 POLL_SECONDS = 0.2
-_PAGES_KEPT = 8
+_PAGES_KEPT = 16
 _RETRY_SECONDS_MAX = 5.0
 _PASSING = (exc.OperationalError, exc.InterfaceError, LogUnavailable, OSError)
 """Faults of a database that pass: the batch is handed over again, as the transaction was rolled back."""

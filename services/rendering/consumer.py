@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from libs.bus import START, Checkpoint, ConsumerStopped, ModelConsumer, SnapshotHooks
+from libs.bus import START, Checkpoint, ModelConsumer, SnapshotHooks
 from libs.gittree import PushOutcome, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
@@ -72,7 +72,8 @@ class Rendering(ModelConsumer):
         """Take the lease, open the repository, restore a snapshot; return where to go on."""
         lease = await asyncio.to_thread(self._events.acquire_lease, f"branch-{self.model.branch}", self._holder)
         if lease is None:
-            raise ConsumerStopped(NAME, f"another renderer holds the lease of branch {self.model.branch}")
+            # Not for ever: the feed tries again, and a holder that died lets go when its lease expires.
+            raise TimeoutError(f"another renderer holds the lease of branch {self.model.branch}")
         self._repository = await asyncio.to_thread(Repository.create, self.path, self.model.branch)
         self.ready_at = (await asyncio.to_thread(self._events.head)).position
         branch_head = await asyncio.to_thread(self._events.category_head, "branch")
