@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Integer,
     LargeBinary,
     MetaData,
@@ -24,7 +22,7 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus import LogSource, ViewConsumer
@@ -43,7 +41,7 @@ documents = Table(
     Column("name", String(512), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("at", DateTime(timezone=True), nullable=False),
+    Column("at", String(40), nullable=False),
     Column("type", String(128), nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("removed", Boolean, nullable=False),
@@ -52,12 +50,12 @@ documents = Table(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was last said of one thing; `version` is its stream's, `position` the log's."""
+    """What was last said of one thing; `version` is its stream's, `position` the log's, `at` RFC 3339."""
 
     name: str
     version: int
     position: int
-    at: datetime
+    at: str
     type: str
     data: bytes
     removed: bool
@@ -96,24 +94,19 @@ class DocumentsView(ViewConsumer):
 
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
         """Keep the last event of each thing that the batch speaks of."""
-        last: dict[tuple[str, str], dict[str, Any]] = {}
+        last: dict[tuple[str, str], tuple[Any, ...]] = {}
         for recorded in batch:
             kind = self._kinds.get(category_of(recorded.stream))
-            if kind is None:
-                continue
-            name = recorded.stream.partition("-")[2]
-            last[kind.kind, name] = {
-                "kind": kind.kind,
-                "name": name,
-                "version": recorded.version,
-                "position": recorded.position,
-                "at": recorded.at,
-                "type": recorded.type,
-                "data": encode(recorded.event),
-                "removed": kind.evolve(kind.absent, recorded.event) == kind.absent,
-            }
-        if last:
-            await connection.execute(_upsert(connection.dialect.name), list(last.values()))
+            if kind is not None:
+                name = recorded.stream.partition("-")[2]
+                last[kind.kind, name] = _values(kind, name, recorded)
+        if not last:
+            return
+        if connection.dialect.name == "sqlite":
+            # An import is 60,000 rows: as plain tuples they cost half of what bound parameters do.
+            await connection.exec_driver_sql(_SQLITE_UPSERT, list(last.values()))
+        else:
+            await connection.execute(_upsert(), [dict(zip(_NAMES, each, strict=True)) for each in last.values()])
 
     async def row(self, kind: str, name: str) -> Row | None:
         """Return what was last said of one thing."""
@@ -154,7 +147,27 @@ class DocumentsView(ViewConsumer):
         return [row.name for row in rows if row.name.startswith(start[:1])]
 
 
-def _upsert(dialect: str) -> Any:
-    insert = postgresql.insert(documents) if dialect == "postgresql" else sqlite.insert(documents)
+def _values(kind: DeclaredKind[Any, Any], name: str, recorded: Recorded) -> tuple[Any, ...]:
+    return (
+        kind.kind,
+        name,
+        recorded.version,
+        recorded.position,
+        recorded.at.isoformat(),
+        recorded.type,
+        encode(recorded.event),
+        kind.evolve(kind.absent, recorded.event) == kind.absent,
+    )
+
+
+_NAMES = tuple(column.name for column in documents.c)
+_SQLITE_UPSERT = (
+    f"INSERT INTO documents ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) "  # noqa: S608 - our names
+    f"ON CONFLICT (kind, name) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[2:])}"
+)
+
+
+def _upsert() -> Any:
+    insert = postgresql.insert(documents)
     replaced = {column.name: insert.excluded[column.name] for column in documents.c if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=["kind", "name"], set_=replaced)

@@ -10,6 +10,8 @@ from libs.bus import Consumer, ConsumerStopped, LogFeed
 from libs.web.problems import Problem, invalid, unavailable
 
 WAIT_SECONDS_MAX = 5.0
+WAIT_PERIODS_MAX = 4
+"""After an import of a whole fleet the consumers need some seconds more, and they do come closer."""
 HEADER = "Resedge-Position"
 POSITION_DIGITS_MAX = 18
 
@@ -41,15 +43,20 @@ class Positions:
         """Return once every follower has seen `position`.
 
         Raises:
-            Problem: 504 `position-timeout` after `seconds`; 503 when a follower has stopped.
+            Problem: 504 `position-timeout` after `seconds` in which no follower came closer, or `WAIT_PERIODS_MAX`
+                times that; 503 when a follower has stopped.
         """
         position = max(position, self._floor)
         behind = [each for each in followers if each.position < position]
         if not behind or self._feed is None:
             return
         try:
-            if await self._feed.reached(behind, position, seconds):
-                return
+            for _ in range(WAIT_PERIODS_MAX):
+                before = min(each.position for each in behind)
+                if await self._feed.reached(behind, position, seconds):
+                    return
+                if min(each.position for each in behind) == before:
+                    break
         except ConsumerStopped as stopped:
             raise unavailable(str(stopped), code="consumer-stopped", fix="see GET /readyz?verbose") from None
         seen = min(each.position for each in followers)
@@ -57,7 +64,7 @@ class Positions:
             504,
             "position-timeout",
             "The service has not seen that position yet.",
-            f"position {position} was not seen within {seconds:g} s; this service is at {seen}",
+            f"position {position} was waited for in vain; this service is at {seen}",
             fix="try again, or read without Resedge-Position",
             extra={"position": seen},
         )
