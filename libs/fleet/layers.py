@@ -57,9 +57,9 @@ class Layers:
     ) -> tuple[NDArray[np.int32], list[Combination]]:
         """Return for each ordinal of `among` a code into the distinct combinations there."""
         sets = self._codes(among, size)
-        distinct, codes = np.unique(sets, axis=0, return_inverse=True)
+        distinct, codes = distinct_rows(sets)
         combinations = [self._combination(row, release, defaults, schema) for row in distinct]
-        return codes.reshape(-1).astype(np.int32), combinations
+        return codes, combinations
 
     def _codes(self, among: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         words = max(1, -(-len(self.covered) // _WORD))
@@ -86,6 +86,15 @@ class Layers:
         if known is None:
             known = self._merged[key] = _combined(chosen, defaults, schema)
         return known
+
+
+def distinct_rows(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return (the distinct rows, each row's place among them); one word a row, the usual case, is sorted as numbers."""
+    if words.shape[1] == 1:
+        found, codes = np.unique(words[:, 0], return_inverse=True)
+        return found[:, None], codes.astype(np.int32)
+    rows, codes = np.unique(words, axis=0, return_inverse=True)
+    return rows, codes.reshape(-1).astype(np.int32)
 
 
 def rank(configuration: ConfigurationDeclared) -> tuple[int, int]:

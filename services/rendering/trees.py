@@ -13,7 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts.tree import cluster_path, shard
-from libs.fleet import Codes, Column, bitmap, ordinals
+from libs.fleet import Codes, Column, bitmap, distinct_rows, ordinals
 from libs.gittree import Column as Values
 from libs.gittree import Family, Mode, tree_body, tree_family
 from services.rendering import layout
@@ -219,8 +219,7 @@ async def _shapes(flags: Sequence[NDArray[np.bool_]], count: int) -> AsyncIterat
     for index, flag in enumerate(flags):
         word, bit = divmod(index, _WORD)
         words[:, word] |= flag.astype(np.int64) << bit
-    distinct, codes = np.unique(words, axis=0, return_inverse=True)
-    codes = codes.reshape(-1)
+    distinct, codes = distinct_rows(words)
     for code, row in enumerate(distinct):
         there = [index for index in range(len(flags)) if row[index // _WORD] >> (index % _WORD) & 1]
         yield np.flatnonzero(codes == code), there

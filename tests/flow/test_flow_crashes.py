@@ -1,4 +1,4 @@
-"""SIGKILL at every step of an admission leaves the old or the new tree, and the next process finishes the same commit."""
+"""SIGKILL at every step of an admission leaves the old or the new tree; the next process finishes the same commit."""
 
 from __future__ import annotations
 
