@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
+@lru_cache(maxsize=131_072)
 def shard(cluster: str) -> tuple[str, str]:
     """Return the two levels of directory above a cluster's: one hex digit, then two."""
     digest = hashlib.sha256(cluster.encode("ascii")).hexdigest()
