@@ -120,6 +120,12 @@ def web_application(
         content, media_type = exposition()
         return Response(content, media_type=media_type)
 
+    @app.get("/v1/whoami", dependencies=[requires("read", "Principal")], tags=["identity"], operation_id="whoami")
+    async def whoami(request: Request) -> dict[str, Any]:
+        """Tell who the token is for, and in which roles."""
+        principal = request.state.principal
+        return {"actor": principal.name, "roles": sorted(principal.roles)}
+
     @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)
     async def openapi() -> JSONResponse:
         """Return the OpenAPI description of all routes."""

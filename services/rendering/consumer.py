@@ -59,7 +59,9 @@ class Rendering(ModelConsumer):
         self._tasks: list[asyncio.Task[None]] = []
         self._maintaining: asyncio.Task[None] | None = None
         self._push = asyncio.Event()
+        self._saving: asyncio.Task[None] | None = None
         self._saved = 0
+        self._unsaved_files = 0
         self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic)
 
     @staticmethod
@@ -131,8 +133,8 @@ class Rendering(ModelConsumer):
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._maintaining is not None:
-            await asyncio.gather(self._maintaining, return_exceptions=True)
+        beside = [task for task in (self._maintaining, self._saving) if task is not None]
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._snapshot()
         if self.reconciler.lease is not None:
             await asyncio.to_thread(self._events.release_lease, self.reconciler.lease)
@@ -145,8 +147,14 @@ class Rendering(ModelConsumer):
         self._push.set()
         if self.reconciler.commits % self.settings.maintain_every_commits == 0 and self._maintaining is None:
             self._maintaining = asyncio.create_task(self._maintain())
-        if self.position - self._saved >= self.settings.snapshot_every_events:
-            self._tasks.append(asyncio.create_task(self._snapshot()))
+        self._unsaved_files += self.reconciler.written.files
+        many_events = self.position - self._saved >= self.settings.snapshot_every_events
+        if self._saving is None and (many_events or self._unsaved_files >= self.settings.snapshot_every_files):
+            self._saving = asyncio.create_task(self._save_beside())
+
+    async def _save_beside(self) -> None:
+        await self._snapshot()
+        self._saving = None
 
     async def _maintain(self) -> None:
         if self._repository is not None:
@@ -160,7 +168,7 @@ class Rendering(ModelConsumer):
         async with self.reconciler.busy:
             if self.position == self._saved or self.reconciler.carrying:
                 return
-            self._saved = self.position
+            self._saved, self._unsaved_files = self.position, 0
             content = self.snapshot()
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._files.write, NAME, content)

@@ -21,3 +21,4 @@ class RenderingSettings(Settings):
     lease_seconds: float = 15.0
     maintain_every_commits: int = 32
     snapshot_every_events: int = 20_000
+    snapshot_every_files: int = 100_000
