@@ -57,6 +57,11 @@ class Gate:
         }
 
 
+def _whole(milli: int) -> int | float:
+    """Return an amount in units, without a fraction where it has none."""
+    return milli // 1000 if milli % 1000 == 0 else milli / 1000
+
+
 def _opened(gate: str, reason: str) -> Gate:
     return Gate(gate, open=True, reason=reason)
 
@@ -136,8 +141,15 @@ class Why:
         for term, holds, each in found.terms:
             gate.cite(term, None, holds=holds, why=each)
         for path in sorted(references(expression).groups):
-            gate.cite(f"group {path}", self.fleet.facts.get(("group", path)))
+            for declared in self._groups_behind(path):
+                gate.cite(f"group {declared}", self.fleet.facts.get(("group", declared)))
         return gate.cite(f"labels of {self.name}", self.fleet.declared(self.ordinal))
+
+    def _groups_behind(self, path: str) -> list[str]:
+        """Return the declared groups through which the cluster is in `path`; the group itself where it is not."""
+        inside = self.fleet.selection.groups_of(self.ordinal)
+        found = [each for each in inside if each in self.fleet.groups and f"{each}/".startswith(f"{path}/")]
+        return found or [path]
 
     def _refusal(self, codes: Sequence[str]) -> tuple[str, str] | None:
         for refusal, clusters in self.model.placements.refusals.items():
@@ -158,7 +170,7 @@ class Why:
             gate = _opened("capacity", f"namespace {self.namespace} takes {told}, which fits")
         for resource, limit in sorted(limits.items()):
             taken = int(self.fleet.taken(resource)[self.ordinal])
-            gate.cite(f"{resource} of {self.name}", None, limit=limit / 1000, taken=taken / 1000)
+            gate.cite(f"{resource} of {self.name}", None, limit=_whole(limit), taken=_whole(taken))
         gate.cite(f"namespace {self.namespace}", self.fleet.facts.get(("namespace", self.namespace)))
         return gate.cite(f"capacity of {self.name}", self.fleet.declared(self.ordinal))
 
