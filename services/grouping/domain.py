@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import GroupDeclared, GroupRemoved, Labels
 from libs.contracts.names import NAME, nearest
-from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
-from libs.selection import Cycle as ReachesItself
-from libs.selection import SelectionError, UnknownName, canonical, parse
+from libs.contracts.refusals import Invalid, StillReferenced
+from libs.fleet.checks import check_expression, nearly, read_expression, some
+from libs.selection import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,12 +36,6 @@ class Absent:
 
 State = Absent | GroupDeclared
 Event = GroupDeclared | GroupRemoved
-
-
-class InvalidExpression(Invalid):
-    """The expression cannot be read."""
-
-    code = "invalid-expression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +145,17 @@ def _declare(command: DeclareGroup, state: State, facts: Fleet) -> Sequence[Even
         path=command.path,
         clusters=sorted(set(command.clusters)),
         stores=sorted(set(command.stores)),
-        expression=None if command.expression is None else _canonical(command.expression),
+        expression=None if command.expression is None else canonical(read_expression(command.expression)),
         allow_empty=command.allow_empty,
         labels=command.labels,
     )
     if isinstance(state, GroupDeclared) and declared in (state, living(state, facts)):
         return []
     _check_listed(command, facts)
-    if isinstance(state, Absent) or (state.expression, state.allow_empty) != (declared.expression, command.allow_empty):
-        _check_expression(command, facts)
+    said = None if isinstance(state, Absent) else (state.expression, state.allow_empty)
+    if command.expression is not None and said != (declared.expression, command.allow_empty):
+        expression = read_expression(command.expression)
+        check_expression(expression, facts, inside=("group", command.path), allow_empty=command.allow_empty)
     return [declared]
 
 
@@ -169,7 +165,7 @@ def _remove(command: RemoveGroup, state: State, facts: Fleet) -> Sequence[Event]
     for path in _vanishing(command.path, facts):
         if referrers := facts.referrers("group", path):
             raise StillReferenced(
-                f"{path} would be gone, and it is referred to by {_some(referrers)}",
+                f"{path} would be gone, and it is referred to by {some(referrers)}",
                 fix="change or delete these first",
                 referrers=referrers,
             )
@@ -190,10 +186,10 @@ def _check_listed(command: DeclareGroup, facts: Fleet) -> None:
     for index, name in enumerate(command.clusters):
         if facts.selection.ordinal(name) is None:
             everything = (facts.selection.name(ordinal) for ordinal in facts.selection.everything)
-            raise _unknown("cluster", name, f"/spec/clusters/{index}", nearest(name, _alike(name, everything)))
+            raise nearly("cluster", name, f"/spec/clusters/{index}", nearest(name, _alike(name, everything)))
     for index, name in enumerate(command.stores):
         if facts.store(name) is None:
-            raise _unknown("store", name, f"/spec/stores/{index}", nearest(name, _alike(name, facts.stores)))
+            raise nearly("store", name, f"/spec/stores/{index}", nearest(name, _alike(name, facts.stores)))
 
 
 def _alike(name: str, known: Iterable[str]) -> list[str]:
@@ -203,50 +199,3 @@ def _alike(name: str, known: Iterable[str]) -> list[str]:
         if closest := [other for other in alike if other.startswith(name[:kept]) or other.endswith(name[-kept:])]:
             return closest[:COMPARED_MAX]
     return []
-
-
-def _unknown(kind: str, name: str, pointer: str, near: str | None, position: int | None = None) -> UnknownReference:
-    return UnknownReference(
-        f"there is no {kind} {name!r}",
-        pointer=pointer,
-        fix=f"did you mean {near!r}?" if near else f"declare the {kind} first",
-        nearest=near,
-        position=position,
-    )
-
-
-def _canonical(text: str) -> str:
-    try:
-        return canonical(parse(text))
-    except SelectionError as problem:
-        raise InvalidExpression(
-            problem.message, pointer="/spec/expression", position=problem.position, nearest=problem.nearest
-        ) from None
-
-
-def _check_expression(command: DeclareGroup, facts: Fleet) -> None:
-    if command.expression is None:
-        return
-    expression = parse(command.expression)
-    try:
-        facts.selection.check(expression, inside=("group", command.path))
-    except UnknownName as problem:
-        raise _unknown(problem.kind, problem.name, "/spec/expression", problem.nearest, problem.position) from None
-    except ReachesItself as problem:
-        raise Cycle(
-            f"the expression reaches the group that it defines: {' → '.join(problem.path)}",
-            pointer="/spec/expression",
-            fix="let the expression select by labels or by groups elsewhere",
-            cycle=list(problem.path),
-        ) from None
-    if not command.allow_empty and canonical(expression) != "none" and not facts.selection.select(expression):
-        raise SelectsNothing(
-            f"{canonical(expression)!r} selects no cluster",
-            pointer="/spec/expression",
-            fix="correct it, or say allow_empty: true beside it",
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

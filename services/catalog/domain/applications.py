@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING, assert_never
 from libs.contracts import ApplicationDeclared, ApplicationRemoved, Labels, ReleaseChoicesSet
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Rejected
+from libs.fleet.checks import check_expression, check_unreferenced, read_expression, some, unknown
 from libs.selection import canonical
-from services.catalog.domain.checks import (
-    Absent,
-    check_expression,
-    check_unreferenced,
-    read_expression,
-    some,
-    unknown,
-)
+from services.catalog.domain.checks import Absent
 from services.catalog.domain.namespaces import NameReserved
 
 if TYPE_CHECKING:

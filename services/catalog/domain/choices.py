@@ -12,15 +12,9 @@ from pyroaring import BitMap
 
 from libs.contracts import ReleaseChoice, ReleaseChoicesSet
 from libs.contracts.refusals import Invalid, Rejected
+from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.selection import canonical
-from services.catalog.domain.checks import (
-    EVERYWHERE,
-    Absent,
-    check_expression,
-    check_size,
-    read_expression,
-    unknown,
-)
+from services.catalog.domain.checks import EVERYWHERE, Absent, check_size
 from services.catalog.domain.configurations import values_invalid
 
 if TYPE_CHECKING:

@@ -13,17 +13,11 @@ from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, Labels
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet import rank
+from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.selection import canonical
 from libs.templates import Layer, conflicts
 from libs.templates.layers import same
-from services.catalog.domain.checks import (
-    Absent,
-    ValuesInvalid,
-    check_expression,
-    check_size,
-    read_expression,
-    unknown,
-)
+from services.catalog.domain.checks import Absent, ValuesInvalid, check_size
 from services.catalog.domain.values import check_values
 
 if TYPE_CHECKING:

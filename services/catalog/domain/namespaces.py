@@ -13,15 +13,10 @@ from typing import TYPE_CHECKING, assert_never
 from libs.contracts import Labels, NamespaceDeclared, NamespaceRemoved
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
+from libs.fleet.checks import check_expression, check_unreferenced, read_expression, some
 from libs.selection import canonical
 from libs.templates import allow_problems
-from services.catalog.domain.checks import (
-    Absent,
-    check_expression,
-    check_unreferenced,
-    read_expression,
-    some,
-)
+from services.catalog.domain.checks import Absent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +127,7 @@ def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[
         declared.expression,
         declared.allow_empty,
     ):
-        check_expression(expression, facts, namespace=command.name, allow_empty=command.allow_empty)
+        check_expression(expression, facts, inside=("namespace", command.name), allow_empty=command.allow_empty)
     _check_capacity(declared, facts)
     return [declared]
 

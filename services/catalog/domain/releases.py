@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from libs.contracts import ObjectRef, ReleasePublished
 from libs.contracts.refusals import Invalid, Rejected
-from services.catalog.domain.checks import Absent, unknown
+from libs.fleet.checks import unknown
+from services.catalog.domain.checks import Absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

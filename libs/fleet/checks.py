@@ -1,0 +1,109 @@
+"""What deciders of every service check alike: references and saved expressions.
+
+The one rule to know: a saved expression's references must exist when it is declared, and only then; one that is already
+in force stays valid after what it names has vanished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from libs.contracts.names import nearest
+from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
+from libs.selection import Cycle as ReachesItself
+from libs.selection import Expression, SelectionError, UnknownName, canonical, parse
+
+if TYPE_CHECKING:
+    from libs.fleet.fleet import Fleet
+
+
+class InvalidExpression(Invalid):
+    """The expression cannot be read."""
+
+    code = "invalid-expression"
+
+
+def unknown(kind: str, name: str, pointer: str | None, known: Iterable[str]) -> UnknownReference:
+    """Return the refusal for a reference to something that does not exist, with the nearest name that does."""
+    return nearly(kind, name, pointer, nearest(name, known))
+
+
+def read_expression(text: str, pointer: str = "/spec/expression") -> Expression:
+    """Return the expression that a document holds.
+
+    Raises:
+        InvalidExpression: it cannot be parsed; with the position and, if there is one, the nearest name.
+    """
+    try:
+        return parse(text)
+    except SelectionError as problem:
+        raise InvalidExpression(
+            problem.message, pointer=pointer, position=problem.position, nearest=problem.nearest
+        ) from None
+
+
+def check_expression(
+    expression: Expression,
+    facts: Fleet,
+    *,
+    pointer: str = "/spec/expression",
+    inside: tuple[Literal["group", "namespace"], str] | None = None,
+    allow_empty: bool = False,
+) -> None:
+    """Refuse an expression that cannot be saved; `inside` is the group or namespace that it defines.
+
+    Raises:
+        UnknownReference, Cycle, SelectsNothing: why not.
+    """
+    text = canonical(expression)
+    try:
+        facts.selection.check(expression, inside=inside)
+    except UnknownName as problem:
+        raise nearly(problem.kind, problem.name, pointer, problem.nearest, problem.position) from None
+    except ReachesItself as problem:
+        raise Cycle(
+            f"the expression reaches what it defines: {' → '.join(problem.path)}",
+            pointer=pointer,
+            fix="let the expression select by labels or by groups that do not lead back here",
+            cycle=list(problem.path),
+        ) from None
+    if not allow_empty and text != "none" and not facts.selection.select(expression):
+        raise SelectsNothing(
+            f"{text!r} selects no cluster",
+            pointer=pointer,
+            fix="correct it, or say allow_empty: true beside it",
+        )
+
+
+def check_unreferenced(kind: str, name: str, referrers: Sequence[str]) -> None:
+    """Refuse to delete what others refer to.
+
+    Raises:
+        StillReferenced: `referrers` is not empty.
+    """
+    if referrers:
+        raise StillReferenced(
+            f"the {kind} {name!r} is referred to by {some(referrers)}",
+            fix="change or delete these first",
+            referrers=list(referrers),
+        )
+
+
+def some(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first few of `names` as text, with how many more there are."""
+    listed = ", ".join(names[:shown])
+    return listed if len(names) <= shown else f"{listed} and {len(names) - shown} more"
+
+
+def nearly(
+    kind: str, name: str, pointer: str | None, near: str | None, position: int | None = None
+) -> UnknownReference:
+    """Return the refusal for a reference to something that does not exist; `near` is what may have been meant."""
+    return UnknownReference(
+        f"there is no {kind} {name!r}",
+        pointer=pointer,
+        fix=f"did you mean {near!r}?" if near else f"declare the {kind} first",
+        nearest=near,
+        position=position,
+    )
