@@ -6,35 +6,28 @@ The rule to know: a placeholder can only ever fill a scalar value. Keys, `apiVer
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
+from libs.templates.identity import Found, identify
 from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
 from libs.templates.rejections import PublishRejected, pointer_of
 from libs.templates.scalars import NULLS, Unwritable, read_manifest_scalar, refuse_characters
 from libs.templates.screening import screen
-from libs.templates.template import ObjectRef, Template, inputs_of
+from libs.templates.template import Template, inputs_of
 from libs.templates.yaml_nodes import Limits, Listing, Mapping, Node, Scalar, YamlRejected, parse_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-OBJECTS_MAX = 2_000
 SLOTS_MAX = 20_000
 _CONTAINER_LISTS = frozenset({"containers", "initContainers", "ephemeralContainers"})
 
 Path = tuple[str | int, ...]
-
-
-@dataclass(slots=True)
-class _Object:
-    """One object on its way: `mapping` as it was read, `ref` as it will be rendered."""
-
-    mapping: Mapping
-    ref: ObjectRef
-    group: str
 
 
 @dataclass(slots=True)
@@ -59,19 +52,9 @@ def compile_template(
 
     `allow` is the Namespace's `spec.allow`. Raises `PublishRejected`; nothing is kept of a release that was refused.
     """
-    roots = _parsed(manifests, limits or Limits())
-    objects = [_identified(mapping, namespace, frozenset(allow)) for mapping in _unpacked(roots)]
-    if not objects:
-        raise PublishRejected("no-objects", "The release holds no object", "The manifests are empty.")
-    if len(objects) > OBJECTS_MAX:
-        raise PublishRejected(
-            "too-many-objects",
-            "The release holds too many objects",
-            f"{len(objects):,} objects; at most {OBJECTS_MAX:,} are taken.",
-            fix="Split it into several applications.",
-        )
-    _refuse_twice(objects)
-    screen([(found.mapping, found.ref, found.group) for found in objects], namespace, frozenset(allow))
+    allowed = frozenset(allow)
+    objects = identify(_parsed(manifests, limits or Limits()), namespace, allowed)
+    screen(objects, namespace, allowed)
     filling = _Filling(
         {
             Input("application.name"): application,
@@ -96,112 +79,7 @@ def _parsed(manifests: bytes, limits: Limits) -> list[Node]:
         raise PublishRejected(error.code, "The manifests cannot be read", str(error)) from None
 
 
-def _unpacked(roots: list[Node]) -> Iterator[Mapping]:
-    """Yield the objects of all documents, those in a `List` (or `ConfigMapList`, …) one by one."""
-    for root in roots:
-        if not isinstance(root, Mapping):
-            what = "a list" if isinstance(root, Listing) else "text"
-            raise PublishRejected(
-                "not-an-object",
-                "A document is not a Kubernetes object",
-                f"The document at line {root.line} is {what}, not a map with apiVersion, kind and metadata.",
-            )
-        kind, items = root.entries.get("kind"), root.entries.get("items")
-        # Flux's kustomize unpacks every kind that ends so, which is why `items` must be seen here to be screened.
-        if isinstance(kind, Scalar) and kind.text.endswith("List") and ("items" in root.entries or kind.text == "List"):
-            if not isinstance(items, Listing):
-                raise PublishRejected(
-                    "not-an-object",
-                    f"The items of a {kind.text} are no list",
-                    f"The {kind.text} at line {root.line} must list its objects.",
-                    kind.text,
-                    "/items",
-                )
-            yield from _unpacked(items.items)
-        else:
-            yield root
-
-
-def _identified(mapping: Mapping, namespace: str, allow: frozenset[str]) -> _Object:
-    metadata = mapping.entries.get("metadata")
-    kind = _identity(mapping, ("kind",), mapping.line)
-    shown = kind
-    api_version = _identity(mapping, ("apiVersion",), mapping.line, shown)
-    group = kinds.group_of(api_version)
-    for problem, pointer in (
-        (kinds.kind_problem(kind), "/kind"),
-        (kinds.api_version_problem(api_version), "/apiVersion"),
-    ):
-        if problem:
-            raise PublishRejected("invalid-kind", f"The {pointer[1:]} is not valid", problem, shown, pointer)
-    if isinstance(metadata, Mapping) and "generateName" in metadata.entries:
-        raise PublishRejected(
-            "generate-name",
-            "generateName makes a new object each time",
-            f"The {kind} at line {mapping.line} has metadata.generateName.",
-            shown,
-            "/metadata/generateName",
-            "Give it a metadata.name.",
-        )
-    name = _identity(mapping, ("metadata", "name"), mapping.line, shown)
-    _refuse_name(kinds.name_problem(group, kind, name), name, f"{kind}/{name}", "/metadata/name")
-    if kinds.is_cluster_scoped(group, kind, allow):
-        return _Object(mapping, ObjectRef(api_version, kind, "", name), group)
-    own = _identity(mapping, ("metadata", "namespace"), mapping.line, f"{kind}/{name}", missing=namespace)
-    _refuse_name(kinds.namespace_problem(own), own, f"{kind}/{name}", "/metadata/namespace")
-    return _Object(mapping, ObjectRef(api_version, kind, own, name), group)
-
-
-def _refuse_name(problem: str | None, name: str, object_: str, pointer: str) -> None:
-    if problem:
-        raise PublishRejected("invalid-name", "The name is not valid", f"{name[:300]!r}: {problem}.", object_, pointer)
-
-
-def _identity(mapping: Mapping, path: tuple[str, ...], line: int, shown: str = "", missing: str | None = None) -> str:
-    """Return a part of an object's identity: a constant text at `path`, or `missing` where there is none."""
-    node: Node | None = mapping
-    for key in path:
-        node = node.entries.get(key) if isinstance(node, Mapping) else None
-    field_name, pointer = ".".join(path), pointer_of(path)
-    if node is None or (isinstance(node, Scalar) and node.plain and node.text in NULLS):
-        if missing is not None:
-            return missing
-        raise PublishRejected(
-            "not-an-object",
-            f"{field_name} is missing",
-            f"The object at line {line} has no {field_name}.",
-            shown,
-            pointer,
-        )
-    if not isinstance(node, Scalar):
-        raise PublishRejected("not-an-object", f"{field_name} is not text", f"See line {node.line}.", shown, pointer)
-    if OPENING in node.text:
-        raise PublishRejected(
-            "placeholder-in-identity",
-            f"A placeholder cannot stand in {field_name}",
-            f"{node.text!r}: what an object is must be the same on every cluster.",
-            shown,
-            pointer,
-            "Use a constant; the cluster already keeps its objects apart.",
-        )
-    return node.text
-
-
-def _refuse_twice(objects: list[_Object]) -> None:
-    seen: dict[tuple[str, str, str, str], _Object] = {}
-    for found in objects:
-        key = (found.group, found.ref.kind, found.ref.namespace, found.ref.name)
-        first = seen.setdefault(key, found)
-        if first is not found:
-            raise PublishRejected(
-                "object-twice",
-                "An object stands in the release twice",
-                f"{found.ref} at line {found.mapping.line} is also at line {first.mapping.line}.",
-                str(found.ref),
-            )
-
-
-def _dumped(objects: list[_Object], filling: _Filling) -> Dumped:
+def _dumped(objects: list[Found], filling: _Filling) -> Dumped:
     filled = []
     for found in objects:
         try:
@@ -219,7 +97,7 @@ def _dumped(objects: list[_Object], filling: _Filling) -> Dumped:
     return dump(filled, filling.holes)
 
 
-def _placed(found: _Object) -> Mapping:
+def _placed(found: Found) -> Mapping:
     """Return the object with `metadata.namespace` as it is rendered, right after the name."""
     metadata = found.mapping.entries["metadata"]
     entries: dict[str, Node] = {}
@@ -232,7 +110,7 @@ def _placed(found: _Object) -> Mapping:
     return Mapping(placed, found.mapping.line)
 
 
-def _filled(found: _Object, node: Node, path: Path, filling: _Filling) -> object:
+def _filled(found: Found, node: Node, path: Path, filling: _Filling) -> object:
     """Return `node` as what is dumped: JSON values, with a hole where a placeholder stands."""
     if not isinstance(node, Scalar) and kinds.strict_text_map(found.group, found.ref.kind, path[:-1]):
         raise PublishRejected(
@@ -255,7 +133,7 @@ def _filled(found: _Object, node: Node, path: Path, filling: _Filling) -> object
     return _scalar(found, node, path, filling)
 
 
-def _key(found: _Object, key: str, path: Path) -> str:
+def _key(found: Found, key: str, path: Path) -> str:
     _refuse_characters(found, key, path)
     if OPENING not in key:
         return key
@@ -272,10 +150,11 @@ def _key(found: _Object, key: str, path: Path) -> str:
     )
 
 
-def _scalar(found: _Object, node: Scalar, path: Path, filling: _Filling) -> object:
+def _scalar(found: Found, node: Scalar, path: Path, filling: _Filling) -> object:
     _refuse_characters(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
+        _refuse_encoded(found, node.text, path)
         if not text_wanted or (node.plain and node.text in NULLS):
             return read_manifest_scalar(node)
         return node.text  # `value: 8080` and `data: {on: yes}` would be refused by the API server
@@ -299,7 +178,7 @@ def _scalar(found: _Object, node: Scalar, path: Path, filling: _Filling) -> obje
     return filling.holes.hole(parts, "typed" if typed else "text")
 
 
-def _refuse_characters(found: _Object, text: str, path: Path) -> None:
+def _refuse_characters(found: Found, text: str, path: Path) -> None:
     try:
         refuse_characters(text)
     except Unwritable as error:
@@ -308,7 +187,21 @@ def _refuse_characters(found: _Object, text: str, path: Path) -> None:
         ) from None
 
 
-def _split(found: _Object, text: str, path: Path) -> tuple[str | Reference, ...]:
+def _refuse_encoded(found: Found, text: str, path: Path) -> None:
+    """Raise `PublishRejected` for a placeholder that a chart encoded, so that it could never be filled."""
+    encoded = kinds.holds_base64(found.group, found.ref.kind, path)
+    if encoded and OPENING.encode() in b64decode(re.sub(r"[^A-Za-z0-9+/]", "", text) + "==="):
+        raise PublishRejected(
+            "placeholder-encoded",
+            "A placeholder is hidden in base64",
+            f"The value decodes to text with {OPENING}…}}.",
+            str(found.ref),
+            pointer_of(path),
+            "Use stringData (or a ConfigMap's data) and leave the encoding to Kubernetes.",
+        )
+
+
+def _split(found: Found, text: str, path: Path) -> tuple[str | Reference, ...]:
     try:
         return split(text)
     except PlaceholderRejected as error:

@@ -176,6 +176,11 @@ def strict_text_map(group: str, kind: str, path: tuple[str | int, ...]) -> bool:
     return len(path) == 2 and path[0] == "metadata" and path[1] in _METADATA_MAPS
 
 
+def holds_base64(group: str, kind: str, path: tuple[str | int, ...]) -> bool:
+    """Tell whether the text at `path` is base64."""
+    return len(path) == 2 and (group, kind, path[0]) in (("", "Secret", "data"), ("", "ConfigMap", "binaryData"))
+
+
 def wants_text(group: str, kind: str, path: tuple[str | int, ...]) -> bool:  # noqa: PLR0911 - one rule a line
     """Tell whether Kubernetes wants text at `path` of an object; `path` is the scalar's own, keys and positions."""
     if path in (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")):

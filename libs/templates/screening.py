@@ -16,23 +16,23 @@ from libs.templates.yaml_nodes import Mapping, Node, Scalar
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from libs.templates.identity import Found
     from libs.templates.template import ObjectRef
-
-Screened = tuple[Mapping, "ObjectRef", str]
 
 _HOOK = "helm.sh/hook"
 _LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
 
-def screen(objects: Sequence[Screened], namespace: str, allow: frozenset[str]) -> None:
+def screen(objects: Sequence[Found], namespace: str, allow: frozenset[str]) -> None:
     """Raise `PublishRejected` for the first object that may not be published into `namespace`."""
-    for mapping, ref, group in objects:
-        _refuse_never(mapping, ref, group)
+    for found in objects:
+        _refuse_never(found.mapping, found.ref, found.group)
     _refuse_hooks(objects)
     missing: dict[str, PublishRejected] = {}
-    for mapping, ref, group in objects:
-        for entry, rejection in _wanting(mapping, ref, group, namespace):
-            listed = entry in allow or (entry == ref.kind and kinds.kind_allowed(group, ref.kind, allow))
+    for found in objects:
+        kind = found.ref.kind
+        for entry, rejection in _wanting(found.mapping, found.ref, found.group, namespace):
+            listed = entry in allow or (entry == kind and kinds.kind_allowed(found.group, kind, allow))
             if not listed:
                 missing.setdefault(entry, rejection)
     if missing:
@@ -81,9 +81,9 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
         )
 
 
-def _refuse_hooks(objects: Sequence[Screened]) -> None:
+def _refuse_hooks(objects: Sequence[Found]) -> None:
     """Raise `PublishRejected` if there are Helm hooks, with the names of all of them (the first ten)."""
-    hooks = [(ref, _child(mapping, "metadata", "annotations", _HOOK)) for mapping, ref, _ in objects]
+    hooks = [(found.ref, _child(found.mapping, "metadata", "annotations", _HOOK)) for found in objects]
     named = [f"{ref} ({node.text if isinstance(node, Scalar) else 'hook'})" for ref, node in hooks if node is not None]
     if named:
         first = next(ref for ref, node in hooks if node is not None)

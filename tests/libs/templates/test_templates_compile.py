@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -209,6 +210,12 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
 ROLE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: 'system:a', namespace: x}\n"
 FLUX = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: a}\n"
 HOOK = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {helm.sh/hook: pre-upgrade}}\n"
+ZONE_CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: zones.x.dev}
+spec: {group: x.dev, scope: Cluster, names: {kind: Zone, plural: zones}}
+"""
 
 REFUSED: dict[str, tuple[str, str, str, str]] = {
     "nothing": ("# nothing\n---\n", "no-objects", "", ""),
@@ -358,6 +365,18 @@ REFUSED: dict[str, tuple[str, str, str, str]] = {
         "integer-too-large",
         "Foo/pos/a",
         "",
+    ),
+    "encoded placeholder": (
+        CONFIG + f"binaryData: {{x: {base64.b64encode(b'p=${edge.config.password}').decode()}}}\n",
+        "placeholder-encoded",
+        "ConfigMap/pos/a",
+        "/binaryData/x",
+    ),
+    "object of its own cluster-scoped kind": (
+        "apiVersion: x.dev/v1\nkind: Zone\nmetadata: {name: a}\n---\n" + ZONE_CRD,
+        "cluster-scoped",
+        "Zone/a",
+        "/kind",
     ),
     "many objects": (
         "".join(CONFIG.replace("a}", f"a{n}}}") + "---\n" for n in range(2_001)),
