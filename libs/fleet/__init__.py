@@ -2,9 +2,10 @@
 
 from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.columns import Codes, Column
+from libs.fleet.distinct import compact, distinct_rows
 from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.fleet import Fleet
-from libs.fleet.layers import Combination, Layers, compiled_schema, distinct_rows, rank
+from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Store",
     "Touched",
     "bitmap",
+    "compact",
     "compiled_schema",
     "distinct_rows",
     "held",

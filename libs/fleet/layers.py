@@ -15,6 +15,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet.bitmaps import held
+from libs.fleet.distinct import distinct_rows
 from libs.templates import Layer, Merged, ValuesSchema, conflicts, merge
 
 if TYPE_CHECKING:
@@ -86,15 +87,6 @@ class Layers:
         if known is None:
             known = self._merged[key] = _combined(chosen, defaults, schema)
         return known
-
-
-def distinct_rows(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return (the distinct rows, each row's place among them); one word a row, the usual case, is sorted as numbers."""
-    if words.shape[1] == 1:
-        found, codes = np.unique(words[:, 0], return_inverse=True)
-        return found[:, None], codes.astype(np.int32)
-    rows, codes = np.unique(words, axis=0, return_inverse=True)
-    return rows, codes.reshape(-1).astype(np.int32)
 
 
 def rank(configuration: ConfigurationDeclared) -> tuple[int, int]:

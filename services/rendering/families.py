@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from libs.fleet import compact
 from libs.gittree import Column, Family
 from libs.templates import Unresolved
-from services.rendering.inputs import Coded, compact, distinct
+from services.rendering.inputs import Coded, distinct
 from services.rendering.target import constants
+from services.rendering.turns import pause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +26,7 @@ INLINE_OBJECTS_MAX = 200
 """A family of so few is written at once, without a task of its own."""
 
 
-def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
+async def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
     """Return the distinct variants of a part as blobs, and each cluster's code into them.
 
     No codes means that every cluster has a variant of its own, in the order of `part.among`.
@@ -48,6 +50,8 @@ def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
             parts.append(pending + segment)
             columns.append(column)
             pending = b""
+            if len(rows) > INLINE_OBJECTS_MAX:
+                await pause()
     parts.append(pending + part.template.segments[-1])
     return Family("blob", tuple(parts), tuple(columns), len(rows)), codes
 

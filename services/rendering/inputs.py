@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from libs.fleet import compact
 from libs.templates import MISSING, lookup
 
 if TYPE_CHECKING:
@@ -153,23 +154,6 @@ def fingerprints(seed: bytes, inputs: Sequence[Coded], count: int) -> NDArray[np
         mixed[:, 1] = second ^ (second >> _SHIFT) ^ (first * _SECOND)
     mixed[:, 0] |= np.uint64(1)
     return mixed
-
-
-def compact(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return (the distinct codes, ascending; each row's place among them). Codes are not negative.
-
-    Counting beats sorting while codes are not much larger than their number.
-    """
-    top = int(codes.max(initial=0)) + 1
-    if top > 4 * len(codes) + 1024:
-        used, places = np.unique(codes, return_inverse=True)
-        return used.astype(np.int64), places.reshape(-1).astype(np.int32)
-    seen = np.zeros(top, np.bool_)
-    seen[codes] = True
-    used = np.flatnonzero(seen)
-    place = np.zeros(top, np.int32)
-    place[used] = np.arange(len(used), dtype=np.int32)
-    return used, place[codes]
 
 
 def distinct(columns: Sequence[NDArray[Any]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

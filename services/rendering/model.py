@@ -34,7 +34,8 @@ from services.rendering.inputs import ABSENT, Inputs
 from services.rendering.message import Reasons
 from services.rendering.placements import Admission, Placements
 from services.rendering.target import Part, wanted
-from services.rendering.trees import Trees, pause, rebuild
+from services.rendering.trees import Trees, rebuild
+from services.rendering.turns import pause
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ class Writes:
 
     async def start(self, part: Part, placement: Placement) -> None:
         """Write the variants of a part; their ids are in the placement's columns after `finish`."""
-        family, codes = family_of(part)
+        family, codes = await family_of(part)
         if family.count <= INLINE_OBJECTS_MAX:
             await self._write(family, codes, part, placement)
             return

@@ -17,7 +17,7 @@ from services.rendering.conflicts import refuse_conflicts
 from services.rendering.domain import Hold, fuse_trips, plan_id
 from services.rendering.placements import Placement, placement_key
 from services.rendering.target import over_capacity, template_of, wanted
-from services.rendering.trees import pause
+from services.rendering.turns import pause
 
 if TYPE_CHECKING:
     from datetime import datetime

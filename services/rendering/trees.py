@@ -5,7 +5,6 @@ The one rule: a directory is there exactly while something admitted is in it, an
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from libs.fleet import Codes, Column, bitmap, distinct_rows, ordinals
 from libs.gittree import Column as Values
 from libs.gittree import Family, Mode, tree_body, tree_family
 from services.rendering import layout
+from services.rendering.turns import pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from services.rendering.placements import Placement, Placements
 
 _WORD = 62
+SHARDS_A_TURN = 32
 
 
 @dataclass(slots=True)
@@ -192,7 +193,9 @@ async def _upward(trees: Trees, names: Callable[[int], str], touched: BitMap, si
         dirty.setdefault(first, set()).add(second)
     for first, seconds in sorted(dirty.items()):
         ids = trees.shard_ids.setdefault(first, {})
-        for second in sorted(seconds):
+        for number, second in enumerate(sorted(seconds), 1):
+            if number % SHARDS_A_TURN == 0:
+                await pause()
             inside = trees.shards.get(first, {}).get(second, {})
             _replace(ids, second, {name: trees.cluster.values[at].tobytes() for name, at in inside.items()}, sink)
         _replace(trees.first_ids, first, ids, sink)
@@ -224,8 +227,3 @@ async def _shapes(flags: Sequence[NDArray[np.bool_]], count: int) -> AsyncIterat
         there = [index for index in range(len(flags)) if row[index // _WORD] >> (index % _WORD) & 1]
         yield np.flatnonzero(codes == code), there
         await pause()
-
-
-async def pause() -> None:
-    """Let whoever waits for the event loop have it."""
-    await asyncio.sleep(0)
