@@ -204,8 +204,6 @@ class _Tree(Transformer[Token, Any]):
         return LabelLike(_key(subject), _text(pattern), span)
 
     def _among(self, subject: Token, values: list[Token], span: Span) -> Expression:
-        if len(values) > LIST_MAX:
-            _refuse(f"a list has at most {LIST_MAX} values; this one has {len(values)}", values[LIST_MAX])
         if subject.type == "NAME":
             names = tuple(_cluster(value, _text(value)) for value in values)
             return Named(names, span, tuple(value.start_pos or 0 for value in values))
@@ -253,23 +251,28 @@ def _label_path(token: Token, span: Span) -> Labelled:
     return Labelled(_key(parts[0]), (_text(parts[1]),), span)
 
 
-class _Nesting:
-    """Passes tokens on while parentheses and `not` are nested at most `NESTING_MAX` deep."""
+class _Bounds:
+    """Passes tokens on while parentheses and `not` are at most `NESTING_MAX` deep and lists at most `LIST_MAX` long."""
 
     always_accept: tuple[str, ...] = ()
 
     def process(self, tokens: Iterator[Token]) -> Iterator[Token]:
-        depth, outer = 0, []
+        depth, commas = 0, 0
+        outer: list[int] = []
         for token in tokens:
             if token.type == "LPAR":
                 outer.append(depth)
-                depth += 1
+                depth, commas = depth + 1, 0
+            elif token.type == "COMMA":
+                commas += 1
             elif token.type == "NOT":
                 depth += 1
             elif token.type == "RPAR":
                 depth = outer.pop() if outer else 0
             elif token.type in ("AND", "OR"):
                 depth = outer[-1] + 1 if outer else 0
+            if commas >= LIST_MAX:
+                _refuse(f"a list has at most {LIST_MAX} values", token)
             if depth > NESTING_MAX:
                 _refuse(f"parentheses and not are nested more than {NESTING_MAX} deep", token)
             yield token
@@ -320,6 +323,6 @@ _PARSER = Lark(
     parser="lalr",
     lexer="contextual",
     transformer=_Tree(),
-    postlex=_Nesting(),
+    postlex=_Bounds(),
     maybe_placeholders=False,
 )

@@ -122,7 +122,7 @@ def test_the_canonical_form_is(text: str, form: str) -> None:
         ('"a b" = 1', 0, None, "not a label key"),
         ("a in ()", 6, None, "expected"),
         (f"a = {'x' * 257}", 4, None, "at most 256"),
-        (f"a in ({','.join(map(str, range(1001)))})", 3896, None, "at most 1000"),
+        (f"a in ({','.join(map(str, range(1001)))})", 3895, None, "at most 1000"),
     ],
 )
 def test_a_text_that_means_nothing_is_refused_with_its_place(
@@ -152,12 +152,12 @@ def test_a_text_that_means_nothing_is_refused_with_its_place(
     ],
 )
 def test_a_bomb_is_refused_at_once(bomb: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     with pytest.raises(SelectionError):
         parse(bomb)
 
-    assert time.perf_counter() - started < 0.3  # 0.1 s alone on the machine; tests share it
+    assert time.process_time() - started < 0.1
 
 
 def test_what_is_as_deep_and_long_as_allowed_is_accepted() -> None:
@@ -242,7 +242,7 @@ def test_references_are_everything_that_is_named() -> None:
 def test_a_hostile_pattern_stays_cheap() -> None:
     index = Selection()
     index.put_cluster("a", "a", {"key": "a" * 256})
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert not index.select(parse(f'key like "{"*a" * 100}*b"'))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.1
