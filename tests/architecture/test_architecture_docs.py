@@ -1,0 +1,45 @@
+"""Docs name what exists: files, symbols in them, links, tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+SYMBOL = re.compile(r"`((?:cli|libs|services|scripts|tests)/[\w/.-]+\.py): (\w+)`")
+FILE = re.compile(r"`((?:cli|libs|services|scripts|tests|docs)/[\w/.-]+)`")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_what_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    for file, symbol in SYMBOL.findall(text):
+        code = (ROOT / file).read_text()
+        assert re.search(rf"^\s*(?:async )?(?:def|class) {symbol}\b", code, re.MULTILINE), f"{file} has no {symbol}"
+    for file in FILE.findall(text):
+        assert (ROOT / file).exists(), f"{file} does not exist"
+    for link in LINK.findall(text):
+        if "://" not in link and not link.startswith("mailto:"):
+            assert (page.parent / link).exists(), f"the link to {link} leads nowhere"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=named)
+def test_a_decision_has_its_parts(page: Path) -> None:
+    text = page.read_text()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
+    for test in re.findall(r"tests/[\w/]+(?:\.py)?", text):
+        assert (ROOT / test).exists(), f"{test} does not exist"
+
+
+def test_one_command_follows_symbols() -> None:
+    text = (ROOT / "docs/explanation/one-command.md").read_text()
+    assert len(SYMBOL.findall(text)) > 20
