@@ -7,9 +7,10 @@ can compute the chain again.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from libs.eventlog import StoredEvent, Verification
+if TYPE_CHECKING:
+    from libs.eventlog import StoredEvent, Verification
 
 
 def shown(event: StoredEvent) -> dict[str, Any]:
