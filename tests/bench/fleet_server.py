@@ -139,7 +139,8 @@ class Server:
     def declare(self, *, shared: bool) -> None:
         """Declare namespaces, applications and two releases of each, on a group that is empty yet.
 
-        With `shared`, 24 of 25 applications have 4 zones x 6 tiers x 2 grills x 2 sizes = 96 variants; else every file is unique to its cluster.
+        With `shared`, 24 of 25 applications have 96 variants (4 zones x 6 tiers x 2 grills x 2 sizes); else every file
+        is unique to its cluster.
         """
         self.open_to("none")
         documents: list[dict[str, Any]] = [

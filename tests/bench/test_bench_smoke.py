@@ -1,0 +1,54 @@
+"""The bench runs: a figure that cannot be measured any more is noticed here, not when it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.bench.__main__ import met, names, page
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_scenario_prints_one_json_line_a_figure() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "fleet-shared"],
+        cwd=ROOT,
+        env={**os.environ, "RESEDGE_BENCH_SCALE": "0.002"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    figures = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(figures) == 1, result.stderr
+    assert set(figures[0]) == {"name", "value", "unit", "target", "baseline", "ratio"}
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "speed"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 2
+    assert "fleet-unique" in result.stderr
+
+
+def test_more_is_better_for_rates_and_less_for_times() -> None:
+    assert met({"unit": "events/s", "value": 2, "target": 1}) is True
+    assert met({"unit": "s", "value": 2, "target": 1}) is False
+    assert met({"unit": "s", "value": 2, "target": None}) is None
+
+
+def test_the_page_names_the_command_and_every_figure() -> None:
+    text = page(
+        [{"name": "x", "value": 1.5, "unit": "s", "target": 2, "baseline": 3.0, "ratio": 2.0}], "scripts/bench x"
+    )
+
+    assert "scripts/bench x" in text
+    assert "| x | 1.5 s | ≤ 2 | 3.0 | 2.0 times | met |" in text
+    assert {"eventlog", "selection", "gittree", "fleet-unique"} <= set(names())
