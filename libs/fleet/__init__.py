@@ -1,6 +1,7 @@
 """The fleet in memory: what services fold from events to decide and to render."""
 
 from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
+from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column
 from libs.fleet.distinct import compact, distinct_rows
 from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
@@ -10,6 +11,7 @@ from libs.fleet.model import FleetModel
 
 __all__ = [
     "UNLIMITED",
+    "Blobs",
     "Codes",
     "Column",
     "Combination",

@@ -15,6 +15,8 @@ def compact(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
 
     Counting beats sorting while codes are not much larger than their number.
     """
+    if len(codes) == 1:
+        return codes.astype(np.int64), np.zeros(1, np.int32)
     top = int(codes.max(initial=0)) + 1
     if top > 4 * len(codes) + 1024:
         used, places = np.unique(codes, return_inverse=True)

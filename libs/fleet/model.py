@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from libs.bus import ModelConsumer, SnapshotHooks
+from libs.fleet.blobs import Blobs
 from libs.fleet.fleet import Fleet
 from libs.fleet.snapshots import VERSION, dump_fleet, load_fleet
 
@@ -17,12 +17,6 @@ class FleetModel(ModelConsumer):
     """A fleet that follows the log; read `fleet` in the event loop, never change it."""
 
     def __init__(self, log: EventLog, name: str = "fleet") -> None:
-        self.fleet = Fleet(lambda digest: _blob(log, digest))
+        self.fleet = Fleet(Blobs(log.blob))
         hooks = SnapshotHooks(lambda: dump_fleet(self.fleet), lambda data: load_fleet(self.fleet, data), VERSION)
         super().__init__(name, log, self.fleet.fold, hooks)
-
-
-def _blob(log: EventLog, digest: str) -> bytes | None:
-    with contextlib.suppress(LookupError):
-        return log.blob(digest)
-    return None

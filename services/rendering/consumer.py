@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from libs.bus import START, Checkpoint, ModelConsumer, SnapshotHooks
+from libs.fleet import Blobs
 from libs.gittree import PushOutcome, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
@@ -44,7 +45,7 @@ class Rendering(ModelConsumer):
         monotonic: Callable[[], float],
         holder: str,
     ) -> None:
-        self.model = Model(lambda digest: _blob(events, digest))
+        self.model = Model(Blobs(events.blob))
         hooks = SnapshotHooks(lambda: dump_model(self.model), lambda data: load_model(self.model, data), VERSION)
         super().__init__(NAME, events, self._never, hooks)
         self.settings = settings
@@ -191,9 +192,3 @@ class Rendering(ModelConsumer):
             self.remote_state = f"{result.outcome}: {result.detail}" if result.detail else str(result.outcome)
             if result.outcome not in {PushOutcome.PUSHED, PushOutcome.UP_TO_DATE}:
                 log.error("rendering.push", outcome=str(result.outcome), detail=result.detail)
-
-
-def _blob(events: EventLog, digest: str) -> bytes | None:
-    with contextlib.suppress(LookupError):
-        return events.blob(digest)
-    return None

@@ -159,6 +159,8 @@ def fingerprints(seed: bytes, inputs: Sequence[Coded], count: int) -> NDArray[np
 def distinct(columns: Sequence[NDArray[Any]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return (an example row of each distinct combination of codes, each row's place among them)."""
     places = np.zeros(count, np.int32)
+    if count == 1:
+        return np.zeros(1, np.int64), places
     for column in columns:
         used, own = compact(column)
         _, places = compact(places.astype(np.int64) * len(used) + own)

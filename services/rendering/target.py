@@ -34,6 +34,10 @@ INVALID = "values-invalid"
 OTHER_NAMESPACE = "release-of-another-namespace"
 
 
+Placeholder = tuple[Literal["typed", "text"], Reference]
+"""A reference of a template and the mode of its slot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One release on some clusters, with all that its template reads there."""
@@ -88,14 +92,14 @@ def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int
 
 def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitMap, answer: Wanted) -> None:
     among = ordinals(selected)
-    template = template_of(fleet, release)
+    template, references = _template(_body(fleet, release))
     combined = fleet.combine(release.application, release.version, selected)
     refused = _refused_values(combined, among, answer)
     read: dict[Input, Coded] = {}
     for each in template.inputs:
         if each.source not in CONSTANT_SOURCES:
             read[each] = inputs.read(each, among, combined)
-    refused |= _unresolved(template, read, among, answer)
+    refused |= _unresolved(references, read, among, answer)
     seed = f"{release.digest}\0{release.version}\0{release.namespace}\0{release.application}".encode()
     variants = fingerprints(seed, [read[each] for each in sorted(read)], len(among))
     part = Part(release, template, among, read, variants)
@@ -125,10 +129,10 @@ def _refused_values(
 
 
 def _unresolved(
-    template: Template, read: dict[Input, Coded], among: NDArray[np.int64], answer: Wanted
+    references: Sequence[Placeholder], read: dict[Input, Coded], among: NDArray[np.int64], answer: Wanted
 ) -> NDArray[np.bool_]:
     refused = np.zeros(len(among), np.bool_)
-    for mode, reference in _references(template):
+    for mode, reference in references:
         coded = read.get(reference.input)
         if coded is None:
             continue
@@ -139,8 +143,7 @@ def _unresolved(
     return refused
 
 
-@lru_cache(maxsize=1024)
-def _references(template: Template) -> tuple[tuple[Literal["typed", "text"], Reference], ...]:
+def _references(template: Template) -> tuple[Placeholder, ...]:
     found = {(slot.mode, part): None for slot in template.slots for part in slot.parts if isinstance(part, Reference)}
     return tuple(found)
 
@@ -178,15 +181,20 @@ def template_of(fleet: Fleet, release: ReleasePublished) -> Template:
     Raises:
         LookupError: the log does not hold the body that the event names.
     """
+    return _template(_body(fleet, release))[0]
+
+
+def _body(fleet: Fleet, release: ReleasePublished) -> bytes:
     body = fleet.blob(release.template)
     if body is None:
         raise LookupError(f"the log lost blob {release.template} of {release.application} {release.version}")
-    return _template(body)
+    return body
 
 
 @lru_cache(maxsize=1024)
-def _template(body: bytes) -> Template:
-    return Template.from_bytes(body)
+def _template(body: bytes) -> tuple[Template, tuple[Placeholder, ...]]:
+    template = Template.from_bytes(body)
+    return template, _references(template)
 
 
 def over_capacity(

@@ -18,6 +18,7 @@ from typing import Any
 
 from libs.contracts import Recorded
 from libs.eventlog import EventLog
+from libs.fleet import Blobs
 from libs.gittree import CommitUnreadable, GitFailed, IdSink, ObjectMissing, Repository
 from libs.runtime.clock import utc_now
 from services.rendering.events import AdmissionWritten, WritingRestored
@@ -54,7 +55,7 @@ class Fold:
 
     def __init__(self, events: EventLog) -> None:
         self._events = events
-        self.model = Model(lambda digest: _blob(events, digest))
+        self.model = Model(Blobs(events.blob))
         self.computed = Computed()
 
     async def on(self) -> None:
@@ -183,12 +184,6 @@ def _trees(repository: Repository, computed: Computed, tip: str, *, every_commit
 
 def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
     return (commit.id for commit in repository.iter_commits(tip) if commit.id in computed.commits)
-
-
-def _blob(events: EventLog, digest: str) -> bytes | None:
-    with contextlib.suppress(LookupError):
-        return events.blob(digest)
-    return None
 
 
 def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:
