@@ -100,6 +100,11 @@ def _refuse_hooks(objects: Sequence[Found]) -> None:
 
 def _wanting(mapping: Mapping, ref: ObjectRef, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
     """Yield every entry of `spec.allow` that the object needs, with the refusal if it is not there."""
+    yield from _wanting_for_identity(ref, group, namespace)
+    yield from _wanting_for_content(mapping, ref, group)
+
+
+def _wanting_for_identity(ref: ObjectRef, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
     if not ref.namespace:
         yield (
             ref.kind,
@@ -133,6 +138,9 @@ def _wanting(mapping: Mapping, ref: ObjectRef, group: str, namespace: str) -> It
                 "/metadata/namespace",
             ),
         )
+
+
+def _wanting_for_content(mapping: Mapping, ref: ObjectRef, group: str) -> Iterator[tuple[str, PublishRejected]]:
     for part in ("annotations", "labels"):
         entries = _child(mapping, "metadata", part)
         for key in entries.entries if isinstance(entries, Mapping) else ():

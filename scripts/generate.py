@@ -1,0 +1,250 @@
+"""Writes the generated pages: `docs/reference/problems.md`, `settings.md` and `cli.md`, from the code they tell of.
+
+`python -m scripts.generate` writes them; `--check` only says which are not current, and exits 1 if there are any.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cli.reference
+import libs
+import services
+from libs.contracts.refusals import Invalid, Rejected
+from libs.runtime.settings import Settings
+from libs.selection.errors import SelectionError
+from services.catalog.publishing import REFUSED
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
+HTTP_FOLDERS = ("libs/web", "services")
+PUBLISH_FOLDER = "libs/templates"
+
+MEANINGS = {
+    "host": "The address to listen on. Loopback unless you say otherwise; there is no TLS yet.",
+    "port": "The port to listen on. `resedge up` takes `--port` instead.",
+    "data_dir": "Where log, views, snapshots and tokens lie. `resedge up` takes `--data-dir` instead.",
+    "log_url": "The event log, if it is not SQLite in the data directory: `postgresql+pg8000://USER@HOST/DATABASE`.",
+    "log_level": "The least severe line that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR`.",
+    "snapshot_seconds": "How often the in-memory models are kept on disk, so that a start reads less of the log.",
+    "repository": "The bare repository that is written; `gitops.git` in the data directory if not set.",
+    "remote": "Pushed to after commits, if set; a push that is not a fast-forward is reported, never forced.",
+    "workers": "Processes that write packs beside the event loop; 0 writes in the server's own process.",
+    "workers_from_clusters": "From how many clusters on the workers are started.",
+    "lease_seconds": "How long the right to write the branch outlives a renderer that died.",
+    "maintain_every_commits": "After how many commits packs are merged.",
+    "snapshot_every_events": "After how many events the renderer's model is kept on disk at the latest.",
+    "snapshot_every_files": "After how many files that were written it is kept, too.",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One code, as it can be answered."""
+
+    code: str
+    status: str
+    title: str
+
+
+def import_everything() -> None:
+    """Load every module, so that every subclass is known; entry points are left alone."""
+    for package in (libs, services):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+
+
+T = TypeVar("T")
+
+
+def subclasses(base: type[T]) -> Iterator[type[T]]:
+    """Yield all classes below `base`."""
+    for each in base.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def first_line(cls: type) -> str:
+    """Return what a refusal's docstring says first."""
+    return inspect.cleandoc(cls.__doc__ or "").splitlines()[0]
+
+
+def refusals() -> Iterator[Row]:
+    """Yield what deciders refuse and what expressions can be wrong with."""
+    for each in subclasses(Rejected):
+        if "code" in vars(each):
+            yield Row(each.code, "422" if issubclass(each, Invalid) else "409", first_line(each))
+    yield Row(SelectionError.code, "422", "The expression cannot be read.")
+
+
+def text_of(node: ast.expr) -> str:
+    """Return a text in the code; what is filled in at run time shows as `…`."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in values)
+        case ast.BinOp(left=left, right=right):
+            return text_of(left) + text_of(right)
+        case ast.Attribute(value=ast.Name(id=name), attr="code"):
+            return next((each.code for each in subclasses(Rejected) if each.__name__ == name), "")
+        case _:
+            return ""
+
+
+def calls(folder: str, *names: str) -> Iterator[ast.Call]:
+    """Yield the calls of some functions in a folder's modules."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+                yield node
+
+
+def problems() -> Iterator[Row]:
+    """Yield what the web answers of itself."""
+    for folder in HTTP_FOLDERS:
+        for call in calls(folder, "Problem", "unavailable"):
+            if isinstance(call.func, ast.Name) and call.func.id == "unavailable":
+                code = next((text_of(each.value) for each in call.keywords if each.arg == "code"), "unavailable")
+                yield Row(code, "503", "The service cannot answer now.")
+            elif len(call.args) > 2 and isinstance(call.args[0], ast.Constant) and text_of(call.args[1]):
+                yield Row(text_of(call.args[1]), str(call.args[0].value), text_of(call.args[2]) or "…")
+
+
+def status_of(code: str) -> str:
+    """Return what a release that cannot be taken is answered with."""
+    return "409" if code in REFUSED else "422"
+
+
+def publishing() -> Iterator[Row]:
+    """Yield why a release, a document or a schema cannot be taken."""
+    for call in calls(PUBLISH_FOLDER, "PublishRejected", "YamlRejected"):
+        if len(call.args) > 1 and text_of(call.args[0]):
+            title = text_of(call.args[1]) or "The body cannot be parsed"
+            yield Row(text_of(call.args[0]), status_of(text_of(call.args[0])), title[:1].upper() + title[1:])
+
+
+def one_each(rows: Iterator[Row]) -> list[Row]:
+    """Return one row a code, with the first of its titles in the order of the alphabet."""
+    found: dict[str, Row] = {}
+    for row in sorted(rows):
+        found.setdefault(row.code, row)
+    return list(found.values())
+
+
+def problems_page() -> str:
+    """Return the page of all codes."""
+    import_everything()
+    refused = one_each(refusals())
+    known = {row.code for row in refused}
+    answered = [row for row in one_each(problems()) if row.code not in known]
+    known |= {row.code for row in answered}
+    published = [row for row in one_each(publishing()) if row.code not in known]
+    rendering = {
+        name: getattr(importlib.import_module(f"services.rendering.{module}"), name)
+        for module, name in (
+            ("plan", "CAPACITY"),
+            ("target", "CONFLICT"),
+            ("conflicts", "OBJECT_CONFLICT"),
+            ("target", "OTHER_NAMESPACE"),
+            ("target", "UNRESOLVED"),
+            ("target", "INVALID"),
+        )
+    }
+    lines = [
+        "# Problems",
+        "",
+        MADE,
+        "",
+        "Everything that is not a success is a problem document (RFC 9457): `type`, `code`, `title`, `status`,",
+        "`detail`, where they apply `pointer` and `fix`, and `request_id`. `code` is stable; `detail` says what is",
+        "wrong here.",
+        "",
+    ]
+    for heading, rows in (
+        ("Refused by a decision", refused),
+        ("Answered by the web", answered),
+        ("A body or a release that cannot be taken", published),
+    ):
+        lines += [f"## {heading}", ""]
+        for row in rows:
+            lines += [f"### `{row.code}`", "", f"{row.status}. {row.title.rstrip('.')}.", ""]
+    lines += [
+        "## Refused at rendering",
+        "",
+        "Not an answer but a state: what was admitted stays, `resedge get refusals` and `resedge why` say so.",
+        "",
+        *(f"- `{code}`" for code in sorted(rendering.values())),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def settings_page() -> str:
+    """Return the page of all settings."""
+    import_everything()
+    lines = [
+        "# Settings",
+        "",
+        MADE,
+        "",
+        "Read from the environment once, when a process starts. `<NAME>_FILE` names a file that holds the value, for",
+        "what is secret.",
+        "",
+    ]
+    for each in sorted(subclasses(Settings), key=lambda found: (found.__module__, found.__name__)):
+        prefix = each.model_config.get("env_prefix", "")
+        lines += [
+            f"## `{each.__name__}`",
+            "",
+            first_line(each),
+            "",
+            "| variable | default | meaning |",
+            "|---|---|---|",
+        ]
+        for name, field in each.model_fields.items():
+            default = "" if field.default in (None, "") else f"`{field.default}`"
+            lines.append(f"| `{prefix}{name.upper()}` | {default} | {MEANINGS[name]} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "problems.md": problems_page,
+    "settings.md": settings_page,
+    "cli.md": cli.reference.reference,
+}
+
+
+def stale() -> list[str]:
+    """Return the pages that are not what the code says now."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text("utf-8") != page()
+    ]
+
+
+def main() -> int:
+    """Write the pages, or with `--check` compare them."""
+    if "--check" in sys.argv[1:]:
+        found = stale()
+        for name in found:
+            print(f"docs/reference/{name} is not current: run python -m scripts.generate")
+        return 1 if found else 0
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,126 @@
+"""House rules as small checks: sizes, words, generated pages, the commands that pages tell people to type."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from cli.app import root
+from scripts.generate import MEANINGS, PAGES, REFERENCE
+
+ROOT = Path(__file__).parents[2]
+MODULE_LINES_MAX = 400
+SUITE_LINES_MAX = 500  # a suite is a list of sentences; it may be longer than what it tests
+FUNCTION_LINES_MAX = 60
+MODULES = [
+    path for top in ("cli", "libs", "services", "scripts", "tests") for path in sorted((ROOT / top).rglob("*.py"))
+]
+SHIPPED = [path for path in MODULES if path.relative_to(ROOT).parts[0] in {"cli", "libs", "services"}]
+DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+VAGUE = re.compile(r"(Manager|Helper|Util|Utils|Processor|Data|Info)$")
+OPEN_END = re.compile(r"#\s*(TODO|FIXME|XXX|HACK)\b")
+ONE_WORD = {
+    "blackout": "freeze",
+    "cohort": "ring",
+}
+"""Words that the glossary gives another word for; nothing public says them."""
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_modules_and_functions_hold_one_idea(path: Path) -> None:
+    text = path.read_text("utf-8")
+
+    assert text.count("\n") <= (SUITE_LINES_MAX if path.name.startswith("test_") else MODULE_LINES_MAX)
+    for function in functions(path):
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        assert lines <= FUNCTION_LINES_MAX, f"{function.name} has {lines} lines"
+    assert not OPEN_END.search(text), "open ends belong into issues"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=named)
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            assert not VAGUE.search(node.name), node.name
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *DOCS], ids=named)
+def test_one_concept_has_one_word(path: Path) -> None:
+    if path.name == "glossary.md":
+        return
+    for word, ours in ONE_WORD.items():
+        assert not re.search(rf"\b{word}s?\b", path.read_text("utf-8"), re.IGNORECASE), f"say {ours}, not {word}"
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_a_generated_page_is_current(page: str) -> None:
+    assert (REFERENCE / page).read_text("utf-8") == PAGES[page](), "run python -m scripts.generate"
+
+
+def test_no_setting_is_told_of_that_is_gone() -> None:
+    told = (REFERENCE / "settings.md").read_text("utf-8")
+    for name in MEANINGS:
+        assert f"_{name.upper()}`" in told
+
+
+def test_every_reference_page_is_reached_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        if page.parent.name != "decisions":
+            assert f"({page.relative_to(ROOT)})" in readme, page.name
+
+
+@pytest.mark.parametrize("page", DOCS, ids=named)
+def test_the_commands_on_a_page_exist(page: Path) -> None:
+    for words in re.findall(
+        r"(?:`|^ *\$? *)(?:\.venv/bin/)?resedge ([a-z][^`\n]*)", page.read_text("utf-8"), re.MULTILINE
+    ):
+        known: Any = get_command(root)
+        for word in words.split():
+            if not isinstance(known, TyperGroup):
+                break
+            found = known.get_command(None, word)  # type: ignore[arg-type]  # no context is needed
+            assert found is not None, f"resedge {words}: there is no {word}"
+            known = found
+
+
+@pytest.mark.parametrize("script", ["setup", "check", "test", "demo", "bench"])
+def test_a_script_is_readable_and_says_how_it_is_used(script: str) -> None:
+    path = ROOT / "scripts" / script
+
+    assert f"# Usage: scripts/{script}" in path.read_text("utf-8")
+    assert path.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "scripts/test" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_importing_the_pages_writes_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.generate", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == ""
+    assert done.returncode == 0
