@@ -62,7 +62,7 @@ def decode(name: str, data: bytes) -> Event:
         raise UnknownEventType(name) from None
 
 
-class UnknownEventType(LookupError):
+class UnknownEventType(LookupError):  # noqa: N818 - it states the fact
     """The log holds an event type that this version of the code does not know."""
 
 

@@ -24,7 +24,7 @@ _TRAILER = re.compile(r"([A-Z][A-Za-z0-9-]*): (.*)")
 _HEX = re.compile(r"[0-9a-f]{40}")
 
 
-class CommitUnreadable(ValueError):
+class CommitUnreadable(ValueError):  # noqa: N818 - it states the fact
     """The commit is not one that this system writes."""
 
     code = "commit-unreadable"

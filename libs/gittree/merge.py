@@ -35,7 +35,7 @@ class WrittenPack:
     objects: int
 
 
-class PackDamaged(RuntimeError):
+class PackDamaged(RuntimeError):  # noqa: N818 - it states the fact
     """A pack's bytes are not those that its trailer names; nothing was removed."""
 
     code = "pack-damaged"

@@ -19,7 +19,7 @@ _ALPHABET = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 _MEANT_FOR_FLUX = frozenset({".sourceignore"})
 
 
-class NameRefused(ValueError):
+class NameRefused(ValueError):  # noqa: N818 - it states the fact
     """The name cannot be an entry of a tree that Git and Flux read the same way everywhere."""
 
     code = "name-refused"

@@ -36,7 +36,7 @@ _FIXED = {
 }
 
 
-class GitFailed(RuntimeError):
+class GitFailed(RuntimeError):  # noqa: N818 - it states the fact
     """A git command did not succeed; the message is what it said."""
 
     code = "git-failed"

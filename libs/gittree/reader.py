@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[0-9a-f]{40}(:[A-Za-z0-9._/-]*)?")
 
 
-class ObjectMissing(LookupError):
+class ObjectMissing(LookupError):  # noqa: N818 - it states the fact
     """The repository has no such object, or it is of another kind."""
 
     code = "object-missing"

@@ -23,7 +23,7 @@ _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*"
 _LOCK_WAIT_SECONDS = 1.0
 
 
-class RefMoved(RuntimeError):
+class RefMoved(RuntimeError):  # noqa: N818 - it states the fact
     """The branch is not where it was last seen: somebody else wrote to it."""
 
     code = "ref-moved"
@@ -33,7 +33,7 @@ class RefMoved(RuntimeError):
         self.found = found
 
 
-class RefLocked(RuntimeError):
+class RefLocked(RuntimeError):  # noqa: N818 - it states the fact
     """Another process holds the branch's lock file; remove the file only if no git command is running there."""
 
     code = "ref-locked"

@@ -39,7 +39,7 @@ _IN_FLIGHT = 2
 _END_SECONDS = 5
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(RuntimeError):  # noqa: N818 - it states the fact
     """A worker process ended or failed; what was being packed is lost and nothing of it shows. Do it again."""
 
     code = "worker-died"
