@@ -63,6 +63,31 @@ def test_a_listed_cluster_or_store_counts_while_it_exists(index: Selection) -> N
     assert names(index, index.members("/a")) == {"tx-0", "later", "ny-0"}
 
 
+def test_a_cluster_that_moves_to_another_store_leaves_the_groups_of_the_old_one(index: Selection) -> None:
+    index.put_group("/a", [], ["store-0"], None)
+    assert names(index, index.members("/a")) == {"tx-0"}
+
+    index.put_cluster("tx-0", "store-1", {"city": "austin", "lanes": "0"})
+    assert names(index, index.members("/a")) == set()
+
+
+def test_a_comparison_over_many_follows_the_change_of_one() -> None:
+    index = Selection()
+    for number in range(200):
+        index.put_cluster(f"c-{number}", "store", {"lanes": str(number)})
+    assert len(index.select(parse("lanes >= 100"))) == 100
+
+    index.put_cluster("c-0", "store", {"lanes": "150"})
+    assert len(index.select(parse("lanes >= 100"))) == 101
+
+
+def test_a_snapshot_keeps_a_move_that_is_not_settled(index: Selection) -> None:
+    index.settle()
+    index.put_cluster("tx-0", "store-1", {"city": "austin", "lanes": "0"})
+
+    assert names(index, Selection.load(index.dump()).settle().clusters) == {"tx-0"}
+
+
 def test_a_saved_expression_survives_what_it_names(index: Selection) -> None:
     index.put_group("/geo/tx", [], [], parse("city = austin"))
     index.save("x", parse("/g/geo/tx"))
