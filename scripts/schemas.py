@@ -1,0 +1,120 @@
+"""Writes `schemas/`: a JSON Schema for each published event type, and an OpenAPI description for each service.
+
+`python -m scripts.schemas` writes them; `--check` says which are not current. An event's schema may only grow: a
+change that takes something away, or asks for more, is refused here and needs a new type (`…V2`) with an upcaster.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from cli.embedded import SERVICES
+from libs.contracts import event_types
+from libs.runtime.embedded import Embedded
+
+ROOT = Path(__file__).parents[1] / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """Return a document as it is committed."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def event_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schema of each published event type, by type name; `cli.embedded` has imported all of them."""
+    return {
+        name: {"$schema": DIALECT, "$id": f"events/{name}.json", **TypeAdapter(cls).json_schema(mode="validation")}
+        for name, cls in sorted(event_types().items())
+    }
+
+
+def descriptions() -> dict[str, dict[str, Any]]:
+    """Return the OpenAPI description of each service alone."""
+    found = {}
+    for build in SERVICES:
+        name = build.__module__.split(".")[1]
+        with tempfile.TemporaryDirectory() as directory:
+            alone = Embedded(Path(directory), [build])
+            found[name] = alone.app.openapi()
+            alone.log.close()
+    return found
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Yield every file of `schemas/` and what is in it."""
+    for name, schema in event_schemas().items():
+        yield ROOT / "events" / f"{name}.json", text_of(schema)
+    for name, description in descriptions().items():
+        yield ROOT / "openapi" / f"{name}.json", text_of(description)
+
+
+def breaks(before: dict[str, Any], after: dict[str, Any], at: str = "") -> list[str]:
+    """Return what a reader or a recorded event of `before` could not live with in `after`."""
+    found = []
+    known, now = before.get("properties", {}), after.get("properties", {})
+    found += [f"{at}/{name} is gone" for name in known if name not in now]
+    found += [
+        f"{at}/{name} is required now" for name in after.get("required", []) if name not in before.get("required", [])
+    ]
+    for name in known.keys() & now.keys():
+        old, new = (
+            {key: each.get(key) for key in ("type", "$ref", "items", "anyOf")} for each in (known[name], now[name])
+        )
+        if old != new:
+            found.append(f"{at}/{name} has another type")
+    for name, definition in before.get("$defs", {}).items():
+        if name in after.get("$defs", {}):
+            found += breaks(definition, after["$defs"][name], f"{at}#{name}")
+        else:
+            found.append(f"{at}#{name} is gone")
+    return found
+
+
+def incompatible() -> list[str]:
+    """Return how the code's event types break those that are committed."""
+    current = event_schemas()
+    found = []
+    for path in sorted((ROOT / "events").glob("*.json")):
+        if path.stem not in current:
+            found.append(f"{path.stem} is gone; recorded logs hold it")
+            continue
+        found += [f"{path.stem}: {what}" for what in breaks(json.loads(path.read_text("utf-8")), current[path.stem])]
+    return found
+
+
+def stale() -> list[str]:
+    """Return the files that are not what the code says now, and those that it does not say any more."""
+    current = dict(files())
+    differing = [path for path, text in current.items() if not path.exists() or path.read_text("utf-8") != text]
+    left_over = [path for path in ROOT.rglob("*.json") if path not in current]
+    return [str(path.relative_to(ROOT.parent)) for path in sorted([*differing, *left_over])]
+
+
+def main() -> int:
+    """Write the files, or with `--check` compare them; refuse to write what breaks recorded events."""
+    broken = incompatible()
+    for each in broken:
+        print(f"schemas/events: {each}: make a new type with an upcaster instead")
+    if broken:
+        return 1
+    if "--check" in sys.argv[1:]:
+        found = stale()
+        for each in found:
+            print(f"{each} is not current: run python -m scripts.schemas")
+        return 1 if found else 0
+    for path, text in files():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
