@@ -105,6 +105,11 @@ def _whole_problem(reader: Reader, run: _Run) -> Problem | None:
     if rows:
         return Problem(run.position, f"the versions of stream {rows[0][0]!r} have a gap or a duplicate")
     heads = reader.category_heads()
+    # The log may have moved on meanwhile, but no category is ahead of the events that are there.
+    end = reader.query("SELECT MAX(position) FROM events")[0][0] or 0
+    ahead = [category for category, position in heads.items() if position > end]
+    if ahead:
+        return Problem(end + 1, f"category {ahead[0]!r} had an event at position {heads[ahead[0]]} that is gone")
     for category, position in run.categories.items():
         if not (heads.get(category) == position or heads.get(category, 0) > run.position):
             return Problem(position, f"the head position of category {category!r} is wrong")
