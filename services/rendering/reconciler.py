@@ -164,7 +164,7 @@ class Reconciler:
             log.exception("rendering.step-failed")
             await asyncio.sleep(RETRY_SECONDS)
             self.wake()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and nothing more is written
+        except Exception as error:
             self.stopped = f"{type(error).__name__}: {error}; restart it after mending the cause"
             log.exception("rendering.stopped")
 

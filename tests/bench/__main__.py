@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
     figures: list[Figure] = []
     for name in given.names or known:
         for each in _measured(*known[name]):
-            print(json.dumps(each), flush=True)
+            print(json.dumps(each, ensure_ascii=False), flush=True)
             figures.append(each)
     if given.write:
         scale = (
