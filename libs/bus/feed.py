@@ -251,14 +251,16 @@ class LogFeed:
         """Notice what other processes append, and a log that was put back under our feet."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
+            # What was applied before the head was read is in the log; what is applied meanwhile may be past that head.
+            applied = {member: member.position for member in self._members.values()}
             try:
                 position = (await self._in_thread(self._log.head)).position
             except _PASSING as error:
                 _log.warning("the event log's head cannot be read: %s", error)
                 continue
-            for member in self._members.values():
-                if member.stopped is None and position < member.position:
-                    what = f"the log ends at position {position}, before {member.position}, which it has applied"
+            for member, before in applied.items():
+                if member.stopped is None and position < before:
+                    what = f"the log ends at position {position}, before {before}, which it has applied"
                     self._stop_member(member, ConsumerStopped(member.name, what))
             self._saw(position)
 

@@ -22,7 +22,7 @@ from libs.bus import (
     view_engine,
 )
 from libs.contracts import Recorded, StoreDeclared, encode, type_name
-from libs.eventlog import EventLog, NewEvent, Submission
+from libs.eventlog import EventLog, Head, NewEvent, Submission
 from tests.support.feeds import append, in_chaos, in_order, log_of
 
 _metadata = MetaData()
@@ -365,3 +365,29 @@ def test_a_checkpoint_table_that_was_emptied_stops_the_view(log: EventLog, tmp_p
         return dict(stopped_reasons(feed.states()))
 
     assert asyncio.run(run()) == {"view": "its checkpoint row is gone"}
+
+
+async def test_a_head_that_was_read_before_the_last_append_is_no_loss(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poll reads the head on a thread; consumers may be past it before the answer is looked at."""
+    monkeypatch.setattr("libs.bus.feed.POLL_SECONDS", 0.001)
+    seen: list[int] = []
+    model = ModelConsumer("model", log, lambda recorded: seen.append(recorded.position))
+    read_head = log.head
+
+    def slowly() -> Head:
+        head = read_head()
+        time.sleep(0.01)
+        return head
+
+    monkeypatch.setattr(log, "head", slowly)
+    feed = LogFeed(log, [model])
+    await feed.start()
+    for number in range(60):
+        append(log, (f"store-{number}", StoreDeclared(f"{number}", "UTC")))
+        await asyncio.sleep(0.002)
+
+    assert await feed.reached(model, read_head().position, 5)
+    assert [state.stopped for state in feed.states()] == [None]
+    await feed.stop(0)
