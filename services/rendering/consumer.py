@@ -134,6 +134,7 @@ class Rendering(ModelConsumer):
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.reconciler.end()
         beside = [task for task in (self._maintaining, self._saving) if task is not None]
         await asyncio.gather(*beside, return_exceptions=True)
         await self._snapshot()

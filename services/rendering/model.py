@@ -230,6 +230,7 @@ class Model:
         if self.applied_position >= decision.position:
             return
         self.applied, self.applied_position = first.decision, decision.position
+        self.trees.moved = BitMap()
         self.placements.admissions.append(Admission(decision.position, at, ""))
         if first.confirmed:
             for plan in first.confirmed:

@@ -57,6 +57,10 @@ class Written:
     at: datetime | None = None
 
 
+class WritingFailed(OSError):  # noqa: N818 - it states the fact
+    """A decision could not be written now; it is tried again, and nothing is folded before it is."""
+
+
 class Reconciler:
     """Folds events, plans, decides and writes, one thing at a time; `stopped` says why it does not write."""
 
@@ -86,6 +90,7 @@ class Reconciler:
         self._branch_head = 0
         self._rebuilding = False
         self._caught_up = False
+        self._ended = False
 
     def open(self, repository: Repository, workers: Callable[[], Workers | None], lease: Lease) -> None:
         """Take what it writes to, and the right to do so."""
@@ -97,6 +102,10 @@ class Reconciler:
     def carrying(self) -> bool:
         """Whether a decision is still to be carried out."""
         return self._pending is not None
+
+    def end(self) -> None:
+        """Write nothing more: the lease is about to be given back."""
+        self._ended = True
 
     def lose_lease(self) -> None:
         """Stop: somebody else may write now."""
@@ -112,22 +121,36 @@ class Reconciler:
     async def handle(self, batch: Sequence[Recorded]) -> None:
         """Fold events; a decision among them is carried out at its place in the order."""
         async with self.busy:
-            for recorded in batch:
-                decision = self.model.fold(recorded)
-                if decision is not None:
-                    await self._replay(decision)
-                if isinstance(recorded.event, WritingRestored):
-                    self.stopped, self._pending = "", None
+            try:
+                await self._finish_pending()
+                for recorded in batch:
+                    if recorded.position <= self.model.position:
+                        continue  # The batch comes again, since what followed this event could not be written.
+                    self._pending = self.model.fold(recorded)
+                    await self._finish_pending()
+                    if isinstance(recorded.event, WritingRestored):
+                        self.stopped = ""
+            except (WorkerDied, RefLocked) as error:
+                raise WritingFailed(f"{type(error).__name__}: {error}") from error
         self.wake()
 
-    async def _replay(self, decision: Decision) -> None:
-        """Take a decision that the log holds already; write it only where nobody has."""
-        if decision.position == self._branch_head:
+    async def _finish_pending(self) -> None:
+        """Carry out what was decided and is not written yet: with the facts that it was decided on, before others."""
+        decision = self._pending
+        if decision is None:
+            return
+        if self._ended:
+            raise WritingFailed("the process ends; the next one carries the decision out")
+        ours = self._caught_up and self.lease is not None and decision.first.fencing == self.lease.epoch
+        if self.stopped:
+            await self.model.admit(decision, IdSink())
+        elif ours or decision.position == self._branch_head:
             await self._carry_out(decision)
         elif self._rebuilding:
             await self._write(decision)
         else:
             await self.model.admit(decision, IdSink())
+        self._pending = None
 
     def wake(self) -> None:
         """Look again now."""
@@ -170,10 +193,8 @@ class Reconciler:
 
     async def _step(self) -> bool:
         """Do one thing; return whether there may be another."""
-        if self._pending is not None:
-            await self._carry_out(self._pending)
-            return True
-        if not await self._branch_is_ours():
+        await self._finish_pending()
+        if self.stopped or not await self._branch_is_ours():
             return False
         planned = await plan(self.model, self._clock())
         self.hold = planned.hold
@@ -270,6 +291,7 @@ class Reconciler:
         started = self._monotonic()
         commit, tree, files = await self._write(decision)
         if self.stopped:
+            self._pending = None  # Its objects are written; who restores the branch commits what it admitted.
             return
         crash_point("rendering.moved")
         event = AdmissionWritten(self.model.branch, decision.first.decision, commit, tree, files)

@@ -55,6 +55,8 @@ class Trees:
     shards: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     shard_ids: dict[str, dict[str, bytes]] = field(default_factory=dict)
     first_ids: dict[str, bytes] = field(default_factory=dict)
+    moved: BitMap = field(default_factory=BitMap)
+    """Where the present decision adds or removes namespaces; kept, since it may have to be written again."""
 
     def at(self, namespace: str, size: int) -> NamespaceTree:
         """Return a namespace's columns, long enough for `size` ordinals."""
@@ -96,14 +98,14 @@ async def rebuild(
     size = placements.size
     trees.flux.reach(size)
     trees.cluster.reach(size)
-    moved = clusters.copy()
+    trees.moved |= clusters
     touched = clusters.copy()
     for namespace, where in sorted(changed.items()):
         here = ordinals(where & trees.registered)
-        moved |= await _namespace(trees, placements, namespace, here, sink)
+        trees.moved |= await _namespace(trees, placements, namespace, here, sink)
         touched |= where
     order = sorted(trees.namespaces)
-    await _flux(trees, order, ordinals(moved & trees.registered), names, sink)
+    await _flux(trees, order, ordinals(trees.moved & trees.registered), names, sink)
     await _clusters(trees, order, ordinals(touched & trees.registered), sink)
     return await _upward(trees, names, touched, sink)
 
