@@ -16,7 +16,14 @@ from libs.templates.dump import Dumped, Holes, dump
 from libs.templates.identity import Found, identify
 from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
 from libs.templates.rejections import PublishRejected, pointer_of
-from libs.templates.scalars import NULLS, Unwritable, read_manifest_scalar, refuse_characters
+from libs.templates.scalars import (
+    KEY_CHARACTERS_MAX,
+    NULLS,
+    Unwritable,
+    quoted,
+    read_manifest_scalar,
+    refuse_characters,
+)
 from libs.templates.screening import screen
 from libs.templates.template import Template, inputs_of
 from libs.templates.yaml_nodes import Limits, Listing, Mapping, Node, Scalar, YamlRejected, parse_nodes
@@ -24,7 +31,7 @@ from libs.templates.yaml_nodes import Limits, Listing, Mapping, Node, Scalar, Ya
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SLOTS_MAX = 20_000
+PLACEHOLDERS_MAX = 20_000
 _CONTAINER_LISTS = frozenset({"containers", "initContainers", "ephemeralContainers"})
 
 Path = tuple[str | int, ...]
@@ -36,6 +43,7 @@ class _Filling:
 
     constants: dict[Input, str]
     holes: Holes = field(default_factory=Holes)
+    placeholders: int = 0
     images: dict[str, None] = field(default_factory=dict)
 
 
@@ -87,13 +95,6 @@ def _dumped(objects: list[Found], filling: _Filling) -> Dumped:
             filled.append(_filled(found, body, (), filling))
         except YamlRejected as error:
             raise PublishRejected(error.code, "A value cannot be read", str(error), str(found.ref)) from None
-        if len(filling.holes.slots) > SLOTS_MAX:
-            raise PublishRejected(
-                "too-many-placeholders",
-                "The release holds too many placeholders",
-                f"At most {SLOTS_MAX:,} are taken.",
-                str(found.ref),
-            )
     return dump(filled, filling.holes)
 
 
@@ -135,6 +136,14 @@ def _filled(found: Found, node: Node, path: Path, filling: _Filling) -> object:
 
 def _key(found: Found, key: str, path: Path) -> str:
     _refuse_characters(found, key, path)
+    if len(quoted(key).encode()) > KEY_CHARACTERS_MAX:
+        raise PublishRejected(
+            "key-too-long",
+            "A key is too long",
+            f"A key has at most {KEY_CHARACTERS_MAX:,} bytes in quotes: YAML readers take no longer ones.",
+            str(found.ref),
+            pointer_of(path),
+        )
     if OPENING not in key:
         return key
     parts = _split(found, key, (*path, key))
@@ -156,8 +165,10 @@ def _scalar(found: Found, node: Scalar, path: Path, filling: _Filling) -> object
     if OPENING not in node.text:
         _refuse_encoded(found, node.text, path)
         if not text_wanted or (node.plain and node.text in NULLS):
-            return read_manifest_scalar(node)
+            # To Kubernetes an annotation that is null is empty; Flux's kustomize would write the word.
+            return "" if text_wanted and path[:-1] == ("metadata", "annotations") else read_manifest_scalar(node)
         return node.text  # `value: 8080` and `data: {on: yes}` would be refused by the API server
+    _count_placeholders(found, node.text, path, filling)
     parts = [
         filling.constants.get(part.input, part) if isinstance(part, Reference) else part
         for part in _split(found, node.text, path)
@@ -176,6 +187,19 @@ def _scalar(found: Found, node: Scalar, path: Path, filling: _Filling) -> object
     only = parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else None
     typed = only is not None and not only.text and not text_wanted
     return filling.holes.hole(parts, "typed" if typed else "text")
+
+
+def _count_placeholders(found: Found, text: str, path: Path, filling: _Filling) -> None:
+    """Raise `PublishRejected` when the release holds too many, before the time for splitting them is spent."""
+    filling.placeholders += text.count(OPENING) - text.count(f"${OPENING}")  # an escaped one is a literal
+    if filling.placeholders > PLACEHOLDERS_MAX:
+        raise PublishRejected(
+            "too-many-placeholders",
+            "The release holds too many placeholders",
+            f"At most {PLACEHOLDERS_MAX:,} are taken.",
+            str(found.ref),
+            pointer_of(path),
+        )
 
 
 def _refuse_characters(found: Found, text: str, path: Path) -> None:

@@ -197,6 +197,15 @@ def test_a_text_that_starts_with_white_space_survives() -> None:
         assert read_manifests(compiled(manifests).render({}))[0]["data"] == {"x": text}
 
 
+def test_an_annotation_that_is_null_is_empty_as_kubernetes_takes_it() -> None:
+    manifests = CONFIG.replace("a}", "a, annotations: {x: , y: ~}, labels: {z: null}}") + "data: {w: }\n"
+
+    (document,) = read_manifests(compiled(manifests).render({}))
+
+    assert document["metadata"]["annotations"] == {"x": "", "y": ""}
+    assert (document["metadata"]["labels"], document["data"]) == ({"z": None}, {"w": None})
+
+
 def test_a_text_that_holds_the_marker_word_is_no_slot() -> None:
     manifests = CONFIG + 'data: {a: "${edge.config.port}", b: "edge-hole-0-0-", c: "\\x65dge-hole-1-0-"}\n'
 
@@ -377,6 +386,13 @@ REFUSED: dict[str, tuple[str, str, str, str]] = {
         "cluster-scoped",
         "Zone/a",
         "/kind",
+    ),
+    "long key": (CONFIG + f"data:\n  ? {'k' * 1_024}\n  : v\n", "key-too-long", "ConfigMap/pos/a", "/data"),
+    "many placeholders in one text": (
+        CONFIG + f"data: {{x: '{'${edge.store.name}' * 20_001}'}}\n",
+        "too-many-placeholders",
+        "ConfigMap/pos/a",
+        "/data/x",
     ),
     "many objects": (
         "".join(CONFIG.replace("a}", f"a{n}}}") + "---\n" for n in range(2_001)),
