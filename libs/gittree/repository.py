@@ -212,6 +212,10 @@ class Repository:
         said = (result.stdout + result.stderr).decode("utf-8", "replace")
         return PushResult(_push_outcome(result.returncode, said), _CREDENTIALS.sub(r"\1", said.strip())[:2000])
 
+    def holds_all(self, tree: str) -> bool:
+        """Whether every object of a tree is there; git walks all of it."""
+        return run(command(self.path, "rev-list", "--objects", "--quiet", tree), check=False).returncode == 0
+
     def fsck(self) -> Fsck:
         """Let git check every object and link: `git fsck --strict --full`."""
         result = run(command(self.path, "fsck", "--strict", "--full", "--no-dangling", "--no-progress"), check=False)

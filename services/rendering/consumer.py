@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from services.rendering.settings import RenderingSettings
 
 NAME = "rendering"
+MAKING_MARK = "resedge-making"
 log = structlog.get_logger(NAME)
 
 
@@ -77,17 +78,31 @@ class Rendering(ModelConsumer):
         if lease is None:
             # Not for ever: the feed tries again, and a holder that died lets go when its lease expires.
             raise TimeoutError(f"another renderer holds the lease of branch {self.model.branch}")
-        self._repository = await asyncio.to_thread(Repository.create, self.path, self.model.branch)
         self.ready_at = (await asyncio.to_thread(self._events.head)).position
         branch_head = await asyncio.to_thread(self._events.category_head, "branch")
-        rebuilding = branch_head > 0 and self._repository.head() is None
+        repository, rebuilding = await asyncio.to_thread(self._opened, branch_head > 0)
         if not rebuilding:
             await self._restore()
-        self.reconciler.open(self._repository, self.workers, lease)
+        self._repository = repository
+        self.reconciler.open(repository, self.workers, lease)
         self.reconciler.prepare(branch_head, rebuilding=rebuilding)
         self.reconciler.on_written = self._after_commit
         self._saved = self.position
         return await super().start()
+
+    def _opened(self, written: bool) -> tuple[Repository, bool]:
+        """Open the repository; say whether it was lost, so that it must be made again from the log.
+
+        A mark stays in it until it is whole: what was cut short is begun again. A branch that is gone while its objects
+        are there was deleted by somebody, which is not ours to undo.
+        """
+        repository = Repository.create(self.path, self.model.branch)
+        mark = self.path / MAKING_MARK
+        if mark.exists():
+            (self.path / "refs" / "heads" / self.model.branch).unlink(missing_ok=True)
+        elif written and repository.head() is None and not any(self.path.glob("objects/pack/*.idx")):
+            mark.touch()
+        return repository, mark.exists()
 
     async def _restore(self) -> None:
         try:
@@ -101,6 +116,7 @@ class Rendering(ModelConsumer):
         self._checkpoint = Checkpoint.after(run[-1])
         if self.position >= self.ready_at:
             self.reconciler.caught_up()
+            (self.path / MAKING_MARK).unlink(missing_ok=True)
 
     def workers(self) -> Workers | None:
         """Return the worker processes, which are started once the fleet is worth it."""

@@ -40,12 +40,14 @@ from services.rendering.turns import pause
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from libs.eventlog import EventLog
     from libs.gittree import Family, ObjectSink
     from services.rendering.placements import Placement
 
 BRANCH = "main"
 CATEGORIES = ("store", "group", "namespace", "application", "configuration", "release", "choices")
 """What can change a target: an admission is guarded by all of them."""
+PAGE_EVENTS = 1_000
 
 
 @dataclass(slots=True)
@@ -307,3 +309,13 @@ class Model:
         while self.removals and self.removals[0][0] <= since:
             self.removals.popleft()
         return sum(count for _, count in self.removals)
+
+
+async def render_again(model: Model, events: EventLog, until: int, sink: ObjectSink) -> None:
+    """Give a sink every object that the log's decisions up to a position ever asked for, but for the commits."""
+    fresh = Model(model.fleet.blob, model.branch)
+    while fresh.position < until:
+        for recorded in await asyncio.to_thread(events.read_recorded, fresh.position, PAGE_EVENTS):
+            decision = fresh.fold(recorded) if recorded.position <= until else None
+            if decision is not None:
+                await fresh.admit(decision, sink)

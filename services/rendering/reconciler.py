@@ -29,7 +29,7 @@ from services.rendering.events import (
     WritingRestored,
 )
 from services.rendering.message import ACTORS_MAX, message, trailers
-from services.rendering.model import CATEGORIES, Decision
+from services.rendering.model import CATEGORIES, Decision, render_again
 from services.rendering.plan import Plan, plan
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ class Reconciler:
                     if recorded.position <= self.model.position:
                         continue  # The batch comes again, since what followed this event could not be written.
                     self._pending = self.model.fold(recorded)
-                    await self._finish_pending()
+                    if self._pending is not None:
+                        await self._finish_pending()
                     if isinstance(recorded.event, WritingRestored):
                         self.stopped = ""
             except (WorkerDied, RefLocked) as error:
@@ -136,17 +137,14 @@ class Reconciler:
 
     async def _finish_pending(self) -> None:
         """Carry out what was decided and is not written yet: with the facts that it was decided on, before others."""
-        decision = self._pending
-        if decision is None:
+        if (decision := self._pending) is None:
             return
         if self._ended:
             raise WritingFailed("the process ends; the next one carries the decision out")
         ours = self._caught_up and self.lease is not None and decision.first.fencing == self.lease.epoch
-        if self.stopped:
-            await self.model.admit(decision, IdSink())
-        elif ours or decision.position == self._branch_head:
+        if not self.stopped and (ours or decision.position == self._branch_head):
             await self._carry_out(decision)
-        elif self._rebuilding:
+        elif not self.stopped and self._rebuilding:
             await self._write(decision)
         else:
             await self.model.admit(decision, IdSink())
@@ -317,14 +315,26 @@ class Reconciler:
         except BaseException:
             sink.abort()
             raise
+        restoring = self.model.must_commit and not self._rebuilding
+        if restoring and not await asyncio.to_thread(self._repository.holds_all, done.tree.hex()):
+            await self._write_lost(decision)
         try:
             await asyncio.to_thread(self._repository.move, parent or None, commit)
         except RefMoved as moved:
-            if moved.found != commit:  # A crash after the move, before the log knew, leaves exactly our commit.
+            # A crash after the move, before the log knew, leaves exactly our commit. A repository that is made again
+            # cannot hold the commits of others: the branch stays where they began, and is found there afterwards.
+            if moved.found != commit and not self._rebuilding:
                 await self._stop_for(moved.found or "")
         if self._rebuilding:
             self.model.parent = commit
         return commit, done.tree.hex(), done.files
+
+    async def _write_lost(self, decision: Decision) -> None:
+        """Write all objects of the log's commits again: the repository was put back from an older copy."""
+        log.warning("rendering.objects-lost", decision=decision.first.decision)
+        with self._repository.pack(self._workers()) as sink:
+            await render_again(self.model, self._events, decision.position, sink)
+            await sink.finish_async()
 
     # --- waiting -------------------------------------------------------------------------------------------------
 
