@@ -166,7 +166,7 @@ class Model:
                 self.reasons.note(recorded)
                 if self.held is not None and self.held.plan == event.plan:
                     self.confirmed[event.plan] = self.held
-                self.state = BranchState("", self.state.confirmed | {event.plan}, self.state.foreign)
+                    self.state = BranchState("", self.state.confirmed | {event.plan}, self.state.foreign)
             case _:
                 self.reasons.note(recorded)
         if recorded.stream == f"branch-{self.branch}":
@@ -235,11 +235,19 @@ class Model:
         self.trees.moved = BitMap()
         self.placements.admissions.append(Admission(decision.position, at, ""))
         if first.confirmed:
-            for plan in first.confirmed:
-                self.confirmed.pop(plan, None)
+            self._went_ahead(first.confirmed)
         elif first.removals:
             self.removals.append((at, first.removals))
         self.reasons.taken(first.model_position)
+
+    def _went_ahead(self, plans: Sequence[str]) -> None:
+        """Forget the answers about plans that are done: who removes the same things again is asked again."""
+        for plan in plans:
+            self.confirmed.pop(plan, None)
+        if self.held is not None and self.held.plan in plans:
+            self.held = None
+        held = "" if self.state.held in plans else self.state.held
+        self.state = BranchState(held, self.state.confirmed - set(plans), self.state.foreign)
 
     async def _give(self, key: str, among: NDArray[np.int64], writes: Writes) -> int:
         placement = self.placements.at(key)
