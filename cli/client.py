@@ -132,7 +132,7 @@ class Client:
         body_again: Content | bytes = content or encoded
         answer = self._seen(
             lambda: self._answer(
-                method, path, params=params, headers=headers, content=body_again, read_seconds=read_seconds
+                method, path, params=params, headers=headers, content=body_again, read_seconds=read_seconds, sent=body
             )
         )
         dry = bool(params and str(params.get("dry_run", "")).lower() == "true")
@@ -197,6 +197,7 @@ class Client:
         headers: Mapping[str, str],
         read_seconds: float,
         content: Content | bytes = b"",
+        sent: object = None,
     ) -> Answer:
         timeout = httpx2.Timeout(read_seconds, connect=5.0)
 
@@ -214,7 +215,8 @@ class Client:
         except httpx2.TransportError as error:
             raise self._failure(error) from error
         if response.status_code >= 400:
-            raise problem_from(response.status_code, response.headers.get("content-type", ""), response.content)
+            kind = response.headers.get("content-type", "")
+            raise problem_from(response.status_code, kind, response.content, sent or params)
         return self._good(response)
 
     def _good(self, response: httpx2.Response) -> Answer:

@@ -46,7 +46,8 @@ class Document:
     @property
     def where(self) -> str:
         """Return `file.yaml, document 3 (Store tx-austin-0042)`."""
-        return f"{self.file}, document {self.number} ({self.body['kind']} {self.name})"
+        name = f"/{self.name}" if self.kind.document == "Group" else self.name
+        return f"{self.file}, document {self.number} ({self.body['kind']} {name})"
 
 
 def read_documents(sources: Sequence[str]) -> list[Document]:

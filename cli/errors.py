@@ -127,9 +127,9 @@ class TimedOut(CliError):  # noqa: N818 - it states the fact, as refusals do
 
 
 class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
-    """The server's problem document (RFC 9457)."""
+    """The server's problem document (RFC 9457); `sent` is the document or query in which its pointer points."""
 
-    def __init__(self, status: int, body: Mapping[str, Any], *, where: str = "") -> None:
+    def __init__(self, status: int, body: Mapping[str, Any], *, where: str = "", sent: object = None) -> None:
         title = str(body.get("title") or f"the server answered {status}")
         code = str(body.get("code", ""))
         usual = _BY_STATUS.get(status, ExitCode.FAILED)
@@ -144,11 +144,17 @@ class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
         )
         self.status = status
         self.body = body
+        self.expression = _pointed(sent, str(body.get("pointer") or ""))
 
     def lines(self) -> list[str]:
         """Return what, why, where in the document, what to do, and what to quote when asking for help."""
         what, *rest = super().lines()
         at = [f"  at: {self.body['pointer']}"] if self.body.get("pointer") else []
+        position = self.body.get("position")
+        if isinstance(position, int) and 0 <= position <= len(self.expression) > 0:
+            from libs.selection.errors import caret  # noqa: PLC0415 - only an error pays for loading the language
+
+            at += [f"    {line}" for line in caret(self.expression, position).splitlines()]
         rows = [f"  {_row(row)}" for row in self.body.get("errors") or ()]
         quote = [f"{key}: {self.body[key]}" for key in ("code", "request_id") if self.body.get(key)]
         return [what, *at, *rest, *rows, *([f"  {' · '.join(quote)}"] if quote else [])]
@@ -156,6 +162,20 @@ class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
     def document(self) -> Mapping[str, Any]:
         """Return the document as the server sent it."""
         return {"status": self.status, **self.body}
+
+
+def _pointed(sent: object, pointer: str) -> str:
+    """Return the text in `sent` at a JSON pointer, or at `?name` in a query; empty if there is none."""
+    found = sent
+    for part in [pointer[1:]] if pointer.startswith("?") else pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, Mapping):
+            found = found.get(key)
+        elif isinstance(found, list) and key.isascii() and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        else:
+            return ""
+    return found if isinstance(found, str) else ""
 
 
 def _row(row: object) -> str:
@@ -166,8 +186,11 @@ def _row(row: object) -> str:
     return f"{place}: {row.get('detail', '')}" if place else str(row.get("detail", json.dumps(dict(row))))
 
 
-def problem_from(status: int, content_type: str, content: bytes) -> Problem:
-    """Return the problem that an answer of 400 and above tells, even when a proxy answered instead of the server."""
+def problem_from(status: int, content_type: str, content: bytes, sent: object = None) -> Problem:
+    """Return the problem that an answer of 400 and above tells, even when a proxy answered instead of the server.
+
+    `sent` is the query or document that was refused.
+    """
     body: object = None
     if "json" in content_type:
         try:
@@ -177,7 +200,7 @@ def problem_from(status: int, content_type: str, content: bytes) -> Problem:
     if not isinstance(body, Mapping):
         detail = content[:300].decode("utf-8", "replace").strip() if "html" not in content_type else ""
         body = {"title": f"the server answered {status}", "detail": detail}
-    return Problem(status, body)
+    return Problem(status, body, sent=sent)
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:

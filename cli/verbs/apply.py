@@ -92,7 +92,8 @@ def tried(client: Client, documents: Sequence[Document]) -> list[Mapping[str, An
     except Problem as problem:
         index = problem.body.get("document")
         if isinstance(index, int) and 0 <= index < len(documents):
-            raise Problem(problem.status, problem.body, where=documents[index].where) from problem
+            refused = documents[index]
+            raise Problem(problem.status, problem.body, where=refused.where, sent=refused.body) from problem
         raise
     results = answer.body.get("results", []) if isinstance(answer.body, Mapping) else []
     return [*results, *({} for _ in documents[len(results) :])][: len(documents)]
@@ -107,4 +108,4 @@ def put(client: Client, document: Document) -> Any:
     try:
         return client.change("PUT", path_of(document.kind.plural, document.name), document.body)
     except Problem as problem:
-        raise Problem(problem.status, problem.body, where=document.where) from problem
+        raise Problem(problem.status, problem.body, where=document.where, sent=document.body) from problem

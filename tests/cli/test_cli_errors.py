@@ -12,6 +12,8 @@ import pytest
 from tests.cli.cli_server import Answer, FakeServer, changed, problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Resedge
 
 
@@ -64,6 +66,26 @@ def test_a_refusal_says_what_why_where_and_what_to_do(resedge: Resedge, server: 
         "  fix: declare the group first",
         "  code: unknown-reference · request_id: r-1",
     ]
+
+
+def test_an_expression_is_shown_with_a_caret_where_it_is_wrong(
+    resedge: Resedge, server: FakeServer, tmp_path: Path
+) -> None:
+    wrong = {"position": 17, "nearest": "size", "detail": "there is no label key 'sise'"}
+    server.on("GET", "/v1/stores", problem(422, "unknown-reference", "No.", pointer="?where", **wrong))
+    server.on(
+        "POST",
+        "/v1/documents",
+        problem(409, "unknown-reference", "No.", pointer="/spec/expression", document=0, **wrong),
+    )
+    file = tmp_path / "group.yaml"
+    file.write_text("kind: Group\nmetadata: {path: /a}\nspec: {expression: 'size = large and sise = 1'}\n")
+    shown = ["    size = large and sise = 1", "                     ^"]
+
+    assert resedge("get", "stores", "-l", "size = large and sise = 1").err.splitlines()[2:4] == shown
+    ran = resedge("apply", "-f", str(file))
+    assert ran.err.splitlines()[2:4] == shown
+    assert "document 1 (Group /a)" in ran.err
 
 
 def test_for_a_script_it_is_the_servers_document(resedge: Resedge, server: FakeServer) -> None:
