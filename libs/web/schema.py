@@ -18,6 +18,7 @@ from libs.contracts.names import check_labels, check_name, escape, nearest
 from libs.contracts.refusals import Invalid
 
 API_VERSION = "resedge.dev/v1"
+_MAP_FAULTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 
 class Spec(BaseModel):
@@ -119,7 +120,16 @@ def _fault(model: type[BaseModel], value: Any, error: ValidationError) -> Invali
         near = nearest(word, known)
         fix = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known)) or 'nothing'}"
         return Invalid(f"there is no field {word[:80]!r}", pointer=pointer, fix=fix, nearest=near, faults=len(faults))
-    return Invalid(str(fault["msg"]), pointer=pointer, faults=len(faults))
+    return Invalid(_sentence(fault["type"], str(fault["msg"]), path), pointer=pointer, faults=len(faults))
+
+
+def _sentence(fault: str, said: str, path: Sequence[str | int]) -> str:
+    """Return a fault in the words of documents; pydantic's own name its models."""
+    if fault == "missing":
+        return f"the field {str(path[-1])[:80]!r} is missing" if path else "a field is missing"
+    if fault in _MAP_FAULTS:
+        return "a map is expected here"
+    return said
 
 
 def _within(value: Any, location: Sequence[str | int], *, missing: bool) -> list[str | int]:
