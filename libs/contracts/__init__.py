@@ -15,6 +15,17 @@ from libs.contracts.catalog import (
 from libs.contracts.envelope import Event, Recorded, category_of, decode, encode, event_types, stream_id, type_name
 from libs.contracts.grouping import GroupDeclared, GroupRemoved
 from libs.contracts.inventory import ClusterSpec, Labels, OpeningHours, StoreDeclared, StoreRemoved
+from libs.contracts.relay import (
+    ConsumerHalted,
+    EventNoted,
+    EventRefused,
+    LetterRetried,
+    LetterSettled,
+    LetterSkipped,
+    SourceDeclared,
+    SourceMapping,
+    SourceRemoved,
+)
 from libs.contracts.rendering import (
     AdmissionDecided,
     AdmissionWritten,
@@ -32,11 +43,17 @@ __all__ = [
     "ClusterSpec",
     "ConfigurationDeclared",
     "ConfigurationRemoved",
+    "ConsumerHalted",
     "Event",
+    "EventNoted",
+    "EventRefused",
     "ForeignCommitFound",
     "GroupDeclared",
     "GroupRemoved",
     "Labels",
+    "LetterRetried",
+    "LetterSettled",
+    "LetterSkipped",
     "NamespaceDeclared",
     "NamespaceRemoved",
     "ObjectRef",
@@ -47,6 +64,9 @@ __all__ = [
     "ReleasePublished",
     "RemovalsConfirmed",
     "RemovalsHeld",
+    "SourceDeclared",
+    "SourceMapping",
+    "SourceRemoved",
     "StoreDeclared",
     "StoreRemoved",
     "WritingRestored",

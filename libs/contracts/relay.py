@@ -1,0 +1,120 @@
+"""What comes from outside, and what could not be taken: sources, dead letters, and what became of them.
+
+A dead letter is either an external event that was refused (`EventRefused`) or an event of the log that stopped a
+consumer (`ConsumerHalted`). Both live in a stream `letter-<letter>`; `LetterRetried`, `LetterSkipped` and
+`LetterSettled` say what happened next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from libs.contracts.envelope import published
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMapping:
+    """How a foreign type is read: our `type`, and for each field of our data a JSON pointer into theirs."""
+
+    foreign: str
+    type: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class SourceDeclared:
+    """A system outside that may send events, whole. Stream `source-<name>`.
+
+    `source` is the CloudEvents source that it signs with, `service_account` the actor whose token it uses over HTTP
+    and under whose name its facts are recorded, `types` what it may send, `names` the globs that the names of what it
+    speaks of must match (none: any), `public_key` its Ed25519 key in base64 (none: HTTP only), `manifests` the URL
+    prefix from which its releases may be fetched (none: inline only).
+    """
+
+    name: str
+    source: str
+    service_account: str
+    types: list[str]
+    names: list[str] = field(default_factory=list)
+    public_key: str = ""
+    manifests: str = ""
+    mappings: list[SourceMapping] = field(default_factory=list)
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class SourceRemoved:
+    """A system outside may not send events any more."""
+
+    name: str
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class EventNoted:
+    """An external event was right and changed nothing. Stream `inbox-<letter>`."""
+
+    source: str
+    id: str
+    type: str
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class EventRefused:
+    """An external event was refused: `code` and `reason` say why, `body` is what came (text, cut at 64 KiB).
+
+    `letter` is the digest of source and id; `blob` names the whole event's bytes where `body` is cut.
+    """
+
+    letter: str
+    source: str
+    id: str
+    type: str
+    code: str
+    reason: str
+    body: str
+    blob: str = ""
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class ConsumerHalted:
+    """A consumer stands before an event that it cannot apply; `letter` is `<consumer>@<position>`."""
+
+    letter: str
+    service: str
+    consumer: str
+    position: int
+    type: str
+    reason: str
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class LetterRetried:
+    """Somebody asked for a dead letter to be tried again."""
+
+    letter: str
+    reason: str
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class LetterSkipped:
+    """Somebody decided that a dead letter is passed over; for a consumer, that it goes on after `position`."""
+
+    letter: str
+    reason: str
+    consumer: str = ""
+    position: int = 0
+
+
+@published("relay")
+@dataclass(frozen=True, slots=True)
+class LetterSettled:
+    """A dead letter went through after all."""
+
+    letter: str
+    how: str
