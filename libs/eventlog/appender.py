@@ -16,7 +16,7 @@ from queue import SimpleQueue
 
 from libs.contracts.crash import crash_point
 from libs.eventlog.dialects import Dialect
-from libs.eventlog.model import LogClosed, LogUnavailable, Outcome
+from libs.eventlog.model import Appended, LogClosed, LogUnavailable, Outcome
 from libs.eventlog.prepare import Prepared
 from libs.eventlog.writer import Writer
 
@@ -84,6 +84,9 @@ class WaitingAsync:
 
 Job = Waiting | WaitingAsync
 
+Meter = Callable[[int, int, float], None]
+"""Told of a commit: events, submissions, seconds."""
+
 
 class Appender:
     """The one appender of a process: a thread, or a caller that finds nobody waiting, one at a time."""
@@ -97,6 +100,7 @@ class Appender:
         self._turn = threading.Lock()
         self._closed = False
         self._listeners: tuple[Callable[[int], None], ...] = ()
+        self._meters: tuple[Meter, ...] = ()
         self._announced = 0
         self._waits_seconds: tuple[float, ...] = WAITS_SECONDS
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
@@ -137,6 +141,17 @@ class Appender:
         def end() -> None:
             with self._lock:
                 self._listeners = tuple(each for each in self._listeners if each is not callback)
+
+        return end
+
+    def measure(self, callback: Meter) -> Callable[[], None]:
+        """Call `callback` after each commit with what it took; return what ends that."""
+        with self._lock:
+            self._meters = (*self._meters, callback)
+
+        def end() -> None:
+            with self._lock:
+                self._meters = tuple(each for each in self._meters if each is not callback)
 
         return end
 
@@ -187,9 +202,10 @@ class Appender:
 
     def _answers(self, batch: Sequence[Prepared]) -> Sequence[Answer]:
         waits = iter(self._waits_seconds)
+        started = time.perf_counter()
         while True:
             try:
-                return self._writer.write(batch)
+                outcomes = self._writer.write(batch)
             except Exception as error:  # noqa: BLE001 whatever it is, the callers must get an answer
                 self._writer.forget()
                 passing = isinstance(error, self._dialect.failures) and not self._dialect.refuses(error)
@@ -204,6 +220,19 @@ class Appender:
                 self._writer.forget()
                 self._writer.settle()
                 raise
+            else:
+                self._meter(outcomes, time.perf_counter() - started)
+                return outcomes
+
+    def _meter(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        if not self._meters or not (taken := [each for each in outcomes if isinstance(each, Appended)]):
+            return
+        events = sum(each.last - each.first + 1 for each in taken)
+        for meter in self._meters:
+            try:
+                meter(events, len(taken), seconds)
+            except Exception:  # noqa: BLE001 a meter's fault is not the appender's
+                _log.exception("a meter of the event log failed")
 
     def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
         """Answer each submission by itself after `error`, which a single one has earned."""

@@ -119,6 +119,10 @@ class EventLog:
         """
         return self._reader.recorded(after, limit)
 
+    def read_raw(self, after: int, limit: int = 1_000) -> list[tuple[bytes, bytes, bytes]]:
+        """Return the exact bytes (envelope, data, hash) that the log keeps of up to `limit` events after a position."""
+        return self._reader.read_raw(after, limit)
+
     def read_stream(self, stream: str, after_version: int = 0, limit: int = 100_000) -> list[StoredEvent]:
         """Return up to `limit` events of one stream after a version."""
         return self._reader.read_stream(stream, after_version, limit)
@@ -186,6 +190,14 @@ class EventLog:
         Returns what ends that. Appends of other processes are not seen.
         """
         return self._appender.listen(callback)
+
+    def on_batch(self, callback: Callable[[int, int, float], None]) -> Callable[[], None]:
+        """Call `callback` with (events, submissions, seconds) after each commit of this process, before its callers.
+
+        Events and submissions are those that the transaction took; seconds run from before its first statement, with
+        every attempt. It is called from the thread that appends: it must be quick. Returns what ends that.
+        """
+        return self._appender.measure(callback)
 
     def close(self) -> None:
         """Append what was submitted, then let go of the database."""

@@ -55,6 +55,11 @@ class Reader:
         """Return up to `limit` events after a position, decoded; faster than through `read`."""
         return [_recorded(*row) for row in self.query(self._page, (after, after + limit))]
 
+    def read_raw(self, after: int, limit: int) -> list[tuple[bytes, bytes, bytes]]:
+        """Return the stored bytes (envelope, data, hash) of up to `limit` events after a position."""
+        rows = self.query(self._page, (after, after + limit))
+        return [(bytes(envelope), bytes(data), bytes(hash_)) for envelope, data, hash_ in rows]
+
     def read_stream(self, stream: str, after_version: int, limit: int) -> list[StoredEvent]:
         """Return up to `limit` events of one stream after a version."""
         return [_stored(*row) for row in self.query(self._stream_page, (stream, after_version, after_version + limit))]
