@@ -1,9 +1,11 @@
 """Events from the log to their consumers: each applied in order, exactly once in effect."""
 
 from libs.bus.chaos import ChaosFeed
-from libs.bus.consumers import ModelConsumer, SnapshotHooks, ViewConsumer, view_engine
-from libs.bus.contract import START, Checkpoint, Consumer, ConsumerStopped, LogSource
-from libs.bus.feed import ConsumerState, LogFeed, stopped_reasons
+from libs.bus.consumers import ModelConsumer, SnapshotHooks, ViewConsumer
+from libs.bus.contract import START, Checkpoint, Consumer, ConsumerStopped, EventCannotBeApplied, LogSource
+from libs.bus.feed import LogFeed
+from libs.bus.members import ConsumerState, Feed, stopped_reasons
+from libs.bus.storage import view_engine
 
 __all__ = [
     "START",
@@ -12,6 +14,8 @@ __all__ = [
     "Consumer",
     "ConsumerState",
     "ConsumerStopped",
+    "EventCannotBeApplied",
+    "Feed",
     "LogFeed",
     "LogSource",
     "ModelConsumer",

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import copy
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import msgspec
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, event, insert, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import MetaData, Table, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.bus.contract import START, Checkpoint, ConsumerStopped, LogSource, read_page
+from libs.bus.contract import START, Checkpoint, ConsumerStopped, EventCannotBeApplied, LogSource, read_page
+from libs.bus.storage import beside, beside_name, checkpoints, create_tables, reading_engine
 from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 
@@ -29,35 +29,6 @@ PASSED_EVENTS_MAX = 10_000
 """Events that a view passes over, as it makes nothing of them, before it writes down how far it is."""
 
 _FILL_EVENTS_MAX = 1_000
-
-_metadata = MetaData()
-_checkpoints = Table(
-    "checkpoints",
-    _metadata,
-    Column("consumer", String(255), primary_key=True),
-    Column("epoch", String(64), nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("hash", LargeBinary(32), nullable=False),
-)
-
-
-def view_engine(url: str) -> AsyncEngine:
-    """Return an engine for views (`sqlite+aiosqlite:///FILE`, `postgresql+asyncpg://…`).
-
-    On SQLite a power cut may undo the last transactions, rows and checkpoint together; the log brings them again.
-    """
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def _prepare(connection: Any, _record: object) -> None:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = NORMAL")
-            cursor.execute("PRAGMA busy_timeout = 10000")
-            cursor.close()
-
-    return engine
 
 
 class _Tracking(abc.ABC):
@@ -114,7 +85,7 @@ class _Tracking(abc.ABC):
     async def _missing(self, until: int) -> Sequence[Recorded]:
         """Read what comes after the checkpoint and before `until`, at most a page."""
         limit = min(until - 1 - self.position, _FILL_EVENTS_MAX)
-        page = await asyncio.to_thread(read_page, self._log, self.position, limit)
+        page = await asyncio.to_thread(read_page, self._log, self.position, limit, "hole")
         page.check(self.name, self.checkpoint)
         if not page.events:
             raise ConsumerStopped(self.name, f"position {self.position + 1} came by but is not in the log")
@@ -122,7 +93,11 @@ class _Tracking(abc.ABC):
 
 
 class ViewConsumer(_Tracking):
-    """Projects events into tables. A subclass names its tables in `metadata` and implements `project`."""
+    """Projects events into tables. A subclass names its tables in `metadata` and implements `project`.
+
+    What it reads and writes are `self.tables[NAME]`, never the tables of its module: while a view is rebuilt, a copy
+    of it writes to other tables.
+    """
 
     metadata: MetaData | None = None
 
@@ -130,7 +105,25 @@ class ViewConsumer(_Tracking):
         """Take the engine of the database that holds the view (see `view_engine`)."""
         super().__init__(name, log)
         self.engine = engine
+        self.reading = reading_engine(engine)
+        self.tables: Mapping[str, Table] = {} if self.metadata is None else self.metadata.tables
         self._stored = START
+
+    def beside(self, generation: int) -> Self:
+        """Return a copy that has applied nothing, with tables and a checkpoint of its own in the same database."""
+        twin = copy.copy(self)
+        twin._name = beside_name(self.name, generation)
+        twin._checkpoint = twin._stored = START
+        if self.metadata is not None:
+            twin.metadata, twin.tables = beside(self.metadata, generation)
+        return twin
+
+    def elsewhere(self, engine: AsyncEngine) -> Self:
+        """Return a copy that has applied nothing, in another database."""
+        twin = copy.copy(self)
+        twin.engine, twin.reading = engine, reading_engine(engine)
+        twin._checkpoint = twin._stored = START
+        return twin
 
     def concerns(self, recorded: Recorded) -> bool:  # noqa: ARG002 - a view that says nothing takes all
         """Whether `project` makes anything of an event; what no view is concerned with needs no transaction."""
@@ -143,51 +136,55 @@ class ViewConsumer(_Tracking):
     async def start(self) -> Checkpoint | None:
         """Create missing tables and return the kept checkpoint."""
         async with self.engine.begin() as connection:
-            await connection.run_sync(_metadata.create_all)
-            if self.metadata is not None:
-                await connection.run_sync(self.metadata.create_all)
-        with contextlib.suppress(IntegrityError):  # the row is there, or a replica was faster
-            async with self.engine.begin() as connection:
-                await connection.execute(
-                    insert(_checkpoints).values(consumer=self.name, epoch=START.epoch, position=0, hash=START.hash)
-                )
-        self._checkpoint = self._stored = await self._kept() or START
+            await create_tables(connection, self.name, self.metadata)
+        self._checkpoint = self._stored = await self.kept() or START
         return None if self._checkpoint == START else self._checkpoint
+
+    async def skip(self, recorded: Recorded) -> None:
+        """Pass over the event that follows the checkpoint, as somebody has decided (a dead letter)."""
+        if not await self._swap([recorded], projecting=False):
+            await self._follow()
 
     async def _apply(self, run: Sequence[Recorded]) -> None:
         behind = run[-1].position - self._stored.position
         if behind < PASSED_EVENTS_MAX and not any(map(self.concerns, run)):
             self._checkpoint = Checkpoint.after(run[-1])  # a process that ends here passes over them once more
         elif not await self._swap(run):
-            kept = await self._kept()
-            if kept is None or kept == self._stored:
-                raise ConsumerStopped(self.name, "its checkpoint row is gone")
-            self._checkpoint = self._stored = kept  # another replica was faster; go on from where it is
+            await self._follow()
 
-    async def _swap(self, run: Sequence[Recorded]) -> bool:
+    async def _follow(self) -> None:
+        """Go on from where another replica is, since it was faster."""
+        kept = await self.kept()
+        if kept is None or kept == self._stored:
+            raise ConsumerStopped(self.name, "its checkpoint row is gone")
+        self._checkpoint = self._stored = kept
+
+    async def _swap(self, run: Sequence[Recorded], *, projecting: bool = True) -> bool:
         now, then = self._stored, Checkpoint.after(run[-1])
         swap = (
-            update(_checkpoints)
+            update(checkpoints)
             .where(
-                _checkpoints.c.consumer == self.name,
-                _checkpoints.c.position == now.position,
-                _checkpoints.c.hash == now.hash,
+                checkpoints.c.consumer == self.name,
+                checkpoints.c.position == now.position,
+                checkpoints.c.hash == now.hash,
             )
             .values(epoch=then.epoch, position=then.position, hash=then.hash)
         )
         async with self.engine.begin() as connection:
             if (await connection.execute(swap)).rowcount != 1:
                 return False
-            await self.project(connection, run)
+            if projecting:
+                await self.project(connection, run)
             crash_point("bus.view.before-commit")
         crash_point("bus.view.after-commit")
         self._checkpoint = self._stored = then
         return True
 
-    async def _kept(self) -> Checkpoint | None:
-        columns = (_checkpoints.c.epoch, _checkpoints.c.position, _checkpoints.c.hash)
-        async with self.engine.connect() as connection:
-            row = (await connection.execute(select(*columns).where(_checkpoints.c.consumer == self.name))).one_or_none()
+    async def kept(self) -> Checkpoint | None:
+        """Return the checkpoint that its database keeps; None: the row is gone."""
+        columns = (checkpoints.c.epoch, checkpoints.c.position, checkpoints.c.hash)
+        async with self.reading.connect() as connection:
+            row = (await connection.execute(select(*columns).where(checkpoints.c.consumer == self.name))).one_or_none()
         return None if row is None else Checkpoint(row.epoch, row.position, bytes(row.hash))
 
 
@@ -221,7 +218,6 @@ class ModelConsumer(_Tracking):
         super().__init__(name, log)
         self._fold = fold
         self._snapshots = snapshots
-        self._broken: ConsumerStopped | None = None
 
     async def start(self) -> Checkpoint | None:
         """Return the checkpoint of the snapshot that was restored, if one was."""
@@ -233,17 +229,22 @@ class ModelConsumer(_Tracking):
                 await asyncio.sleep(0)
             self._fold_chunk(run[start : start + FOLD_CHUNK_EVENTS])
 
+    async def skip(self, recorded: Recorded) -> None:
+        """Pass over the event that follows the checkpoint, as somebody has decided (a dead letter)."""
+        self._checkpoint = Checkpoint.after(recorded)
+
     def _fold_chunk(self, chunk: Sequence[Recorded]) -> None:
-        if self._broken is not None:
-            raise self._broken
-        fold, recorded = self._fold, chunk[0]
+        fold, recorded, folded = self._fold, chunk[0], None
         try:
             for recorded in chunk:
                 fold(recorded)
+                folded = recorded
         except Exception as error:
-            what = f"{recorded.type} at position {recorded.position} cannot be folded: {type(error).__name__}: {error}"
-            self._broken = ConsumerStopped(self.name, what)  # half of the chunk is in the model: never fold it again
-            raise self._broken from error
+            if folded is not None:
+                self._checkpoint = Checkpoint.after(
+                    folded
+                )  # what came before it is in the model, and is not folded again
+            raise EventCannotBeApplied(self.name, recorded, f"{type(error).__name__}: {error}") from error
         self._checkpoint = Checkpoint.after(chunk[-1])
 
     def snapshot(self) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from libs.bus.metrics import LOG_EVENTS_READ
 from libs.contracts import Recorded
 from libs.eventlog import GENESIS
 
@@ -41,6 +42,14 @@ class ConsumerStopped(RuntimeError):  # noqa: N818 - it states the fact
         self.reason = reason
 
 
+class EventCannotBeApplied(ConsumerStopped):
+    """A consumer stands before an event that it cannot apply: a dead letter, until somebody says what to do."""
+
+    def __init__(self, consumer: str, recorded: Recorded, why: str) -> None:
+        super().__init__(consumer, f"{recorded.type} at position {recorded.position} cannot be applied: {why}")
+        self.recorded = recorded
+
+
 class Consumer(Protocol):
     """Something that applies events in log order, each exactly once in effect."""
 
@@ -55,6 +64,9 @@ class Consumer(Protocol):
     async def start(self) -> Checkpoint | None:
         """Make ready and return how far it is; None: it has applied nothing yet."""
 
+    async def skip(self, recorded: Recorded) -> None:
+        """Pass over the event that follows the checkpoint, without applying it."""
+
     async def handle(self, batch: Sequence[Recorded]) -> None:
         """Apply a batch, whatever of it is new.
 
@@ -66,8 +78,8 @@ class Consumer(Protocol):
 class LogSource(Protocol):
     """The part of the event log that consumers and feeds read."""
 
-    def read_recorded(self, after: int, limit: int = ...) -> list[Recorded]:
-        """Return up to `limit` decoded events after a position."""
+    def read_recorded(self, after: int, limit: int = ..., *, tolerant: bool = ...) -> list[Recorded]:
+        """Return up to `limit` events after a position, with an `Undecodable` for what cannot be read if `tolerant`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +110,12 @@ class Page:
             )
 
 
-def read_page(log: LogSource, after: int, limit: int) -> Page:
-    """Read a page with the event that stands before it."""
+def read_page(log: LogSource, after: int, limit: int, why: str) -> Page:
+    """Read a page with the event that stands before it; `why` is counted with the events (see libs.bus.metrics)."""
     if after == 0:
-        return Page(None, log.read_recorded(0, limit))
-    events = log.read_recorded(after - 1, limit + 1)
-    return Page(events[0] if events else None, events[1:])
+        events, before = log.read_recorded(0, limit, tolerant=True), None
+    else:
+        found = log.read_recorded(after - 1, limit + 1, tolerant=True)
+        before, events = found[0] if found else None, found[1:]
+    LOG_EVENTS_READ.labels(why).inc(len(events))
+    return Page(before, events)

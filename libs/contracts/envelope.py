@@ -66,6 +66,14 @@ class UnknownEventType(LookupError):  # noqa: N818 - it states the fact
     """The log holds an event type that this version of the code does not know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands for an event that this version of the code cannot read; no consumer is ever handed one."""
+
+    type: str
+    reason: str
+
+
 def stream_id(category: str, key: str) -> str:
     """Return the stream of one aggregate: `store-tx-austin-0042`, `group-/geo/us`, `release-pos-api/1.2.0`."""
     return f"{category}-{key}"

@@ -111,13 +111,14 @@ class EventLog:
         """Return up to `limit` events after a position; fewer mean that the log ends there."""
         return self._reader.read(after, limit)
 
-    def read_recorded(self, after: int, limit: int = 1_000) -> list[Recorded]:
-        """Return what `read` does, decoded.
+    def read_recorded(self, after: int, limit: int = 1_000, *, tolerant: bool = False) -> list[Recorded]:
+        """Return what `read` does, decoded; if `tolerant`, with an `Undecodable` where that cannot be.
 
         Raises:
             UnknownEventType: this version of the code has no class for an event's type.
+            msgspec.DecodeError: the data does not fit that class.
         """
-        return self._reader.recorded(after, limit)
+        return self._reader.recorded(after, limit, tolerant=tolerant)
 
     def read_raw(self, after: int, limit: int = 1_000) -> list[tuple[bytes, bytes, bytes]]:
         """Return the exact bytes (envelope, data, hash) that the log keeps of up to `limit` events after a position."""

@@ -6,13 +6,15 @@ The one rule: positions have no gaps, so a page is a range of positions, and a s
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, exc
 
-from libs.contracts import Recorded, decode
+from libs.contracts import Event, Recorded, decode
+from libs.contracts.envelope import Undecodable, UnknownEventType
 from libs.eventlog.dialects import Dialect
 from libs.eventlog.envelope import decode_envelope, from_microseconds, to_microseconds
 from libs.eventlog.idempotency import earlier_outcomes
@@ -51,9 +53,10 @@ class Reader:
         """Return up to `limit` events after a position."""
         return [_stored(*row) for row in self.query(self._page, (after, after + limit))]
 
-    def recorded(self, after: int, limit: int) -> list[Recorded]:
+    def recorded(self, after: int, limit: int, *, tolerant: bool = False) -> list[Recorded]:
         """Return up to `limit` events after a position, decoded; faster than through `read`."""
-        return [_recorded(*row) for row in self.query(self._page, (after, after + limit))]
+        understand = decode_or_not if tolerant else decode
+        return [recorded_of(*row, understand) for row in self.query(self._page, (after, after + limit))]
 
     def read_raw(self, after: int, limit: int) -> list[tuple[bytes, bytes, bytes]]:
         """Return the stored bytes (envelope, data, hash) of up to `limit` events after a position."""
@@ -156,7 +159,18 @@ def _stored(envelope: bytes, data: bytes, hash_: bytes) -> StoredEvent:
     )
 
 
-def _recorded(envelope: bytes, data: bytes, hash_: bytes) -> Recorded:
+def decode_or_not(name: str, data: bytes) -> Event:
+    """Return the event, or an `Undecodable` that says why there is none."""
+    try:
+        return decode(name, data)
+    except (UnknownEventType, msgspec.MsgspecError) as error:
+        return Undecodable(name, f"{type(error).__name__}: {error}")
+
+
+def recorded_of(
+    envelope: bytes, data: bytes, hash_: bytes, understand: Callable[[str, bytes], Event] = decode
+) -> Recorded:
+    """Return an event of the log from its stored bytes."""
     said = decode_envelope(envelope)
     return Recorded(
         said.position,
@@ -166,7 +180,7 @@ def _recorded(envelope: bytes, data: bytes, hash_: bytes) -> Recorded:
         said.type,
         said.time,
         said.actor,
-        decode(said.type, data),
+        understand(said.type, data),
         bytes(hash_),
         said.correlation,
         said.causation,

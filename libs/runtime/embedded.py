@@ -27,7 +27,6 @@ from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.auth import TokenStore
 from libs.web.commands import Turns
-from libs.web.metrics import CONSUMER_POSITION, LOG_POSITION
 from libs.web.positions import Positions
 
 LAG_EVENTS_MAX = 20_000
@@ -203,10 +202,8 @@ class Embedded:
         return Readiness("consumers", ok=not behind, detail=detail)
 
     def _collect(self) -> None:
-        states = [] if self._feed is None else self._feed.states()
-        for state in states:
-            CONSUMER_POSITION.labels(state.name).set(state.position)
-            LOG_POSITION.set(state.position + state.lag)
+        if self._feed is not None:
+            self._feed.collect()
 
     async def _snapshot_now_and_then(self) -> None:
         saved = self.facts.position

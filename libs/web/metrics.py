@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -14,8 +14,6 @@ REQUEST_SECONDS = Histogram(
     ("method", "route", "status"),
     buckets=_SECONDS,
 )
-CONSUMER_POSITION = Gauge("resedge_consumer_position", "The last position that a consumer has seen", ("consumer",))
-LOG_POSITION = Gauge("resedge_log_position", "The last position of the log")
 
 
 def exposition() -> tuple[bytes, str]:

@@ -180,7 +180,7 @@ async def test_a_poisoned_consumer_stops_alone_and_says_why(log: EventLog) -> No
     append(log, *(store(number) for number in range(5)))
 
     assert await feed.reached("model", 5, 5)
-    with pytest.raises(ConsumerStopped, match="position 3 cannot be folded: ValueError: indigestible"):
+    with pytest.raises(ConsumerStopped, match="position 3 cannot be applied: ValueError: indigestible"):
         await feed.reached("choking", 5, 5)
     assert list(stopped_reasons(feed.states())) == ["choking"]
     await feed.stop()

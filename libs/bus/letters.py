@@ -1,0 +1,101 @@
+"""Dead letters of consumers: the facts that one stands before an event, and what somebody decides about it.
+
+The one rule: both are facts in the log, so that whoever stops there later (another replica, a rebuild) does what was
+decided, without being told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from libs.bus.contract import EventCannotBeApplied
+from libs.contracts import ConsumerHalted, Event, LetterRetried, LetterSettled, LetterSkipped, encode, type_name
+from libs.eventlog import EventLog, NewEvent, Submission
+
+RETRIED = "it was applied when it was tried again"
+_REASON_CHARACTERS_MAX = 2_000
+
+
+class Verdict(StrEnum):
+    """What is to be done with a dead letter."""
+
+    WAIT = "wait"
+    RETRY = "retry"
+    SKIP = "skip"
+
+
+def letter_of(consumer: str, position: int) -> str:
+    """Return the name of the letter: `fleet@1234`."""
+    return f"{consumer}@{position}"
+
+
+@dataclass(slots=True)
+class Letter:
+    """One consumer before one event, as this process knows it; `version` is how far it has read the letter's stream."""
+
+    halted: EventCannotBeApplied
+    version: int = 0
+    told: bool = field(default=False)
+
+    @property
+    def name(self) -> str:
+        """The letter's name."""
+        return letter_of(self.halted.consumer, self.halted.recorded.position)
+
+    @property
+    def stream(self) -> str:
+        """The letter's stream."""
+        return f"letter-{self.name}"
+
+
+class Letters:
+    """Writes and reads the letters of one process's consumers."""
+
+    def __init__(self, log: EventLog, service: str) -> None:
+        self._log = log
+        self._service = service
+        self._actor = f"resedge/{service}"
+
+    async def verdict(self, letter: Letter) -> Verdict:
+        """Tell the log of a letter that it does not know as open, and return what has been decided about it since.
+
+        Raises what the log raises when its database does not answer.
+        """
+        events = await asyncio.to_thread(self._log.read_stream, letter.stream, letter.version)
+        first_look = not letter.told
+        if events:
+            letter.version = events[-1].version
+        kinds = [event.type for event in events]
+        if type_name(_SKIPPED) in kinds:
+            return Verdict.SKIP
+        if first_look:
+            if not kinds or kinds[-1] != type_name(_halted(letter, "")):
+                await self._append(letter, _halted(letter, self._service))
+            letter.told = True
+            return Verdict.WAIT
+        return Verdict.RETRY if type_name(_RETRIED) in kinds else Verdict.WAIT
+
+    async def settle(self, letter: Letter) -> None:
+        """Say that the event went through after all."""
+        await self._append(letter, LetterSettled(letter.name, RETRIED))
+
+    async def _append(self, letter: Letter, event: Event) -> None:
+        """Append unless another replica was faster, which says the same."""
+        submission = Submission(
+            [NewEvent(letter.stream, type_name(event), encode(event))],
+            self._actor,
+            expected={letter.stream: letter.version},
+        )
+        await self._log.append_async(submission)
+
+
+_SKIPPED = LetterSkipped("", "")
+_RETRIED = LetterRetried("", "")
+
+
+def _halted(letter: Letter, service: str) -> ConsumerHalted:
+    recorded = letter.halted.recorded
+    reason = letter.halted.reason[:_REASON_CHARACTERS_MAX]
+    return ConsumerHalted(letter.name, service, letter.halted.consumer, recorded.position, recorded.type, reason)

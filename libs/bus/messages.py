@@ -1,0 +1,99 @@
+"""An event as a Kafka message: a CloudEvent in binary mode, and the exact bytes that the log's chain covers.
+
+The one rule: whoever reads a message recomputes the chain hash from those bytes, so that nothing enters by Kafka that
+the log does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from libs.contracts import Recorded
+from libs.eventlog.envelope import chain, decode_envelope
+from libs.eventlog.reader import decode_or_not, recorded_of
+
+EVENTS_TOPIC = "resedge.events"
+ENVELOPE, HASH, PREVIOUS = "resedge_envelope", "resedge_hash", "resedge_previous"
+CONTENT_TYPE = b"application/json"
+
+Headers = list[tuple[str, bytes]]
+RawEvent = tuple[bytes, bytes, bytes]
+"""(envelope, data, hash) as `EventLog.read_raw` returns them."""
+
+
+class KafkaRecord(Protocol):
+    """The part of `aiokafka.ConsumerRecord` that is read."""
+
+    headers: Sequence[tuple[str, bytes]]
+    value: bytes | None
+
+
+class ForeignMessage(ValueError):  # noqa: N818 - it states the fact
+    """A message is not an event of a log: headers are missing, or the chain hash is not that of its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the relay hands to the producer: key (the stream), value (the exact data) and headers."""
+
+    position: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """An event that came by Kafka, and the chain hash that it says stands before it."""
+
+    recorded: Recorded
+    previous: bytes
+
+
+def to_message(raw: RawEvent, previous: bytes) -> Message:
+    """Return the message of an event of the log, `previous` being the chain hash before it."""
+    envelope, data, hash_ = raw
+    said = decode_envelope(envelope)
+    stream = said.stream.encode()
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"%b/%d" % (stream, said.version)),
+        ("ce_source", f"resedge/{said.type.split('.')[2]}".encode()),
+        ("ce_type", said.type.encode()),
+        ("ce_subject", stream),
+        ("ce_time", said.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_position", b"%d" % said.position),
+        ("ce_epoch", said.epoch.encode()),
+        ("ce_actor", said.actor.encode()),
+        ("content-type", CONTENT_TYPE),
+        (ENVELOPE, bytes(envelope)),
+        (HASH, bytes(hash_)),
+        (PREVIOUS, previous),
+    ]
+    if said.correlation is not None:
+        headers.append(("ce_correlationid", said.correlation.encode()))
+    if said.causation is not None:
+        headers.append(("ce_causationid", said.causation.encode()))
+    if said.traceparent is not None:
+        headers.append(("ce_traceparent", said.traceparent.encode()))
+        headers.append(("traceparent", said.traceparent.encode()))
+    return Message(said.position, stream, bytes(data), headers)
+
+
+def from_record(record: KafkaRecord) -> Linked:
+    """Return the event of a message.
+
+    Raises:
+        ForeignMessage: it is not an event of a log, or not with these bytes.
+    """
+    headers: dict[str, Any] = dict(record.headers)
+    try:
+        envelope, hash_, previous = headers[ENVELOPE], headers[HASH], headers[PREVIOUS]
+    except KeyError as missing:
+        raise ForeignMessage(f"a message without header {missing}") from None
+    data = record.value or b""
+    if chain(previous, envelope, data) != hash_:
+        raise ForeignMessage("a message whose chain hash is not that of its bytes")
+    return Linked(recorded_of(envelope, data, hash_, decode_or_not), previous)
