@@ -65,7 +65,9 @@ class EventNoted:
 class EventRefused:
     """An external event was refused: `code` and `reason` say why, `body` is what came (text, cut at 64 KiB).
 
-    `letter` is the digest of source and id; `blob` names the whole event's bytes where `body` is cut.
+    `letter` is the digest of source and id (with the content's, where nobody vouched for the source); `blob` names the
+    whole body's bytes where `body` is cut or was not text. `headers` is what came beside the body, `principal` whose
+    token brought it (over HTTP): with them the event can be tried again exactly as it came.
     """
 
     letter: str
@@ -76,6 +78,8 @@ class EventRefused:
     reason: str
     body: str
     blob: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    principal: str = ""
 
 
 @published("relay")

@@ -30,6 +30,8 @@ from libs.contracts import (
     ReleaseChoice,
     ReleaseChoicesSet,
     ReleasePublished,
+    SourceDeclared,
+    SourceRemoved,
     StoreDeclared,
     StoreRemoved,
 )
@@ -78,7 +80,7 @@ class Touched:
 
 
 class Facts:
-    """Stores, clusters, groups, namespaces, applications, configurations, releases and release choices.
+    """Stores, clusters, groups, namespaces, applications, configurations, releases, release choices and sources.
 
     Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
     """
@@ -95,6 +97,7 @@ class Facts:
         self.configurations: dict[str, ConfigurationDeclared] = {}
         self.choices: dict[str, tuple[ReleaseChoice, ...]] = {}
         self.releases: dict[tuple[str, str], ReleasePublished] = {}
+        self.sources: dict[str, SourceDeclared] = {}
         self.facts: dict[tuple[str, str], Fact] = {}
         self.zones = Codes()
         self.store_names = Codes()
@@ -244,6 +247,14 @@ class Facts:
     def _(self, event: ReleasePublished) -> None:
         self.releases[event.application, event.version] = event
         self.facts["release", f"{event.application}/{event.version}"] = self._now
+
+    @_take.register
+    def _(self, event: SourceDeclared) -> None:
+        self.sources[event.name] = event
+
+    @_take.register
+    def _(self, event: SourceRemoved) -> None:
+        self.sources.pop(event.name, None)
 
     @_take.register
     def _(self, event: ReleaseChoicesSet) -> None:

@@ -86,6 +86,7 @@ class Fleet(Facts):
             "configurations",
             "choices",
             "releases",
+            "sources",
             "facts",
         ):
             setattr(twin, name, dict(getattr(self, name)))

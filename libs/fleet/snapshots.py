@@ -19,9 +19,9 @@ from libs.fleet.facts import Fact, Store
 from libs.fleet.fleet import Fleet
 from libs.selection import Selection
 
-VERSION = "fleet-1"
+VERSION = "fleet-2"
 _COLUMNS = ("zone_of", "store_of", "declared_position", "declared_at")
-_EVENTS = ("groups", "namespaces", "applications", "configurations", "releases")
+_EVENTS = ("groups", "namespaces", "applications", "configurations", "releases", "sources")
 
 
 def plain_column(column: Column) -> dict[str, Any]:
@@ -88,6 +88,7 @@ def load_fleet(fleet: Fleet, data: bytes) -> None:
     fleet.applications = {each.name: each for each in declared["applications"]}
     fleet.configurations = {each.name: each for each in declared["configurations"]}
     fleet.releases = {(each.application, each.version): each for each in declared["releases"]}
+    fleet.sources = {each.name: each for each in declared["sources"]}
     fleet.choices = {
         application: tuple(ReleaseChoice(*each) for each in choices) for application, choices in read["choices"]
     }

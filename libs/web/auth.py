@@ -23,6 +23,9 @@ from libs.web.problems import Problem
 
 TOKEN_BYTES = 32
 READ_VERBS = frozenset({"read", "list", "count", "explain"})
+RELAY_VERBS = READ_VERBS | {"declare", "remove", "label", "publish"}
+ON_BEHALF_OF = "Resedge-On-Behalf-Of"
+"""Names the service account of a source, for whom the relay executes what its event means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,17 @@ class Principal:
     roles: frozenset[str]
 
 
-ROLES: Mapping[str, frozenset[str] | None] = {"admin": None, "viewer": READ_VERBS}
-"""Role → the verbs that it allows on every kind; `None` is every verb."""
+ROLES: Mapping[str, frozenset[str] | None] = {
+    "admin": None,
+    "viewer": READ_VERBS,
+    "source": frozenset({"send"}),
+    "relay": RELAY_VERBS,
+}
+"""Role → the verbs that it allows on every kind; `None` is every verb.
+
+`source` is a system outside that sends events; what they may say stands in its `Source` document. `relay` is the one
+service that acts for others.
+"""
 
 
 def authorize(principal: Principal, verb: str, kind: str) -> None:
@@ -67,6 +79,7 @@ class TokenStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._principals: dict[str, Principal] = {}
+        self._internal: dict[str, Principal] = {}
         if path.exists():
             for entry in json.loads(path.read_text())["tokens"]:
                 self._principals[entry["sha256"]] = Principal(entry["name"], frozenset(entry["roles"]))
@@ -84,11 +97,17 @@ class TokenStore:
         self._save()
         return token
 
+    def internal(self, name: str, roles: frozenset[str]) -> str:
+        """Return a token for a part of this very process: it is never written down, and ends with the process."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        self._internal[digest_of(token)] = Principal(name, roles)
+        return token
+
     def principal(self, token: str) -> Principal | None:
         """Return whose token this is."""
         wanted = digest_of(token)
         found = None
-        for digest, principal in self._principals.items():
+        for digest, principal in (*self._principals.items(), *self._internal.items()):
             if hmac.compare_digest(digest, wanted):
                 found = principal
         return found
@@ -129,17 +148,41 @@ def principal_of(request: Request) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule of a route; as its dependency, it leaves the principal in `request.state.principal`."""
+    """The rule of a route; as its dependency, it leaves in `request.state.principal` in whose name the request is.
+
+    `request.state.sender` is whose token it carries: another one only where the relay acts for a source.
+    """
 
     verb: str
     kind: str
 
     async def __call__(self, request: Request) -> Principal:
         """Let the request through, or raise 401 or 403."""
-        principal = principal_of(request)
-        authorize(principal, self.verb, self.kind)
-        request.state.principal = principal
-        return principal
+        sender = principal_of(request)
+        authorize(sender, self.verb, self.kind)
+        request.state.sender = sender
+        request.state.principal = acting_for(request, sender)
+        return sender
+
+
+def acting_for(request: Request, sender: Principal) -> Principal:
+    """Return in whose name a request is made: the sender's own, or the one whom the relay acts for.
+
+    Raises:
+        Problem: 403, somebody else than the relay asks for that; 422, the name is none.
+    """
+    name = request.headers.get(ON_BEHALF_OF)
+    if name is None:
+        return sender
+    if "relay" not in sender.roles:
+        raise Problem(
+            403,
+            "forbidden",
+            "This is not allowed to you.",
+            f"{sender.name} may not act for others",
+            fix=f"leave {ON_BEHALF_OF} out: only the relay speaks for the service accounts of sources",
+        )
+    return Principal(check_name(name, ON_BEHALF_OF), frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,7 @@ def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission
         content_digest=intent.digest,
         answer=_kept(proposal),
         correlation_id=intent.request_id,
+        causation_id=intent.causation,
         traceparent=intent.traceparent,
     )
 

@@ -1,6 +1,7 @@
 """What a request asks besides its document: who, how often, on top of what, and whether only to try.
 
-The one rule: an idempotency key belongs to its actor, and stands for method, path, query and body together.
+The one rule: an idempotency key belongs to its actor, and stands for method, path, query and body together; the
+relay's stands for the external event that it carries out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ from libs.web.problems import Problem, invalid
 KEY_CHARACTERS_MAX = 255
 ASSUMED_EVENTS_MAX = 10_000
 POSITION_PARAMETERS = frozenset({"position"})
+EVENT_DIGEST = "Resedge-Event-Digest"
+"""From the relay only: the digest of an external event, which the idempotency key stands for instead of the request."""
+CAUSATION = "Resedge-Causation"
+"""From the relay only: which external event the facts follow from."""
+RELAYED_SCOPE = "@relay"
+"""The scope of the relay's idempotency keys; no actor can be called so."""
 
 _propagator = TraceContextTextMapPropagator()
 
@@ -41,6 +48,7 @@ class Intent:
     position: int = 0
     request_id: str | None = None
     traceparent: str | None = None
+    causation: str | None = None
 
     def check_version(self, version: int, *, exists: bool) -> None:
         """Hold the stream's version against If-Match and If-None-Match.
@@ -94,6 +102,7 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         Problem: 422 for an idempotency key, a position or assumed events that cannot be read.
     """
     principal: Principal = request.state.principal
+    relayed = request.state.sender is not principal
     dry_run = flag(request, "dry_run")
     if assume is not None and not dry_run:
         raise invalid("events can only be assumed in a dry run", pointer="/assume", fix="add ?dry_run=true")
@@ -101,8 +110,8 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
     _propagator.inject(carrier)
     return Intent(
         actor=principal.name,
-        key=_key(request, principal),
-        digest=_digest(request, body),
+        key=_key(request, RELAYED_SCOPE if relayed else principal.name),
+        digest=(request.headers.get(EVENT_DIGEST) if relayed else None) or _digest(request, body),
         dry_run=dry_run,
         assume=_assumed(assume),
         if_match=request.headers.get("if-match"),
@@ -110,10 +119,16 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         position=wanted_position(request),
         request_id=getattr(request.state, "request_id", None),
         traceparent=carrier.get("traceparent"),
+        causation=request.headers.get(CAUSATION) if relayed else None,
     )
 
 
-def _key(request: Request, principal: Principal) -> str | None:
+def relayed_key(key: str) -> str:
+    """Return the key under which the log knows a submission that the relay made, or had made, under `key`."""
+    return f"{RELAYED_SCOPE}:{key}"
+
+
+def _key(request: Request, scope: str) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -121,7 +136,7 @@ def _key(request: Request, principal: Principal) -> str | None:
         raise invalid(
             f"an Idempotency-Key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters", pointer="Idempotency-Key"
         )
-    return f"{principal.name}:{key}"
+    return f"{scope}:{key}"
 
 
 def _digest(request: Request, body: bytes) -> str:
