@@ -112,8 +112,7 @@ class ViewConsumer(_Tracking):
     def beside(self, generation: int) -> Self:
         """Return a copy that has applied nothing, with tables and a checkpoint of its own in the same database."""
         twin = copy.copy(self)
-        twin._name = beside_name(self.name, generation)
-        twin._checkpoint = twin._stored = START
+        twin.begin_anew(beside_name(self.name, generation))
         if self.metadata is not None:
             twin.metadata, twin.tables = beside(self.metadata, generation)
         return twin
@@ -121,9 +120,14 @@ class ViewConsumer(_Tracking):
     def elsewhere(self, engine: AsyncEngine) -> Self:
         """Return a copy that has applied nothing, in another database."""
         twin = copy.copy(self)
+        twin.begin_anew(self.name)
         twin.engine, twin.reading = engine, reading_engine(engine)
-        twin._checkpoint = twin._stored = START
         return twin
+
+    def begin_anew(self, name: str) -> None:
+        """Forget what was applied, and keep progress under `name` from now on."""
+        self._name = name
+        self._checkpoint = self._stored = START
 
     def concerns(self, recorded: Recorded) -> bool:  # noqa: ARG002 - a view that says nothing takes all
         """Whether `project` makes anything of an event; what no view is concerned with needs no transaction."""

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,8 +68,10 @@ def _free_port() -> int:
 class Cluster:
     """A running server; databases are made on it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, restart: Callable[[], None] = lambda: None) -> None:
         self.port = port
+        self.restart = restart
+        """Kill the server, as a power cut would, and start it again."""
         self._count = 0
 
     def execute(self, statement: str) -> None:
@@ -90,6 +92,14 @@ class Cluster:
         self.execute(f"CREATE ROLE {name} LOGIN")
         self.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
         return f"postgresql+pg8000://{name}@127.0.0.1:{self.port}/postgres?sslmode=disable"
+
+    def new_views(self) -> str:
+        """Return the URL of an empty schema of its own for views, under a user of its own."""
+        return self.new_database().replace("+pg8000", "+asyncpg").removesuffix("?sslmode=disable")
+
+    def admin_url(self, database: str = "postgres") -> str:
+        """Return the superuser's URL of a database, for asynchronous use."""
+        return f"postgresql+asyncpg://resedge@127.0.0.1:{self.port}/{database}"
 
     def cut_connections(self, url: str) -> None:
         """End every session of a URL's user, as an administrator or a failing network would."""
@@ -112,9 +122,15 @@ def cluster() -> Iterator[Cluster]:
             f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
             " -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB"
         )
-        _run(control, "-D", data, "-l", str(directory / "log"), "-o", options, "-w", "start")
+        start = (control, "-D", data, "-l", str(directory / "log"), "-o", options, "-w", "start")
+
+        def restart() -> None:
+            _run(control, "-D", data, "-m", "immediate", "-w", "stop")
+            _run(*start)
+
+        _run(*start)
         try:
-            yield Cluster(port)
+            yield Cluster(port, restart)
         finally:
             _run(control, "-D", data, "-m", "immediate", "stop")
     finally:

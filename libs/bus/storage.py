@@ -1,0 +1,146 @@
+"""Where views lie: the engine of their database, and the tables in which consumers keep how far they are.
+
+The one rule: SQLite and PostgreSQL are used by the same statements; what they need to be told differs only here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    event,
+    exc,
+    insert,
+    make_url,
+    quoted_name,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from libs.bus.contract import START
+
+POOL_CONNECTIONS = 4
+POOL_CONNECTIONS_MAX = 10
+"""A process of six services may open 60; PostgreSQL gives 100 unless told otherwise."""
+POOL_WAIT_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 30.0
+
+_CREATE_LOCK = 7_305_133_705
+"""Any constant: the advisory lock under which tables are created."""
+
+metadata = MetaData()
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("consumer", String(255), primary_key=True),
+    Column("epoch", String(64), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+generations = Table(
+    "generations",
+    metadata,
+    Column("consumer", String(255), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""The newest generation of each view that was ever rebuilt, and what became of it (see libs.bus.rebuild)."""
+
+
+def view_engine(url: str) -> AsyncEngine:
+    """Return an engine for views (`sqlite+aiosqlite:///FILE`, `postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE`).
+
+    A power cut may undo the last transactions, rows and checkpoint together; the log brings them again.
+    """
+    return _postgresql(url) if make_url(url).get_backend_name() == "postgresql" else _sqlite(url)
+
+
+def _sqlite(url: str) -> AsyncEngine:
+    engine = create_async_engine(url)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA busy_timeout = 10000")
+        cursor.close()
+
+    return engine
+
+
+def _postgresql(url: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=POOL_CONNECTIONS,
+        max_overflow=POOL_CONNECTIONS_MAX - POOL_CONNECTIONS,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_use_lifo=True,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": STATEMENT_SECONDS,
+            "server_settings": {
+                "application_name": "resedge-views",
+                "synchronous_commit": "off",
+                "lock_timeout": "10s",
+                "idle_in_transaction_session_timeout": "60s",
+                "tcp_keepalives_idle": "15",
+                "jit": "off",
+            },
+        },
+    )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _alive(connection: Any, _record: object, _proxy: object) -> None:
+        # The event loop has seen the server close it: unlike a ping, asking costs no round trip.
+        if connection.driver_connection.is_closed():
+            raise exc.DisconnectionError
+
+    return engine
+
+
+def reading_engine(engine: AsyncEngine) -> AsyncEngine:
+    """Return the same engine for single SELECTs: on PostgreSQL without a transaction around each (two round trips)."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def create_tables(connection: AsyncConnection, consumer: str, tables: MetaData | None) -> None:
+    """Create what is missing of a view's tables and give it a checkpoint row, whoever else does so at the same time."""
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATE_LOCK})")
+    await connection.run_sync(metadata.create_all)
+    if tables is not None:
+        await connection.run_sync(tables.create_all)
+    known = select(checkpoints.c.position).where(checkpoints.c.consumer == consumer)
+    if (await connection.execute(known)).one_or_none() is None:
+        start = {"consumer": consumer, "epoch": START.epoch, "position": START.position, "hash": START.hash}
+        await connection.execute(insert(checkpoints).values(start))
+
+
+def beside(tables: MetaData, generation: int) -> tuple[MetaData, dict[str, Table]]:
+    """Return copies of tables under the names of a generation, and each by the name of the table that it copies."""
+    copies, by_name = MetaData(), {}
+    for table in tables.sorted_tables:
+        copy = table.to_metadata(copies, name=beside_name(table.name, generation))
+        for index in copy.indexes:
+            if index.name is not None:
+                index.name = quoted_name(beside_name(index.name, generation), None)
+        by_name[table.name] = copy
+    return copies, by_name
+
+
+def beside_name(name: str, generation: int) -> str:
+    """Return the name of what stands beside `name` while a generation is built."""
+    return f"{name}__g{generation}"
