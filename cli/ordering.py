@@ -60,7 +60,8 @@ def _texts(value: Any) -> Iterable[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
-def _provides(document: Document) -> Iterator[Node]:
+def provides(document: Document) -> Iterator[Node]:
+    """Yield what a document declares or completes: itself, a store's clusters, the membership of a group."""
     kind = document.body["kind"]
     yield kind, document.name
     if kind == "Store":
@@ -82,7 +83,7 @@ def _edges(documents: Sequence[Document], *, parents_first: bool) -> dict[int | 
     """Return for each document, and each thing in between, what waits for it."""
     edges: dict[int | Node, set[int | Node]] = defaultdict(set)
     for i, document in enumerate(documents):
-        for node in _provides(document):
+        for node in provides(document):
             edges[i].add(node)
         if document.body["kind"] == "Group":
             step = document.name

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cli.client import path_of
 from cli.demo.catalog import (
     APPLICATIONS,
     NEXT_RELEASE,
@@ -21,6 +22,8 @@ from cli.demo.catalog import (
 from cli.demo.fleet import make_fleet, stores_csv
 from cli.demo.hierarchies import PILOT
 from cli.errors import CliError, Problem
+from cli.kinds import BY_DOCUMENT
+from cli.trying import NO_SUCH_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,6 +87,7 @@ class Journey:
     _position: int = 0
     _imported: int = 0  # the import's last event; the log before it is 60,000 stores and no commit
     _fleet: Fleet | None = None
+    _together: bool = True  # whether the server takes documents of several kinds in one request
 
     @property
     def fleet(self) -> Fleet:
@@ -138,9 +142,24 @@ class Journey:
     def _declare(self) -> str:
         declared = documents(self.fleet)
         for start in range(0, len(declared), DOCUMENTS_CHUNK):
-            self._change("POST", "/v1/documents", {"documents": declared[start : start + DOCUMENTS_CHUNK]})
+            self._declare_all(declared[start : start + DOCUMENTS_CHUNK])
         self._settle()
         return f"{len(declared):,} documents"
+
+    def _declare_all(self, documents: list[dict[str, Any]]) -> None:
+        """Declare documents in one request, or one by one where every service is on its own."""
+        if self._together:
+            try:
+                self._change("POST", "/v1/documents", {"documents": documents})
+            except Problem as problem:
+                if problem.status not in NO_SUCH_ROUTE or "document" in problem.body:
+                    raise
+                self._together = False
+            else:
+                return
+        for document in documents:
+            kind = BY_DOCUMENT[document["kind"]]
+            self._change("PUT", path_of(kind.plural, kind.key_of(document)), document)
 
     def _publish(self) -> str:
         sizes = 0
@@ -157,7 +176,7 @@ class Journey:
         return self.fleet.stores[0].name
 
     def _open(self) -> str:
-        self._change("POST", "/v1/documents", {"documents": [live_document()]})
+        self._declare_all([live_document()])
         self._settle()
         return "one group changed"
 

@@ -15,7 +15,8 @@ from cli.ordering import in_order
 from cli.output import to_yaml
 from cli.session import session_of
 from cli.terminal import coloured
-from cli.verbs.apply import Files, tried
+from cli.trying import Trial
+from cli.verbs.apply import Files
 
 app = verb_app()
 _COLOURS = {"-": "red", "+": "green"}
@@ -28,7 +29,7 @@ def diff(ctx: typer.Context, file: Files) -> None:
     session.failure_code = ExitCode.USAGE  # 1 means "different" here
     documents = in_order(read_documents(file))
     differ = False
-    for document, result in zip(documents, tried(session.client, documents), strict=True):
+    for document, result in zip(documents, Trial(session.client).all(documents), strict=True):
         if result.get("result") == "unchanged":
             continue
         differ = True

@@ -1,4 +1,4 @@
-"""Settings of rendering: where it writes and with how many hands."""
+"""Settings of rendering: where it writes and with how many hands; where it listens when it runs alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import Settings
+from libs.runtime.settings import ProcessSettings, Settings
 
 
 class RenderingSettings(Settings):
@@ -22,3 +22,11 @@ class RenderingSettings(Settings):
     maintain_every_commits: int = 32
     snapshot_every_events: int = 20_000
     snapshot_every_files: int = 100_000
+
+
+class RenderingProcessSettings(ProcessSettings):
+    """Where rendering listens and keeps its data when it runs alone."""
+
+    model_config = SettingsConfigDict(env_prefix="RESEDGE_RENDERING_", frozen=True, extra="ignore")
+
+    port: int = 8104

@@ -88,7 +88,7 @@ def test_a_late_refusal_says_how_far_it_came(resedge: Resedge, server: FakeServe
 def test_more_than_a_request_takes_goes_in_parts(
     resedge: Resedge, server: FakeServer, fleet: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.verbs.apply._REQUEST_BYTES_MAX", 150)
+    monkeypatch.setattr("cli.trying.REQUEST_BYTES_MAX", 150)
     ran = resedge("apply", "-f", fleet)
 
     assert ran.code == 0
