@@ -39,6 +39,7 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     from libs.runtime.serving import listen, serve  # noqa: PLC0415 - start-up time
     from libs.runtime.settings import ProcessSettings  # noqa: PLC0415 - start-up time
     from libs.runtime.telemetry import set_up_telemetry  # noqa: PLC0415 - start-up time
+    from libs.runtime.wiring import Wiring  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
     set_up_logs(settings.log_level)
@@ -50,7 +51,11 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     with listening:
         try:
             embedded = Embedded(
-                data_dir, SERVICES, log_url=settings.log_url, snapshot_seconds=settings.snapshot_seconds
+                data_dir,
+                SERVICES,
+                log_url=settings.log_url,
+                wiring=Wiring.of(settings),
+                snapshot_seconds=settings.snapshot_seconds,
             )
         except DataDirInUse as refusal:
             return _say_why(str(refusal))

@@ -273,6 +273,7 @@ class Feed(abc.ABC):
             raise ConsumerStopped(member.name, "it began before its own checkpoint")
         member.started = True
         member.failing, member.failures = None, 0
+        member.read_up_to(self._seen, "start")
 
     async def _compare(self, member: Member) -> None:
         """Compare a consumer's checkpoint with the log."""

@@ -77,13 +77,13 @@ class Documents:
                 authorize(principal, "declare", served.kind.kind)
                 commands = served.commands
                 if fork is None:
-                    await commands.positions.seen(intent.position, commands.facts)
+                    await commands.positions.seen(intent.position, commands.facts, by_log=True)
                     await commands.catch_up()
                     fork = commands.facts.fleet.fork()
                     position = commands.facts.position
                     for _, event in intent.assume:
                         fork.assume(event)
-                await commands.positions.seen(max(intent.position, position), commands.view)
+                await commands.positions.seen(max(intent.position, position), commands.view, by_log=True)
                 stream = served.kind.stream(name)
                 here = replace(intent, assume=assumed.get(stream, []), if_match=None, if_none_match=None)
                 proposal = await commands.propose(served.kind, name, make, here, fork)

@@ -16,7 +16,7 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.bus import LogFeed, view_engine
+from libs.bus import Consumer, Feed
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
 from libs.runtime.clock import new_id, utc_now
@@ -24,6 +24,7 @@ from libs.runtime.documents import Served, documents_router
 from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
+from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.auth import TokenStore
 from libs.web.commands import Turns
@@ -42,26 +43,29 @@ class Embedded:
     use `running()` in tests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root
         self,
         data_dir: Path,
         services: Sequence[Build],
         *,
         log_url: str | None = None,
         name: str = "",
+        wiring: Wiring = ON_DISK,
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         snapshot_seconds: float = 300.0,
     ) -> None:
-        """Open the log and build the services; `name` sets apart processes that share a data directory.
+        """Open the log and build the services; `name` is the service's where one process runs only that one.
 
         Raises:
             DataDirInUse: another process works there.
         """
         self.data_dir = data_dir
-        self._lock = DataDirLock(data_dir, f"{name}lock")
+        self._name, self._wiring = name, wiring
+        self.instance = wiring.named(data_dir)
+        self._lock = DataDirLock(data_dir, f"{name}-lock" if name else "lock")
         self.log = EventLog.open(log_url or f"sqlite:///{data_dir / 'log.db'}", clock=clock)
-        self.tokens = TokenStore(data_dir / "tokens.json")
+        self.tokens = TokenStore(wiring.tokens_path or data_dir / "tokens.json")
         self._snapshots = Snapshots(data_dir / "snapshots" / name if name else data_dir / "snapshots")
         self._snapshot_seconds = snapshot_seconds
         self.facts = self._restored()
@@ -69,8 +73,8 @@ class Embedded:
         self._turns = Turns()
         self._engines: list[AsyncEngine] = []
         self._clock, self._ids = clock, ids
-        self.services = [self._build(build) for build in services]
-        self._feed: LogFeed | None = None
+        self.services = [self._build(build, alone=len(services) == 1) for build in services]
+        self._feed: Feed | None = None
         self._ready_at = 0
         self._background: list[asyncio.Task[None]] = []
         self.app = self._application()
@@ -83,21 +87,21 @@ class Embedded:
             return FleetModel(self.log)
         return facts
 
-    def _build(self, build: Build) -> Service:
+    def _build(self, build: Build, *, alone: bool) -> Service:
         name = build.__module__.split(".")[1]
-        views = self.data_dir / "views"
-        views.mkdir(mode=0o700, exist_ok=True)
-        engine = view_engine(f"sqlite+aiosqlite:///{views / name}.db")
+        engine = self._wiring.views(self.data_dir, name, alone=alone)
         self._engines.append(engine)
         return build(
             Ports(
                 service=name,
+                instance=self.instance,
                 data_dir=self.data_dir,
                 log=self.log,
                 facts=self.facts,
                 engine=engine,
                 positions=self._positions,
                 turns=self._turns,
+                kafka=self._wiring.kafka,
                 clock=self._clock,
                 ids=self._ids,
             )
@@ -144,8 +148,7 @@ class Embedded:
 
     async def start(self) -> None:
         """Start feeding the consumers, then the services."""
-        consumers = [self.facts, *(consumer for service in self.services for consumer in service.consumers)]
-        self._feed = LogFeed(self.log, consumers)
+        self._feed = self._wiring.feed(self.log, self._consumers(), self._name or "embedded", self.instance)
         self._ready_at = (await asyncio.to_thread(self.log.head)).position
         self._positions.attach(self._feed, self._ready_at)
         await self._feed.start()
@@ -154,6 +157,10 @@ class Embedded:
                 await service.start()
         self._background = [asyncio.create_task(self._snapshot_now_and_then())]
         log.info("started", services=[service.name for service in self.services], position=self._ready_at)
+
+    def _consumers(self) -> list[Consumer]:
+        facts = [self.facts] if any(service.follows_fleet for service in self.services) else []
+        return [*facts, *(consumer for service in self.services for consumer in service.consumers)]
 
     def drain(self) -> None:
         """Let answers that would go on for ever end now."""
@@ -183,7 +190,7 @@ class Embedded:
         """Wait until every consumer has seen the log's head, and return its position."""
         position = (await asyncio.to_thread(self.log.head)).position
         if self._feed is not None:
-            await self._feed.reached([state.name for state in self._feed.states()], position, seconds)
+            await self._feed.bring([state.name for state in self._feed.states()], position, seconds)
         return position
 
     async def _check_consumers(self) -> Readiness:

@@ -13,7 +13,7 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, WrappedLogger
 
-QUIET_LOGGERS = ("uvicorn.access", "aiosqlite", "asyncio")
+QUIET_LOGGERS = ("uvicorn.access", "aiosqlite", "asyncio", "aiokafka")
 
 
 def _with_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -25,21 +25,32 @@ from libs.web.positions import Positions
 Hook = Callable[[], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """Where Kafka is (`host:port,…`), and whether its topics may be created."""
+
+    servers: str
+    create_topics: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The outside world of one service: the log, the process's fleet, its own view database, time and ids.
 
     `facts` is the process's shared query fleet: read it in the event loop, never change it. `positions` waits for
-    consumers. `turns` is shared by all services of the process.
+    consumers. `turns` is shared by all services of the process. `instance` names this replica; `kafka`
+    is None where events do not travel by it.
     """
 
     service: str
+    instance: str
     data_dir: Path
     log: EventLog
     facts: FleetFollower
     engine: AsyncEngine
     positions: Positions
     turns: Turns
+    kafka: KafkaAccess | None
     clock: Callable[[], datetime]
     ids: Callable[[], str]
 
@@ -61,7 +72,8 @@ class Service:
 
     `commands` executes the declarations of `kinds` that come by `POST /v1/documents`, and its view is fed like the
     other `consumers`. `start` runs once the feed runs, `stop` before it ends; `drain` (in the event loop, as soon as
-    the process is told to end) lets long answers finish early.
+    the process is told to end) lets long answers finish early. What does not look at `Ports.facts` need not
+    follow the fleet.
     """
 
     name: str
@@ -73,6 +85,7 @@ class Service:
     start: Hook | None = None
     stop: Hook | None = None
     checks: Sequence[ReadinessCheck] = field(default=())
+    follows_fleet: bool = True
 
 
 Build = Callable[[Ports], Service]

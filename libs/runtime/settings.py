@@ -9,19 +9,27 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 SECRET_BYTES_MAX = 64 * 1024
 
 
+SHARED_PREFIX = "RESEDGE_"
+
+
 class SecretFiles(PydanticBaseSettingsSource):
-    """Reads a setting from the file that the variable `<NAME>_FILE` names."""
+    """Reads a setting from the file that the variable `<PREFIX><NAME>_FILE` names."""
+
+    def __init__(self, settings_cls: type[BaseSettings], prefix: str) -> None:
+        super().__init__(settings_cls)
+        self._prefix = prefix
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return the file's content without the line end, if there is such a variable."""
         del field
-        variable = f"{self.config.get('env_prefix', '')}{field_name}_FILE".upper()
+        variable = f"{self._prefix}{field_name}_FILE".upper()
         place = os.environ.get(variable)
         if place is None:
             return None, field_name, False
@@ -47,17 +55,33 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments, then the environment, then secret files."""
+        """Take arguments, then the service's own variables and secret files, then those that all services share."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, SecretFiles(settings_cls)
+        own = str(settings_cls.model_config.get("env_prefix", ""))
+        sources = [init_settings, env_settings, SecretFiles(settings_cls, own)]
+        if own != SHARED_PREFIX:
+            sources += [
+                EnvSettingsSource(settings_cls, env_prefix=SHARED_PREFIX),
+                SecretFiles(settings_cls, SHARED_PREFIX),
+            ]
+        return tuple(sources)
 
 
 class ProcessSettings(Settings):
-    """Where a process listens and keeps its data; loopback unless told otherwise."""
+    """Where a process listens and keeps its data, and what it is connected to; loopback unless told otherwise.
+
+    Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     data_dir: Path = Path("resedge-data")
-    log_url: str | None = None
+    log_url: str | None = Field(default=None, repr=False)
+    views_url: str = Field(default="", repr=False)
+    kafka_servers: str = ""
+    kafka_create_topics: bool = False
+    tokens_path: Path | None = None
+    instance: str = ""
+    otlp_endpoint: str = ""
     log_level: str = "INFO"
     snapshot_seconds: float = 300.0

@@ -13,6 +13,7 @@ from libs.runtime.service import Build
 from libs.runtime.serving import listen, serve
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry import set_up_telemetry
+from libs.runtime.wiring import Wiring
 
 log = structlog.get_logger("resedge.runtime")
 
@@ -29,7 +30,8 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
         settings.data_dir,
         [build],
         log_url=settings.log_url,
-        name=f"{name}-",
+        name=name,
+        wiring=Wiring.of(settings),
         snapshot_seconds=settings.snapshot_seconds,
     )
     with listen(settings.host, settings.port) as listening:

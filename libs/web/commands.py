@@ -180,7 +180,7 @@ class Commands:
         """
         if not intent.dry_run and (earlier := await self._earlier(intent)) is not None:
             return earlier
-        await self.positions.seen(intent.position, self.facts, self.view)
+        await self.positions.seen(intent.position, self.facts, self.view, by_log=True)
         if intent.dry_run:
             return await self._try_out(propose, intent)
         first = await self._decide(propose)
@@ -188,7 +188,7 @@ class Commands:
             return await self._carry(propose, intent, first)
         async with self._turns.lock:
             if self._turns.last > first[1]:
-                await self.positions.seen(self._turns.last, self.facts, self.view)
+                await self.positions.seen(self._turns.last, self.facts, self.view, by_log=True)
                 first = await self._decide(propose)
             answer = await self._carry(propose, intent, first)
             self._turns.last = max(self._turns.last, answer.position)
@@ -251,7 +251,7 @@ class Commands:
             Problem: 504 `position-timeout`.
         """
         head = await asyncio.to_thread(self._log.head)
-        await self.positions.seen(head.position, self.facts, self.view)
+        await self.positions.seen(head.position, self.facts, self.view, by_log=True)
 
     async def _try_out(self, propose: Propose, intent: Intent) -> Answer:
         await self.catch_up()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from fastapi import Request
 
-from libs.bus import Consumer, ConsumerStopped, LogFeed
+from libs.bus import Consumer, ConsumerStopped, Feed
 from libs.web.problems import Problem, invalid, unavailable
 
 WAIT_SECONDS_MAX = 5.0
@@ -28,10 +28,10 @@ class Positions:
     """Waits for consumers of this process's feed; the feed is attached once all consumers are known."""
 
     def __init__(self) -> None:
-        self._feed: LogFeed | None = None
+        self._feed: Feed | None = None
         self._floor = 0
 
-    def attach(self, feed: LogFeed, floor: int = 0) -> None:
+    def attach(self, feed: Feed, floor: int = 0) -> None:
         """Take the feed that brings the log to the consumers.
 
         Nothing is answered before `floor`, where the log ended when the process started: what had been acknowledged
@@ -39,8 +39,10 @@ class Positions:
         """
         self._feed, self._floor = feed, floor
 
-    async def seen(self, position: int, *followers: Follower, seconds: float = WAIT_SECONDS_MAX) -> None:
-        """Return once every follower has seen `position`.
+    async def seen(
+        self, position: int, *followers: Follower, seconds: float = WAIT_SECONDS_MAX, by_log: bool = False
+    ) -> None:
+        """Return once every follower has seen `position`; `by_log`: by reading the log, if events do not come.
 
         Raises:
             Problem: 504 `position-timeout` after `seconds` in which no follower came closer, or `WAIT_PERIODS_MAX`
@@ -53,7 +55,8 @@ class Positions:
         try:
             for _ in range(WAIT_PERIODS_MAX):
                 before = min(each.position for each in behind)
-                if await self._feed.reached(behind, position, seconds):
+                wait = self._feed.bring if by_log else self._feed.reached
+                if await wait(behind, position, seconds):
                     return
                 if min(each.position for each in behind) == before:
                     break

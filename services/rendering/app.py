@@ -15,7 +15,7 @@ def build(ports: Ports) -> Service:
     """Return rendering: its model as a consumer, the loop that writes, and its routes."""
     settings = RenderingSettings()
     # An embedded log lies in a data directory that is locked: whoever works there may take over a killed one's lease.
-    holder = "embedded" if ports.log.embedded else ports.ids()
+    holder = "embedded" if ports.log.embedded else ports.instance
     rendering = Rendering(ports.log, ports.data_dir, settings, ports.clock, time.monotonic, holder)
     commands = ports.commands([])
 

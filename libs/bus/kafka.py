@@ -1,0 +1,348 @@
+"""The feed by Kafka: one subscription a process, through FastStream, for all of its consumers.
+
+The one rule: Kafka is a doorbell. An event enters only if its chain hash follows from its bytes and from the event that
+the consumer applied last; for anything else (a hole, another hash) the log is read, and decides. A batch is
+acknowledged by hand, after every consumer that goes on has committed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as Partition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage, TopicPartition
+from faststream.kafka.message import KafkaAckableMessage
+
+from libs.bus.contract import Consumer, ConsumerStopped, read_page
+from libs.bus.feed import PAGE_EVENTS_MAX
+from libs.bus.members import Feed, Member, passes
+from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
+from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
+from libs.contracts import Recorded
+from libs.contracts.crash import crash_point
+from libs.eventlog import EventLog
+
+BATCH_EVENTS_MAX = 1_000
+GRACE_SECONDS = 0.25
+"""How long Kafka may take to bring what somebody waits for, before the log is read instead."""
+HEAD_SECONDS = 0.5
+"""How often the log's head (one row, no event) is read, to know how far behind everybody is."""
+_IDLE_MS = 8
+"""FastStream rests this long after it has waited this long for nothing."""
+_FETCH_WAIT_MS = 200
+_FETCH_BYTES_MAX = 8 << 20
+_METADATA_MS = 10_000
+_CONNECT_AGAIN_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Events that came by Kafka, in the order of their positions, until all members have them."""
+
+    events: Sequence[Recorded]
+    previous: dict[int, bytes]
+    waiting: set[str]
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def last(self) -> int:
+        return self.events[-1].position
+
+    def finished_by(self, name: str) -> None:
+        self.waiting.discard(name)
+        if not self.waiting:
+            self.done.set()
+
+
+class KafkaFeed(Feed):
+    """Brings what comes by Kafka to consumers in this process; made and used in one event loop.
+
+    At start consumers read the log up to its head; from then on they live on the topic. `group` is this process's own:
+    every process sees every event, and offsets only save it from reading old ones again.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        consumers: Iterable[Consumer],
+        service: str,
+        *,
+        servers: str,
+        group: str,
+        topic: str = EVENTS_TOPIC,
+    ) -> None:
+        """Take the consumers and where Kafka is (`host:port,…`); nothing happens before `start`."""
+        super().__init__(log, consumers, service)
+        self._servers = servers.split(",")
+        self._group = group
+        self._topic = topic
+        self._batch: _Batch | None = None
+        self._broker: KafkaBroker | None = None
+        self.connected = False
+
+    # --- the subscription ----------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        for member in self._members.values():
+            member.read_up_to(self._seen, "start")
+
+    def _beside(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._stay_subscribed(), self._watch_head())
+
+    async def _end(self) -> None:
+        if self._batch is not None:
+            self._batch.done.set()
+        await self._unsubscribe()
+
+    async def _stay_subscribed(self) -> None:
+        """Subscribe, and try again for as long as Kafka is not there."""
+        while not self._stopping:
+            try:
+                await self._subscribe()
+            except (KafkaError, OSError) as error:
+                _log.warning("Kafka cannot be reached, trying again: %s", error)
+                await self._unsubscribe()
+                await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
+            else:
+                return
+
+    async def _subscribe(self) -> None:
+        await self._begin_at_the_end()
+        broker = KafkaBroker(
+            self._servers,
+            client_id=self._group,
+            metadata_max_age_ms=_METADATA_MS,
+            logger=None,  # it would log each batch, twice
+            graceful_timeout=5.0,
+            apply_types=False,
+        )
+        subscriber = broker.subscriber(
+            partitions=[TopicPartition(self._topic, 0, declare=False)],
+            group_id=self._group,
+            batch=True,
+            max_records=BATCH_EVENTS_MAX,
+            batch_timeout_ms=_IDLE_MS,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_partition_fetch_bytes=_FETCH_BYTES_MAX,
+            # Looked for only where Kafka has lost our offset: its data was wiped, so all that is there is new.
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            parser=self._parsed,
+            decoder=_as_it_is,
+        )
+        subscriber(self._take)
+        self._broker = broker
+        self._subscriber = subscriber
+        await broker.start()
+        self.connected = True
+        KAFKA_CONNECTED.set(1)
+        # What was published before the subscription began was in the log before that.
+        head = (await self._in_thread(self._log.head)).position
+        self._saw(head)
+        for member in self._members.values():
+            member.read_up_to(head, "start")
+        _log.info("subscribed to %s as %s", self._topic, self._group)
+
+    async def _unsubscribe(self) -> None:
+        broker, self._broker = self._broker, None
+        self.connected = False
+        KAFKA_CONNECTED.set(0)
+        if broker is not None:
+            with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+                await broker.stop()
+
+    async def _begin_at_the_end(self) -> None:
+        """Let a group that Kafka does not know begin at the topic's end: what came before is read from the log."""
+        partition = Partition(self._topic, 0)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=self._group, enable_auto_commit=False)
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            if await consumer.committed(partition) is None:
+                ends = await consumer.end_offsets([partition])
+                await consumer.commit(ends)
+        finally:
+            await consumer.stop()
+
+    async def _parsed(self, records: Any, _original: Any = None) -> KafkaAckableMessage:
+        """Wrap a batch without copying or decoding headers, which the default parser does for each message."""
+        return KafkaAckableMessage(
+            body=b"",
+            headers={},
+            reply_to="",
+            content_type=None,
+            message_id=f"{records[0].offset}-{records[-1].offset}",
+            correlation_id="",
+            raw_message=records,
+            consumer=self._subscriber.consumer,
+        )
+
+    async def _take(self, message: KafkaMessage) -> None:
+        """Take a batch; FastStream goes on to the next one whatever is raised here, and the log fills the hole then."""
+        try:
+            await self._hand_out(message)
+        except Exception:
+            _log.exception("a batch could not be taken")
+            raise
+
+    async def _hand_out(self, message: KafkaMessage) -> None:
+        """Hand a batch to every consumer that goes on, and acknowledge it once all of them have committed it."""
+        batch = self._understood(message.raw_message)
+        if batch is not None:
+            self._saw(batch.last)
+            if batch.waiting:
+                self._batch = batch
+                for name in tuple(batch.waiting):
+                    self._members[name].wake.set()
+                await batch.done.wait()
+                self._batch = None
+        if not self._stopping:
+            crash_point("bus.kafka.before-ack")
+            with contextlib.suppress(KafkaError):  # it comes again, and is dropped then
+                await message.ack()
+            crash_point("bus.kafka.after-ack")
+
+    def _understood(self, records: Any) -> _Batch | None:
+        found: dict[int, Linked] = {}
+        lowest = min((member.position for member in self._members.values() if self._goes_on(member)), default=0)
+        for record in records:
+            try:
+                linked = from_record(record)
+            except (ForeignMessage, ValueError) as odd:
+                KAFKA_EVENTS.labels("foreign").inc()
+                _log.error("a message at offset %s of %s is left out: %s", record.offset, self._topic, odd)
+                continue
+            found[linked.recorded.position] = linked
+        if not found:
+            return None
+        positions = sorted(found)
+        for before, after in pairwise(positions):
+            if after == before + 1 and found[after].previous != found[before].recorded.hash:
+                self._ask_the_log(positions[-1])
+                return None
+        new = sum(position > lowest for position in positions)
+        KAFKA_EVENTS.labels("new").inc(new)
+        KAFKA_EVENTS.labels("duplicate").inc(len(records) - new)
+        waiting = {
+            name for name, member in self._members.items() if self._goes_on(member) and positions[-1] > member.position
+        }
+        return _Batch(
+            [found[position].recorded for position in positions],
+            {position: found[position].previous for position in positions},
+            waiting,
+        )
+
+    def _ask_the_log(self, position: int) -> None:
+        """Let every consumer read the log, since what came by Kafka does not hang together."""
+        KAFKA_EVENTS.labels("unchained").inc()
+        for member in self._members.values():
+            member.read_up_to(min(position, self._seen), "hole")
+
+    @staticmethod
+    def _goes_on(member: Member) -> bool:
+        return member.started and member.stopped is None
+
+    # --- one consumer --------------------------------------------------------------------------------------------
+
+    async def _step(self, member: Member) -> None:
+        batch = self._batch
+        if member.position < member.goal:
+            await self._guarded(member, self._from_log(member))
+        elif batch is not None and member.name in batch.waiting:
+            await self._guarded(member, self._from_batch(member, batch))
+        else:
+            await member.wake.wait()
+        if batch is not None and (member.stopped is not None or member.position >= batch.last):
+            batch.finished_by(member.name)
+
+    async def _from_log(self, member: Member) -> None:
+        checkpoint = member.consumer.checkpoint
+        limit = min(member.goal - checkpoint.position, PAGE_EVENTS_MAX)
+        page = await self._in_thread(lambda: read_page(self._log, checkpoint.position, limit, member.why))
+        page.check(member.name, checkpoint)
+        if not page.events:
+            raise ConsumerStopped(member.name, f"the log ends at position {checkpoint.position}, before its own head")
+        await self._apply(member, page.events)
+
+    async def _from_batch(self, member: Member, batch: _Batch) -> None:
+        checkpoint = member.consumer.checkpoint
+        events = [each for each in batch.events if each.position > checkpoint.position]
+        here = next((each for each in batch.events if each.position == checkpoint.position), None)
+        if here is not None and here.hash != checkpoint.hash:
+            await self._compare(member)
+        if not events:
+            return
+        first = events[0]
+        if first.position == checkpoint.position + 1 and batch.previous[first.position] != checkpoint.hash:
+            await self._compare(member)
+            member.read_up_to(batch.last, "hole")
+            return
+        await self._apply(member, events)
+
+    def _stop_member(self, member: Member, stopped: ConsumerStopped) -> None:
+        super()._stop_member(member, stopped)
+        if self._batch is not None:
+            self._batch.finished_by(member.name)  # the others' batch is not kept from being acknowledged
+
+    # --- what Kafka does not bring -------------------------------------------------------------------------------
+
+    async def bring(
+        self, consumers: str | Consumer | Iterable[str | Consumer], position: int, timeout_seconds: float
+    ) -> bool:
+        """Wait a moment for Kafka, then read the log up to `position`: a command goes on while Kafka is away."""
+        if isinstance(consumers, str) or not isinstance(consumers, Iterable):
+            consumers = (consumers,)
+        wanted = list(consumers)
+        started = time.monotonic()
+        if await self.reached(wanted, position, min(GRACE_SECONDS, timeout_seconds)):
+            return True
+        for member in self._named(wanted):
+            member.read_up_to(position, "conflict")
+        return await self.reached(wanted, position, max(0.0, timeout_seconds - (time.monotonic() - started)))
+
+    async def _watch_head(self) -> None:
+        """Know how far the log is, and notice one that was put back under our feet."""
+        while True:
+            await asyncio.sleep(HEAD_SECONDS)
+            going = [member for member in self._members.values() if self._goes_on(member)]
+            applied = {member: member.consumer.checkpoint for member in going}
+            try:
+                head = await self._in_thread(self._log.head)
+                hashes = {at: await self._hash_at(at) for at in {each.position for each in applied.values()}}
+            except Exception as error:
+                if not passes(error):
+                    raise
+                _log.warning("the event log's head cannot be read: %s", error)
+                continue
+            for member, checkpoint in applied.items():
+                if checkpoint.position > head.position:
+                    what = (
+                        f"the log ends at position {head.position}, before {checkpoint.position}, which it has applied"
+                    )
+                    self._stop_member(member, ConsumerStopped(member.name, what))
+                elif hashes[checkpoint.position] != checkpoint.hash:
+                    await self._guarded(member, self._compare(member))
+            self._saw(head.position)
+
+    async def _hash_at(self, position: int) -> bytes:
+        try:
+            return await self._in_thread(lambda: self._log.hash_at(position))
+        except LookupError:
+            return b""
+
+
+async def _as_it_is(message: Any, _original: Any = None) -> Any:
+    """Return the message undecoded: its records' exact bytes are what counts."""
+    return message

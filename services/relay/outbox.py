@@ -1,0 +1,132 @@
+"""The relay's outbox in its process: what it has published is kept in the relay's own database.
+
+The one rule: a record is taken only under the newest fencing epoch, so that a relay that was held up sets nobody back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from libs.bus import START, Checkpoint
+from libs.bus.outbox import Outbox
+from libs.bus.topics import TopicNotCreated, ensure_topics
+from libs.web.application import Readiness
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from libs.runtime.service import Ports
+
+STREAM = "resedge.events"
+TOPICS_AGAIN_SECONDS = 2.0
+
+log = structlog.get_logger("relay")
+
+_metadata = MetaData()
+_published = Table(
+    "published",
+    _metadata,
+    Column("topic", String(255), primary_key=True),
+    Column("epoch", String(64), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+)
+
+
+class PublishedRecords:
+    """How far the topic is, one row in the relay's database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._made = False
+
+    async def kept(self) -> Checkpoint:
+        """Return what was recorded last; `START` if nothing was."""
+        await self._make()
+        columns = (_published.c.epoch, _published.c.position, _published.c.hash)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(*columns).where(_published.c.topic == STREAM))).one()
+        return Checkpoint(row.epoch, row.position, bytes(row.hash)) if row.position else START
+
+    async def record(self, checkpoint: Checkpoint, fencing: int) -> bool:
+        """Record a checkpoint under a fencing epoch; False: a later epoch has recorded already."""
+        change = (
+            update(_published)
+            .where(_published.c.topic == STREAM, _published.c.fencing <= fencing)
+            .values(epoch=checkpoint.epoch, position=checkpoint.position, hash=checkpoint.hash, fencing=fencing)
+        )
+        async with self._engine.begin() as connection:
+            return (await connection.execute(change)).rowcount == 1
+
+    async def _make(self) -> None:
+        if self._made:
+            return
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_metadata.create_all)
+        row = {"topic": STREAM, "epoch": START.epoch, "position": 0, "hash": START.hash, "fencing": 0}
+        with contextlib.suppress(IntegrityError):  # the row is there
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(_published).values(row))
+        self._made = True
+
+
+class Publishing:
+    """The outbox as a part of a process: begun with it, ended with it."""
+
+    def __init__(self, ports: Ports, lease_seconds: float) -> None:
+        """Take the ports of a process that has Kafka.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if ports.kafka is None:
+            raise ValueError("there is no Kafka to publish on")
+        self._kafka = ports.kafka
+        self.outbox = Outbox(
+            ports.log,
+            PublishedRecords(ports.engine),
+            servers=ports.kafka.servers,
+            holder=ports.instance,
+            lease_seconds=lease_seconds,
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Begin to publish, or to stand by."""
+        self._task = asyncio.create_task(self._run())
+
+    async def end(self) -> None:
+        """Finish nothing: what Kafka has not acknowledged is published by the next relay."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def ready(self) -> Readiness:
+        """Say whether it publishes or stands by; that Kafka is away is said, and does not make the process unready."""
+        progress = self.outbox.progress
+        if progress.stopped:
+            return Readiness("outbox", ok=False, detail=progress.stopped)
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            return Readiness("outbox", ok=False, detail=f"it ended: {self._task.exception()}")
+        role = f"published up to position {progress.position}" if progress.leads else "stands by"
+        return Readiness("outbox", ok=True, detail=f"{role}; {progress.trouble}" if progress.trouble else role)
+
+    async def _run(self) -> None:
+        while self._kafka.create_topics:
+            try:
+                report = await ensure_topics(self._kafka.servers)
+            except (KafkaError, TopicNotCreated, OSError) as error:
+                log.warning("relay.topics", reason=str(error))
+                await asyncio.sleep(TOPICS_AGAIN_SECONDS)
+            else:
+                log.info("relay.topics", created=report.created, differing=report.differing)
+                break
+        await self.outbox.run()
