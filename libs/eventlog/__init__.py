@@ -1,5 +1,6 @@
-"""The event log: one total order of facts, without gaps, hash-chained, on SQLite or PostgreSQL."""
+"""The event log: one total order of facts, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
+from libs.eventlog.dialects import DriverMissing
 from libs.eventlog.events import EpochStarted
 from libs.eventlog.log import EventLog
 from libs.eventlog.model import (
@@ -9,6 +10,7 @@ from libs.eventlog.model import (
     AlreadyAppended,
     Appended,
     Clock,
+    DatabaseNotReady,
     FencedOut,
     Guard,
     GuardConflict,
@@ -35,6 +37,8 @@ __all__ = [
     "AlreadyAppended",
     "Appended",
     "Clock",
+    "DatabaseNotReady",
+    "DriverMissing",
     "EpochStarted",
     "EventLog",
     "FencedOut",

@@ -32,10 +32,11 @@ def earlier_outcomes(dialect: Dialect, cursor: Cursor, keys: Sequence[str]) -> d
 
 
 def _appended(dialect: Dialect, cursor: Cursor, first: int, last: int) -> tuple[datetime, dict[str, int]]:
-    cursor.execute(dialect.sql("SELECT recorded_at FROM events WHERE position = ?"), (first,))
+    cursor.execute(dialect.sql(f"SELECT {dialect.time.selected} FROM events WHERE position = ?"), (first,))  # noqa: S608 constant
     (recorded_at,) = cursor.fetchone()
     cursor.execute(
         dialect.sql("SELECT stream, MAX(version) FROM events WHERE position BETWEEN ? AND ? GROUP BY stream"),
         (first, last),
     )
-    return from_microseconds(recorded_at), {str(stream): int(version) for stream, version in cursor.fetchall()}
+    versions = {str(stream): int(version) for stream, version in cursor.fetchall()}
+    return from_microseconds(dialect.time.load(recorded_at)), versions

@@ -12,15 +12,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
-from sqlalchemy import Engine, exc, inspect
-
 from libs.contracts import Recorded, encode, type_name
 from libs.eventlog.appender import Appender, Waiting, WaitingAsync
+from libs.eventlog.creation import ensure
 from libs.eventlog.dialects import Dialect, dialect_for
 from libs.eventlog.events import EpochStarted
 from libs.eventlog.leases import Leases
 from libs.eventlog.model import (
-    GENESIS,
     AlreadyAppended,
     Clock,
     Head,
@@ -29,12 +27,10 @@ from libs.eventlog.model import (
     Outcome,
     StoredEvent,
     Submission,
-    UnknownLogFormat,
     Verification,
 )
 from libs.eventlog.prepare import Prepared, prepare
 from libs.eventlog.reader import Reader
-from libs.eventlog.schema import FORMAT, metadata
 from libs.eventlog.verification import verify
 from libs.eventlog.writer import Writer
 
@@ -62,18 +58,23 @@ class EventLog:
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = _token) -> Self:
-        """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`; `sqlite://` is temporary).
+        """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`, `mssql+pyodbc://…`).
 
         `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables
-        where there are none.
+        where there are none. `sqlite://` is temporary.
 
         Raises:
             UnknownLogFormat: there is no log (and `create` is False), or one of another format.
+            DatabaseNotReady: an administrator must set the database up first (`resedge admin init-log`).
+            DriverMissing: the database's driver is not installed.
         """
-        dialect = dialect_for(url)
+        return cls._opened(dialect_for(url), url, clock, ids, create=create)
+
+    @classmethod
+    def _opened(cls, dialect: Dialect, url: str, clock: Clock, ids: Callable[[], str], *, create: bool) -> Self:
         engine = dialect.writer()
         try:
-            _ensure(engine, dialect, ids, create=create)
+            ensure(engine, dialect, ids, create=create)
         finally:
             engine.dispose()
         opened = cls(dialect, clock, ids)
@@ -206,25 +207,3 @@ class EventLog:
         self._read_engine.dispose()
         self._write_engine.dispose()
         self._dialect.close()
-
-
-def _ensure(engine: Engine, dialect: Dialect, ids: Callable[[], str], *, create: bool) -> None:
-    with engine.connect() as connection:
-        if create and not inspect(connection).has_table("head"):
-            connection.rollback()
-            dialect.create_lock(connection)
-            metadata.create_all(connection)
-            if connection.exec_driver_sql("SELECT COUNT(*) FROM head").scalar_one() == 0:
-                connection.exec_driver_sql(
-                    dialect.sql(
-                        "INSERT INTO head (id, format, epoch, position, hash, recorded_at) VALUES (1, ?, ?, 0, ?, 0)"
-                    ),
-                    (FORMAT, ids(), GENESIS),
-                )
-            connection.commit()
-        try:
-            found = connection.exec_driver_sql("SELECT format FROM head WHERE id = 1").scalar()
-        except exc.DBAPIError as error:
-            raise UnknownLogFormat(f"the database holds no event log: {error.orig}") from error
-        if found != FORMAT:
-            raise UnknownLogFormat(f"the log has format {found}, this program knows {FORMAT}")

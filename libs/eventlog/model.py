@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from libs.contracts import Recorded, decode
+from libs.eventlog.dialects.port import Shortcoming
 
 Clock = Callable[[], datetime]
 """Returns the present as an aware datetime; injected (DESIGN rule 18)."""
@@ -42,6 +43,18 @@ class LogClosed(RuntimeError):  # noqa: N818 - it states the fact
 
 class UnknownLogFormat(RuntimeError):  # noqa: N818 - it states the fact
     """The database holds no event log, or one that another version of this program wrote."""
+
+
+class DatabaseNotReady(RuntimeError):  # noqa: N818 - it states the fact
+    """The database is not set up as a log needs it."""
+
+    def __init__(self, shortcomings: Sequence[Shortcoming]) -> None:
+        """Take what is missing."""
+        self.shortcomings = tuple(shortcomings)
+        told = "; ".join(each.what for each in shortcomings)
+        statements = "; ".join(each.statement for each in shortcomings if each.statement)
+        fix = f". Run `resedge admin init-log --database-options`, or: {statements}" if statements else ""
+        super().__init__(f"the database is not ready for an event log: {told}{fix}")
 
 
 @dataclass(frozen=True, slots=True)

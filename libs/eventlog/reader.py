@@ -28,7 +28,7 @@ class Reader:
         """Take an engine of the dialect's `reader` kind."""
         self._engine = engine
         self._dialect = dialect
-        sql = dialect.sql
+        sql, self._time = dialect.sql, dialect.time
         self._page = sql(
             "SELECT envelope, data, hash FROM events WHERE position > ? AND position <= ? ORDER BY position"
         )
@@ -46,7 +46,10 @@ class Reader:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except exc.DBAPIError as error:
+            passing = isinstance(error, exc.OperationalError | exc.InterfaceError)
+            if not passing and (error.orig is None or self._dialect.refuses(error.orig)):
+                raise
             raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
 
     def read(self, after: int, limit: int) -> list[StoredEvent]:
@@ -56,7 +59,8 @@ class Reader:
     def recorded(self, after: int, limit: int, *, tolerant: bool = False) -> list[Recorded]:
         """Return up to `limit` events after a position, decoded; faster than through `read`."""
         understand = decode_or_not if tolerant else decode
-        return [recorded_of(*row, understand) for row in self.query(self._page, (after, after + limit))]
+        rows = self.query(self._page, (after, after + limit))
+        return [recorded_of(envelope, data, hash_, understand) for envelope, data, hash_ in rows]
 
     def read_raw(self, after: int, limit: int) -> list[tuple[bytes, bytes, bytes]]:
         """Return the stored bytes (envelope, data, hash) of up to `limit` events after a position."""
@@ -69,11 +73,11 @@ class Reader:
 
     def head(self) -> Head:
         """Return the log's end."""
-        rows = self.query("SELECT epoch, position, hash, recorded_at FROM head WHERE id = 1")
+        rows = self.query(f"SELECT epoch, position, hash, {self._time.selected} FROM head WHERE id = 1")  # noqa: S608 constant
         if not rows:
             raise UnknownLogFormat("the head row is gone")
         epoch, position, hash_, recorded_at = rows[0]
-        return Head(epoch, position, bytes(hash_), from_microseconds(recorded_at))
+        return Head(epoch, position, bytes(hash_), from_microseconds(self._time.load(recorded_at)))
 
     def category_head(self, category: str) -> int:
         """Return the position of a category's last event; 0 without one."""
@@ -100,13 +104,13 @@ class Reader:
 
     def position_at(self, time: datetime) -> int:
         """Return the last position recorded at or before `time`; 0 if there is none."""
-        sql = self._dialect.sql("SELECT recorded_at FROM events WHERE position = ?")
+        sql = self._dialect.sql(f"SELECT {self._time.selected} FROM events WHERE position = ?")  # noqa: S608 constant
         wanted = to_microseconds(time)
         with self._connected() as connection:
             low, high = 0, int(connection.exec_driver_sql("SELECT position FROM head WHERE id = 1").scalar_one())
             while low < high:  # recorded_at never decreases
                 middle = (low + high + 1) // 2
-                if connection.exec_driver_sql(sql, (middle,)).scalar_one() <= wanted:
+                if self._time.load(connection.exec_driver_sql(sql, (middle,)).scalar_one()) <= wanted:
                     low = middle
                 else:
                     high = middle - 1
@@ -131,11 +135,12 @@ class Reader:
     def rows(self, after: int, until: int, page: int = 1_000) -> Iterator[Any]:
         """Yield every column of the events in (after, until], a page at a time."""
         sql = self._dialect.sql(
-            "SELECT position, stream, version, type, category, recorded_at, envelope, data, hash"
+            f"SELECT position, stream, version, type, category, {self._time.selected}, envelope, data, hash"  # noqa: S608 constant
             " FROM events WHERE position > ? AND position <= ? ORDER BY position"
         )
         while after < until:
-            yield from self.query(sql, (after, min(after + page, until)))
+            for *told, recorded_at, envelope, data, hash_ in self.query(sql, (after, min(after + page, until))):
+                yield (*told, self._time.load(recorded_at), envelope, data, hash_)
             after += page
 
 

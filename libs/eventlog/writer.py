@@ -82,9 +82,11 @@ class Writer:
         self._known: _Tail | None = None
         self._attempt: _Attempt | None = None
         self.position = 0
-        sql = dialect.sql
-        self._select_head = sql("SELECT epoch, position, hash, recorded_at FROM head WHERE id = 1")
-        self._update_head = sql("UPDATE head SET epoch = ?, position = ?, hash = ?, recorded_at = ? WHERE id = 1")
+        sql, self._time = dialect.sql, dialect.time
+        self._select_head = sql(f"SELECT epoch, position, hash, {self._time.selected} FROM head WHERE id = 1")  # noqa: S608 constant
+        self._update_head = sql(
+            f"UPDATE head SET epoch = ?, position = ?, hash = ?, recorded_at = {self._time.bound} WHERE id = 1"  # noqa: S608 constant
+        )
         self._select_hash = sql("SELECT hash FROM events WHERE position = ?")
         self._update_category = sql("UPDATE category_heads SET position = ? WHERE category = ?")
         self._insert_category = sql("INSERT INTO category_heads (position, category) VALUES (?, ?)")
@@ -167,12 +169,13 @@ class Writer:
         row = cursor.fetchone()
         if row is None:
             raise UnknownLogFormat("the head row is gone")
-        epoch, position, hash_, recorded_at = row
+        epoch, position, hash_, stored_at = row
         known = self._known
         if known is not None and known.position == position and known.hash == hash_ and known.epoch == epoch:
             return known.copy()  # nobody else has appended since, so the category heads are as we left them
         cursor.execute("SELECT category, position FROM category_heads")
-        return _Tail(epoch, position, bytes(hash_), recorded_at, {str(name): int(at) for name, at in cursor.fetchall()})
+        heads = {str(name): int(at) for name, at in cursor.fetchall()}
+        return _Tail(epoch, position, bytes(hash_), self._time.load(stored_at), heads)
 
     def _facts(self, cursor: Cursor, batch: Sequence[Prepared]) -> _Facts:
         streams: dict[str, None] = {}
@@ -274,7 +277,7 @@ class Writer:
                 cursor.execute(self._update_category, (position, category))
                 if cursor.rowcount == 0:
                     cursor.execute(self._insert_category, (position, category))
-        cursor.execute(self._update_head, (tail.epoch, tail.position, tail.hash, tail.recorded_at))
+        cursor.execute(self._update_head, (tail.epoch, tail.position, tail.hash, self._time.store(tail.recorded_at)))
 
 
 def _refusal(prepared: Prepared, tail: _Tail, facts: _Facts) -> Outcome | None:

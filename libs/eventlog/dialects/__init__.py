@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from sqlalchemy.engine import make_url
 
-from libs.eventlog.dialects.port import PARAMETERS_MAX, Cursor, Dialect
+from libs.eventlog.dialects.port import PARAMETERS_MAX, Cursor, Dialect, DriverMissing
 from libs.eventlog.dialects.postgresql import PostgreSQL
 from libs.eventlog.dialects.sqlite import SQLite
+from libs.eventlog.dialects.sqlserver import SQLServer
 
-__all__ = ["PARAMETERS_MAX", "Cursor", "Dialect", "PostgreSQL", "SQLite", "dialect_for"]
+__all__ = ["PARAMETERS_MAX", "Cursor", "Dialect", "DriverMissing", "PostgreSQL", "SQLServer", "SQLite", "dialect_for"]
 
 
 def dialect_for(url: str) -> Dialect:
@@ -27,5 +28,7 @@ def dialect_for(url: str) -> Dialect:
             return SQLite(parsed)
         case "postgresql":
             return PostgreSQL(parsed)
+        case "mssql":
+            return SQLServer(parsed)
         case other:
-            raise ValueError(f"no event log on {other!r}: use sqlite:///FILE or postgresql://…")
+            raise ValueError(f"no event log on {other!r}: use sqlite:///FILE, postgresql://… or mssql+pyodbc://…")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
@@ -13,6 +14,35 @@ PARAMETERS_MAX = 2_000
 EVENT_COLUMNS = ("position", "stream", "version", "type", "category", "recorded_at", "envelope", "data", "hash")
 
 EventRow = tuple[int, str, int, str, str, int, bytes, bytes, bytes]
+
+
+class DriverMissing(RuntimeError):  # noqa: N818 - it states the fact
+    """The database's driver is not installed on this machine; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """How a dialect keeps `recorded_at`: `selected` reads it, `bound` stands for a value that is written.
+
+    `store` turns microseconds since the Unix epoch into the bound value, `load` the selected value into microseconds.
+    """
+
+    selected: str
+    bound: str
+    store: Callable[[int], Any]
+    load: Callable[[Any], int]
+
+
+MICROSECONDS = TimeColumn("recorded_at", "?", int, int)
+"""The number itself; whoever reads the column sees microseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcoming:
+    """What about a database makes a log unsafe on it, and the statement of an administrator that mends it, if any."""
+
+    what: str
+    statement: str | None
 
 
 class Cursor(Protocol):
@@ -41,8 +71,11 @@ class Dialect(Protocol):
     name: str
     clock_sql: str
     """The database's own time in milliseconds since the Unix epoch, evaluated when the statement runs."""
-    failures: tuple[type[Exception], ...]
-    """What the driver raises, and the operating system beneath it."""
+    time: TimeColumn
+
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What the driver raises, and the operating system beneath it."""
 
     def writer(self) -> Engine:
         """Return the engine that appends: durable commits, READ COMMITTED or stricter."""
@@ -67,6 +100,9 @@ class Dialect(Protocol):
 
     def create_lock(self, connection: Connection) -> None:
         """Keep other processes from creating the schema until the connection's transaction ends."""
+
+    def shortcomings(self, connection: Connection) -> Sequence[Shortcoming]:
+        """Return what about the database must change before a log is safe on it."""
 
     def close(self) -> None:
         """Drop what belongs to this dialect alone, such as a temporary database."""

@@ -14,7 +14,7 @@ from typing import Any
 import pg8000.dbapi
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from libs.eventlog.dialects.port import EVENT_COLUMNS, PARAMETERS_MAX, Cursor, EventRow
+from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, PARAMETERS_MAX, Cursor, EventRow, Shortcoming
 
 _ROWS_MAX = PARAMETERS_MAX // len(EVENT_COLUMNS)
 _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
@@ -31,6 +31,7 @@ class PostgreSQL:
 
     name = "postgresql"
     clock_sql = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)"
+    time = MICROSECONDS
     failures: tuple[type[Exception], ...] = (pg8000.dbapi.Error, OSError)
 
     def __init__(self, url: URL) -> None:
@@ -96,13 +97,18 @@ class PostgreSQL:
             cursor.execute(_insert_sql(len(chunk)), [value for row in chunk for value in row])
 
     def refuses(self, error: Exception) -> bool:
-        """SQLSTATE classes of bad values, broken constraints and bad statements."""
+        """SQLSTATE classes of bad values, broken constraints, bad statements and damaged data."""
         detail = error.args[0] if error.args else None
-        return isinstance(detail, dict) and str(detail.get("C", ""))[:2] in {"22", "23", "42"}
+        return isinstance(detail, dict) and str(detail.get("C", ""))[:2] in {"22", "23", "42", "XX"}
 
     def create_lock(self, connection: Connection) -> None:
         """Take an advisory lock until the transaction ends."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
+
+    def shortcomings(self, connection: Connection) -> Sequence[Shortcoming]:
+        """Nothing: what the log needs is set for each connection."""
+        del connection
+        return ()
 
     def close(self) -> None:
         """Nothing belongs to the dialect alone."""

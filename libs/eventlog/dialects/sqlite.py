@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from libs.eventlog.dialects.port import EVENT_COLUMNS, Cursor, EventRow
+from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Cursor, EventRow, Shortcoming
 
 _BUSY_TIMEOUT_MS = 10_000
 _INSERT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constants
@@ -26,6 +26,7 @@ class SQLite:
 
     name = "sqlite"
     clock_sql = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+    time = MICROSECONDS
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, url: URL) -> None:
@@ -87,6 +88,11 @@ class SQLite:
     def create_lock(self, connection: Connection) -> None:
         """Begin the write transaction."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def shortcomings(self, connection: Connection) -> Sequence[Shortcoming]:
+        """Nothing: what the log needs is set for each connection."""
+        del connection
+        return ()
 
     def close(self) -> None:
         """Delete a temporary database."""

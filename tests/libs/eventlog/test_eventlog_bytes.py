@@ -47,9 +47,9 @@ def test_the_chain_is_sha256_over_previous_hash_and_length_prefixed_bytes() -> N
 def test_the_stored_bytes_alone_give_the_chain() -> None:
     log = log_of(("store-a", StoreDeclared("a", "UTC")), ("store-b", StoreDeclared("b", "UTC")))
     previous = GENESIS
-    for row in log._reader.rows(0, 2):
+    for *_, envelope, data, _hash in log._reader.rows(0, 2):
         previous = hashlib.sha256(
-            previous + len(row.envelope).to_bytes(8, "big") + row.envelope + len(row.data).to_bytes(8, "big") + row.data
+            previous + len(envelope).to_bytes(8, "big") + envelope + len(data).to_bytes(8, "big") + data
         ).digest()
 
     assert log.head().hash == previous
