@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import Consumer, Feed
@@ -102,9 +103,18 @@ class Embedded:
                 positions=self._positions,
                 turns=self._turns,
                 kafka=self._wiring.kafka,
+                api=self._own_api,
                 clock=self._clock,
                 ids=self._ids,
             )
+        )
+
+    def _own_api(self) -> AsyncClient:
+        token = self.tokens.internal("relay", frozenset({"relay"}))
+        return AsyncClient(
+            transport=ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://resedge.internal",
+            headers={"Authorization": f"Bearer {token}"},
         )
 
     def _application(self) -> FastAPI:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
+from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import Consumer
@@ -39,7 +40,8 @@ class Ports:
 
     `facts` is the process's shared query fleet: read it in the event loop, never change it. `positions` waits for
     consumers. `turns` is shared by all services of the process. `instance` names this replica; `kafka`
-    is None where events do not travel by it.
+    is None where events do not travel by it. `api` makes a client of this very process's routes, with the rights of
+    the relay; call it once the process runs.
     """
 
     service: str
@@ -51,6 +53,7 @@ class Ports:
     positions: Positions
     turns: Turns
     kafka: KafkaAccess | None
+    api: Callable[[], AsyncClient]
     clock: Callable[[], datetime]
     ids: Callable[[], str]
 
