@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from sqlalchemy import exc
 
 from libs.bus.contract import START, Consumer, ConsumerStopped, EventCannotBeApplied, read_page
+from libs.bus.faults import passing
 from libs.bus.letters import Letter, Letters, Verdict
 from libs.bus.metrics import (
     CONSUMER_LAG_EVENTS,
@@ -44,7 +45,7 @@ T = TypeVar("T")
 
 def passes(error: Exception) -> bool:
     """Whether a fault is of the moment (a database that restarts, a connection that broke)."""
-    return isinstance(error, PASSING) or (isinstance(error, exc.DBAPIError) and error.connection_invalidated)
+    return passing(error)
 
 
 @dataclass(frozen=True, slots=True)
