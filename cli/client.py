@@ -9,6 +9,7 @@ import json
 import secrets
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -52,6 +53,14 @@ class Answer:
     def warnings(self) -> list[str]:
         """Return what the server wants a person to know although it did what was asked."""
         return [str(w) for w in self.body.get("warnings") or ()] if isinstance(self.body, Mapping) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A good answer while its body is still coming."""
+
+    headers: Mapping[str, str]
+    parts: Iterator[bytes]
 
 
 def path_of(*parts: str) -> str:
@@ -172,6 +181,22 @@ class Client:
                     if event.data:
                         yield json.loads(event.data)
         except (httpx2.TransportError, ValueError) as error:
+            raise self._failure(error) from error
+
+    @contextmanager
+    def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Streamed]:
+        """Yield an answer whose body is read as it comes, however large it is.
+
+        Raises:
+            CliError: as `get`; a connection that drops in the middle is `Unreachable`.
+        """
+        try:
+            with self._http.stream("GET", path, params=dict(params)) as response:
+                if response.status_code >= 400:
+                    kind = response.headers.get("content-type", "")
+                    raise problem_from(response.status_code, kind, response.read(), params)
+                yield Streamed(response.headers, response.iter_bytes())
+        except httpx2.TransportError as error:
             raise self._failure(error) from error
 
     def _seen(self, ask: Callable[[], Answer]) -> Answer:

@@ -43,6 +43,8 @@ def _verbs(group: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name in group.list_commands(None):
         command = group.get_command(None, name)
         if isinstance(command, TyperGroup):
+            if command.invoke_without_command:
+                yield f"{path} {name}", command
             yield from _verbs(command, f"{path} {name}")
         else:
             yield f"{path} {name}", command

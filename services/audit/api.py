@@ -1,13 +1,14 @@
-"""The routes of audit: the log's events, paged or followed, and its verification."""
+"""The routes of audit: the log's events, paged, followed or exported, the trail of them, and the log's verification."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.sse import format_sse_event
 
@@ -15,12 +16,16 @@ from libs.eventlog import EventLog
 from libs.web.auth import requires
 from libs.web.intents import flag
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER
+from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid
+from services.audit.asking import asked_of, position, range_asked
 from services.audit.domain import shown, verdict
+from services.audit.exporting import chosen, whole
+from services.audit.projections import AuditTrail
 from services.audit.reading import Tail
 
-POSITION_DIGITS_MAX = 18
+_UNCACHED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_ORDERS = ("newest", "oldest")
 
 
 class Events:
@@ -43,19 +48,19 @@ class Events:
         """Return events after a position; with `follow=true` as server-sent events, for as long as the client stays."""
         del limit, cursor, follow  # page_of and flag read them
         page = page_of(request)
-        position = _position(page.after or request.headers.get("last-event-id") or after)
+        start = position(page.after or request.headers.get("last-event-id") or after, "?after")
         if flag(request, "follow"):
-            return StreamingResponse(self._stream(request, position), media_type="text/event-stream", headers=_UNCACHED)
-        events = await asyncio.to_thread(self._log.read, position, page.limit)
+            return StreamingResponse(self._stream(request, start), media_type="text/event-stream", headers=_UNCACHED)
+        events = await asyncio.to_thread(self._log.read, start, page.limit)
         head = await asyncio.to_thread(self._log.head)
         response.headers[HEADER] = str(head.position)
         more = bool(events) and events[-1].position < head.position
         items = [shown(event) for event in events]
         return page_answer(request, response, items, str(events[-1].position) if more else None)
 
-    async def _stream(self, request: Request, position: int) -> AsyncIterator[bytes]:
+    async def _stream(self, request: Request, start: int) -> AsyncIterator[bytes]:
         yield format_sse_event(comment="events follow")
-        async for event in self._tail.follow(position, request.is_disconnected):
+        async for event in self._tail.follow(start, request.is_disconnected):
             yield format_sse_event(data_str=json.dumps(shown(event)), id=str(event.position), event="event")
 
     async def verify(self, request: Request) -> Response:
@@ -66,33 +71,87 @@ class Events:
         return JSONResponse(verdict(found))
 
 
-_UNCACHED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+class Trail:
+    """Answers who did what, when and why, and hands out events that verify by themselves."""
+
+    def __init__(self, log: EventLog, trail: AuditTrail, positions: Positions) -> None:
+        self._log = log
+        self._trail = trail
+        self._positions = positions
+
+    async def page(  # noqa: PLR0913, PLR0917 - they are the query's parameters
+        self,
+        request: Request,
+        response: Response,
+        subject: str = "",
+        actor: str = "",
+        type: str = "",  # noqa: A002 - the parameter's name
+        since: Annotated[str, Query(alias="from")] = "",
+        until: str = "",
+        order: str = "newest",
+        limit: str = "100",
+        cursor: str = "",
+    ) -> Any:
+        """Return a page of what was done, the newest first; `from` ≤ time < `until`, RFC 3339 with offset."""
+        del subject, actor, type, since, until, limit, cursor  # asked_of and page_of read them
+        asked, page = asked_of(request), page_of(request)
+        if order not in _ORDERS:
+            raise invalid(f"order is {' or '.join(_ORDERS)}", pointer="?order")
+        await self._positions.seen(wanted_position(request), self._trail)
+        newest = order == "newest"
+        if page.after:
+            here = position(page.after, "?cursor")
+            asked = replace(asked, before=here) if newest else replace(asked, after=here)
+        items = await self._trail.page(asked, page.limit + 1, newest=newest)
+        more = len(items) > page.limit
+        items = items[: page.limit]
+        response.headers[HEADER] = str(self._trail.position)
+        return page_answer(request, response, items, str(items[-1]["position"]) if more else None)
+
+    async def export(  # noqa: PLR0913, PLR0917 - they are the query's parameters
+        self,
+        request: Request,
+        after: str = "0",
+        through: str = "",
+        since: Annotated[str, Query(alias="from")] = "",
+        until: str = "",
+        subject: str = "",
+        actor: str = "",
+        type: str = "",  # noqa: A002 - the parameter's name
+    ) -> Response:
+        """Stream events as JSON Lines, each with the exact bytes that its hash covers.
+
+        `after` < position ≤ `through`, `from` ≤ time < `until`; `subject`, `actor` and `type` leave others out. The
+        headers `Resedge-Export-…` say what is to come, so that a stream that was cut off is known.
+        """
+        del after, through, since, until, subject, actor, type  # range_asked and asked_of read them
+        asked = asked_of(request)
+        first, last = await asyncio.to_thread(range_asked, request, self._log)
+        filtered = bool(asked.subject or asked.actor or asked.types)
+        count = last - first
+        if filtered:
+            await self._positions.seen(last, self._trail)
+            count = await self._trail.count(replace(asked, after=first, before=last + 1, since=None, until=None))
+            lines = chosen(self._log, self._trail, asked, first, last)
+        else:
+            lines = whole(self._log, first, last)
+        told = {"After": first, "Through": last, "Count": count}
+        headers = {f"Resedge-Export-{name}": str(value) for name, value in told.items()}
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers={**_UNCACHED, **headers})
 
 
-def _position(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
-        raise invalid(f"{text[:40]!r} is not a position of the log", pointer="?after")
-    return int(text)
-
-
-def audit_router(log: EventLog, tail: Tail) -> APIRouter:
+def audit_router(log: EventLog, tail: Tail, trail: AuditTrail, positions: Positions) -> APIRouter:
     """Return all routes of audit."""
     router = APIRouter(tags=["log"])
-    events = Events(log, tail)
-    router.add_api_route(
-        "/v1/events",
-        events.page,
-        methods=["GET"],
-        dependencies=[requires("list", "Event")],
-        operation_id="list_events",
-        response_model=None,
-    )
-    router.add_api_route(
-        "/v1/log:verify",
-        events.verify,
-        methods=["POST"],
-        dependencies=[requires("verify", "Log")],
-        operation_id="verify_log",
-        response_model=None,
-    )
+    events, told = Events(log, tail), Trail(log, trail, positions)
+
+    def add(path: str, handler: Any, rule: Any, name: str, method: str = "GET") -> None:
+        router.add_api_route(
+            path, handler, methods=[method], dependencies=[rule], operation_id=name, response_model=None
+        )
+
+    add("/v1/events", events.page, requires("list", "Event"), "list_events")
+    add("/v1/events:export", told.export, requires("list", "Event"), "export_events")
+    add("/v1/audit", told.page, requires("list", "Audit"), "list_audit")
+    add("/v1/log:verify", events.verify, requires("verify", "Log"), "verify_log", "POST")
     return router

@@ -1,0 +1,114 @@
+"""`resedge audit`: who did what, when and why; and exports of it that verify without the product."""
+
+import sys
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.client import PAGE_ITEMS_MAX
+from cli.options import Limit, Output, verb_app
+from cli.output import Column, Format, Item, field, write_items
+from cli.session import session_of
+from cli.terminal import is_plain
+from cli.verbs.get import TERMINAL_ITEMS
+
+app = verb_app()
+
+Subject = Annotated[
+    str, typer.Option("--subject", help="About this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME")
+]
+Actor = Annotated[str, typer.Option("--actor", help="By this person or service.", metavar="NAME")]
+Type = Annotated[
+    str, typer.Option("--type", help="Of this type: `StoreDeclared`, or a service such as `inventory`.", metavar="TYPE")
+]
+From = Annotated[str, typer.Option("--from", help="At this time or later: 2026-11-24T06:00:00Z.", metavar="TIME")]
+Until = Annotated[str, typer.Option("--until", help="Before this time.", metavar="TIME")]
+
+
+def _short_type(item: Item) -> str:
+    return str(item.get("type", "")).removeprefix("dev.resedge.")
+
+
+_COLUMNS = (
+    Column("POSITION", field("position")),
+    Column("TIME", field("time")),
+    Column("ACTOR", field("actor")),
+    Column("TYPE", _short_type, wide=True),
+    Column("SUBJECT", field("subject"), wide=True),
+    Column("CORRELATION", field("correlationid"), wide=True),
+    Column("WHAT", field("sentence")),
+    Column("WHY", field("reason")),
+)
+
+
+@app.callback(invoke_without_command=True)
+def audit(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
+    ctx: typer.Context,
+    subject: Subject = "",
+    actor: Actor = "",
+    since: From = "",
+    until: Until = "",
+    type_: Type = "",
+    oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first.")] = False,
+    limit: Limit = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of it, on a terminal too.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Tell who did what, when and why, the newest first.
+
+    A terminal shows the last hundred and says so; what is piped or has --all or --limit is not cut off.
+    `resedge audit export FILE` writes the events themselves.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    session = session_of(ctx)
+    query = {**narrowed(subject, actor, since, until, type_), "order": "oldest" if oldest else "newest"}
+    items = session.client.pages("/v1/audit", query, page_items=min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX))
+    on_terminal = output in (Format.TABLE, Format.WIDE) and not is_plain(sys.stdout)
+    most = limit or (None if everything or not on_terminal else TERMINAL_ITEMS)
+    rest = iter(items)
+    write_items(islice(rest, most) if most else rest, output, _COLUMNS, _name, empty="nothing was done")
+    if most and not limit and next(rest, None) is not None:
+        session.say(f"the {'first' if oldest else 'last'} {most}; --all shows everything, --limit N so many")
+
+
+def narrowed(subject: str, actor: str, since: str, until: str, type_: str) -> Mapping[str, Any]:
+    """Return the query of what was asked for; what was not is None."""
+    query = {"subject": subject, "actor": actor, "from": since, "until": until, "type": type_}
+    return {name: value or None for name, value in query.items()}
+
+
+def _name(item: Item) -> str:
+    return f"event/{item.get('position')}"
+
+
+@app.command()
+def export(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Where to write; FILE.manifest.json beside it.")],
+    since: From = "",
+    until: Until = "",
+    after: Annotated[
+        int | None, typer.Option("--after", min=0, help="Only events after this position.", metavar="N")
+    ] = None,
+    through: Annotated[
+        int | None, typer.Option("--through", min=0, help="Only events up to this position.", metavar="N")
+    ] = None,
+    subject: Subject = "",
+    actor: Actor = "",
+    type_: Type = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write events as JSON Lines with a manifest, which `scripts/verify-export FILE` checks without the product.
+
+    A whole range is contiguous: one event missing, changed or out of place is found. With --subject, --actor or --type
+    others are left out, and the manifest says so; each line still proves itself.
+    """
+    from cli.exporting import export_events  # noqa: PLC0415 - loaded only when it is needed: start-up time
+
+    session = session_of(ctx)
+    query = {**narrowed(subject, actor, since, until, type_), "after": after, "through": through}
+    export_events(session, file, {name: value for name, value in query.items() if value is not None}, force=force)

@@ -1,0 +1,138 @@
+"""What a request asks of the trail or of the log, read from its query.
+
+The one rule: what cannot be read is refused with what to write instead; an actor or a subject that nobody has heard of
+is merely an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from fastapi import Request
+
+from libs.contracts import event_types
+from libs.contracts.names import nearest
+from libs.contracts.refusals import Invalid
+from libs.eventlog import EventLog
+from libs.eventlog.envelope import UNIX_EPOCH
+from libs.web.problems import Problem, invalid
+from services.audit.domain import instant
+from services.audit.projections import Asked
+
+POSITION_DIGITS_MAX = 18
+TEXT_CHARACTERS_MAX = 1_024
+
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "store": ("store",),
+    "cluster": ("cluster", "store"),  # a store's cluster of its own name is told of as the store
+    "group": ("group",),
+    "namespace": ("namespace",),
+    "application": ("application",),
+    "configuration": ("configuration",),
+    "release": ("release",),
+    "branch": ("branch",),
+    "source": ("source",),
+    "letter": ("letter",),
+    "inbox": ("inbox",),
+    "log": ("log",),
+}
+
+
+def position(text: str, pointer: str) -> int:
+    """Return a position of the log.
+
+    Raises:
+        Problem: 422, it is none.
+    """
+    if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
+        raise invalid(f"{text[:40]!r} is not a position of the log", pointer=pointer, fix="write a whole number")
+    return int(text)
+
+
+def asked_of(request: Request) -> Asked:
+    """Return what `subject`, `actor`, `type`, `from` and `until` ask for.
+
+    Raises:
+        Problem: 422, one of them cannot be read.
+    """
+    query = request.query_params
+    for name in ("subject", "actor", "type", "from", "until"):
+        if len(query.get(name, "")) > TEXT_CHARACTERS_MAX or "\0" in query.get(name, ""):
+            raise invalid(f"{name} has at most {TEXT_CHARACTERS_MAX} characters and no NUL", pointer=f"?{name}")
+    kinds, subject = subject_asked(query.get("subject") or None)
+    return Asked(
+        subject=subject,
+        kinds=kinds,
+        actor=query.get("actor") or None,
+        types=types_asked(query.get("type", "")),
+        since=_time(request, "from"),
+        until=_time(request, "until"),
+    )
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    text = request.query_params.get(name)
+    try:
+        return instant(text) if text else None
+    except Invalid as unreadable:
+        raise invalid(unreadable.detail, pointer=f"?{name}", fix=unreadable.fix) from None
+
+
+def subject_asked(text: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Return the kinds and the name of `store/tx-austin-0042`, `stores/…`, or of a plain name (no kinds: any)."""
+    if text is None:
+        return (), None
+    kind, slash, name = text.partition("/")
+    kinds = _KINDS.get(kind) or _KINDS.get(kind.removesuffix("s"))
+    if kinds is None or not slash or not name:
+        return (), text
+    return kinds, f"/{name.removeprefix('/')}" if kinds == ("group",) else name
+
+
+def types_asked(text: str) -> tuple[str, ...]:
+    """Return the event types that are meant: a whole type, `StoreDeclared`, `inventory.StoreDeclared` or `inventory`.
+
+    Raises:
+        Problem: 422, there is no such type; the nearest one is named.
+    """
+    if not text:
+        return ()
+    known: dict[str, list[str]] = {}
+    for full in event_types():
+        _, _, service, name, _ = full.split(".")
+        for word in (full, name, f"{service}.{name}", service):
+            known.setdefault(word, []).append(full)
+    if text not in known:
+        near = nearest(text, known)
+        fix = f"did you mean {near}?" if near else "write a type such as StoreDeclared, or a service such as inventory"
+        raise invalid(f"there is no event type {text[:80]!r}", pointer="?type", fix=fix, nearest=near)
+    return tuple(known[text])
+
+
+def range_asked(request: Request, log: EventLog) -> tuple[int, int]:
+    """Return the positions (after, through] that `after`, `through`, `from` and `until` leave; reads the log.
+
+    Raises:
+        Problem: 422, one of them cannot be read, or is past the end of the log.
+    """
+    query, head = request.query_params, log.head().position
+    after = position(query.get("after") or "0", "?after")
+    through = position(query.get("through") or str(head), "?through")
+    for name, value in (("after", after), ("through", through)):
+        if value > head:
+            raise _past(name, value, head)
+    if (since := _time(request, "from")) is not None:
+        after = max(after, log.position_at(_just_before(since)))
+    if (until := _time(request, "until")) is not None:
+        through = min(through, log.position_at(_just_before(until)))
+    return after, max(after, through)
+
+
+def _past(name: str, value: int, head: int) -> Problem:
+    return invalid(f"the log ends at position {head}, before {value}", pointer=f"?{name}", fix=f"at most {head}")
+
+
+def _just_before(time: datetime) -> datetime:
+    """Return the last instant before a time; intervals are half-open, and the log counts microseconds."""
+    return max(time, UNIX_EPOCH + timedelta(microseconds=1)) - timedelta(microseconds=1)
