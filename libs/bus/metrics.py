@@ -21,3 +21,5 @@ RELAY_POSITION = Gauge("resedge_relay_position", "The last position that Kafka h
 RELAY_LAG_EVENTS = Gauge("resedge_relay_lag_events", "Events of the log that Kafka has not acknowledged yet")
 RELAY_LAG_SECONDS = Gauge("resedge_relay_lag_seconds", "For how long there have been such events")
 RELAY_LEADS = Gauge("resedge_relay_leads", "1 in the relay that publishes, 0 in one that stands by")
+QUEUE_DEPTH = Gauge("resedge_queue_depth", "What waits to be worked on, by queue", ("queue",))
+DEAD_LETTERS = Gauge("resedge_dead_letters", "Dead letters that are open: external events, halted consumers", ("kind",))

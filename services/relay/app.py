@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import TYPE_CHECKING
+
+from httpx2 import AsyncClient, Limits
 
 from libs.runtime.service import Ports, Service
 from services.relay.outbox import Publishing
+from services.relay.receiving import Receiving
 from services.relay.settings import RelaySettings
+
+if TYPE_CHECKING:
+    from services.relay.inbox_commands import Api
+
+CONNECTIONS_MAX = 20
 
 
 def build(ports: Ports) -> Service:
-    """Return the relay: its outbox, where there is a Kafka to publish on."""
+    """Return the relay: the inbox, and its outbox where there is a Kafka to publish on."""
     settings = RelaySettings()
     publishing = Publishing(ports, settings.lease_seconds) if ports.kafka is not None else None
+    receiving = Receiving(ports, api_of(ports, settings))
+
+    async def begin() -> None:
+        if publishing is not None:
+            await publishing.begin()
+        await receiving.begin()
+
+    async def end() -> None:
+        await receiving.end()
+        if publishing is not None:
+            await publishing.end()
+
     return Service(
         name="relay",
-        router=APIRouter(),
-        start=publishing.begin if publishing else None,
-        stop=publishing.end if publishing else None,
-        checks=[publishing.ready] if publishing else [],
+        router=receiving.router,
+        consumers=receiving.consumers,
+        kinds=receiving.kinds,
+        commands=receiving.commands,
+        start=begin,
+        stop=end,
+        checks=[*([publishing.ready] if publishing else []), *receiving.checks],
     )
+
+
+def api_of(ports: Ports, settings: RelaySettings) -> Api:
+    """Return what reaches the services: the edge with the relay's token, or this very process where no edge is set."""
+    if not settings.api_url:
+        return ports.api
+
+    def edge() -> AsyncClient:
+        return AsyncClient(
+            base_url=settings.api_url,
+            headers={"Authorization": f"Bearer {settings.token}"},
+            limits=Limits(max_connections=CONNECTIONS_MAX),
+            trust_env=False,
+        )
+
+    return edge

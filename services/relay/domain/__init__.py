@@ -1,0 +1,1 @@
+"""What relay decides: which sources there are, what an external event means, what becomes of a dead letter."""

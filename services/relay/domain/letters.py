@@ -1,0 +1,143 @@
+"""A dead letter is open until it went through, or until somebody decided that it is passed over.
+
+The one rule to know: nothing is ever dropped silently: a retry and a skip are facts, with who and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts import ConsumerHalted, EventRefused, LetterRetried, LetterSettled, LetterSkipped
+from libs.contracts.refusals import Invalid, Rejected
+from services.relay.domain.checks import Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REASON_CHARACTERS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """It waits: for a person, or (`tried`) for a consumer that was asked to try again."""
+
+    opened: EventRefused | ConsumerHalted
+    tried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """It went through, or was passed over."""
+
+    opened: EventRefused | ConsumerHalted
+    skipped: bool
+
+
+State = Absent | Open | Closed
+Event = EventRefused | ConsumerHalted | LetterRetried | LetterSkipped | LetterSettled
+
+
+class LetterClosed(Rejected):
+    """The dead letter is closed already."""
+
+    code = "letter-closed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLetter:
+    """Let it be tried again."""
+
+    letter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkipLetter:
+    """Let it be passed over; a consumer goes on after it."""
+
+    letter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleLetter:
+    """Note that it went through."""
+
+    letter: str
+    how: str
+
+
+Command = RetryLetter | SkipLetter | SettleLetter
+
+
+def decide(command: Command, state: Open | Closed) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if it is so already.
+
+    Raises:
+        Invalid: no reason is given.
+        LetterClosed: there is nothing to try any more.
+    """
+    match command:
+        case RetryLetter():
+            check_reason(command.reason)
+            if isinstance(state, Closed):
+                raise _closed(command.letter, state)
+            return [LetterRetried(command.letter, command.reason)]
+        case SkipLetter():
+            check_reason(command.reason)
+            return _skip(command, state)
+        case SettleLetter():
+            return [] if isinstance(state, Closed) else [LetterSettled(command.letter, command.how)]
+        case _:
+            assert_never(command)
+
+
+def evolve(state: State, event: Event) -> State:
+    """Return the letter after `event`."""
+    match event:
+        case EventRefused() | ConsumerHalted():
+            return Open(event)
+        case _ if isinstance(state, Absent):
+            return state
+        case LetterRetried():
+            return Open(state.opened, tried=True) if isinstance(state, Open) else state
+        case LetterSkipped():
+            return Closed(state.opened, skipped=True)
+        case LetterSettled():
+            return Closed(state.opened, skipped=False)
+        case _:
+            assert_never(event)
+
+
+def check_reason(reason: str) -> None:
+    """Refuse to go on without a reason.
+
+    Raises:
+        Invalid: there is none, or it is too long.
+    """
+    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+        raise Invalid(
+            f"a reason is 1 to {REASON_CHARACTERS_MAX:,} characters", pointer="/reason", fix="say why; the log keeps it"
+        )
+
+
+def _skip(command: SkipLetter, state: Open | Closed) -> Sequence[Event]:
+    match state:
+        case Closed(skipped=True):
+            return []
+        case Closed():
+            raise _closed(command.letter, state)
+        case Open(opened=ConsumerHalted(consumer=consumer, position=position)):
+            return [LetterSkipped(command.letter, command.reason, consumer, position)]
+        case Open():
+            return [LetterSkipped(command.letter, command.reason)]
+        case _:
+            assert_never(state)
+
+
+def _closed(letter: str, state: Closed) -> LetterClosed:
+    how = "it was passed over" if state.skipped else "it went through"
+    return LetterClosed(
+        f"the dead letter {letter} is closed: {how}", fix="list open ones with resedge dead-letters list"
+    )

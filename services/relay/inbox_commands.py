@@ -1,0 +1,178 @@
+"""Carries out what an external event asks for: an HTTP command to the service that decides it, in the source's name.
+
+The one rule: a refusal (4xx) is an answer and final; whatever else goes wrong says nothing about the event, and is
+tried again by whoever brought it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from libs.web.auth import ON_BEHALF_OF
+from libs.web.intents import CAUSATION, EVENT_DIGEST
+from libs.web.positions import HEADER
+from libs.web.problems import Problem, unavailable
+from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
+
+COMMAND_SECONDS = 30.0
+CHANGES_MAX = 5
+"""How often a store is read and written anew when others change it at the same time."""
+_OURS = frozenset({401, 403, 408, 421, 425, 429})
+"""Statuses that say something about the relay or the moment, never about the event."""
+
+Api = Callable[[], httpx2.AsyncClient]
+"""Opens a client that reaches the API of every service and carries a token of role `relay`."""
+
+_propagator = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In whose name, under which key, because of what a command is given."""
+
+    actor: str
+    key: str
+    digest: str
+    causation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a command; `position` is where the log was when it was answered."""
+
+    position: int
+    unchanged: bool
+
+
+class ApiCommands:
+    """Gives commands to other services, one client for all of them."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._client: httpx2.AsyncClient | None = None
+        self._position = 0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def carry_out(self, instruction: Instruction, order: Order) -> Done:
+        """Carry an instruction out.
+
+        Raises:
+            Problem: 4xx, the service refuses it; 503, whether it would is not known now.
+        """
+        match instruction:
+            case Declare(name=name, document=document):
+                return self._done(await self._send("PUT", _store(name), order, document))
+            case Change():
+                return await self._change(instruction, order)
+            case Remove(name=name):
+                response = await self._send("DELETE", _store(name), order)
+                return Done(self._seen(response), unchanged=True) if _gone(response) else self._done(response)
+            case Publish(application=application, version=version, body=body):
+                path = f"/v1/applications/{quote(application, safe='')}/releases/{quote(version, safe='')}"
+                return self._done(await self._send("PUT", path, order, body))
+
+    async def _change(self, change: Change, order: Order) -> Done:
+        for _ in range(CHANGES_MAX):
+            found = await self._send("GET", _store(change.name))
+            if found.status_code != httpx2.codes.OK:
+                return self._done(found)  # refused: there is no such store
+            document = changed(found.json(), change)
+            conditions = {"If-Match": found.headers["etag"]}
+            response = await self._send("PUT", _store(change.name), order, document, conditions)
+            if response.status_code != httpx2.codes.PRECONDITION_FAILED:
+                return self._done(response)
+        raise unavailable(f"store {change.name} is changed by others all the time", code="contended")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        order: Order | None = None,
+        body: Any = None,
+        conditions: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        headers = {"Accept": "application/json", **(conditions or {})}
+        if order is not None:
+            headers |= {ON_BEHALF_OF: order.actor, "Idempotency-Key": order.key}
+            headers |= {EVENT_DIGEST: order.digest, CAUSATION: order.causation}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._position:
+            headers[HEADER] = str(self._position)
+        _propagator.inject(headers)
+        content = b"" if body is None else msgspec.json.encode(body)
+        if self._client is None:
+            self._client = self._api()
+        try:
+            response = await self._client.request(
+                method, path, headers=headers, content=content, timeout=COMMAND_SECONDS
+            )
+        except (httpx2.HTTPError, OSError) as error:
+            raise unavailable(
+                f"{method} {path} got no answer: {type(error).__name__}", code="api-unreachable"
+            ) from None
+        if response.status_code >= 500 or response.status_code in _OURS:
+            raise unavailable(f"{method} {path} is answered {_said(response)}", code="api-unreachable")
+        return response
+
+    def _done(self, response: httpx2.Response) -> Done:
+        if response.status_code >= 300:
+            raise refusal(response)
+        return Done(self._seen(response), unchanged=response.status_code == httpx2.codes.NO_CONTENT)
+
+    def _seen(self, response: httpx2.Response) -> int:
+        text = response.headers.get(HEADER, "0")
+        position = int(text) if text.isdecimal() else 0
+        self._position = max(self._position, position)
+        return position
+
+
+def changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
+    """Return a store's document after a change."""
+    metadata = document["metadata"]
+    labels = metadata.get("labels", {}) if change.labels is None else change.labels
+    labels = {key: value for key, value in labels.items() if key not in change.remove} | change.put
+    return {**document, "metadata": {**metadata, "labels": labels}, "spec": {**document["spec"], **change.spec}}
+
+
+def refusal(response: httpx2.Response) -> Problem:
+    """Return what another service refused with, as its own problem says it."""
+    try:
+        said = response.json()
+    except ValueError:
+        said = {}
+    members = dict(said) if isinstance(said, dict) else {}
+    known = ("type", "code", "title", "status", "detail", "pointer", "fix", "request_id")
+    return Problem(
+        response.status_code,
+        str(members.get("code", "refused")),
+        str(members.get("title", "The command was refused.")),
+        str(members.get("detail", f"the service answers {response.status_code}")),
+        members.get("pointer"),
+        members.get("fix"),
+        {key: value for key, value in members.items() if key not in known},
+    )
+
+
+def _store(name: str) -> str:
+    return f"/v1/stores/{quote(name, safe='')}"
+
+
+def _gone(response: httpx2.Response) -> bool:
+    return response.status_code == httpx2.codes.NOT_FOUND and refusal(response).code == "not-found"
+
+
+def _said(response: httpx2.Response) -> str:
+    return f"{response.status_code} {refusal(response).code}"

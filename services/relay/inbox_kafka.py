@@ -1,0 +1,200 @@
+"""The inbox's topic: external events that come by Kafka, one after the other.
+
+The one rule: a message is acknowledged by hand, after its outcome is in the log; what cannot be decided now is tried
+again in its place, and nothing behind it in its partition goes ahead of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import KafkaAckableMessage
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from libs.bus.metrics import QUEUE_DEPTH
+from libs.contracts.crash import crash_point
+from libs.web.application import Readiness
+from libs.web.problems import Problem, problem_of
+from services.relay.inbox import REFUSED, Inbox, Outcome
+from services.relay.inbox_events import Received, kafka_headers
+
+TOPIC = "resedge.inbox"
+DEAD_LETTERS_TOPIC = "resedge.inbox.dlq"
+GROUP = "resedge.relay"
+QUEUE = "inbox"
+CONNECT_AGAIN_SECONDS = 1.0
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+PATIENCE_SECONDS = 60.0
+"""How long a message is tried in place before it is given back to Kafka: well below the time after which Kafka thinks
+that we are gone."""
+DEFECTS_MAX = 3
+"""How often a message that our own code fails on is tried again, before it is a dead letter: it must not keep up all
+the others."""
+FETCH_BYTES_MAX = 8 * 1024 * 1024
+
+_log = structlog.get_logger("resedge.inbox")
+_faststream = logging.getLogger("faststream")
+_tracer = trace.get_tracer("resedge.inbox")
+_propagator = TraceContextTextMapPropagator()
+
+
+async def _as_it_is(message: Any) -> Any:
+    return message.body
+
+
+class InboxTopic:
+    """Subscribes to the inbox's topic for as long as the process runs."""
+
+    def __init__(self, servers: str, inbox: Inbox, prefix: str = "") -> None:
+        """Take where Kafka is (`host:port,…`), who decides about an event, and what the names of topics begin with."""
+        self._servers = servers.split(",")
+        self._inbox = inbox
+        self._topic, self._dead_letters, self._group = prefix + TOPIC, prefix + DEAD_LETTERS_TOPIC, prefix + GROUP
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self.trouble = "not connected yet"
+
+    async def begin(self) -> None:
+        """Begin to receive, now or as soon as Kafka is there."""
+        self._task = asyncio.create_task(self._stay_subscribed())
+
+    async def end(self) -> None:
+        """Finish the message at hand, or give it back; then leave the group."""
+        self._ending.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._unsubscribe()
+
+    async def ready(self) -> Readiness:
+        """Say how the topic is doing; that Kafka is away is said, and does not make the process unready."""
+        return Readiness("inbox", ok=True, detail=self.trouble or f"receives from {self._topic}")
+
+    async def _stay_subscribed(self) -> None:
+        while not self._ending.is_set():
+            try:
+                await self._subscribe()
+            except (KafkaError, OSError) as error:
+                self.trouble = f"Kafka cannot be reached: {error}"
+                _log.warning("inbox.subscribe", reason=str(error))
+                await self._unsubscribe()
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+            else:
+                self.trouble = ""
+                _log.info("inbox.subscribed", topic=self._topic, group=self._group)
+                return
+
+    async def _subscribe(self) -> None:
+        broker = KafkaBroker(self._servers, logger=_faststream, graceful_timeout=5.0, apply_types=False)
+        subscriber = broker.subscriber(
+            self._topic,
+            group_id=self._group,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            ack_policy=AckPolicy.MANUAL,
+            parser=self._parsed,
+            decoder=_as_it_is,
+        )
+        subscriber(self._take)
+        self._broker, self._subscriber = broker, subscriber
+        await broker.start()
+
+    async def _unsubscribe(self) -> None:
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+                await broker.stop()
+
+    async def _parsed(self, record: Any, _original: Any = None) -> KafkaAckableMessage:
+        """Wrap a message as it is: what its headers mean is decided where events are read."""
+        return KafkaAckableMessage(
+            body=record.value or b"",
+            headers={},
+            reply_to="",
+            content_type=None,
+            message_id=f"{record.partition}-{record.offset}",
+            correlation_id="",
+            raw_message=record,
+            consumer=self._subscriber.consumer,
+        )
+
+    async def _take(self, message: KafkaMessage) -> None:
+        record: Any = message.raw_message
+        received = Received(kafka_headers(record.headers), record.value or b"")
+        carrier = {"traceparent": received.headers["ce-traceparent"]} if "ce-traceparent" in received.headers else {}
+        carrier |= {name: value.decode("latin-1") for name, value in record.headers if name == "traceparent"}
+        with _tracer.start_as_current_span("inbox message", _propagator.extract(carrier), kind=SpanKind.CONSUMER):
+            outcome = await self._decided(received)
+        if outcome is None or (outcome.outcome == REFUSED and not await self._told(record, outcome)):
+            await message.nack()
+            return
+        crash_point("relay.inbox.before-ack")
+        with contextlib.suppress(KafkaError):  # it comes again, and has its outcome then
+            await message.ack()
+        crash_point("relay.inbox.after-ack")
+        with contextlib.suppress(KafkaError):  # the partition has just been given to another relay
+            await self._measure(message)
+
+    async def _decided(self, received: Received) -> Outcome | None:
+        """Return the outcome; None: it is not decided within our patience, so the message is given back."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        attempt = 0
+        while not self._ending.is_set() and loop.time() < until:
+            try:
+                outcome = await self._inbox.receive(received)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the message has to go somewhere
+                problem = problem_of(error)
+                if problem is None and attempt >= DEFECTS_MAX:
+                    return await self._inbox.gave_up(received, error)
+                self.trouble = _said(problem, error)
+                _log.warning("inbox.again", reason=self.trouble)
+                with contextlib.suppress(TimeoutError):
+                    wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                    await asyncio.wait_for(self._ending.wait(), wait)
+                attempt += 1
+            else:
+                self.trouble = ""
+                return outcome
+        return None
+
+    async def _told(self, record: Any, outcome: Outcome) -> bool:
+        """Send what was refused to the dead letters' topic as it came, with the letter's name and the reason."""
+        problem = outcome.problem or {}
+        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+        headers |= {"resedge_letter": outcome.letter, "resedge_code": str(problem.get("code", ""))}
+        headers |= {"resedge_reason": str(problem.get("detail", ""))[:1_000]}
+        broker = self._broker
+        if broker is None:
+            return False
+        try:
+            await broker.publish(record.value or b"", self._dead_letters, key=record.key, headers=headers)
+        except (KafkaError, OSError) as error:
+            _log.warning("inbox.dead-letter", reason=str(error))
+            return False
+        return True
+
+    async def _measure(self, message: KafkaMessage) -> None:
+        """Tell how many messages wait in the partitions that are ours."""
+        consumer: Any = message.consumer
+        waiting = 0
+        for partition in consumer.assignment():
+            end = consumer.highwater(partition)
+            if end is not None:
+                waiting += max(0, end - await consumer.position(partition))
+        QUEUE_DEPTH.labels(QUEUE).set(waiting)
+
+
+def _said(problem: Problem | None, error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if problem is None else problem.detail
