@@ -44,13 +44,13 @@ def _token() -> str:
 class EventLog:
     """One log, as one process uses it; every method is safe in any thread."""
 
-    def __init__(self, dialect: Dialect, clock: Clock, ids: Callable[[], str]) -> None:
+    def __init__(self, dialect: Dialect, clock: Clock, ids: Callable[[], str], *, read_only: bool = False) -> None:
         """Use `open`; this takes a database that holds a log already."""
         self._dialect = dialect
         self._ids = ids
         self._instance = ids()
         self._numbers = itertools.count(1)
-        self._write_engine = dialect.writer()
+        self._write_engine = dialect.reader() if read_only else dialect.writer()
         self._read_engine = dialect.reader()
         self._reader = Reader(self._read_engine, dialect)
         self._leases = Leases(self._write_engine, dialect)
@@ -69,6 +69,23 @@ class EventLog:
             DriverMissing: the database's driver is not installed.
         """
         return cls._opened(dialect_for(url), url, clock, ids, create=create)
+
+    @classmethod
+    def read_only(cls, url: str, *, clock: Clock) -> Self:
+        """Open a log that is there, on connections that the database lets read and nothing else.
+
+        Raises:
+            UnknownLogFormat: there is no log, or one of another format.
+        """
+        dialect = dialect_for(url)
+        engine = dialect.reader()
+        try:
+            ensure(engine, dialect, _token, create=False)
+        finally:
+            engine.dispose()
+        opened = cls(dialect, clock, _token, read_only=True)
+        opened.url = url
+        return opened
 
     @classmethod
     def _opened(cls, dialect: Dialect, url: str, clock: Clock, ids: Callable[[], str], *, create: bool) -> Self:

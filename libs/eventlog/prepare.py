@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from libs.contracts import category_of
 from libs.eventlog.model import (
     ANSWER_BYTES_MAX,
     BLOB_BYTES_MAX,
@@ -57,6 +58,7 @@ def prepare(submission: Submission, token: str) -> Prepared:
     ):
         if text:
             _check_name(name, text)
+    _check_end("key", submission.key or "")
     if len(submission.answer) > ANSWER_BYTES_MAX:
         raise InvalidSubmission(f"the answer has {len(submission.answer):,} bytes, over {ANSWER_BYTES_MAX:,}")
     if submission.blobs:
@@ -70,7 +72,9 @@ def prepare(submission: Submission, token: str) -> Prepared:
 def _check_events(events: Sequence[NewEvent]) -> None:
     for event in events:
         _check_name("stream", event.stream)
+        _check_end("stream", event.stream)
         _check_name("event type", event.type)
+        _check_end("event type", event.type)
         if len(event.data) > EVENT_BYTES_MAX:
             raise InvalidSubmission(
                 f"an event of stream {event.stream!r} has {len(event.data):,} bytes, over {EVENT_BYTES_MAX:,}: "
@@ -86,6 +90,12 @@ def _check_name(name: str, text: str) -> None:
         raise InvalidSubmission(f"the {name} {text!r} is not valid Unicode") from None
     if not 0 < length <= NAME_BYTES_MAX or "\0" in text:
         raise InvalidSubmission(f"the {name} {text[:80]!r} must have 1 to {NAME_BYTES_MAX} bytes and no NUL")
+
+
+def _check_end(name: str, text: str) -> None:
+    """SQL Server takes `a ` for `a`, whatever the collation: no database is given a name that could be mistaken."""
+    if text.endswith(" ") or category_of(text).endswith(" "):
+        raise InvalidSubmission(f"the {name} {text[:80]!r} must not end in a space, nor its part before the first dash")
 
 
 def _check_blobs(submission: Submission) -> None:

@@ -43,7 +43,7 @@ SET NOCOUNT ON;
 DECLARE @got int, @what nvarchar(255) = N'resedge log in ' + SCHEMA_NAME();
 EXEC @got = sp_getapplock @Resource = @what, @LockMode = 'Exclusive', @LockOwner = 'Transaction', @LockTimeout = 30000;
 SET NOCOUNT OFF;
-IF @got < 0 THROW 50001, 'another process has been creating the log for 30 seconds', 1;
+IF @got < 0 BEGIN; THROW 50001, 'another process has been creating the log for 30 seconds', 1; END;
 """
 DATABASE = "SELECT is_read_committed_snapshot_on, delayed_durability FROM sys.databases WHERE database_id = DB_ID()"
 COLLATIONS = f"""\
@@ -119,19 +119,19 @@ class SQLServer:
 
     def writer(self) -> Engine:
         """Return the engine that appends."""
-        return self._engine("READ COMMITTED", STATEMENT_SECONDS)
+        return self._engine(STATEMENT_SECONDS)
 
     def reader(self) -> Engine:
         """Return the engine that reads; each statement sees one state of the database, without a transaction."""
-        return self._engine("AUTOCOMMIT", 0)
+        return self._engine(0, isolation_level="AUTOCOMMIT")
 
-    def _engine(self, isolation: Any, statement_seconds: int) -> Engine:
+    def _engine(self, statement_seconds: int, **options: Any) -> Engine:
         engine = create_engine(
             self._url,
             module=self._driver,
-            isolation_level=isolation,
             pool_pre_ping=True,
             connect_args={"timeout": LOGIN_SECONDS},
+            **options,
         )
 
         @event.listens_for(engine, "connect")
