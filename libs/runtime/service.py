@@ -28,9 +28,10 @@ Hook = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
-    """Where Kafka is (`host:port,…`), and whether its topics may be created."""
+    """Where Kafka is (`host:port,…`), what its topics' names begin with, and whether they may be created."""
 
     servers: str
+    prefix: str = ""
     create_topics: bool = False
 
 

@@ -79,6 +79,7 @@ class ProcessSettings(Settings):
     log_url: str | None = Field(default=None, repr=False)
     views_url: str = Field(default="", repr=False)
     kafka_servers: str = ""
+    kafka_prefix: str = ""
     kafka_create_topics: bool = False
     tokens_path: Path | None = None
     instance: str = ""

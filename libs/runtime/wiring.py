@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import Consumer, Feed, LogFeed, view_engine
+from libs.bus.messages import EVENTS_TOPIC
 from libs.eventlog import EventLog
 from libs.runtime.service import KafkaAccess
 from libs.runtime.settings import ProcessSettings
@@ -29,6 +30,7 @@ class Wiring:
 
     views_url: str = field(default="", repr=False)
     kafka_servers: str = ""
+    kafka_prefix: str = ""
     kafka_create_topics: bool = False
     tokens_path: Path | None = None
     instance: str = ""
@@ -39,6 +41,7 @@ class Wiring:
         return cls(
             settings.views_url,
             settings.kafka_servers,
+            settings.kafka_prefix,
             settings.kafka_create_topics,
             settings.tokens_path,
             settings.instance,
@@ -47,7 +50,9 @@ class Wiring:
     @property
     def kafka(self) -> KafkaAccess | None:
         """Return what a service that speaks to Kafka itself needs to know."""
-        return KafkaAccess(self.kafka_servers, self.kafka_create_topics) if self.kafka_servers else None
+        if not self.kafka_servers:
+            return None
+        return KafkaAccess(self.kafka_servers, self.kafka_prefix, self.kafka_create_topics)
 
     def named(self, data_dir: Path) -> str:
         """Return the name of this replica: the given one, or the host's with a mark of the data directory."""
@@ -78,7 +83,14 @@ class Wiring:
             return LogFeed(log, consumers, service)
         from libs.bus.kafka import KafkaFeed  # noqa: PLC0415 - the embedded default does without a broker's client
 
-        return KafkaFeed(log, consumers, service, servers=self.kafka_servers, group=f"resedge.{service}.{instance}")
+        return KafkaFeed(
+            log,
+            consumers,
+            service,
+            servers=self.kafka_servers,
+            group=f"{self.kafka_prefix}resedge.{service}.{instance}",
+            topic=self.kafka_prefix + EVENTS_TOPIC,
+        )
 
 
 ON_DISK = Wiring()

@@ -95,6 +95,7 @@ class Publishing:
             PublishedRecords(ports.engine),
             servers=ports.kafka.servers,
             holder=ports.instance,
+            topic=ports.kafka.prefix + STREAM,
             lease_seconds=lease_seconds,
         )
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +123,7 @@ class Publishing:
     async def _run(self) -> None:
         while self._kafka.create_topics:
             try:
-                report = await ensure_topics(self._kafka.servers)
+                report = await ensure_topics(self._kafka.servers, prefix=self._kafka.prefix)
             except (KafkaError, TopicNotCreated, OSError) as error:
                 log.warning("relay.topics", reason=str(error))
                 await asyncio.sleep(TOPICS_AGAIN_SECONDS)
