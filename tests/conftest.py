@@ -7,6 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.conformance.sqlserver_server import why_absent
+
 COMPLETE = "RESEDGE_TESTS_COMPLETE"
 
 
@@ -19,3 +21,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.longrepr = f"skipped, though scripts/test promises that nothing is: {reason}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say whether the event log's conformance suite ran on SQL Server too: it is not everywhere."""
+    reports = (report for reports in terminalreporter.stats.values() for report in reports)
+    if not any(str(getattr(report, "nodeid", "")).startswith("tests/conformance/") for report in reports):
+        return
+    absent = why_absent()
+    said = f"NOT run on SQL Server: {absent}" if absent else "run on SQL Server too"
+    terminalreporter.write_sep("-", "event log")
+    terminalreporter.write_line(f"The conformance suite was {said}.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from libs.eventlog import EventLog
+from tests.conformance.sqlserver_server import Server, server, why_absent
 from tests.support.feeds import ticking_clock
 from tests.support.postgres import Cluster, cluster
 
@@ -29,16 +30,22 @@ def postgres() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def sqlserver() -> Iterator[Server]:
+    with server() as running:
+        yield running
+
+
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", *([] if why_absent() else ["sqlserver"])])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     if request.param == "sqlite":
         return Database("sqlite", f"sqlite:///{tmp_path / f'log{next(_numbers)}.db'}", lambda: None)
-    server: Cluster = request.getfixturevalue("postgres")
-    url = server.new_database()
-    return Database("postgresql", url, lambda: server.cut_connections(url))
+    running: Cluster | Server = request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlserver")
+    url = running.new_database()
+    return Database(request.param, url, lambda: running.cut_connections(url))
 
 
 @pytest.fixture

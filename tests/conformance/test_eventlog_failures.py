@@ -137,7 +137,7 @@ def test_a_process_killed_anywhere_leaves_whole_submissions(database: Database, 
     assert victim.exitcode == -signal.SIGKILL
 
     log = EventLog.open(database.url, clock=ticking_clock(), create=False)
-    if database.dialect == "postgresql":
+    if database.dialect != "sqlite":
         log.acquire_lease("any", "test")  # waits for the head lock, so for the server to end the victim's session
     assert log.head().position == (2 if point in {"after-commit", "before-answer"} else 1)
     assert log.verify().ok
@@ -220,7 +220,10 @@ def tampered(log: EventLog, database: Database, *statements: str) -> tuple[int, 
     """Run statements behind the log's back and return the problem that `verify` finds."""
     engine = create_engine(make_url(database.url).difference_update_query(["sslmode"]))
     with engine.begin() as connection:
-        for statement in statements:
+        for said in statements:
+            statement = said
+            if database.dialect == "sqlserver":  # a datetime2: by the least that it can hold
+                statement = said.replace("recorded_at + 1", "DATEADD(nanosecond, 100, recorded_at)")
             changed = connection.execute(text(statement)).rowcount
             assert changed == 1, statement
     engine.dispose()
@@ -271,7 +274,7 @@ def test_one_flipped_bit_is_found(five: EventLog, database: Database, column: st
         (["UPDATE events SET category = 'group' WHERE position = 3"], 3, "index columns"),
         (["UPDATE events SET version = 9 WHERE position = 3"], 3, "index columns"),
         (["UPDATE events SET recorded_at = recorded_at + 1 WHERE position = 3"], 3, "index columns"),
-        (["UPDATE events SET hash = data WHERE position = 3"], 3, "chain hash"),
+        (["UPDATE events SET hash = (SELECT hash FROM head) WHERE position = 3"], 3, "chain hash"),
         (["UPDATE head SET position = 4"], 5, "past the head"),
         (["UPDATE head SET position = 6"], 6, "missing"),
         (["UPDATE head SET epoch = 'other'"], 5, "epoch"),
