@@ -18,7 +18,7 @@ from sqlalchemy import MetaData, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus.contract import START, Checkpoint, ConsumerStopped, EventCannotBeApplied, LogSource, read_page
-from libs.bus.storage import beside, beside_name, checkpoints, create_tables, reading_engine
+from libs.bus.storage import beside, beside_name, checkpoints, create_tables, guarded, reading_engine
 from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 
@@ -115,6 +115,7 @@ class ViewConsumer(_Tracking):
         twin.begin_anew(beside_name(self.name, generation))
         if self.metadata is not None:
             twin.metadata, twin.tables = beside(self.metadata, generation)
+            twin.engine = guarded(self.engine, self.tables)
         return twin
 
     def elsewhere(self, engine: AsyncEngine) -> Self:
@@ -128,6 +129,11 @@ class ViewConsumer(_Tracking):
         """Forget what was applied, and keep progress under `name` from now on."""
         self._name = name
         self._checkpoint = self._stored = START
+
+    @property
+    def stored(self) -> Checkpoint:
+        """The checkpoint that it has last written down; it may have passed over more since."""
+        return self._stored
 
     def concerns(self, recorded: Recorded) -> bool:  # noqa: ARG002 - a view that says nothing takes all
         """Whether `project` makes anything of an event; what no view is concerned with needs no transaction."""
@@ -184,11 +190,13 @@ class ViewConsumer(_Tracking):
         self._checkpoint = self._stored = then
         return True
 
-    async def kept(self) -> Checkpoint | None:
-        """Return the checkpoint that its database keeps; None: the row is gone."""
+    async def kept(self, connection: AsyncConnection | None = None) -> Checkpoint | None:
+        """Return the checkpoint that its database keeps, as a transaction sees it; None: the row is gone."""
+        if connection is None:
+            async with self.reading.connect() as reading:
+                return await self.kept(reading)
         columns = (checkpoints.c.epoch, checkpoints.c.position, checkpoints.c.hash)
-        async with self.reading.connect() as connection:
-            row = (await connection.execute(select(*columns).where(checkpoints.c.consumer == self.name))).one_or_none()
+        row = (await connection.execute(select(*columns).where(checkpoints.c.consumer == self.name))).one_or_none()
         return None if row is None else Checkpoint(row.epoch, row.position, bytes(row.hash))
 
 

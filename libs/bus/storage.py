@@ -5,6 +5,8 @@ The one rule: SQLite and PostgreSQL are used by the same statements; what they n
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -129,6 +131,23 @@ async def create_tables(connection: AsyncConnection, consumer: str, tables: Meta
         await connection.execute(insert(checkpoints).values(start))
 
 
+class LiveTableUsedError(RuntimeError):
+    """A view's `project` names a table of the live view while it is rebuilt: it has to use `self.tables`."""
+
+
+def guarded(engine: AsyncEngine, live: Iterable[str]) -> AsyncEngine:
+    """Return the same engine for a view that is rebuilt, refusing statements on the tables of the live one."""
+    own = engine.execution_options()
+    pattern = re.compile(rf'\b(?:INTO|UPDATE|FROM|JOIN)\s+"?({"|".join(map(re.escape, live))})\b', re.IGNORECASE)
+
+    @event.listens_for(own.sync_engine, "before_cursor_execute")
+    def _refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if found := pattern.search(statement):
+            raise LiveTableUsedError(f"{found[0]}: use self.tables[{found[1]!r}]")
+
+    return own
+
+
 def beside(tables: MetaData, generation: int) -> tuple[MetaData, dict[str, Table]]:
     """Return copies of tables under the names of a generation, and each by the name of the table that it copies."""
     copies, by_name = MetaData(), {}
@@ -144,3 +163,8 @@ def beside(tables: MetaData, generation: int) -> tuple[MetaData, dict[str, Table
 def beside_name(name: str, generation: int) -> str:
     """Return the name of what stands beside `name` while a generation is built."""
     return f"{name}__g{generation}"
+
+
+def is_beside(name: str, live: str) -> bool:
+    """Tell whether a name is that of a generation of what is called `live`."""
+    return re.fullmatch(re.escape(live) + r"__g\d+", name) is not None

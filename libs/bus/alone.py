@@ -1,0 +1,78 @@
+"""Doing something to a view that only one may do at a time, through faults that pass.
+
+The one rule: on PostgreSQL the lock is the session's, so that it ends with whoever held it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.bus.faults import passing
+
+ATTEMPTS_MAX = 40
+"""How often a fault that passes may come in a row."""
+RETRY_SECONDS = 0.5
+
+_LOCK = "hashtextextended(current_schema() || ' ' || :name, 0)"
+_here: set[tuple[str, str]] = set()
+
+T = TypeVar("T")
+
+
+class RebuildRunning(RuntimeError):  # noqa: N818 - it states the fact
+    """Another rebuild of the same projection runs."""
+
+
+@contextlib.asynccontextmanager
+async def alone(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
+    """Be the only one who rebuilds the view `name` of a database.
+
+    On SQLite that holds for this process, which is the only one that may use the file.
+
+    Raises:
+        RebuildRunning: somebody else is at it.
+    """
+    key = (engine.url.render_as_string(), name)
+    if key in _here:
+        raise RebuildRunning(name)
+    _here.add(key)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            if engine.dialect.name == "postgresql":
+                await stack.enter_async_context(_session_lock(engine, name))
+            yield
+    finally:
+        _here.discard(key)
+
+
+@contextlib.asynccontextmanager
+async def _session_lock(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
+    connection = await engine.connect()
+    try:
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        taken = await connection.execute(text(f"SELECT pg_try_advisory_lock({_LOCK})"), {"name": name})
+        if not taken.scalar_one():
+            raise RebuildRunning(name)
+        yield
+    finally:
+        # The session ends, and the lock with it, whatever has become of the connection.
+        await connection.invalidate()
+        await connection.close()
+
+
+async def patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """Take a step, again and again while what goes wrong is a fault that passes, up to `ATTEMPTS_MAX` times."""
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            return await step()
+        except Exception as error:
+            if not passing(error):
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+    return await step()
