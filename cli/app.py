@@ -24,7 +24,7 @@ from cli.terminal import coloured
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
     *("publish", "set-release", "unset-release", "why", "explain", "wait", "confirm", "gitops"),
-    *("log", "audit", "verify", "auth", "context"),
+    *("log", "audit", "verify", "auth", "context", "admin"),
 )
 _GLOBAL_OPTIONS = ("--server", "--token", "--context")
 

@@ -5,14 +5,64 @@ The one rule: whoever creates holds the dialect's creation lock, so that process
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, exc, inspect, make_url
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from libs.eventlog.dialects import Dialect
+from libs.eventlog.dialects import Dialect, dialect_for
 from libs.eventlog.model import GENESIS, DatabaseNotReady, UnknownLogFormat
 from libs.eventlog.schema import FORMAT, metadata
+
+
+def new_token() -> str:
+    """Return a name for an epoch or a process."""
+    return secrets.token_hex(8)
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized:
+    """What `init_log` did: whether there was no log before, and the database options that it changed."""
+
+    created: bool
+    changed: tuple[str, ...]
+
+
+def init_log(url: str, *, database_options: bool = False, ids: Callable[[], str] = new_token) -> Initialized:
+    """Make the tables where they are missing, after the database's options if `database_options`.
+
+    The options need an administrator's rights and nobody else who is connected to the database.
+
+    Raises:
+        UnknownLogFormat: there is a log of another format.
+        DatabaseNotReady: the database still lacks what the dialect needs; the tables were made.
+        DriverMissing: the database's driver is not installed.
+    """
+    dialect = dialect_for(url)
+    changed = _set_options(dialect) if database_options else ()
+    engine = dialect.writer()
+    try:
+        with engine.connect() as connection:
+            created = make(connection, dialect, ids)
+        ensure(engine, dialect, ids, create=False)
+    finally:
+        engine.dispose()
+        dialect.close()
+    return Initialized(created, changed)
+
+
+def _set_options(dialect: Dialect) -> tuple[str, ...]:
+    engine = dialect.reader()  # without transactions, in which such statements are not allowed
+    try:
+        with engine.connect() as connection:
+            statements = [each.statement for each in dialect.shortcomings(connection) if each.statement is not None]
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+    return tuple(statements)
 
 
 def ensure(engine: Engine, dialect: Dialect, ids: Callable[[], str], *, create: bool) -> None:
@@ -60,6 +110,11 @@ def _has_head(connection: Connection) -> bool:
     if not inspect(connection).has_table("head"):
         return False
     return bool(connection.exec_driver_sql("SELECT COUNT(*) FROM head WHERE id = 1").scalar_one())
+
+
+def options_sql(url: str) -> str:
+    """Return the statements that set the database's options, for whoever may run them; empty where there are none."""
+    return "".join(f"{statement};\n" for statement in dialect_for(url).database_options)
 
 
 def schema_sql(url: str) -> str:

@@ -7,14 +7,13 @@ without gaps, on every database.
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
 from libs.contracts import Recorded, encode, type_name
 from libs.eventlog.appender import Appender, Waiting, WaitingAsync
-from libs.eventlog.creation import ensure
+from libs.eventlog.creation import ensure, new_token
 from libs.eventlog.dialects import Dialect, dialect_for
 from libs.eventlog.events import EpochStarted
 from libs.eventlog.leases import Leases
@@ -37,10 +36,6 @@ from libs.eventlog.writer import Writer
 LEASE_TTL_SECONDS = 15.0
 
 
-def _token() -> str:
-    return secrets.token_hex(8)
-
-
 class EventLog:
     """One log, as one process uses it; every method is safe in any thread."""
 
@@ -57,7 +52,7 @@ class EventLog:
         self._appender = Appender(Writer(self._write_engine, dialect, clock), dialect)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = _token) -> Self:
+    def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = new_token) -> Self:
         """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`, `mssql+pyodbc://…`).
 
         `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables
@@ -80,10 +75,10 @@ class EventLog:
         dialect = dialect_for(url)
         engine = dialect.reader()
         try:
-            ensure(engine, dialect, _token, create=False)
+            ensure(engine, dialect, new_token, create=False)
         finally:
             engine.dispose()
-        opened = cls(dialect, clock, _token, read_only=True)
+        opened = cls(dialect, clock, new_token, read_only=True)
         opened.url = url
         return opened
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.eventlog.dialects import SQLServer
-from libs.eventlog.dialects.sqlserver import BEGIN, COLLATIONS, CREATE_LOCK, DATABASE, SESSION
+from libs.eventlog.dialects.sqlserver import BEGIN, COLLATIONS, CREATE_LOCK, DATABASE, DRIVER, SESSION
 
 PARAMETERS_LIMIT = 2_100
 _PRODUCT = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
@@ -97,6 +97,7 @@ class Double:
     after: Callable[[str], None] = lambda _statement: None
     connections: list[Connection] = field(default_factory=list)
 
+    pooling = True
     paramstyle = "qmark"
     version = "5.5.0"
     SQL_WVARCHAR = -9
@@ -111,6 +112,9 @@ class Double:
     @property
     def Cursor(self) -> type[Cursor]:  # noqa: N802 - pyodbc's name
         return Cursor
+
+    def drivers(self) -> list[str]:
+        return [DRIVER]
 
     def connect(self, text: str, **options: Any) -> Connection:
         assert options == {"timeout": 10}

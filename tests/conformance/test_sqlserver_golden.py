@@ -12,9 +12,8 @@ import pytest
 from sqlalchemy import make_url
 
 from libs.eventlog import EventLog, Guard
-from libs.eventlog.creation import schema_sql
+from libs.eventlog.creation import options_sql, schema_sql
 from libs.eventlog.dialects import SQLServer
-from libs.eventlog.dialects.sqlserver import DURABLE, SNAPSHOT_ON
 from tests.conformance.sqlserver_double import Double, lost
 from tests.support.feeds import ticking_clock
 from tests.support.submissions import blob_of, submission, taken
@@ -58,7 +57,7 @@ def test_opening_and_creating(double: Double) -> None:
 
 
 def test_the_database_options() -> None:
-    same_as_golden("database-options", [SNAPSHOT_ON, DURABLE])
+    same_as_golden("database-options", [options_sql(URL)])
 
 
 def test_an_append(double: Double) -> None:

@@ -72,6 +72,8 @@ class Dialect(Protocol):
     clock_sql: str
     """The database's own time in milliseconds since the Unix epoch, evaluated when the statement runs."""
     time: TimeColumn
+    database_options: tuple[str, ...]
+    """The statements of an administrator that make a database fit for a log, once, outside transactions."""
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:

@@ -32,6 +32,7 @@ class PostgreSQL:
     name = "postgresql"
     clock_sql = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)"
     time = MICROSECONDS
+    database_options: tuple[str, ...] = ()
     failures: tuple[type[Exception], ...] = (pg8000.dbapi.Error, OSError)
 
     def __init__(self, url: URL) -> None:

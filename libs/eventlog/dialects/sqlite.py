@@ -27,6 +27,7 @@ class SQLite:
     name = "sqlite"
     clock_sql = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
     time = MICROSECONDS
+    database_options: tuple[str, ...] = ()
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 
     def __init__(self, url: URL) -> None:

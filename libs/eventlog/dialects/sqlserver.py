@@ -82,6 +82,7 @@ class SQLServer:
     time = TimeColumn(
         "CONVERT(varchar(27), recorded_at, 121)", "CONVERT(datetime2(7), ?, 126)", stored_time, loaded_time
     )
+    database_options: tuple[str, ...] = (SNAPSHOT_ON, DURABLE)
 
     def __init__(self, url: URL, driver: Any = None) -> None:
         """Take the URL of a database that exists; its `driver` is Microsoft's ODBC driver 18 unless it names another.
