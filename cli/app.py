@@ -24,6 +24,7 @@ from cli.terminal import coloured
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
     *("publish", "set-release", "unset-release", "why", "explain", "wait", "confirm", "gitops"),
+    *("inbox", "dead-letters"),
     *("log", "audit", "verify", "auth", "context", "admin"),
 )
 _GLOBAL_OPTIONS = ("--server", "--token", "--context")

@@ -60,6 +60,11 @@ def _applies_to(item: Item) -> object:
     return spec.get("applications") or (f"namespace {spec['namespace']}" if spec.get("namespace") else "all")
 
 
+def _types(item: Item) -> object:
+    types = field("spec.types")(item)
+    return [str(each).removeprefix("dev.resedge.inbox.") for each in types] if isinstance(types, list) else types
+
+
 def _share(item: Item) -> object:
     share = item.get("share_percent")
     return f"{share:g}%" if isinstance(share, int | float) else share
@@ -149,6 +154,21 @@ KINDS = (
         ),
         "Configuration",
         aliases=("config", "configs"),
+    ),
+    Kind(
+        "source",
+        "sources",
+        (
+            _NAME,
+            Column("SOURCE", field("spec.source")),
+            Column("SERVICE-ACCOUNT", field("spec.serviceAccount")),
+            Column("TYPES", _types),
+            Column("NAMES", field("spec.names")),
+            Column("MANIFESTS", field("spec.manifests"), wide=True),
+            Column("MAPPINGS", _count("spec.mappings"), wide=True),
+        ),
+        "Source",
+        aliases=("src",),
     ),
     Kind(
         "release",

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cli.documents import Document
 
-_RANK = {kind: rank for rank, kind in enumerate(("Store", "Group", "Namespace", "Application", "Configuration"))}
+_RANK = {
+    kind: rank for rank, kind in enumerate(("Store", "Group", "Namespace", "Application", "Configuration", "Source"))
+}
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _REFERENCE = re.compile(r"/([gnc])/([^\s(),=!<>\"']+)")
 

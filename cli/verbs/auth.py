@@ -1,8 +1,12 @@
-"""`resedge auth`: who the server takes us for."""
+"""`resedge auth`: who the server takes us for, and whom it takes at all."""
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from cli.config import redacted_url
+from cli.errors import UsageProblem, nearest
 from cli.options import Output, verb_app
 from cli.output import Format, write_value
 from cli.session import session_of
@@ -12,7 +16,7 @@ app = verb_app()
 
 @app.callback()
 def auth() -> None:
-    """Look at the identity that requests carry."""
+    """Look at the identity that requests carry, and issue tokens."""
 
 
 @app.command()
@@ -29,3 +33,30 @@ def whoami(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     else:
         for key, value in facts.items():
             print(f"{key:<9} {'-' if value is None else value}")
+
+
+@app.command()
+def issue(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whom it is for: a person, a service account.")],
+    role: Annotated[str, typer.Option("--role", help="admin, viewer or source.", metavar="ROLE")],
+    tokens: Annotated[
+        Path, typer.Option("--tokens", help="The file that the server keeps hashed tokens in.", metavar="FILE")
+    ] = Path("resedge-data/tokens.json"),
+) -> None:
+    """Issue a token on the server's machine and write it to stdout, once; an older one of that name ends.
+
+    A running server takes it at once.
+    """
+    from libs.contracts.refusals import Invalid  # noqa: PLC0415 - start-up time
+    from libs.web.auth import ROLES, TokenStore  # noqa: PLC0415 - start-up time
+
+    if role not in ROLES:
+        raise UsageProblem(
+            f"no role {role!r}", fix=f"use one of {', '.join(sorted(ROLES))}", nearest=nearest(role, ROLES)
+        )
+    if not tokens.parent.is_dir():
+        raise UsageProblem(f"{tokens.parent} is not there", fix="give the server's own file with --tokens FILE")
+    try:
+        print(TokenStore(tokens).issue(name, frozenset({role})))
+    except Invalid as refusal:
+        raise UsageProblem(refusal.detail, fix=refusal.fix or "") from None

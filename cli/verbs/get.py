@@ -41,8 +41,8 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
 ) -> None:
     """Read things of a kind, or some by name.
 
-    Kinds: stores, clusters, groups, namespaces, applications, configurations, releases, release-choices, refusals,
-    holds.
+    Kinds: stores, clusters, groups, namespaces, applications, configurations, sources, releases, release-choices,
+    refusals, holds.
 
     A terminal shows the first hundred and says so; what is piped or has --all or --limit is not cut off.
     `get configuration --cluster C --application A` resolves the layers and names the one that gave each key.

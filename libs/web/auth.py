@@ -74,23 +74,38 @@ def digest_of(token: str) -> str:
 
 
 class TokenStore:
-    """Tokens hashed at rest, in one JSON file with mode 0600: `{"tokens": [{"name", "sha256", "roles"}]}`."""
+    """Tokens hashed at rest, in one JSON file with mode 0600: `{"tokens": [{"name", "sha256", "roles"}]}`.
+
+    The file is read again when it has changed: a token that another process issues counts at once, as does its end.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._principals: dict[str, Principal] = {}
         self._internal: dict[str, Principal] = {}
-        if path.exists():
-            for entry in json.loads(path.read_text())["tokens"]:
-                self._principals[entry["sha256"]] = Principal(entry["name"], frozenset(entry["roles"]))
+        self._seen: tuple[int, int, int] | None = None
+        self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return
+        seen = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if seen != self._seen:
+            entries = json.loads(self._path.read_text())["tokens"]
+            self._principals = {each["sha256"]: Principal(each["name"], frozenset(each["roles"])) for each in entries}
+            self._seen = seen
 
     def names(self) -> set[str]:
         """Return whom the tokens are for."""
+        self._refresh()
         return {principal.name for principal in self._principals.values()}
 
     def issue(self, name: str, roles: frozenset[str]) -> str:
         """Return a new token for `name`, which can never be shown again; older tokens of the name end."""
         check_name(name, "/name")
+        self._refresh()
         token = secrets.token_urlsafe(TOKEN_BYTES)
         self._principals = {key: known for key, known in self._principals.items() if known.name != name}
         self._principals[digest_of(token)] = Principal(name, roles)
@@ -105,6 +120,7 @@ class TokenStore:
 
     def principal(self, token: str) -> Principal | None:
         """Return whose token this is."""
+        self._refresh()
         wanted = digest_of(token)
         found = None
         for digest, principal in (*self._principals.items(), *self._internal.items()):

@@ -42,3 +42,25 @@ def test_a_viewer_may_read_and_nothing_else() -> None:
 def test_an_unknown_role_allows_nothing() -> None:
     with pytest.raises(Problem):
         authorize(Principal("ada", frozenset({"emperor"})), "read", "Store")
+
+
+def test_a_token_that_another_process_issues_counts_at_once_and_so_does_its_end(tmp_path: Path) -> None:
+    serving, beside = TokenStore(tmp_path / "tokens.json"), TokenStore(tmp_path / "tokens.json")
+
+    first = beside.issue("registry", frozenset({"source"}))
+    assert serving.principal(first) == Principal("registry", frozenset({"source"}))
+    mine = serving.issue("ada", frozenset({"viewer"}))
+    second = beside.issue("registry", frozenset({"source"}))
+
+    assert serving.principal(first) is None
+    assert serving.principal(second) is not None
+    assert beside.principal(mine) is not None
+
+
+def test_an_internal_token_is_never_written_down(tmp_path: Path) -> None:
+    store = TokenStore(tmp_path / "tokens.json")
+    token = store.internal("relay", frozenset({"relay"}))
+    store.issue("ada", frozenset({"viewer"}))
+
+    assert store.principal(token) == Principal("relay", frozenset({"relay"}))
+    assert TokenStore(tmp_path / "tokens.json").principal(token) is None

@@ -1,0 +1,114 @@
+"""`resedge dead-letters`: external events that were refused, and consumers that stand before an event."""
+
+import json
+import sys
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
+from cli.client import PAGE_ITEMS_MAX, path_of
+from cli.errors import UsageProblem
+from cli.options import Limit, Output, verb_app
+from cli.output import Column, Format, Item, field, text, write_items
+from cli.session import Session, session_of
+
+app = verb_app()
+
+Letter = Annotated[str, typer.Argument(metavar="LETTER", help="From `resedge dead-letters list`.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
+
+_SHOWN_CHARACTERS = 12
+
+
+def _about(item: Item) -> str:
+    """Return what a letter is about: which event of which source, or which consumer before which position."""
+    if item.get("kind") == "consumer":
+        return f"{item.get('consumer')} at {item.get('stopped_at')}"
+    return f"{item.get('source')} {item.get('id')}"
+
+
+_COLUMNS = (
+    Column("LETTER", field("letter")),
+    Column("KIND", field("kind")),
+    Column("STATE", field("state")),
+    Column("CODE", lambda item: item.get("code") or "halted"),
+    Column("ABOUT", _about),
+    Column("REASON", field("reason")),
+    Column("TYPE", field("type"), wide=True),
+    Column("OPENED", field("opened_at"), wide=True),
+    Column("ATTEMPTS", field("attempts"), wide=True),
+    Column("DECISION", field("decision"), wide=True),
+)
+
+
+@app.callback()
+def dead_letters() -> None:
+    """List what could not be taken, try it again or pass it over."""
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    kind: Annotated[str, typer.Option("--kind", help="Only inbox or consumer.", metavar="KIND")] = "",
+    state: Annotated[
+        str, typer.Option("--state", help="open, retried, skipped, settled or all.", metavar="STATE")
+    ] = "open",
+    limit: Limit = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List dead letters, newest first; those that are open, unless --state says otherwise."""
+    session = session_of(ctx)
+    query: dict[str, Any] = {"kind": kind or None, "state": None if state == "all" else state}
+    page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
+    items = islice(session.client.pages(path_of("dead-letters"), query, page_items=page_items), limit)
+    write_items(items, output, _COLUMNS, _name, empty="no dead letters")
+
+
+def _name(item: Item) -> str:
+    return str(item.get("letter"))
+
+
+@app.command()
+def show(ctx: typer.Context, letter: Letter, output: Output = Format.TABLE) -> None:
+    """Show a dead letter with what came and why it was refused."""
+    item = session_of(ctx).client.get(path_of("dead-letters", letter)).body
+    if output not in {Format.TABLE, Format.WIDE}:
+        write_items([item], output, _COLUMNS, _name, single=True)
+        return
+    for key, value in item.items():
+        if key != "body":
+            print(f"{key:<{_SHOWN_CHARACTERS}} {text(value)}")
+    if item.get("body"):
+        sys.stdout.write(f"body\n{_readable(str(item['body']))}\n")
+
+
+def _readable(body: str) -> str:
+    """Return a body for people: JSON indented, anything else without what a terminal would obey."""
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False, indent=2)
+    except ValueError:
+        return "\n".join(text(line) for line in body.splitlines())
+
+
+@app.command()
+def retry(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
+    """Try a dead letter again: an external event at once, as it came; a consumer by asking it to.
+
+    An event that is refused again stays open, and this ends with the refusal.
+    """
+    _decide(session_of(ctx), letter, "retry", reason, output)
+
+
+@app.command()
+def skip(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
+    """Pass a dead letter over: nothing comes of the event; a consumer goes on after it."""
+    _decide(session_of(ctx), letter, "skip", reason, output)
+
+
+def _decide(session: Session, letter: str, verb: str, reason: str, how: ChangeFormat) -> None:
+    if not reason.strip():
+        raise UsageProblem(f"{verb} needs a reason", fix="say why with --reason TEXT")
+    answer = session.client.change("POST", f"{path_of('dead-letters', letter)}:{verb}", {"reason": reason})
+    tell_answer(session, f"dead-letter/{letter}", answer, how)
