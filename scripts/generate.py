@@ -33,7 +33,8 @@ MEANINGS = {
     "host": "The address to listen on. Loopback unless you say otherwise; there is no TLS yet.",
     "port": "The port to listen on. `resedge up` takes `--port` instead.",
     "data_dir": "Where log, views, snapshots and tokens lie. `resedge up` takes `--data-dir` instead.",
-    "log_url": "The event log, if it is not SQLite in the data directory: `postgresql+pg8000://USER@HOST/DATABASE`.",
+    "log_url": "The event log, if it is not SQLite in the data directory: `postgresql+pg8000://USER@HOST/DATABASE` or "
+    "`mssql+pyodbc://USER@HOST/DATABASE`.",
     "log_level": "The least severe line that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR`.",
     "snapshot_seconds": "How often the in-memory models are kept on disk, so that a start reads less of the log.",
     "repository": "The bare repository that is written; `gitops.git` in the data directory if not set.",

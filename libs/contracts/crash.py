@@ -2,6 +2,18 @@
 
 The one rule: a point costs nothing unless armed, by the environment (`RESEDGE_CRASH_AT=name` or `name:N` for the N-th
 time, read when this module is imported: the process dies of SIGKILL there) or by `at_crash_point` inside one process.
+
+An append passes, in this order:
+
+- `eventlog.before-lock`: nothing was sent yet;
+- `eventlog.after-lock`: the head row is locked and read;
+- `eventlog.after-insert`: the events are inserted, the head is not moved;
+- `eventlog.before-commit`: all is written, COMMIT not sent;
+- `eventlog.after-commit`: the database has acknowledged COMMIT, nobody knows it yet;
+- `eventlog.before-answer`: the appender is about to wake the callers.
+
+The others: `bus.view.…` and `bus.rebuild.…` (a view's transaction, a swap), `bus.kafka.…` and `relay.…` (between the log
+and Kafka), `gittree.…` and `rendering.…` (a commit). The modules that pass them say where.
 """
 
 from __future__ import annotations

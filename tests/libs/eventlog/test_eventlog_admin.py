@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.support.feeds import ticking_clock
 from tests.support.submissions import taken
 
 SQL_SERVER = "mssql+pyodbc://resedge:s3cret-password@sql.example/resedge"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "log-on-sql-server.md"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -134,3 +137,21 @@ def test_a_missing_driver_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert code == 1
     assert "install `unixodbc` and Microsoft's `msodbcsql18`" in err
     assert "s3cret" not in err
+
+
+def test_the_commands_of_the_page_do_what_it_says(run: Run, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    lines = iter("".join(blocks).splitlines())
+    told, ran = "", 0
+    for line in lines:
+        if (found := re.match(r"\$ export (RESEDGE_LOG_URL)='(.*)'", line)) is not None:
+            monkeypatch.setenv(*found.groups())
+        elif line.startswith("$ .venv/bin/resedge admin "):
+            code, out, err = run(*shlex.split(line.removeprefix("$ .venv/bin/resedge admin ")))
+            assert code == 0, err
+            told, ran = out + err, ran + 1
+        elif not line.startswith(("$ ", "    ")):
+            assert line in told.splitlines()
+
+    assert ran == 3
+    assert double.snapshot
