@@ -108,8 +108,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Make a server, and drop it with everything in it afterwards."""
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Make a server, and drop it with everything in it afterwards; `durable` commits wait for the disk, as they do."""
     initdb, control = _program("initdb"), _program("pg_ctl")
     directory = Path(tempfile.mkdtemp(prefix="resedge-pg-", dir="/tmp"))
     user = _user()
@@ -118,9 +118,10 @@ def cluster() -> Iterator[Cluster]:
     data, port = str(directory / "data"), _free_port()
     try:
         _run(initdb, "-D", data, "-U", "resedge", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        on = "on" if durable else "off"
         options = (
-            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
-            " -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB"
+            f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c shared_buffers=64MB"
+            f" -c max_connections=300 -c fsync={on} -c full_page_writes={on} -c max_wal_size=4GB"
         )
         start = (control, "-D", data, "-l", str(directory / "log"), "-o", options, "-w", "start")
 
