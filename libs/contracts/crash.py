@@ -12,8 +12,8 @@ An append passes, in this order:
 - `eventlog.after-commit`: the database has acknowledged COMMIT, nobody knows it yet;
 - `eventlog.before-answer`: the appender is about to wake the callers.
 
-The others: `bus.view.…` and `bus.rebuild.…` (a view's transaction, a swap), `bus.kafka.…` and `relay.…` (between the log
-and Kafka), `gittree.…` and `rendering.…` (a commit). The modules that pass them say where.
+The others: `bus.view` and `bus.rebuild` (a view's transaction, a swap), `bus.kafka`, `relay` (log and Kafka),
+`gittree` and `rendering` (a commit), each with what they stand before or after. The modules that pass them say where.
 """
 
 from __future__ import annotations
