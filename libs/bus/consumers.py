@@ -18,7 +18,7 @@ from sqlalchemy import MetaData, Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus.contract import START, Checkpoint, ConsumerStopped, EventCannotBeApplied, LogSource, read_page
-from libs.bus.storage import beside, beside_name, checkpoints, create_tables, guarded, reading_engine
+from libs.bus.storage import beside, beside_name, checkpoints, create_checkpoint, create_tables, guarded, reading_engine
 from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 
@@ -144,9 +144,15 @@ class ViewConsumer(_Tracking):
         """Write what the events mean, inside the transaction that also moves the checkpoint."""
 
     async def start(self) -> Checkpoint | None:
-        """Create missing tables and return the kept checkpoint."""
+        """Create missing tables and return the kept checkpoint.
+
+        Raises:
+            ConsumerStopped: it has rows but no checkpoint.
+        """
         async with self.engine.begin() as connection:
-            await create_tables(connection, self.name, self.metadata)
+            await create_tables(connection, self.metadata)
+            if not await create_checkpoint(connection, self.name, self.tables.values()):
+                raise ConsumerStopped(self.name, "its checkpoint row is gone: rebuild it")
         self._checkpoint = self._stored = await self.kept() or START
         return None if self._checkpoint == START else self._checkpoint
 
@@ -166,7 +172,7 @@ class ViewConsumer(_Tracking):
         """Go on from where another replica is, since it was faster."""
         kept = await self.kept()
         if kept is None or kept == self._stored:
-            raise ConsumerStopped(self.name, "its checkpoint row is gone")
+            raise ConsumerStopped(self.name, "its checkpoint row is gone: rebuild it")
         self._checkpoint = self._stored = kept
 
     async def _swap(self, run: Sequence[Recorded], *, projecting: bool = True) -> bool:

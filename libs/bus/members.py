@@ -201,6 +201,18 @@ class Feed(abc.ABC):
         return await self.reached(consumers, position, timeout_seconds)
 
     def _named(self, consumers: str | Consumer | Iterable[str | Consumer]) -> list[Member]:
+    def resume(self, consumer: str) -> None:
+        """Let a consumer that has stopped start again from what it keeps, since that was put right meanwhile."""
+        member = self._members[consumer]
+        if member.stopped is None or self._stopping:
+            return
+        member.letter = member.settling = member.stopped = member.failing = None
+        member.started = False
+        member.wake.set()
+        index = list(self._members).index(consumer)
+        if self._tasks[index].done():
+            self._tasks[index] = asyncio.create_task(self._feed(member))
+
         if isinstance(consumers, str) or not isinstance(consumers, Iterable):
             consumers = (consumers,)
         return [self._members[each if isinstance(each, str) else each.name] for each in consumers]

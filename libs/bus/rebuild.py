@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,15 +89,18 @@ async def progress(view: ViewConsumer, log: RebuildSource) -> Progress:
     )
 
 
-async def rebuild(view: ViewConsumer, log: RebuildSource) -> Checkpoint:
+async def rebuild(view: ViewConsumer, log: RebuildSource, begun: Callable[[int], None] = lambda _: None) -> Checkpoint:
     """Build a view anew from the log, put it in the place of the live one, and return how far it is.
+
+    `begun` is told the new generation's number.
 
     Raises:
         RebuildRunning: somebody else is at it.
         RebuildFailed: an event cannot be applied, or the database does not answer; the live view is untouched.
     """
     async with alone(view.engine, view.name):
-        generation = await patiently(lambda: _begin(view))
+        generation = await _first(view)
+        begun(generation)
         new = view.beside(generation)
         try:
             await patiently(new.start)
@@ -222,11 +225,18 @@ async def _refused(view: ViewConsumer, recorded: Recorded) -> str | None:
     return None
 
 
+async def _first(view: ViewConsumer) -> int:
+    try:
+        return await patiently(lambda: _begin(view))
+    except Exception as error:
+        raise RebuildFailed(f"{type(error).__name__}: {error}") from error
+
+
 async def _begin(view: ViewConsumer) -> int:
     """Make what the live view lacks, drop what an unfinished rebuild left, and return the new generation's number."""
     mine = generations.c.consumer == view.name
     async with view.engine.begin() as connection:
-        await create_tables(connection, view.name, view.metadata)
+        await create_tables(connection, view.metadata)
         await _drop_beside(connection, view)
         last = (await connection.execute(select(generations.c.generation).where(mine))).scalar_one_or_none()
         if last is None:
@@ -278,9 +288,10 @@ async def _swap(view: ViewConsumer, new: ViewConsumer, generation: int, log: Reb
         then = Checkpoint.after(page.events[-1]) if page.events else new.checkpoint
         await _rename(connection, view, new)
         await connection.execute(delete(checkpoints).where(checkpoints.c.consumer == new.name))
-        moved = update(checkpoints).where(row).values(epoch=then.epoch, position=then.position, hash=then.hash)
-        if (await connection.execute(moved)).rowcount != 1:
-            raise RebuildFailed("the live view's checkpoint row is gone")
+        values = {"epoch": then.epoch, "position": then.position, "hash": then.hash}
+        # Never deleted and inserted: whoever waits for the row is to find it, with another value.
+        if (await connection.execute(update(checkpoints).where(row).values(values))).rowcount != 1:
+            await connection.execute(insert(checkpoints).values(consumer=view.name, **values))
         mine = (generations.c.consumer == view.name) & (generations.c.generation == generation)
         if (await connection.execute(update(generations).where(mine).values(state=LIVE))).rowcount != 1:
             raise RebuildFailed("another rebuild has begun meanwhile")

@@ -20,6 +20,7 @@ from sqlalchemy import (
     event,
     exc,
     insert,
+    literal,
     make_url,
     quoted_name,
     select,
@@ -116,8 +117,8 @@ def reading_engine(engine: AsyncEngine) -> AsyncEngine:
     return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-async def create_tables(connection: AsyncConnection, consumer: str, tables: MetaData | None) -> None:
-    """Create what is missing of a view's tables and give it a checkpoint row, whoever else does so at the same time."""
+async def create_tables(connection: AsyncConnection, tables: MetaData | None) -> None:
+    """Create what is missing of a view's tables, whoever else does so at the same time: others wait for the end."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -125,10 +126,19 @@ async def create_tables(connection: AsyncConnection, consumer: str, tables: Meta
     await connection.run_sync(metadata.create_all)
     if tables is not None:
         await connection.run_sync(tables.create_all)
+
+
+async def create_checkpoint(connection: AsyncConnection, consumer: str, tables: Iterable[Table]) -> bool:
+    """Give a view a checkpoint, if it has none; False: it has none but rows, so that nobody knows how far it is."""
     known = select(checkpoints.c.position).where(checkpoints.c.consumer == consumer)
-    if (await connection.execute(known)).one_or_none() is None:
-        start = {"consumer": consumer, "epoch": START.epoch, "position": START.position, "hash": START.hash}
-        await connection.execute(insert(checkpoints).values(start))
+    if (await connection.execute(known)).one_or_none() is not None:
+        return True
+    for table in tables:
+        if (await connection.execute(select(literal(1)).select_from(table).limit(1))).one_or_none() is not None:
+            return False
+    start = {"consumer": consumer, "epoch": START.epoch, "position": START.position, "hash": START.hash}
+    await connection.execute(insert(checkpoints).values(start))
+    return True
 
 
 class LiveTableUsedError(RuntimeError):

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.bus import Consumer, Feed
+from libs.bus import Consumer, Feed, ViewConsumer
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
 from libs.runtime.clock import new_id, utc_now
@@ -31,6 +31,7 @@ from libs.web.auth import TokenStore
 from libs.web.commands import Turns
 from libs.web.positions import Positions
 
+from libs.web.projections import Projections
 LAG_EVENTS_MAX = 20_000
 DRAIN_SECONDS = 4.0
 
@@ -77,6 +78,8 @@ class Embedded:
         self.services = [self._build(build, alone=len(services) == 1) for build in services]
         self._feed: Feed | None = None
         self._ready_at = 0
+        views = [each for service in self.services for each in service.consumers if isinstance(each, ViewConsumer)]
+        self._projections = Projections(self.log, views)
         self._background: list[asyncio.Task[None]] = []
         self.app = self._application()
 
@@ -145,6 +148,7 @@ class Embedded:
         app.include_router(documents_router(served))
         for service in self.services:
             app.include_router(service.router)
+        app.include_router(self._projections.router)
         return app
 
     @asynccontextmanager
@@ -164,6 +168,7 @@ class Embedded:
         await self._feed.start()
         for service in self.services:
             if service.start is not None:
+        self._projections.start(self._feed)
                 await service.start()
         self._background = [asyncio.create_task(self._snapshot_now_and_then())]
         log.info("started", services=[service.name for service in self.services], position=self._ready_at)
@@ -189,6 +194,7 @@ class Embedded:
                 await service.stop()
         if self._feed is not None:
             await self._feed.stop(DRAIN_SECONDS)
+        await self._projections.stop()
         await self._snapshot()
         for engine in self._engines:
             await engine.dispose()

@@ -364,7 +364,7 @@ def test_a_checkpoint_table_that_was_emptied_stops_the_view(log: EventLog, tmp_p
         await engine.dispose()
         return dict(stopped_reasons(feed.states()))
 
-    assert asyncio.run(run()) == {"view": "its checkpoint row is gone"}
+    assert asyncio.run(run()) == {"view": "its checkpoint row is gone: rebuild it"}
 
 
 async def test_a_head_that_was_read_before_the_last_append_is_no_loss(
