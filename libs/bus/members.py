@@ -200,7 +200,6 @@ class Feed(abc.ABC):
         """Do what `reached` does, reading the log if events do not come by themselves."""
         return await self.reached(consumers, position, timeout_seconds)
 
-    def _named(self, consumers: str | Consumer | Iterable[str | Consumer]) -> list[Member]:
     def resume(self, consumer: str) -> None:
         """Let a consumer that has stopped start again from what it keeps, since that was put right meanwhile."""
         member = self._members[consumer]
@@ -213,6 +212,7 @@ class Feed(abc.ABC):
         if self._tasks[index].done():
             self._tasks[index] = asyncio.create_task(self._feed(member))
 
+    def _named(self, consumers: str | Consumer | Iterable[str | Consumer]) -> list[Member]:
         if isinstance(consumers, str) or not isinstance(consumers, Iterable):
             consumers = (consumers,)
         return [self._members[each if isinstance(each, str) else each.name] for each in consumers]

@@ -30,8 +30,8 @@ from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.auth import TokenStore
 from libs.web.commands import Turns
 from libs.web.positions import Positions
-
 from libs.web.projections import Projections
+
 LAG_EVENTS_MAX = 20_000
 DRAIN_SECONDS = 4.0
 
@@ -76,10 +76,10 @@ class Embedded:
         self._engines: list[AsyncEngine] = []
         self._clock, self._ids = clock, ids
         self.services = [self._build(build, alone=len(services) == 1) for build in services]
-        self._feed: Feed | None = None
-        self._ready_at = 0
         views = [each for service in self.services for each in service.consumers if isinstance(each, ViewConsumer)]
         self._projections = Projections(self.log, views)
+        self._feed: Feed | None = None
+        self._ready_at = 0
         self._background: list[asyncio.Task[None]] = []
         self.app = self._application()
 
@@ -146,9 +146,9 @@ class Embedded:
             for kind in service.kinds
         }
         app.include_router(documents_router(served))
+        app.include_router(self._projections.router)
         for service in self.services:
             app.include_router(service.router)
-        app.include_router(self._projections.router)
         return app
 
     @asynccontextmanager
@@ -166,9 +166,9 @@ class Embedded:
         self._ready_at = (await asyncio.to_thread(self.log.head)).position
         self._positions.attach(self._feed, self._ready_at)
         await self._feed.start()
+        self._projections.start(self._feed)
         for service in self.services:
             if service.start is not None:
-        self._projections.start(self._feed)
                 await service.start()
         self._background = [asyncio.create_task(self._snapshot_now_and_then())]
         log.info("started", services=[service.name for service in self.services], position=self._ready_at)
@@ -192,9 +192,9 @@ class Embedded:
         for service in reversed(self.services):
             if service.stop is not None:
                 await service.stop()
+        await self._projections.stop()
         if self._feed is not None:
             await self._feed.stop(DRAIN_SECONDS)
-        await self._projections.stop()
         await self._snapshot()
         for engine in self._engines:
             await engine.dispose()
