@@ -42,8 +42,8 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     from libs.runtime.wiring import Wiring  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
-    set_up_logs(settings.log_level)
-    set_up_telemetry("embedded")
+    set_up_logs(settings.log_level, service="embedded", instance=settings.instance)
+    set_up_telemetry("embedded", endpoint=settings.otlp_endpoint, instance=settings.instance)
     try:
         listening = listen(host, port)
     except OSError as error:

@@ -28,6 +28,7 @@ from libs.bus.metrics import (
     CONSUMER_STOPPED,
     LOG_POSITION,
 )
+from libs.bus.tracing import batch_span
 from libs.contracts import Recorded
 from libs.contracts.envelope import Undecodable
 from libs.eventlog import EventLog, LogClosed, LogUnavailable
@@ -306,7 +307,8 @@ class Feed(abc.ABC):
         if odd is not None and odd.position > before:
             readable = [each for each in events if each.position < odd.position]
         try:
-            await member.consumer.handle(readable)
+            with batch_span(member.name, readable):
+                await member.consumer.handle(readable)
         except ConsumerStopped:
             raise
         except Exception as error:

@@ -29,6 +29,7 @@ from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.auth import TokenStore
 from libs.web.commands import Turns
+from libs.web.metrics import note_batch
 from libs.web.positions import Positions
 from libs.web.projections import Projections
 
@@ -67,6 +68,7 @@ class Embedded:
         self.instance = wiring.named(data_dir)
         self._lock = DataDirLock(data_dir, f"{name}-lock" if name else "lock")
         self.log = EventLog.open(log_url or f"sqlite:///{data_dir / 'log.db'}", clock=clock)
+        self.log.on_batch(note_batch)
         self.tokens = TokenStore(wiring.tokens_path or data_dir / "tokens.json")
         self._snapshots = Snapshots(data_dir / "snapshots" / name if name else data_dir / "snapshots")
         self._snapshot_seconds = snapshot_seconds

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 QUIET_LOGGERS = ("uvicorn.access", "aiosqlite", "asyncio", "aiokafka")
 
@@ -20,11 +20,21 @@ def _with_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDi
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
+        event["span_id"] = f"{context.span_id:016x}"
     return event
 
 
-def set_up_logs(level: str = "INFO") -> None:
-    """Send all logs of the process to stderr."""
+def _from(service: str, instance: str) -> Processor:
+    said = {key: value for key, value in (("service", service), ("instance", instance)) if value}
+
+    def add(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        return {**said, **event}
+
+    return add
+
+
+def set_up_logs(level: str = "INFO", *, service: str = "", instance: str = "") -> None:
+    """Send all logs of the process to stderr; a line of JSON says which `service` and `instance` wrote it."""
     terminal = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -33,6 +43,8 @@ def set_up_logs(level: str = "INFO") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _with_trace,
     ]
+    if not terminal:
+        shared.append(_from(service, instance))
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer()]
         if terminal

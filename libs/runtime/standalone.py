@@ -24,14 +24,16 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
     Raises:
         DataDirInUse: the same service runs there already.
     """
-    set_up_logs(settings.log_level)
-    set_up_telemetry(name)
+    wiring = Wiring.of(settings)
+    instance = wiring.named(settings.data_dir)
+    set_up_logs(settings.log_level, service=name, instance=instance)
+    set_up_telemetry(name, endpoint=settings.otlp_endpoint, instance=instance)
     embedded = Embedded(
         settings.data_dir,
         [build],
         log_url=settings.log_url,
         name=name,
-        wiring=Wiring.of(settings),
+        wiring=wiring,
         snapshot_seconds=settings.snapshot_seconds,
     )
     with listen(settings.host, settings.port) as listening:

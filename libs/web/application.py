@@ -14,17 +14,26 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.web.auth import TokenStore, open_to_all, requires
-from libs.web.metrics import REQUEST_SECONDS, exposition
+from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.problems import install_problems
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+NO_SECOND_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI would give every request a second server span, four below it, and exceptions' messages to exporters."""
 
 log = structlog.get_logger("resedge.http")
 _tracer = trace.get_tracer("resedge.http")
@@ -107,7 +116,15 @@ def web_application(
 
     `collect` brings the gauges up to date when metrics are read.
     """
-    app = FastAPI(title=title, version="v1", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title=title,
+        version="v1",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry=NO_SECOND_TELEMETRY,
+    )
     app.state.tokens = tokens
     app.add_middleware(AroundRequests, new_id=new_id)
     install_problems(app)
@@ -117,6 +134,8 @@ def web_application(
     async def metrics() -> Response:
         """Return all figures in Prometheus' text format."""
         collect()
+        for each in [await check() for check in checks]:
+            READY.labels(each.name).set(each.ok)
         content, media_type = exposition()
         return Response(content, media_type=media_type)
 

@@ -33,7 +33,7 @@ from libs.selection import SelectionError
 from libs.web.documents import DocumentsView
 from libs.web.intents import Intent
 from libs.web.kinds import DeclaredKind, Make
-from libs.web.metrics import APPEND_SECONDS, DECISIONS_AGAIN
+from libs.web.metrics import DECISIONS_AGAIN, appending
 from libs.web.positions import Follower, Positions
 from libs.web.problems import Problem, not_found, problem_of, unavailable
 
@@ -199,7 +199,7 @@ class Commands:
         for _ in range(ATTEMPTS_MAX):
             if not proposal.events:
                 return await self._unchanged(proposal, position, intent)
-            with APPEND_SECONDS.time():
+            with appending(len(proposal.events)):
                 outcome = await self._append(proposal, position, intent)
             match outcome:
                 case Appended():

@@ -21,6 +21,7 @@ from libs.contracts.refusals import Cycle, Invalid, Rejected, UnknownReference
 from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable
 from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
+from libs.web.metrics import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PAGE = "/docs/reference/problems.md"
@@ -171,6 +172,8 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
         log.error("request failed", request_id=request_id, path=request.url.path, exc_info=error)
         detail = "the server failed; its log has the reason under this request_id"
         problem = Problem(500, "internal", "The server failed.", detail)
+    if problem.status == HTTPStatus.CONFLICT:
+        REFUSALS.labels(problem.code).inc()
     return answer(problem, request_id)
 
 

@@ -19,6 +19,7 @@ from libs.gittree import PushOutcome, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from services.rendering.model import Model
+from services.rendering.observing import STANDINGS, Standing
 from services.rendering.reconciler import Reconciler
 from services.rendering.snapshot import VERSION, dump_model, load_model
 
@@ -125,6 +126,15 @@ class Rendering(ModelConsumer):
             self._workers = Workers(self.settings.workers)
         return self._workers
 
+    def standing(self) -> Standing:
+        """Return where rendering stands, for the figures."""
+        placements, hold = self.model.placements, self.reconciler.hold
+        refused: dict[str, int] = {}
+        for refusal, clusters in placements.refusals.items():
+            refused[refusal.code] = refused.get(refusal.code, 0) + len(clusters)
+        pending = sum(len(each.pending) for each in placements.by_key.values())
+        return Standing(pending, 0 if hold is None else hold.count, bool(self.reconciler.stopped), refused)
+
     def head_position(self) -> int:
         """Return the log's last position; blocks."""
         return self._events.head().position
@@ -138,6 +148,7 @@ class Rendering(ModelConsumer):
 
     async def begin(self) -> None:
         """Start deciding and what runs beside it."""
+        STANDINGS.follow(self.standing)
         if self.position >= self.ready_at:
             self.reconciler.caught_up()
         self._tasks = [asyncio.create_task(each) for each in (self.reconciler.run(), self._keep_lease())]
@@ -146,6 +157,7 @@ class Rendering(ModelConsumer):
 
     async def end(self) -> None:
         """Finish what is being written, keep a snapshot, give the lease back."""
+        STANDINGS.follow(None)
         async with self.reconciler.busy:
             for task in self._tasks:
                 task.cancel()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libs.gittree import Trailer
+from services.rendering.observing import Causes
 
 if TYPE_CHECKING:
     from libs.contracts import AdmissionDecided, Recorded
@@ -41,6 +42,7 @@ class Reasons:
 
     kinds: dict[str, Kind] = field(default_factory=dict)
     actors: dict[str, None] = field(default_factory=dict)
+    causes: Causes = field(default_factory=Causes)
     position: int = 0
 
     def note(self, recorded: Recorded) -> None:
@@ -51,10 +53,12 @@ class Reasons:
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
             kind.streams.append(recorded.stream)
         self.actors[recorded.actor] = None
+        self.causes.note(recorded)
         self.position = recorded.position
 
     def taken(self, position: int) -> None:
         """Start anew: a decision as of `position` has been made."""
+        self.causes.taken(position)
         if self.position <= position:
             self.kinds.clear()
             self.actors.clear()

@@ -32,6 +32,7 @@ from services.rendering.events import (
 from services.rendering.families import INLINE_OBJECTS_MAX, family_of
 from services.rendering.inputs import ABSENT, Inputs
 from services.rendering.message import Reasons
+from services.rendering.observing import UNKNOWN, Cause
 from services.rendering.placements import Admission, Placements
 from services.rendering.target import Part, wanted
 from services.rendering.trees import Trees, rebuild
@@ -52,11 +53,12 @@ PAGE_EVENTS = 1_000
 
 @dataclass(slots=True)
 class Decision:
-    """An admission as decided: its parts, and where and when the log took it."""
+    """An admission as decided: its parts, where and when the log took it, and itself as the cause of its commit."""
 
     parts: list[AdmissionDecided] = field(default_factory=list)
     position: int = 0
     at: datetime | None = None
+    itself: Cause = UNKNOWN
 
     @property
     def first(self) -> AdmissionDecided:
@@ -182,6 +184,7 @@ class Model:
             self.decision = Decision()
         self.decision.parts.append(event)
         self.decision.position, self.decision.at = recorded.position, recorded.at
+        self.decision.itself = Cause.of(recorded)
         return self.decision if self.decision.whole else None
 
     def written(self, event: AdmissionWritten) -> None:

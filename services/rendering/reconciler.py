@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from services.rendering.events import (
 )
 from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.model import CATEGORIES, Decision, render_again
+from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
 
 if TYPE_CHECKING:
@@ -44,17 +44,6 @@ EVENT_BITMAP_BYTES_MAX = 150 * 1024
 TICK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 log = structlog.get_logger("rendering")
-
-
-@dataclass(slots=True)
-class Written:
-    """What the last step did, as the status shows it."""
-
-    commit: str = ""
-    files: int = 0
-    seconds: float = 0.0
-    position: int = 0
-    at: datetime | None = None
 
 
 class WritingFailed(OSError):  # noqa: N818 - it states the fact
@@ -231,8 +220,9 @@ class Reconciler:
     def _stream(self) -> str:
         return f"branch-{self.model.branch}"
 
-    async def _append(self, events: Sequence[object], stream: str) -> Appended:
-        submission = Submission([NewEvent(stream, type_name(each), encode(each)) for each in events], ACTOR)
+    async def _append(self, events: Sequence[object], stream: str, cause: Cause = UNKNOWN) -> Appended:
+        new = [NewEvent(stream, type_name(each), encode(each)) for each in events]
+        submission = Submission(new, ACTOR, causation_id=cause.id, traceparent=cause.traceparent)
         outcome = await self._events.append_async(submission)
         if not isinstance(outcome, Appended):
             raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004
@@ -254,25 +244,29 @@ class Reconciler:
             {key: packed(members) for key, members in hold.applications.items()},
             packed(hold.clusters),
         )
-        await self._append([event], f"hold-{self.model.branch}")
+        await self._append([event], f"hold-{self.model.branch}", self.model.reasons.causes.newest())
         self.model.held = event
         return True
 
     async def _decide(self, planned: Plan) -> Decision | None:
         """Append the decision under its guard; nothing where the facts have moved on meanwhile."""
         parts = compose(self.model, planned, 0 if self.lease is None else self.lease.epoch)
-        submission = Submission(
-            [NewEvent(self._stream, type_name(each), encode(each)) for each in parts],
-            ACTOR,
-            expected={self._stream: self.model.branch_version},
-            guard=Guard(CATEGORIES, self.model.position),
-            lease=None if self.lease is None else (self.lease.name, self.lease.epoch),
-        )
-        outcome = await self._events.append_async(submission)
+        with deciding(self.model.reasons.causes, planned.placements, planned.removals) as cause:
+            submission = Submission(
+                [NewEvent(self._stream, type_name(each), encode(each)) for each in parts],
+                ACTOR,
+                expected={self._stream: self.model.branch_version},
+                guard=Guard(CATEGORIES, self.model.position),
+                causation_id=cause.id,
+                traceparent=cause.traceparent,
+                lease=None if self.lease is None else (self.lease.name, self.lease.epoch),
+            )
+            outcome = await self._events.append_async(submission)
         match outcome:
             case Appended():
-                self.model.branch_version = outcome.versions[self._stream]
-                return Decision(parts, outcome.last, outcome.recorded_at)
+                self.model.branch_version = version = outcome.versions[self._stream]
+                itself = Cause(f"{self._stream}/{version}", cause.traceparent, outcome.last)
+                return Decision(parts, outcome.last, outcome.recorded_at, itself)
             case GuardConflict():
                 return None  # The feed brings what we have not seen, and wakes the loop.
             case FencedOut():
@@ -287,18 +281,20 @@ class Reconciler:
         """Write the decision's commit and record it."""
         self._pending = decision
         started = self._monotonic()
-        commit, tree, files = await self._write(decision)
-        if self.stopped:
-            self._pending = None  # Its objects are written; who restores the branch commits what it admitted.
-            return
-        crash_point("rendering.moved")
-        event = AdmissionWritten(self.model.branch, decision.first.decision, commit, tree, files)
-        await self._append([event], self._stream)
-        crash_point("rendering.recorded")
-        self.model.written(event)
-        self._pending = None
-        self.commits += 1
-        self.written = Written(commit, files, self._monotonic() - started, decision.position, decision.at)
+        with committing(decision.itself) as cause:
+            commit, tree, files = await self._write(decision)
+            if self.stopped:
+                self._pending = None  # Its objects are written; who restores the branch commits what it admitted.
+                return
+            crash_point("rendering.moved")
+            event = AdmissionWritten(self.model.branch, decision.first.decision, commit, tree, files)
+            await self._append([event], self._stream, cause)
+            crash_point("rendering.recorded")
+            self.model.written(event)
+            self._pending = None
+            self.commits += 1
+            self.written = Written(commit, files, self._monotonic() - started, decision.position, decision.at)
+            committed(self.written, new=commit != decision.first.parent)
         self.on_written()
 
     async def _write(self, decision: Decision) -> tuple[str, str, int]:

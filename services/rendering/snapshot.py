@@ -21,6 +21,7 @@ from services.rendering.events import RemovalsHeld
 from services.rendering.inputs import Inputs
 from services.rendering.message import Kind
 from services.rendering.model import Decision, Model
+from services.rendering.observing import Cause, Causes
 from services.rendering.placements import Admission, Placement, Placements, RefusalKey, split_key
 from services.rendering.trees import NamespaceTree, Trees
 
@@ -81,13 +82,16 @@ def _event(event: Any) -> tuple[str, bytes]:
 
 def _plain_reasons(model: Model) -> dict[str, Any]:
     kinds = {name: (kind.count, kind.first, kind.last, kind.streams) for name, kind in model.reasons.kinds.items()}
-    return {"kinds": kinds, "actors": list(model.reasons.actors), "position": model.reasons.position}
+    causes = [(each.id, each.traceparent, each.position) for each in model.reasons.causes]
+    said = {"kinds": kinds, "actors": list(model.reasons.actors), "position": model.reasons.position}
+    return {**said, "causes": causes}
 
 
 def _load_reasons(model: Model, plain: dict[str, Any]) -> None:
     model.reasons.kinds = {name: Kind(*each) for name, each in plain["kinds"].items()}
     model.reasons.actors = dict.fromkeys(plain["actors"])
     model.reasons.position = plain["position"]
+    model.reasons.causes = Causes(Cause(*each) for each in plain.get("causes", ()))
 
 
 def _plain_placements(placements: Placements) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def name_of(build: Build) -> str:
 def separate(data_dir: Path, log_url: str, services: Sequence[Build] = SERVICES) -> dict[str, Embedded]:
     """Return each service in a composition of its own; all use the tokens of `data_dir`."""
     return {
-        name_of(build): Embedded(data_dir, [build], log_url=log_url, name=f"{name_of(build)}-") for build in services
+        name_of(build): Embedded(data_dir, [build], log_url=log_url, name=name_of(build)) for build in services
     }
 
 

@@ -1,0 +1,164 @@
+"""What is seen of rendering from outside: spans that go on with the trace of the fact behind a change, and figures.
+
+The one rule: a decision belongs to the newest fact that it rests on, by trace and by causation, in the log as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from libs.bus.tracing import context_of, links_to, traceparent_of
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from libs.contracts import Recorded
+
+CAUSES_MAX = 16
+COMMITS = Counter("resedge_commits_total", "Commits that were written to the GitOps branch")
+COMMIT_FILES = Counter("resedge_commit_files_total", "Files that those commits wrote")
+COMMIT_SECONDS = Histogram(
+    "resedge_commit_seconds",
+    "How long it took to write and record a commit",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0),
+)
+
+_tracer = trace.get_tracer("resedge.rendering")
+
+
+@dataclass(slots=True)
+class Written:
+    """What the last step did, as the status shows it."""
+
+    commit: str = ""
+    files: int = 0
+    seconds: float = 0.0
+    position: int = 0
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An event as the cause of what follows: its id in the log, and its trace."""
+
+    id: str | None = None
+    traceparent: str | None = None
+    position: int = 0
+
+    @classmethod
+    def of(cls, recorded: Recorded) -> Cause:
+        """Return an event of the log as a cause."""
+        return cls(f"{recorded.stream}/{recorded.version}", recorded.traceparent, recorded.position)
+
+    def within(self, span: trace.Span) -> Cause:
+        """Return the same cause, seen from inside a span that goes on with its trace."""
+        return Cause(self.id, traceparent_of(span) or self.traceparent, self.position)
+
+
+UNKNOWN = Cause()
+
+
+class Causes:
+    """The newest facts since the last decision."""
+
+    def __init__(self, newest: Iterable[Cause] = ()) -> None:
+        self._newest = deque(newest, CAUSES_MAX)
+
+    def __iter__(self) -> Iterator[Cause]:
+        return iter(self._newest)
+
+    def note(self, recorded: Recorded) -> None:
+        """Take a fact as a possible cause."""
+        self._newest.append(Cause.of(recorded))
+
+    def taken(self, position: int) -> None:
+        """Forget those that a decision as of `position` has seen."""
+        self._newest = deque((each for each in self._newest if each.position > position), CAUSES_MAX)
+
+    def newest(self) -> Cause:
+        """Return the newest fact."""
+        return self._newest[-1] if self._newest else UNKNOWN
+
+
+@contextmanager
+def deciding(causes: Causes, placements: int, removals: int) -> Iterator[Cause]:
+    """Give a decision its span in the trace of its newest cause, linked to the other ones; yield what it states."""
+    newest = causes.newest()
+    others = [each.traceparent for each in causes if each.traceparent and each.traceparent != newest.traceparent]
+    attributes = {"resedge.placements": placements, "resedge.removals": removals}
+    with _tracer.start_as_current_span(
+        "rendering decide", context_of(newest.traceparent), attributes=attributes, links=links_to(others)
+    ) as span:
+        yield newest.within(span)
+
+
+@contextmanager
+def committing(decided: Cause) -> Iterator[Cause]:
+    """Give the commit of a decision its span in the decision's trace; yield what is recorded of it."""
+    with _tracer.start_as_current_span("rendering commit", context_of(decided.traceparent)) as span:
+        yield decided.within(span)
+
+
+def committed(written: Written, *, new: bool) -> None:
+    """Count a decision's commit if it is a new one, and tell the current span of it."""
+    span = trace.get_current_span()
+    span.set_attributes({"resedge.commit": written.commit, "resedge.files": written.files})
+    if not new:
+        return
+    COMMITS.inc()
+    COMMIT_FILES.inc(written.files)
+    COMMIT_SECONDS.observe(written.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where rendering stands: placements that differ from their target, are refused (by code), are held back."""
+
+    pending: int = 0
+    held: int = 0
+    stopped: bool = False
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+class Standings(Collector):
+    """Reads the standing of this process's rendering whenever the figures are; without one there are no samples."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[], Standing] | None = None
+
+    def follow(self, read: Callable[[], Standing] | None) -> None:
+        """Tell from now on what `read` returns."""
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the gauges."""
+        standing = None if self._read is None else self._read()
+        refused = GaugeMetricFamily(
+            "resedge_placements_refused",
+            "Placements that cannot be rendered now, by the refusal's code",
+            labels=["code"],
+        )
+        pending = GaugeMetricFamily("resedge_placements_pending", "Placements that are not what they should be yet")
+        held = GaugeMetricFamily("resedge_placements_held", "Removals that the fuse keeps back now")
+        stopped = GaugeMetricFamily("resedge_branch_stopped", "1 while rendering may not write to its branch")
+        if standing is not None:
+            for code, count in sorted(standing.refused.items()):
+                refused.add_metric([code], count)
+            pending.add_metric([], standing.pending)
+            held.add_metric([], standing.held)
+            stopped.add_metric([], standing.stopped)
+        return [refused, pending, held, stopped]
+
+
+STANDINGS = Standings()
+REGISTRY.register(STANDINGS)
