@@ -12,10 +12,12 @@ import logging
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
+from faststream.kafka.schemas import Topic
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -32,6 +34,7 @@ DEAD_LETTERS_TOPIC = "resedge.inbox.dlq"
 GROUP = "resedge.relay"
 QUEUE = "inbox"
 CONNECT_AGAIN_SECONDS = 1.0
+PROBE_MS = 5_000
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 PATIENCE_SECONDS = 60.0
 """How long a message is tried in place before it is given back to Kafka: well below the time after which Kafka thinks
@@ -47,8 +50,8 @@ _tracer = trace.get_tracer("resedge.inbox")
 _propagator = TraceContextTextMapPropagator()
 
 
-async def _as_it_is(message: Any) -> Any:
-    return message.body
+async def _as_it_is(message: KafkaMessage) -> KafkaMessage:
+    return message
 
 
 class InboxTopic:
@@ -95,10 +98,25 @@ class InboxTopic:
                 _log.info("inbox.subscribed", topic=self._topic, group=self._group)
                 return
 
+    async def _look(self) -> None:
+        """Make sure of Kafka and the topic before anything is subscribed: whoever makes topics knows their partitions.
+
+        Raises:
+            KafkaError: Kafka does not answer, or has no such topic yet.
+        """
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, request_timeout_ms=PROBE_MS)
+        try:
+            await admin.start()
+            if self._topic not in await admin.list_topics():
+                raise UnknownTopicOrPartitionError(f"there is no topic {self._topic}")
+        finally:
+            await admin.close()
+
     async def _subscribe(self) -> None:
+        await self._look()
         broker = KafkaBroker(self._servers, logger=_faststream, graceful_timeout=5.0, apply_types=False)
         subscriber = broker.subscriber(
-            self._topic,
+            Topic(self._topic, declare=False),
             group_id=self._group,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
@@ -130,21 +148,30 @@ class InboxTopic:
         )
 
     async def _take(self, message: KafkaMessage) -> None:
-        record: Any = message.raw_message
-        received = Received(kafka_headers(record.headers), record.value or b"")
-        carrier = {"traceparent": received.headers["ce-traceparent"]} if "ce-traceparent" in received.headers else {}
-        carrier |= {name: value.decode("latin-1") for name, value in record.headers if name == "traceparent"}
-        with _tracer.start_as_current_span("inbox message", _propagator.extract(carrier), kind=SpanKind.CONSUMER):
-            outcome = await self._decided(received)
-        if outcome is None or (outcome.outcome == REFUSED and not await self._told(record, outcome)):
-            await message.nack()
-            return
+        """Decide about a message; whatever happens, it is acknowledged only after its outcome is in the log."""
+        taken = False
+        try:
+            taken = await self._settled(message.raw_message)
+        finally:
+            if not taken:
+                await message.nack()
         crash_point("relay.inbox.before-ack")
         with contextlib.suppress(KafkaError):  # it comes again, and has its outcome then
             await message.ack()
         crash_point("relay.inbox.after-ack")
         with contextlib.suppress(KafkaError):  # the partition has just been given to another relay
             await self._measure(message)
+
+    async def _settled(self, record: Any) -> bool:
+        headers = [(name, value or b"") for name, value in record.headers]
+        received = Received(kafka_headers(headers), record.value or b"")
+        traced = {name: value.decode("latin-1") for name, value in headers if name in {"traceparent", "ce_traceparent"}}
+        carrier = {"traceparent": next(iter(traced.values()))} if traced else {}
+        with _tracer.start_as_current_span("inbox message", _propagator.extract(carrier), kind=SpanKind.CONSUMER):
+            outcome = await self._decided(received)
+        if outcome is None:
+            return False
+        return outcome.outcome != REFUSED or await self._told(record, headers, outcome)
 
     async def _decided(self, received: Received) -> Outcome | None:
         """Return the outcome; None: it is not decided within our patience, so the message is given back."""
@@ -169,10 +196,10 @@ class InboxTopic:
                 return outcome
         return None
 
-    async def _told(self, record: Any, outcome: Outcome) -> bool:
+    async def _told(self, record: Any, came: list[tuple[str, bytes]], outcome: Outcome) -> bool:
         """Send what was refused to the dead letters' topic as it came, with the letter's name and the reason."""
         problem = outcome.problem or {}
-        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+        headers = {name: value.decode("utf-8", "replace") for name, value in came}
         headers |= {"resedge_letter": outcome.letter, "resedge_code": str(problem.get("code", ""))}
         headers |= {"resedge_reason": str(problem.get("detail", ""))[:1_000]}
         broker = self._broker
