@@ -1,4 +1,4 @@
-"""`resedge admin`: what an administrator of the event log's database does, on the database itself.
+"""`resedge admin`: what an administrator of the log's and the views' databases does, on the database itself.
 
 The one rule: these verbs ask no server: they work before there is one, and when none may run.
 """
@@ -16,8 +16,10 @@ import typer
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.options import Reason, verb_app
 from cli.session import session_of
+from cli.verbs.admin_views import init_views
 
 app = verb_app()
+app.command()(init_views)
 
 Url = Annotated[
     str,
@@ -31,7 +33,7 @@ DataDir = Annotated[
 
 @app.callback()
 def admin() -> None:
-    """Set up and look after the event log's database."""
+    """Set up and look after the databases of the event log and of the views."""
 
 
 @app.command()

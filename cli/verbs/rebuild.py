@@ -1,0 +1,96 @@
+"""`resedge rebuild`: build a projection anew from the log, beside the live one."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cli.changes import ChangeFormat, ChangeOutput, tell
+from cli.client import Client, path_of
+from cli.errors import CliError, TimedOut
+from cli.options import verb_app
+from cli.session import session_of
+from cli.terminal import is_plain
+from cli.verbs.wait import duration_seconds
+
+app = verb_app()
+_POLL_SECONDS = 0.25
+
+
+@app.command()
+def rebuild(
+    ctx: typer.Context,
+    projection: Annotated[
+        str, typer.Argument(help="Which one; without it, all are listed.", metavar="PROJECTION", show_default=False)
+    ] = "",
+    patience: Annotated[
+        str, typer.Option("--timeout", help="How long it may stand still.", metavar="DURATION")
+    ] = "60s",
+    output: ChangeOutput = ChangeFormat.TEXT,
+) -> None:
+    """Build a projection anew from the log beside the live one, which answers until the new one has its place."""
+    session = session_of(ctx)
+    if not projection:
+        for each in session.client.get("/v1/projections", fresh=False).body["items"]:
+            tell(session, each["projection"], _standing(each), output, position=each["position"])
+        return
+    seconds = duration_seconds(patience)
+    path = path_of("projections", projection)
+    begun = session.client.change("POST", f"{path}:rebuild").body
+    told = _swapped(session.client, path, begun["generation"], seconds)
+    tell(session, projection, f"rebuilt at position {told['position']}", output, position=told["position"])
+
+
+def _standing(told: Mapping[str, Any]) -> str:
+    state = told["state"] if not told["detail"] else f"{told['state']} ({told['detail']})"
+    return f"{state} at position {told['position']} of {told['head']}"
+
+
+def _swapped(client: Client, path: str, generation: int, seconds: float) -> Mapping[str, Any]:
+    """Wait until a generation is the live one.
+
+    Raises:
+        CliError: it could not be built, or another one was begun.
+        TimedOut: it stood still for so long.
+    """
+    line = _Line()
+    moved, at = time.monotonic(), -1
+    try:
+        while True:
+            told: Mapping[str, Any] = client.get(path, fresh=False).body
+            if told["generation"] != generation:
+                raise CliError("another rebuild of it was begun meanwhile", fix="wait for that one")
+            if told["state"] == "live":
+                return told
+            if told["state"] == "failed":
+                raise CliError("it could not be rebuilt; the live one is what it was", why=told["detail"])
+            if (building := told["building"] or 0) != at:
+                moved, at = time.monotonic(), building
+            elif time.monotonic() - moved > seconds:
+                raise TimedOut(
+                    f"it has stood still at position {at} of {told['head']}",
+                    why="the process that built it may have ended",
+                    fix="run the same command again: what was left is dropped",
+                )
+            line.show(f"building: {building:,}/{told['head']:,}")
+            time.sleep(_POLL_SECONDS)
+    finally:
+        line.clear()
+
+
+class _Line:
+    """One line on a terminal's stderr that is written over; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._drawn = False
+
+    def show(self, text: str) -> None:
+        if not is_plain(sys.stderr):
+            self._drawn = True
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._drawn:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
