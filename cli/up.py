@@ -33,6 +33,7 @@ def run_up(data_dir: Path, port: int = 8080, ephemeral: bool = False, host: str 
 def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     # Imported here, so that the command line starts quickly for everything else.
     from cli.embedded import SERVICES  # noqa: PLC0415 - start-up time
+    from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat  # noqa: PLC0415 - start-up time
     from libs.runtime.embedded import Embedded  # noqa: PLC0415 - start-up time
     from libs.runtime.lock import DataDirInUse  # noqa: PLC0415 - start-up time
     from libs.runtime.logs import set_up_logs  # noqa: PLC0415 - start-up time
@@ -57,7 +58,7 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
                 wiring=Wiring.of(settings),
                 snapshot_seconds=settings.snapshot_seconds,
             )
-        except DataDirInUse as refusal:
+        except (DataDirInUse, DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
             return _say_why(str(refusal))
         except OSError as error:
             return _say_why(f"{data_dir} cannot be used: {error.strerror}")

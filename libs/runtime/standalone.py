@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import structlog
 
+from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat
 from libs.runtime.embedded import Embedded
 from libs.runtime.logs import set_up_logs
 from libs.runtime.service import Build
@@ -23,19 +24,23 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
 
     Raises:
         DataDirInUse: the same service runs there already.
+        SystemExit: it cannot begin, or ended by itself; what is missing was said.
     """
     wiring = Wiring.of(settings)
     instance = wiring.named(settings.data_dir)
     set_up_logs(settings.log_level, service=name, instance=instance)
     set_up_telemetry(name, endpoint=settings.otlp_endpoint, instance=instance)
-    embedded = Embedded(
-        settings.data_dir,
-        [build],
-        log_url=settings.log_url,
-        name=name,
-        wiring=wiring,
-        snapshot_seconds=settings.snapshot_seconds,
-    )
+    try:
+        embedded = Embedded(
+            settings.data_dir,
+            [build],
+            log_url=settings.log_url,
+            name=name,
+            wiring=wiring,
+            snapshot_seconds=settings.snapshot_seconds,
+        )
+    except (DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
+        raise SystemExit(f"error: {refusal}") from refusal
     with listen(settings.host, settings.port) as listening:
         if not serve(embedded, listening, lambda: log.info("listening", service=name, port=settings.port)):
             raise SystemExit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +156,26 @@ def test_the_commands_of_the_page_do_what_it_says(run: Run, double: Double, monk
 
     assert ran == 3
     assert double.snapshot
+
+
+def test_a_service_that_cannot_have_its_log_says_why_and_ends(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RESEDGE_")}
+    environment |= {
+        "RESEDGE_DATA_DIR": str(tmp_path),
+        "RESEDGE_LOG_URL": f"{SQL_SERVER}?driver=No such driver",
+        "PYTHONPATH": str(PAGE.parents[2]),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.inventory"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("error: ")
+    assert ended.stderr.rstrip().endswith("Microsoft's `msodbcsql18`")
+    assert "Traceback" not in ended.stderr
