@@ -16,9 +16,12 @@ from sqlalchemy import Connection, Engine, exc
 from libs.contracts import Event, Recorded, decode
 from libs.contracts.envelope import Undecodable, UnknownEventType
 from libs.eventlog.dialects import Dialect
+from libs.eventlog.dialects.port import BULK_ROWS_MIN
 from libs.eventlog.envelope import decode_envelope, from_microseconds, to_microseconds
 from libs.eventlog.idempotency import earlier_outcomes
 from libs.eventlog.model import GENESIS, AlreadyAppended, Head, LogUnavailable, StoredEvent, UnknownLogFormat
+
+_STORED = ("envelope", "data", "hash")
 
 
 class Reader:
@@ -29,9 +32,6 @@ class Reader:
         self._engine = engine
         self._dialect = dialect
         sql, self._time = dialect.sql, dialect.time
-        self._page = sql(
-            "SELECT envelope, data, hash FROM events WHERE position > ? AND position <= ? ORDER BY position"
-        )
         self._stream_page = sql(
             "SELECT envelope, data, hash FROM events WHERE stream = ? AND version > ? AND version <= ? ORDER BY version"
         )
@@ -40,6 +40,15 @@ class Reader:
         """Return all rows of one statement in the driver's parameter style."""
         with self._connected() as connection:
             return connection.exec_driver_sql(statement, parameters).fetchall()
+
+    def _events(self, columns: tuple[str, ...], after: int, until: int) -> Sequence[Any]:
+        """Return columns of the events in (after, until], in the order of their positions."""
+        bulk = self._dialect.bulk
+        with self._connected() as connection:
+            if bulk is not None and until - after >= BULK_ROWS_MIN:
+                return bulk.select(connection.connection.cursor(), columns, after, until)
+            page = _page_sql(self._dialect, columns)
+            return connection.exec_driver_sql(page, (after, until)).fetchall()
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -51,20 +60,24 @@ class Reader:
             if not passing and (error.orig is None or self._dialect.refuses(error.orig)):
                 raise
             raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
+        except self._dialect.failures as error:  # what a driver raises where SQLAlchemy does not stand between
+            if self._dialect.refuses(error):
+                raise
+            raise LogUnavailable(f"the event log's database does not answer ({error})") from error
 
     def read(self, after: int, limit: int) -> list[StoredEvent]:
         """Return up to `limit` events after a position."""
-        return [_stored(*row) for row in self.query(self._page, (after, after + limit))]
+        return [_stored(*row) for row in self._events(_STORED, after, after + limit)]
 
     def recorded(self, after: int, limit: int, *, tolerant: bool = False) -> list[Recorded]:
         """Return up to `limit` events after a position, decoded; faster than through `read`."""
         understand = decode_or_not if tolerant else decode
-        rows = self.query(self._page, (after, after + limit))
+        rows = self._events(_STORED, after, after + limit)
         return [recorded_of(envelope, data, hash_, understand) for envelope, data, hash_ in rows]
 
     def read_raw(self, after: int, limit: int) -> list[tuple[bytes, bytes, bytes]]:
         """Return the stored bytes (envelope, data, hash) of up to `limit` events after a position."""
-        rows = self.query(self._page, (after, after + limit))
+        rows = self._events(_STORED, after, after + limit)
         return [(bytes(envelope), bytes(data), bytes(hash_)) for envelope, data, hash_ in rows]
 
     def read_stream(self, stream: str, after_version: int, limit: int) -> list[StoredEvent]:
@@ -134,14 +147,17 @@ class Reader:
 
     def rows(self, after: int, until: int, page: int = 1_000) -> Iterator[Any]:
         """Yield every column of the events in (after, until], a page at a time."""
-        sql = self._dialect.sql(
-            f"SELECT position, stream, version, type, category, {self._time.selected}, envelope, data, hash"  # noqa: S608 constant
-            " FROM events WHERE position > ? AND position <= ? ORDER BY position"
-        )
+        columns = ("position", "stream", "version", "type", "category", self._time.selected, "envelope", "data", "hash")
         while after < until:
-            for *told, recorded_at, envelope, data, hash_ in self.query(sql, (after, min(after + page, until))):
+            for *told, recorded_at, envelope, data, hash_ in self._events(columns, after, min(after + page, until)):
                 yield (*told, self._time.load(recorded_at), envelope, data, hash_)
             after += page
+
+
+def _page_sql(dialect: Dialect, columns: tuple[str, ...]) -> str:
+    return dialect.sql(
+        f"SELECT {', '.join(columns)} FROM events WHERE position > ? AND position <= ? ORDER BY position"  # noqa: S608 constants
+    )
 
 
 def _stored(envelope: bytes, data: bytes, hash_: bytes) -> StoredEvent:

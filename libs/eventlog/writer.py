@@ -17,7 +17,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from libs.contracts import category_of
 from libs.contracts.crash import crash_point
 from libs.eventlog.dialects import PARAMETERS_MAX, Cursor, Dialect
-from libs.eventlog.dialects.port import EventRow
+from libs.eventlog.dialects.port import BULK_ROWS_MIN, EventRow
 from libs.eventlog.envelope import Envelope, chain, encode_envelope, from_microseconds, to_microseconds
 from libs.eventlog.idempotency import earlier_outcomes
 from libs.eventlog.model import (
@@ -193,8 +193,7 @@ class Writer:
             digests.update(dict.fromkeys(submission.blobs))
         facts = _Facts({}, {}, {}, set())
         for some in _chunks(list(streams)):
-            cursor.execute(self._dialect.sql(self._dialect.versions_sql(len(some))), some)
-            facts.versions.update((stream, version or 0) for stream, version in cursor.fetchall())
+            facts.versions.update((stream, version or 0) for stream, version in self._versions(cursor, some))
         for some in _chunks(keys):
             facts.keys.update(earlier_outcomes(self._dialect, cursor, some))
         for some in _chunks(list(leases)):
@@ -204,6 +203,18 @@ class Writer:
             cursor.execute(self._in("SELECT digest FROM blobs WHERE digest IN", len(some)), some)
             facts.blobs.update(digest for (digest,) in cursor.fetchall())
         return facts
+
+    def _versions(self, cursor: Cursor, streams: Sequence[str]) -> Sequence[Any]:
+        bulk = self._dialect.bulk
+        if bulk is not None and len(streams) >= BULK_ROWS_MIN:
+            return bulk.versions(cursor, streams)
+        cursor.execute(self._dialect.sql(self._dialect.versions_sql(len(streams))), streams)
+        return cursor.fetchall()
+
+    def _insert(self, cursor: Cursor, rows: Sequence[EventRow]) -> None:
+        bulk = self._dialect.bulk
+        insert = self._dialect.insert_events if bulk is None or len(rows) < BULK_ROWS_MIN else bulk.insert
+        insert(cursor, rows)
 
     def _in(self, select: str, count: int) -> str:
         return self._dialect.sql(f"{select} ({', '.join(['?'] * count)})")
@@ -215,7 +226,7 @@ class Writer:
             refusal = _refusal(prepared, tail, facts)
             outcomes.append(refusal or self._append(cursor, prepared, tail, facts, rows))
         if rows:
-            self._dialect.insert_events(cursor, rows)
+            self._insert(cursor, rows)
         return outcomes
 
     def _append(self, cursor: Cursor, prepared: Prepared, tail: _Tail, facts: _Facts, rows: list[EventRow]) -> Appended:
@@ -259,7 +270,7 @@ class Writer:
                 (position, stream, version, event.type, category, tail.recorded_at, envelope, event.data, hash_)
             )
             if len(rows) >= _ROWS_PER_INSERT:
-                self._dialect.insert_events(cursor, rows)
+                self._insert(cursor, rows)
                 rows.clear()
         tail.hash, tail.position = hash_, position
         appended = Appended(first, position, time, {stream: versions[stream] for stream in prepared.streams})

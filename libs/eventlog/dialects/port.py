@@ -65,6 +65,23 @@ class Cursor(Protocol):
         """Return the rows that are left."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """How a database moves many rows at once, where ordinary statements are slower; all in the cursor's transaction.
+
+    `insert` takes event rows, `select` (columns, after, until) returns those columns of the events in (after, until] in
+    their order, `versions` the (stream, last version or None) of streams.
+    """
+
+    insert: Callable[[Cursor, Sequence[EventRow]], None]
+    select: Callable[[Cursor, Sequence[str], int, int], Sequence[tuple[Any, ...]]]
+    versions: Callable[[Cursor, Sequence[str]], Sequence[tuple[str, int | None]]]
+
+
+BULK_ROWS_MIN = 16
+"""From how many rows on a `Bulk` is used."""
+
+
 class Dialect(Protocol):
     """One database. Statements are written with `?` and pass through `sql` before they reach a cursor."""
 
@@ -72,6 +89,7 @@ class Dialect(Protocol):
     clock_sql: str
     """The database's own time in milliseconds since the Unix epoch, evaluated when the statement runs."""
     time: TimeColumn
+    bulk: Bulk | None
     database_options: tuple[str, ...]
     """The statements of an administrator that make a database fit for a log, once, outside transactions."""
 

@@ -14,7 +14,8 @@ from typing import Any
 import pg8000.dbapi
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, PARAMETERS_MAX, Cursor, EventRow, Shortcoming
+from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, PARAMETERS_MAX, Bulk, Cursor, EventRow, Shortcoming
+from libs.eventlog.dialects.postgresql_copy import copy_in, copy_out, versions_of
 
 _ROWS_MAX = PARAMETERS_MAX // len(EVENT_COLUMNS)
 _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
@@ -32,6 +33,7 @@ class PostgreSQL:
     name = "postgresql"
     clock_sql = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)"
     time = MICROSECONDS
+    bulk: Bulk | None = Bulk(copy_in, copy_out, versions_of)
     database_options: tuple[str, ...] = ()
     failures: tuple[type[Exception], ...] = (pg8000.dbapi.Error, OSError)
 

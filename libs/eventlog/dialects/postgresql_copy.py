@@ -96,3 +96,14 @@ def copy_out(cursor: Any, columns: Sequence[str], after: int, until: int) -> lis
     )
     cursor.execute(f"COPY ({select}) TO STDOUT (FORMAT binary)", stream=rows)
     return rows.rows
+
+
+def versions_of(cursor: Any, streams: Sequence[str]) -> Sequence[tuple[str, int | None]]:
+    """Return the last version of each stream, one index seek each; the streams are one bound array."""
+    cursor.execute(
+        "SELECT wanted.stream, (SELECT MAX(e.version) FROM events e WHERE e.stream = wanted.stream)"
+        " FROM unnest(CAST(%s AS varchar[])) AS wanted (stream)",
+        (list(streams),),
+    )
+    found: Sequence[tuple[str, int | None]] = cursor.fetchall()
+    return found

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Cursor, EventRow, Shortcoming
+from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Bulk, Cursor, EventRow, Shortcoming
 
 _BUSY_TIMEOUT_MS = 10_000
 _INSERT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constants
@@ -27,6 +27,7 @@ class SQLite:
     name = "sqlite"
     clock_sql = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
     time = MICROSECONDS
+    bulk: Bulk | None = None
     database_options: tuple[str, ...] = ()
     failures: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
 

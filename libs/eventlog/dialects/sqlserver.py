@@ -21,6 +21,7 @@ from libs.eventlog.dialects import sqlserver_errors
 from libs.eventlog.dialects.port import (
     EVENT_COLUMNS,
     PARAMETERS_MAX,
+    Bulk,
     Cursor,
     DriverMissing,
     EventRow,
@@ -82,6 +83,7 @@ class SQLServer:
     time = TimeColumn(
         "CONVERT(varchar(27), recorded_at, 121)", "CONVERT(datetime2(7), ?, 126)", stored_time, loaded_time
     )
+    bulk: Bulk | None = None
     database_options: tuple[str, ...] = (SNAPSHOT_ON, DURABLE)
 
     def __init__(self, url: URL, driver: Any = None) -> None:
