@@ -1,7 +1,8 @@
-"""Writes `schemas/`: a JSON Schema for each published event type, and an OpenAPI description for each service.
+"""Writes `schemas/`: JSON Schemas of published and of external event types, OpenAPI of each service, AsyncAPI.
 
 `python -m scripts.schemas` writes them; `--check` says which are not current. An event's schema may only grow: a
-change that takes something away, or asks for more, is refused here and needs a new type (`…V2`) with an upcaster.
+change that takes something away, or asks for more, is refused here and needs a new type (`…V2`) with an upcaster; the
+same holds for what systems outside send.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pydantic import TypeAdapter
 
 from cli.embedded import SERVICES
 from libs.contracts import event_types
+from libs.contracts.inbox import adapter_of, external_types
 from libs.runtime.embedded import Embedded
+from scripts.asyncapi import asyncapi_text
 
 ROOT = Path(__file__).parents[1] / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,6 +39,18 @@ def event_schemas() -> dict[str, dict[str, Any]]:
     }
 
 
+def inbox_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schema of each external type's data, by type name."""
+    return {
+        name: {"$schema": DIALECT, "$id": f"inbox/{name}.json", **adapter_of(name).json_schema(mode="validation")}
+        for name in sorted(external_types())
+    }
+
+
+SCHEMAS = {"events": event_schemas, "inbox": inbox_schemas}
+"""Folder of `schemas/` → the schemas in it; each may only grow."""
+
+
 def descriptions() -> dict[str, dict[str, Any]]:
     """Return the OpenAPI description of each service alone."""
     found = {}
@@ -50,10 +65,12 @@ def descriptions() -> dict[str, dict[str, Any]]:
 
 def files() -> Iterator[tuple[Path, str]]:
     """Yield every file of `schemas/` and what is in it."""
-    for name, schema in event_schemas().items():
-        yield ROOT / "events" / f"{name}.json", text_of(schema)
+    for folder, schemas in SCHEMAS.items():
+        for name, schema in schemas().items():
+            yield ROOT / folder / f"{name}.json", text_of(schema)
     for name, description in descriptions().items():
         yield ROOT / "openapi" / f"{name}.json", text_of(description)
+    yield ROOT / "asyncapi.yaml", asyncapi_text()
 
 
 def breaks(before: dict[str, Any], after: dict[str, Any], at: str = "") -> list[str]:
@@ -80,13 +97,15 @@ def breaks(before: dict[str, Any], after: dict[str, Any], at: str = "") -> list[
 
 def incompatible() -> list[str]:
     """Return how the code's event types break those that are committed."""
-    current = event_schemas()
     found = []
-    for path in sorted((ROOT / "events").glob("*.json")):
-        if path.stem not in current:
-            found.append(f"{path.stem} is gone; recorded logs hold it")
-            continue
-        found += [f"{path.stem}: {what}" for what in breaks(json.loads(path.read_text("utf-8")), current[path.stem])]
+    for folder, schemas in SCHEMAS.items():
+        current = schemas()
+        for path in sorted((ROOT / folder).glob("*.json")):
+            if path.stem not in current:
+                found.append(f"{path.stem} is gone; recorded logs hold it, or somebody sends it")
+                continue
+            before = json.loads(path.read_text("utf-8"))
+            found += [f"{path.stem}: {what}" for what in breaks(before, current[path.stem])]
     return found
 
 
@@ -94,7 +113,7 @@ def stale() -> list[str]:
     """Return the files that are not what the code says now, and those that it does not say any more."""
     current = dict(files())
     differing = [path for path, text in current.items() if not path.exists() or path.read_text("utf-8") != text]
-    left_over = [path for path in ROOT.rglob("*.json") if path not in current]
+    left_over = [path for path in ROOT.rglob("*") if path.is_file() and path not in current]
     return [str(path.relative_to(ROOT.parent)) for path in sorted([*differing, *left_over])]
 
 
@@ -102,7 +121,7 @@ def main() -> int:
     """Write the files, or with `--check` compare them; refuse to write what breaks recorded events."""
     broken = incompatible()
     for each in broken:
-        print(f"schemas/events: {each}: make a new type with an upcaster instead")
+        print(f"schemas: {each}: make a new type with an upcaster instead")
     if broken:
         return 1
     if "--check" in sys.argv[1:]:
