@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -16,23 +17,26 @@ from cli.errors import CliError, ExitCode, Problem, UsageProblem
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Iterator
 
     from cli.client import Client
+    from cli.config import Connection
     from cli.demo.journey import Journey, Step
 
 _NAME_CELLS = 58
 WHOLE_CHECKOUT_STORES_MAX = 2_000
 
 
-def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int) -> int:
+def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int, distributed: bool = False) -> int:
     """Run the demo and return its exit code: 0 when every step went through.
 
     `serve` leaves the server running until Ctrl-C; without `data_dir` the fleet lies in a new temporary directory;
-    port 0 takes a free one.
+    port 0 takes a free one. `distributed` drives separate services through their edge instead of one process.
     """
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
-        return _demo(stores, _directory(data_dir), port, serve=serve)
+        run = _distributed_demo if distributed else _demo
+        return run(stores, _directory(data_dir), port, serve=serve)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except CliError as error:
@@ -60,32 +64,85 @@ def _directory(data_dir: Path | None) -> Path:
 
 
 def _demo(stores: int, data_dir: Path, port: int, *, serve: bool) -> int:
-    # Loaded here, so that `resedge --help` does not load the client.
-    from cli.client import Client  # noqa: PLC0415
-    from cli.config import state_path  # noqa: PLC0415
-    from cli.demo.journey import Journey  # noqa: PLC0415
-    from cli.demo.server import connection_to, free_port, running, up_command  # noqa: PLC0415
-    from cli.positions import Positions  # noqa: PLC0415
+    from cli.demo.server import connection_to, free_port, running, up_command  # noqa: PLC0415 - start-up time
 
     address_port = free_port(port)
-    print(f"Resilient Edge demo: {stores:,} stores, data in {data_dir}\n")
-    print(f"  {'step':<{_NAME_CELLS}}{'time':>9}{'files':>12}  commit")
-    started = time.monotonic()
+    started = _head(stores, f"data in {data_dir}")
     _began("start the server (`resedge up`)")
     with running(up_command(data_dir, address_port), address_port, data_dir / "server.log") as process:
         print(f"{time.monotonic() - started:>7.1f} s", flush=True)
         connection = connection_to(address_port)
-        client = Client(connection, Positions(state_path(), connection))
-        try:
-            journey = Journey(client, stores, _began, _ended)
-            journey.run()
-            print(f"  {'together':<{_NAME_CELLS}}{time.monotonic() - started:>7.1f} s\n")
-            _farewell(client, journey, data_dir, connection.server, serve=serve)
-        finally:
-            client.close()
+        again = f"{_command()} up --data-dir {shlex.quote(str(data_dir))}"
+        _travel(connection, stores, started, again="" if serve else again)
         if serve:
             _serve(process)
     return ExitCode.OK
+
+
+def _distributed_demo(stores: int, data_dir: Path, port: int, *, serve: bool) -> int:
+    from cli.demo.distributed import system  # noqa: PLC0415 - start-up time
+    from cli.demo.server import free_port  # noqa: PLC0415 - start-up time
+
+    started = _head(stores, "separate services")
+    _began("bring the system up (`scripts/compose-local up`)")
+    with system(data_dir, port or free_port(0)) as found:
+        print(f"{time.monotonic() - started:>7.1f} s{'' if found.home else '  it runs already'}", flush=True)
+        _check_new(found.connection)
+        ends = found.home is not None and not serve
+        again = f"scripts/compose-local up --dir {shlex.quote(str(data_dir))}"
+        _travel(found.connection, stores, started, again=again if ends else "")
+        if found.home is not None and serve:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+            print("\nending the system", flush=True)
+    return ExitCode.OK
+
+
+def _check_new(connection: Connection) -> None:
+    """See that the system has no stores yet: on a fleet that is there already the steps would not show what they say.
+
+    Raises:
+        UsageProblem: it has some.
+    """
+    with _client(connection) as client:
+        count = int((client.get("/v1/stores:count", fresh=False).body or {}).get("count") or 0)
+    if count:
+        raise UsageProblem(
+            f"the system at {connection.server} has {count:,} stores already",
+            fix="end it with `scripts/compose-local down`: the demo then brings up one of its own",
+        )
+
+
+@contextlib.contextmanager
+def _client(connection: Connection) -> Iterator[Client]:
+    # Loaded here, so that `resedge --help` does not load the client.
+    from cli.client import Client  # noqa: PLC0415
+    from cli.config import state_path  # noqa: PLC0415
+    from cli.positions import Positions  # noqa: PLC0415
+
+    client = Client(connection, Positions(state_path(), connection))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _head(stores: int, where: str) -> float:
+    """Print what the steps' columns are; return when it began."""
+    print(f"Resilient Edge demo: {stores:,} stores, {where}\n")
+    print(f"  {'step':<{_NAME_CELLS}}{'time':>9}{'files':>12}  commit")
+    return time.monotonic()
+
+
+def _travel(connection: Connection, stores: int, started: float, *, again: str) -> None:
+    """Go the whole journey and take leave; `again` is what starts a server that ends now."""
+    from cli.demo.journey import Journey  # noqa: PLC0415 - start-up time
+
+    with _client(connection) as client:
+        journey = Journey(client, stores, _began, _ended)
+        journey.run()
+        print(f"  {'together':<{_NAME_CELLS}}{time.monotonic() - started:>7.1f} s\n")
+        _farewell(client, journey, connection.server, again=again)
 
 
 def _serve(process: subprocess.Popen[bytes]) -> None:
@@ -114,19 +171,19 @@ def _ended(step: Step) -> None:
     sys.stdout.flush()
 
 
-def _farewell(client: Client, journey: Journey, data_dir: Path, address: str, *, serve: bool) -> None:
+def _farewell(client: Client, journey: Journey, address: str, *, again: str) -> None:
     """Say what is there now and what to try next."""
     store = journey.favourite.name
     path = str((client.get(f"/v1/clusters/{store}").body or {}).get("path") or "")
-    repository = shlex.quote(str(data_dir / "gitops.git"))
+    repository = shlex.quote(str((client.get("/v1/rendering").body or {}).get("repository") or ""))
     if journey.stores < WHOLE_CHECKOUT_STORES_MAX:
         print(f"What the stores pull:\n  git clone {repository} fleet\n  ls fleet/{path}\n")
     else:
         print("What the stores pull (a whole checkout is millions of files, so take one store's):")
         print(f"  git clone --no-checkout {repository} fleet")
         print(f"  git -C fleet checkout main -- {path}\n")
-    if not serve:
-        print(f"The server ends now. To start it again: {_command()} up --data-dir {shlex.quote(str(data_dir))}")
+    if again:
+        print(f"The server ends now. To start it again: {again}")
         return
     print(f"The server runs at {address}; Ctrl-C ends it. Try in another terminal:")
     from cli.demo.hierarchies import SMART_GRILLS  # noqa: PLC0415
