@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from libs.bus import Feed, ViewConsumer
 from libs.bus.alone import RebuildRunning
 from libs.bus.faults import passing
-from libs.bus.rebuild import RebuildFailed, progress, rebuild
+from libs.bus.rebuild import Progress, RebuildFailed, progress, rebuild
 from libs.contracts.names import nearest
 from libs.eventlog import EventLog
 from libs.web.auth import requires
@@ -40,9 +40,9 @@ class Projections:
         self._rebuilds: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.router = APIRouter(tags=["projections"])
-        self._add("GET", "/v1/projections", self._list, "list", 200)
-        self._add("GET", "/v1/projections/{name}", self._read, "read", 200)
-        self._add("POST", "/v1/projections/{name}:rebuild", self._rebuild, "rebuild", 202)
+        self._add("GET", "/v1/projections", self.list_projections, "list", 200)
+        self._add("GET", "/v1/projections/{name}", self.read_projection, "read", 200)
+        self._add("POST", "/v1/projections/{name}:rebuild", self.rebuild_projection, "rebuild", 202)
 
     def start(self, feed: Feed) -> None:
         """Watch for views that have stopped and are rebuilt."""
@@ -55,6 +55,25 @@ class Projections:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def list_projections(self) -> dict[str, list[Progress]]:
+        """List the projections of this service."""
+        return {"items": [await self._told(view) for _, view in sorted(self._views.items())]}
+
+    async def read_projection(self, name: str) -> Progress:
+        """Tell how far a projection is, and the generation that is built beside it."""
+        return await self._told(self._named(name))
+
+    async def rebuild_projection(self, name: str, request: Request, response: Response) -> Progress:
+        """Begin to build a projection anew from the log; it is swapped in when it has caught up."""
+        view = self._named(name)
+        begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._carry_out(view, begun, request.state.principal.name))
+        self._rebuilds.add(task)
+        task.add_done_callback(self._rebuilds.discard)
+        generation = await begun
+        response.headers["Location"] = f"/v1/projections/{name}"
+        return replace(await self._told(view), generation=generation)
+
     def _add(self, method: str, path: str, endpoint: Callable[..., Any], verb: str, status: int) -> None:
         self.router.add_api_route(
             path,
@@ -64,25 +83,6 @@ class Projections:
             operation_id=f"{verb}-projection{'s' if verb == 'list' else ''}",
             dependencies=[requires(verb, "Projection")],
         )
-
-    async def _list(self) -> dict[str, Any]:
-        """List the projections of this service."""
-        return {"items": [await self._told(view) for _, view in sorted(self._views.items())]}
-
-    async def _read(self, name: str) -> dict[str, Any]:
-        """Tell how far a projection is, and the generation that is built beside it."""
-        return await self._told(self._named(name))
-
-    async def _rebuild(self, name: str, request: Request, response: Response) -> dict[str, Any]:
-        """Begin to build a projection anew from the log; it is swapped in when it has caught up."""
-        view = self._named(name)
-        begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._carry_out(view, begun, request.state.principal.name))
-        self._rebuilds.add(task)
-        task.add_done_callback(self._rebuilds.discard)
-        generation = await begun
-        response.headers["Location"] = f"/v1/projections/{name}"
-        return {**await self._told(view), "generation": generation}
 
     async def _carry_out(self, view: ViewConsumer, begun: asyncio.Future[int], actor: str) -> None:
         def begin(generation: int) -> None:
@@ -103,9 +103,9 @@ class Projections:
         finally:
             begun.cancel()
 
-    async def _told(self, view: ViewConsumer) -> dict[str, Any]:
+    async def _told(self, view: ViewConsumer) -> Progress:
         try:
-            return asdict(await progress(view, self._log))
+            return await progress(view, self._log)
         except Exception as error:
             if passing(error):
                 raise _unanswered(view) from error
