@@ -40,7 +40,7 @@ class UnknownExternalType(Invalid):
     code = "unknown-type"
 
 
-class InvalidData(Invalid):
+class DataDoesNotFit(Invalid):
     """The data of the event does not fit its type."""
 
     code = "invalid-data"
@@ -104,7 +104,7 @@ def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str,
     """Return which of our types the event is, and what it asks for.
 
     Raises:
-        UnknownExternalType, InvalidData, TypeNotAllowed, NameNotAllowed: it means nothing, or is not this source's.
+        UnknownExternalType, DataDoesNotFit, TypeNotAllowed, NameNotAllowed: it means nothing, or is not this source's.
     """
     mapping = next((each for each in source.mappings if each.foreign == type_name), None)
     ours = type_name if mapping is None else mapping.type
@@ -135,17 +135,17 @@ def read(ours: str, data: Any) -> External:
     """Return the data of one of our types.
 
     Raises:
-        InvalidData: the first fault, with its pointer.
+        DataDoesNotFit: the first fault, with its pointer.
     """
     if not isinstance(data, Mapping):
-        raise InvalidData("the data is not a JSON object", pointer="/data")
+        raise DataDoesNotFit("the data is not a JSON object", pointer="/data")
     try:
         said: External = adapter_of(ours).validate_python(dict(data))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         fault = next((each for each in faults if each["type"].startswith("unexpected_")), faults[0])
         path = [part for part in fault["loc"] if isinstance(part, int) or not str(part).startswith(("list[", "str"))]
-        raise InvalidData(str(fault["msg"]), pointer="/data" + "".join(f"/{escape(part)}" for part in path)) from None
+        raise DataDoesNotFit(str(fault["msg"]), pointer="/data" + "".join(f"/{escape(part)}" for part in path)) from None
     return said
 
 
@@ -200,9 +200,9 @@ def _meaning(said: External) -> Instruction:
 
 def _release(said: ReleasePublished) -> Publish:
     if not _VERSION.fullmatch(said.version):
-        raise InvalidData(f"{said.version[:80]!r} is not a version", pointer="/data/version", fix="write 1.4.0")
+        raise DataDoesNotFit(f"{said.version[:80]!r} is not a version", pointer="/data/version", fix="write 1.4.0")
     if (said.manifests is None) == (said.reference is None):
-        raise InvalidData(
+        raise DataDoesNotFit(
             "a release has its manifests inline or by reference: one of the two", pointer="/data/manifests"
         )
     given = {"manifests": said.manifests, "schema": said.schema, "defaults": said.defaults}
