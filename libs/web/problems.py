@@ -14,8 +14,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from libs.bus.faults import passing
 from libs.contracts.names import escape
 from libs.contracts.refusals import Cycle, Invalid, Rejected, UnknownReference
 from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable
@@ -117,6 +119,8 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
             return Problem(422, "too-large", "This is more than the log takes as one fact.", str(error))
         case LogUnavailable() | LogClosed():
             return unavailable("the event log does not answer", code="log-unavailable", fix="repeat with the same key")
+        case SQLAlchemyError() | ConnectionError() | TimeoutError() if passing(error):
+            return unavailable("the service's database does not answer", fix="repeat with the same key")
         case RequestValidationError():
             return _request_validation(error)
         case HTTPException():
@@ -180,5 +184,6 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
 def install_problems(app: FastAPI) -> None:
     """Make every exception of `app` a problem document."""
     ours = (Problem, Rejected, SelectionError, InvalidSubmission, LogUnavailable, LogClosed)
-    for handled in (*ours, RequestValidationError, HTTPException, Exception):
+    theirs = (RequestValidationError, HTTPException, SQLAlchemyError, ConnectionError, TimeoutError)
+    for handled in (*ours, *theirs, Exception):
         app.add_exception_handler(handled, _handle)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, insert, select, text, update
@@ -26,8 +25,6 @@ from libs.contracts.crash import at_crash_point
 from libs.eventlog import EventLog, NewEvent, Submission
 from libs.web.documents import DocumentsView
 from services.inventory.api import STORE
-from tests.flow.conftest import Server
-from tests.flow.conftest import store as document
 from tests.support.feeds import append, in_order, log_of
 from tests.support.postgres import Cluster, cluster
 
@@ -445,108 +442,3 @@ async def test_a_server_that_is_killed_during_a_rebuild_delays_it(postgres: Clus
 
         assert await view_problems(view, log) == []
     await engine.dispose()
-
-
-async def settled_rebuild(server: Server, name: str) -> dict[str, Any]:
-    for _ in range(1_000):
-        told: dict[str, Any] = await server.get(f"/v1/projections/{name}")
-        if told["state"] != "building":
-            return told
-        await asyncio.sleep(0.02)
-    raise AssertionError("it is still being built")
-
-
-async def until_ready(server: Server, status: int) -> None:
-    for _ in range(500):
-        if (await server.client.get("/readyz")).status_code == status:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError((await server.client.get("/readyz?verbose")).text)
-
-
-async def test_a_rebuild_over_http_is_begun_and_told_of_until_it_is_live(quiet_server: Server) -> None:
-    for number in range(30):
-        assert (await quiet_server.declare(document(f"tx-{number}"))).status_code == 201
-    client = quiet_server.client
-
-    answer = await client.post("/v1/projections/inventory.documents:rebuild")
-
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["Location"] == "/v1/projections/inventory.documents"
-    assert answer.json()["generation"] == 1
-    told = await settled_rebuild(quiet_server, "inventory.documents")
-    assert told == {
-        "projection": "inventory.documents",
-        "state": "live",
-        "generation": 1,
-        "position": 30,
-        "building": None,
-        "head": 30,
-        "detail": "",
-    }
-    listed = (await client.get("/v1/projections")).json()["items"]
-    assert [each["projection"] for each in listed] == sorted(each["projection"] for each in listed)
-    assert {"inventory.documents", "grouping.documents", "catalog.documents"} <= {each["projection"] for each in listed}
-    assert len((await quiet_server.get("/v1/stores", limit=100))["items"]) == 30
-
-
-async def test_an_unknown_projection_is_not_found_with_the_nearest(quiet_server: Server) -> None:
-    for answer in (
-        await quiet_server.client.post("/v1/projections/inventory.document:rebuild"),
-        await quiet_server.client.get("/v1/projections/inventory.document"),
-    ):
-        assert answer.status_code == 404
-        assert answer.json()["nearest"] == "inventory.documents"
-
-
-async def test_a_second_rebuild_over_http_is_refused(quiet_server: Server) -> None:
-    view = next(
-        each
-        for service in quiet_server.embedded.services
-        for each in service.consumers
-        if isinstance(each, ViewConsumer) and each.name == "inventory.documents"
-    )
-    async with alone(view.engine, view.name):
-        answer = await quiet_server.client.post("/v1/projections/inventory.documents:rebuild")
-
-    assert answer.status_code == 409
-    assert answer.json()["code"] == "rebuild-running"
-
-
-async def test_only_an_administrator_rebuilds(quiet_server: Server) -> None:
-    token = quiet_server.embedded.tokens.issue("eve", frozenset({"viewer"}))
-    async with quiet_server.client_for(token) as client:
-        assert (await client.get("/v1/projections")).status_code == 200
-        assert (await client.post("/v1/projections/inventory.documents:rebuild")).status_code == 403
-
-
-async def test_a_view_that_has_stopped_goes_on_once_it_is_rebuilt(quiet_server: Server) -> None:
-    """Here its checkpoint row is gone, which nobody but a rebuild can put right."""
-    assert (await quiet_server.declare(document("tx-1"))).status_code == 201
-    await quiet_server.settled()
-    view = quiet_server.embedded.services[0].consumers[0]
-    assert isinstance(view, ViewConsumer)
-    async with view.engine.begin() as connection:
-        await connection.execute(checkpoints.delete())
-    await quiet_server.declare(document("tx-2"))
-    await until_ready(quiet_server, 503)
-
-    assert (await quiet_server.client.post(f"/v1/projections/{view.name}:rebuild")).status_code == 202
-
-    await until_ready(quiet_server, 200)
-    assert (await quiet_server.declare(document("tx-3"))).status_code == 201
-    assert len((await quiet_server.get("/v1/stores"))["items"]) == 3
-    assert await view_problems(view, quiet_server.embedded.log) == []
-
-
-async def test_every_view_of_a_server_that_has_lived_equals_its_fold_before_and_after(server: Server) -> None:
-    for number in range(10):
-        await server.declare(document(f"tx-{number}"))
-    await server.client.delete("/v1/stores/tx-3")
-    await server.settled()
-    views = [each for service in server.embedded.services for each in service.consumers]
-    for view in views:
-        if isinstance(view, ViewConsumer):
-            assert await view_problems(view, server.embedded.log) == []
-            await rebuild(view, server.embedded.log)
-            assert await view_problems(view, server.embedded.log) == []
