@@ -12,7 +12,7 @@ COPY libs libs
 COPY services services
 COPY cli cli
 COPY schemas schemas
-COPY scripts/health.py scripts/init_views.py scripts/topics.py scripts/
+COPY scripts/health.py scripts/topics.py scripts/
 RUN .venv/bin/python -m compileall -q libs services cli scripts
 
 FROM python:3.11-slim-bookworm

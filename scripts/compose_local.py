@@ -73,7 +73,7 @@ class System:
                     self._start(service)
             for service in wanted:
                 self._wait(service, COMPLETED if self._is_step(service) else HEALTHY)
-        except (ProcessFailed, PartMissing, ComposeError, KeyboardInterrupt):
+        except BaseException:
             say("stopping what was started")
             self.down(started)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import shutil
@@ -70,7 +71,7 @@ def part(service: Service, services: Mapping[str, Service], places: Places) -> P
             return _edge(service, places)
         case "sqlserver-login":
             admin = services["postgres"].environment["POSTGRES_PASSWORD"]
-            make_log_database(service.environment["RESEDGE_LOG_PASSWORD"], admin, places.port("postgres", 5432))
+            make_log_database(service.environment, admin, places.port("postgres", 5432))
     return None
 
 
@@ -177,19 +178,28 @@ def _make_database(connection: pg8000.dbapi.Connection, name: str, owner: str = 
         cursor.execute(f"CREATE DATABASE {name} OWNER {owner}")
 
 
-def make_log_database(password: str, admin: str, port: int) -> None:
-    """Make the log's database and its role in the local PostgreSQL, as the image's script does in SQL Server."""
-    if not password.replace("-", "").isalnum():
-        raise PartMissing("RESEDGE_LOG_PASSWORD must consist of letters, digits and hyphens: see scripts/dev-env")
-    connection = _connected(port, admin)
-    try:
+def make_log_database(environment: Mapping[str, str], admin: str, port: int) -> None:
+    """Make the log's database and its two roles in the local PostgreSQL, as the image's script does in SQL Server."""
+    roles = {"resedge_owner": environment["RESEDGE_LOG_OWNER_PASSWORD"], "resedge": environment["RESEDGE_LOG_PASSWORD"]}
+    with contextlib.closing(_connected(port, admin)) as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = 'resedge_log'")
-        how = "CREATE" if cursor.fetchone() is None else "ALTER"
-        cursor.execute(f"{how} ROLE resedge_log LOGIN PASSWORD '{password}'")
-        _make_database(connection, "log", "resedge_log")
-    finally:
-        connection.close()
+        for role, password in roles.items():
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+            if cursor.fetchone() is None:
+                cursor.execute(f"CREATE ROLE {role} LOGIN")
+            cursor.execute("SELECT quote_literal(%s::text)", (password,))
+            cursor.execute(f"ALTER ROLE {role} PASSWORD {cursor.fetchone()[0]}")
+        _make_database(connection, "log", "resedge_owner")
+    with contextlib.closing(_connected(port, admin, "log")) as connection:
+        for statement in (
+            "REVOKE ALL ON DATABASE log FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE log TO resedge",
+            "ALTER SCHEMA public OWNER TO resedge_owner",
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+            "GRANT USAGE ON SCHEMA public TO resedge",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE resedge_owner GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO resedge",
+        ):
+            connection.cursor().execute(statement)
 
 
 def _edge(service: Service, places: Places) -> Part:

@@ -18,7 +18,7 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 
 REPLACED: Mapping[str, str] = {
     "sqlserver": "the database `log` of the local PostgreSQL",
-    "sqlserver-login": "the role `resedge_log` of the local PostgreSQL",
+    "sqlserver-login": "the roles `resedge_owner` and `resedge` of the local PostgreSQL",
     "kafka": "scripts/kafka, one broker",
     "postgres": "a PostgreSQL of its own",
     "edge": "nginx of this machine, with the same configuration",
@@ -50,7 +50,7 @@ PORTS: Mapping[tuple[str, int], tuple[int, int]] = {
 }
 
 SQL_SERVER = re.compile(r"mssql\+pyodbc://(?P<user>\w+):(?P<password>[^@]+)@sqlserver:1433/resedge\?.*")
-LOG_URL = "postgresql+pg8000://resedge_log:{password}@127.0.0.1:{port}/log?sslmode=disable"
+LOG_URL = "postgresql+pg8000://{user}:{password}@127.0.0.1:{port}/log?sslmode=disable"
 ANY_ADDRESS = re.compile(r"0\.0\.0\.0(?=$|:)")
 DOCKER_RESOLVER, ANY_RESOLVER = "127.0.0.11", "127.0.0.1"  # addresses are numbers here: nothing is looked up
 _HOST = re.compile(r"(?<![\w.-])([a-z][a-z-]*):(\d+)(?!\d)")
@@ -130,7 +130,7 @@ class Places:
 
     def _value(self, service: Service, name: str, value: str) -> str:
         if found := SQL_SERVER.fullmatch(value):
-            return LOG_URL.format(password=found["password"], port=self.port("postgres", 5432))
+            return LOG_URL.format(**found.groupdict(), port=self.port("postgres", 5432))
         if value in (paths := self.paths(service.name)):
             return paths[value]
         if name == f"RESEDGE_{service.name.upper()}_PORT":

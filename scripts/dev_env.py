@@ -6,9 +6,9 @@ Every password and token is random. Nothing is overwritten without `--force`: da
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.config import write_context, write_private
@@ -19,6 +19,7 @@ SERVER = "http://127.0.0.1:8080"
 CONTEXT = "dev"
 PASSWORDS = (
     "RESEDGE_SQLSERVER_SA_PASSWORD",
+    "RESEDGE_LOG_OWNER_PASSWORD",
     "RESEDGE_LOG_PASSWORD",
     "RESEDGE_POSTGRES_PASSWORD",
     "RESEDGE_INVENTORY_VIEWS_PASSWORD",
@@ -63,18 +64,17 @@ def write(directory: Path, server: str, config: Path | None) -> list[Path]:
     return [directory / ".env", dev / "tokens.json", dev / "metrics-token", where]
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write the files, or say that they are there."""
     parser = argparse.ArgumentParser(prog="scripts/dev-env", description=__doc__)
     parser.add_argument("--force", action="store_true", help="write new secrets; existing databases then refuse them")
     parser.add_argument("--dir", type=Path, default=ROOT, help="where .env and .dev go (the project)")
     parser.add_argument("--server", default=SERVER, help=f"the address of the context ({SERVER})")
     parser.add_argument("--config", type=Path, default=None, help="the command's configuration (the user's own)")
-    said = parser.parse_args()
+    said = parser.parse_args(arguments)
     if (said.dir / ".env").exists() and not said.force:
         print(f"{said.dir / '.env'} is there already; --force writes new secrets", file=sys.stderr)
         return 0
-    os.umask(0o077)
     for path in write(said.dir, said.server, said.config):
         print(f"wrote {path}", file=sys.stderr)
     print(f"the command's context is {CONTEXT!r} ({said.server})", file=sys.stderr)
@@ -82,4 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
