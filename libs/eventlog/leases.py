@@ -77,6 +77,8 @@ class Leases:
             return self._engine.raw_connection()
         except exc.DBAPIError as error:
             raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
+        except self._dialect.failures as error:  # `raw_connection` lets through what the driver raises
+            raise LogUnavailable(f"the event log's database does not answer ({error})") from error
 
     @contextlib.contextmanager
     def _transaction(self, *, lock: bool) -> Iterator[tuple[PoolProxiedConnection, Cursor]]:

@@ -155,7 +155,7 @@ class Writer:
     def _open(self) -> tuple[PoolProxiedConnection, Cursor]:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
-            self._cursor = self._connection.cursor()
+            self._cursor = self._dialect.cursor(self._connection)
         return self._connection, self._cursor
 
     def _committed(self, cursor: Cursor, attempt: _Attempt) -> list[Outcome] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 PARAMETERS_MAX = 2_000
 """Values bound to one statement; SQL Server takes 2,100."""
@@ -102,6 +103,9 @@ class Dialect(Protocol):
 
     def reader(self) -> Engine:
         """Return the engine that reads without ever blocking the appender."""
+
+    def cursor(self, connection: PoolProxiedConnection) -> Cursor:
+        """Return a cursor for the append path, used until the connection is given up."""
 
     def sql(self, statement: str) -> str:
         """Return the statement in the driver's parameter style."""

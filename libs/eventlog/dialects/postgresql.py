@@ -13,9 +13,11 @@ from typing import Any
 
 import pg8000.dbapi
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, PARAMETERS_MAX, Bulk, Cursor, EventRow, Shortcoming
 from libs.eventlog.dialects.postgresql_copy import copy_in, copy_out, versions_of
+from libs.eventlog.dialects.postgresql_prepared import PreparingCursor
 
 _ROWS_MAX = PARAMETERS_MAX // len(EVENT_COLUMNS)
 _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
@@ -23,6 +25,7 @@ _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
     "prefer": lambda: None,
     "verify-full": ssl.create_default_context,
 }
+_LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
 _CREATE_LOCK = 7_305_133_704
 """Any constant: the advisory lock that creating the schema takes."""
 
@@ -73,6 +76,10 @@ class PostgreSQL:
 
         return engine
 
+    def cursor(self, connection: PoolProxiedConnection) -> Cursor:
+        """Return a cursor that prepares what it sends again and again."""
+        return PreparingCursor(connection.driver_connection)
+
     @staticmethod
     @cache
     def sql(statement: str) -> str:
@@ -81,7 +88,10 @@ class PostgreSQL:
 
     def lock_head(self, cursor: Cursor) -> None:
         """Begin a transaction by updating the head row to what it is."""
-        cursor.execute("UPDATE head SET position = position WHERE id = 1")
+        if isinstance(cursor, PreparingCursor):
+            cursor.begin(_LOCK_HEAD)
+        else:
+            cursor.execute(_LOCK_HEAD)
 
     @staticmethod
     @cache

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Bulk, Cursor, EventRow, Shortcoming
 
@@ -60,6 +61,10 @@ class SQLite:
             connection.execute("PRAGMA mmap_size = 268435456")
 
         return engine
+
+    def cursor(self, connection: PoolProxiedConnection) -> Cursor:
+        """Return the driver's cursor."""
+        return connection.cursor()
 
     def sql(self, statement: str) -> str:
         """Return the statement as it is: the driver knows `?`."""

@@ -16,6 +16,7 @@ from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.eventlog.dialects import sqlserver_errors
 from libs.eventlog.dialects.port import (
@@ -146,6 +147,10 @@ class SQLServer:
             connection.commit()
 
         return engine
+
+    def cursor(self, connection: PoolProxiedConnection) -> Cursor:
+        """Return the driver's cursor."""
+        return connection.cursor()
 
     def sql(self, statement: str) -> str:
         """Return the statement as it is: the driver knows `?`."""
