@@ -25,6 +25,7 @@ from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
 from tests.support.admitting import run
 from tests.support.feeds import in_chaos, in_order
+from tests.support.postgres import Cluster, cluster
 
 KINDS: dict[str, list[DeclaredKind[Any, Any]]] = {
     "inventory": [STORE],
@@ -58,10 +59,26 @@ async def rows_of(view: DocumentsView) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in found]
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'chaotic'}.db"
+    server: Cluster = request.getfixturevalue("postgres")
+    return server.new_views()
+
+
 @pytest.mark.parametrize("service", sorted(KINDS))
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_service_s_documents_survive_chaos(service: str, seed: int, log: EventLog, tmp_path: Path) -> None:
-    orderly, chaotic = (view_engine(f"sqlite+aiosqlite:///{tmp_path / name}.db") for name in ("orderly", "chaotic"))
+async def test_a_service_s_documents_survive_chaos(
+    service: str, seed: int, log: EventLog, url: str, tmp_path: Path
+) -> None:
+    orderly, chaotic = view_engine(f"sqlite+aiosqlite:///{tmp_path / 'orderly'}.db"), view_engine(url)
     expected = await rows_of(await in_order(log, DocumentsView(service, log, orderly, KINDS[service])))
 
     view = await in_chaos(log, lambda: DocumentsView(service, log, chaotic, KINDS[service]), seed)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from libs.runtime.wiring import Wiring
 from tests.flow.conftest import Server
 from tests.flow.conftest import store as document
 from tests.support.postgres import Cluster, cluster
+
+ROOT = Path(__file__).parents[2]
 
 
 async def settled_rebuild(server: Server, name: str) -> dict[str, Any]:
@@ -176,3 +181,30 @@ async def test_a_server_on_postgresql_answers_503_at_worst_while_it_is_restarted
                 assert await view_problems(view, on_postgres.embedded.log) == []
                 await rebuild(view, on_postgres.embedded.log)
                 assert await view_problems(view, on_postgres.embedded.log) == []
+
+
+def test_what_the_page_says_is_what_the_command_says(tmp_path: Path) -> None:
+    """The first block of docs/how-to/rebuild-a-view.md, on a server that has just been started."""
+    page = (ROOT / "docs/how-to/rebuild-a-view.md").read_text()
+    said = page.partition("```console\n")[2].partition("```")[0]
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment |= {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    resedge = [sys.executable, "-m", "cli"]
+    up = subprocess.Popen(
+        [*resedge, "up", "--port", "0", "--data-dir", "data"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
+    )
+    try:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith(b"resedge is up at")
+        shown = ""
+        for line in said.splitlines():
+            if line.startswith("$ .venv/bin/resedge "):
+                words = [*resedge, *line.split()[2:]]
+                ran = subprocess.run(
+                    words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60
+                )
+                shown += f"{line}\n{ran.stdout}"
+        assert shown == said
+    finally:
+        up.terminate()
+        up.communicate(timeout=20)
