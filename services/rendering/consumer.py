@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from libs.bus import START, Checkpoint, ModelConsumer, SnapshotHooks
+from libs.eventlog import LogUnavailable
 from libs.fleet import Blobs
 from libs.gittree import PushOutcome, Repository
 from libs.gittree.workers import Workers
@@ -167,7 +168,8 @@ class Rendering(ModelConsumer):
         await asyncio.gather(*beside, return_exceptions=True)
         await self._snapshot()
         if self.reconciler.lease is not None:
-            await asyncio.to_thread(self._events.release_lease, self.reconciler.lease)
+            with contextlib.suppress(LogUnavailable):  # it expires by itself
+                await asyncio.to_thread(self._events.release_lease, self.reconciler.lease)
         if self._workers is not None:
             await asyncio.to_thread(self._workers.close)
         if self._repository is not None:
@@ -207,7 +209,12 @@ class Rendering(ModelConsumer):
         while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
             lease = self.reconciler.lease
-            if lease is not None and not await asyncio.to_thread(self._events.renew_lease, lease):
+            try:
+                lost = lease is not None and not await asyncio.to_thread(self._events.renew_lease, lease)
+            except LogUnavailable as error:  # nobody decides meanwhile, and the log fences us if another one took it
+                log.warning("rendering.lease-not-renewed", reason=str(error))
+                continue
+            if lost:
                 self.reconciler.lose_lease()
 
     async def _push_on(self) -> None:
