@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.drills import SEED
 from tests.support.kafka import Broker, kafka
 from tests.support.postgres import Cluster, cluster
 from tests.support.system import System
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat each drill for the seeds FIRST:END that `scripts/drills` gives."""
+    if seeds := os.environ.get("RESEDGE_DRILL_SEEDS"):
+        first, _, end = seeds.partition(":")
+        metafunc.parametrize("_seed", range(int(first), int(end)), indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _seed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hasattr(request, "param"):
+        monkeypatch.setenv(SEED, str(request.param))
 
 
 @pytest.fixture(scope="module")

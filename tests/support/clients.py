@@ -1,4 +1,4 @@
-"""Clients that change stores without a pause, and know what the log must hold of them afterwards.
+"""Clients that change things without a pause, and know what the log must hold of them afterwards.
 
 with Clients(system, count=3) as clients:
     clients.more(20)                 # returns after 20 more acknowledged changes
@@ -14,6 +14,8 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx2
@@ -24,14 +26,52 @@ TRY_SECONDS_MAX = 60.0
 _AGAIN_SECONDS = 0.05
 
 
-class Clients:
-    """Clients in threads, each with stores of its own; `answers` counts what they saw, by status or by fault."""
+@dataclass(frozen=True)
+class Kind:
+    """What a client changes: the service, the path, and the document of a name that says `turn`."""
 
-    def __init__(self, system: System, *, count: int = 3, seed: int = 0, pause_seconds: float = 0.02) -> None:
+    service: str
+    path: Callable[[str], str]
+    document: Callable[[str, str], Mapping[str, Any]]
+
+
+def _document(kind: str, spec: Mapping[str, Any]) -> Callable[[str, str], Mapping[str, Any]]:
+    return lambda name, turn: {"kind": kind, "metadata": {"name": name, "labels": {"turn": turn}}, "spec": spec}
+
+
+def _group(name: str, turn: str) -> Mapping[str, Any]:
+    return {"kind": "Group", "metadata": {"path": f"/drill/{name}", "labels": {"turn": turn}}, "spec": {}}
+
+
+STORES = Kind("inventory", "/v1/stores/{}".format, _document("Store", {"timezone": "America/Chicago"}))
+GROUPS = Kind("grouping", "/v1/groups/drill/{}".format, _group)
+NAMESPACES = Kind(
+    "catalog", "/v1/namespaces/{}".format, _document("Namespace", {"expression": "/c/*", "allow_empty": True})
+)
+
+
+class Clients:
+    """Clients in threads, each with things of its own; `answers` counts what they saw, by status or by fault.
+
+    They take turns with the kinds: the first client changes the first kind.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *kinds: Kind,
+        count: int = 3,
+        seed: int = 0,
+        pause_seconds: float = 0.02,
+        reads: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Take what to change (stores) and (service, path) of what to read after each change."""
         self.system = system
         self.answers: Counter[str] = Counter()
         self.sent: dict[str, list[str]] = {}
-        """The keys of every store's acknowledged changes, in order."""
+        """The keys of every thing's acknowledged changes, in order."""
+        self._kinds = kinds or (STORES,)
+        self._reads = reads
         self._faults: list[BaseException] = []
         self._pause_seconds = pause_seconds
         self._ending = threading.Event()
@@ -66,49 +106,60 @@ class Clients:
 
     def check(self) -> None:
         """Hold the log against what was acknowledged: each change once, in its client's order, and nothing else."""
-        log = self.system.log()
+        ours = {f"admin:{key}" for keys in self.sent.values() for key in keys}
+        order: dict[str, list[str]] = {}
+        seen: set[tuple[str, str]] = set()
+        log, after = self.system.log(), 0
         try:
-            for name, keys in self.sent.items():
-                found = [event.key for event in log.read_stream(f"store-{name}")]
-                assert found == [f"admin:{key}" for key in keys], f"{name}: {found} is not {keys}"
+            while page := log.read(after):
+                after = page[-1].position
+                for event in page:
+                    if event.key is None or not event.key.startswith("admin:client"):
+                        continue
+                    assert event.key in ours, f"{event.key} is in the log and was never acknowledged"
+                    assert (event.stream, event.key) not in seen, f"{event.key} is in the log twice"
+                    seen.add((event.stream, event.key))
+                    keys = order.setdefault(event.key.rpartition("-")[0].removeprefix("admin:"), [])
+                    if event.key not in keys[-1:]:
+                        keys.append(event.key)
         finally:
             log.close()
+        assert order == {name: [f"admin:{key}" for key in keys] for name, keys in self.sent.items()}
 
     def _run(self, number: int, chance: random.Random) -> None:
-        turn = 0
+        turn, kind = 0, self._kinds[number % len(self._kinds)]
         headers = {"Authorization": f"Bearer {self.system.token}"}
         with httpx2.Client(headers=headers, timeout=30, trust_env=False) as http:
             try:
                 while not self._ending.is_set():
                     turn += 1
-                    self._change(http, f"c{number}-{chance.randrange(6)}", turn)
+                    self._change(http, kind, f"client{number}-{chance.randrange(6)}", str(turn))
+                    if self._reads:
+                        service, path = chance.choice(self._reads)
+                        response = self._answered(http, "GET", service, path)
+                        assert response.status_code == 200, f"GET {path}: {response.status_code} {response.text}"
                     self._ending.wait(self._pause_seconds)
             except BaseException as fault:  # noqa: BLE001 - the drill's own thread raises it
                 self._faults.append(fault)
 
-    def _change(self, http: httpx2.Client, name: str, turn: int) -> None:
-        key, path = f"{name}-{turn}", f"/v1/stores/{name}"
-        document = {
-            "kind": "Store",
-            "metadata": {"name": name, "labels": {"turn": str(turn)}},
-            "spec": {"timezone": "America/Chicago"},
-        }
-        response = self._answered(http, path, key, document)
+    def _change(self, http: httpx2.Client, kind: Kind, name: str, turn: str) -> None:
+        key, path, document = f"{name}-{turn}", kind.path(name), kind.document(name, turn)
+        options = {"json": document, "headers": {"Idempotency-Key": key}}
+        response = self._answered(http, "PUT", kind.service, path, **options)
         assert response.status_code in (200, 201), f"PUT {path} was answered {response.status_code}: {response.text}"
         position = int(response.headers["Resedge-Position"])
         self.sent.setdefault(name, []).append(key)
         self.system.acknowledged.append(Acknowledged(key, "PUT", path, position, document))
 
-    def _answered(self, http: httpx2.Client, path: str, key: str, document: dict[str, Any]) -> httpx2.Response:
+    def _answered(self, http: httpx2.Client, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
         deadline, said = time.monotonic() + TRY_SECONDS_MAX, "nobody was there"
-        turn = len(self.system.acknowledged)
+        turn = self.answers.total()
         while time.monotonic() < deadline:
-            replicas = self.system.replicas("inventory")
+            replicas = self.system.replicas(service)
             turn += 1
             try:
                 if replicas:
-                    url = replicas[turn % len(replicas)].url + path
-                    response = http.put(url, json=document, headers={"Idempotency-Key": key})
+                    response = http.request(method, replicas[turn % len(replicas)].url + path, **options)
                     self.answers[str(response.status_code)] += 1
                     if response.status_code != 503:
                         return response
@@ -117,4 +168,4 @@ class Clients:
                 self.answers[type(fault).__name__] += 1
                 said = repr(fault)
             time.sleep(_AGAIN_SECONDS)
-        raise AssertionError(f"PUT {path} with key {key} was not answered in {TRY_SECONDS_MAX:.0f} s: {said}")
+        raise AssertionError(f"{method} {path} was not answered in {TRY_SECONDS_MAX:.0f} s ({options}): {said}")

@@ -182,8 +182,7 @@ class System:
         directory = self.directory / f"{service}-{replica}"
         directory.mkdir(parents=True, exist_ok=True)
         if service not in self.views:
-            url = self.postgres.new_database()
-            self.views[service] = url.replace("+pg8000", "+asyncpg").replace("sslmode=disable", "ssl=disable")
+            self.views[service] = self.new_views()
         port = free_port()
         environment = {
             "RESEDGE_LOG_URL": self.log_url,
@@ -204,6 +203,10 @@ class System:
         process = Process(service, replica, port, directory, environment)
         self.processes[service, replica] = process
         return process
+
+    def new_views(self) -> str:
+        """Return the URL of an empty schema for the views of a service."""
+        return self.postgres.new_database().replace("+pg8000", "+asyncpg").replace("sslmode=disable", "ssl=disable")
 
     def _spawn(self, process: Process, extra: Mapping[str, str]) -> None:
         with (process.directory / "log").open("ab") as log:
