@@ -24,6 +24,7 @@ from scripts.compose_local_file import (
     ComposeError,
     Health,
     Service,
+    in_levels,
     in_order,
     load,
     read_variables,
@@ -142,22 +143,22 @@ class System:
         return self.parts[service.name]
 
     def down(self, names: Sequence[str]) -> bool:
-        """End the named services, or all, in reverse order; False: one did not end well."""
+        """End the named services, or all, in reverse order; False: one did not end well.
+
+        Those that do not depend on each other end side by side.
+        """
         well = True
-        for service in reversed(in_order(self.services)):
-            if names and service.name not in names:
-                continue
-            process = self.process(service.name)
-            started = process.started
-            if started is None:
-                continue
-            ran, code = process.runs, process.stop()
-            good = code in started.good_codes
-            well = well and good
-            if ran or not good:
-                where = "" if good else f", see {process.log}"
-                say(f"{'stopped' if ran else 'had ended'}: {service.name}, exit code {code}{where}")
-            process.forget()
+        for level in reversed(in_levels(self.services)):
+            processes = [self.process(each.name) for each in level if not names or each.name in names]
+            ending = [(each, each.runs, each.ask_to_end()) for each in processes if each.started is not None]
+            for process, ran, deadline in ending:
+                code = process.wait_ended(deadline)
+                good = process.started is not None and code in process.started.good_codes
+                well = well and good
+                if ran or not good:
+                    where = "" if good else f", see {process.log}"
+                    say(f"{'stopped' if ran else 'had ended'}: {process.name}, exit code {code}{where}")
+                process.forget()
         return well
 
     def status(self, names: Sequence[str]) -> bool:

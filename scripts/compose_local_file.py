@@ -211,7 +211,12 @@ def _published(said: Any, at: str) -> Iterator[tuple[int, int]]:
 
 
 def in_order(services: Mapping[str, Service]) -> list[Service]:
-    """Return the services so that each comes after what it depends on, else in the order of the file.
+    """Return the services so that each comes after what it depends on, else in the order of the file."""
+    return [service for level in in_levels(services) for service in level]
+
+
+def in_levels(services: Mapping[str, Service]) -> list[list[Service]]:
+    """Return the services in groups: what a service depends on is in an earlier group.
 
     Raises:
         ComposeError: some depend on each other in a circle.
@@ -222,10 +227,10 @@ def in_order(services: Mapping[str, Service]) -> list[Service]:
     except CycleError as error:
         raise ComposeError(f"these depend on each other: {' → '.join(reversed(error.args[1]))}") from None
     place = {name: index for index, name in enumerate(services)}
-    found: list[Service] = []
+    found: list[list[Service]] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready(), key=place.__getitem__)
-        found += [services[name] for name in ready]
+        found.append([services[name] for name in ready])
         sorter.done(*ready)
     return found
 

@@ -131,16 +131,27 @@ class Process:
             return int(self._file(".started").read_text("ascii"))
         return None
 
-    def stop(self) -> int | None:
-        """Ask it to end and return its exit code (None: unknown); it is killed when its time is over."""
+    def ask_to_end(self) -> float:
+        """Signal it, if it runs, and return when its time is over (`time.monotonic`)."""
+        started = self.started
+        if started is None:
+            return 0.0
+        if self.runs:
+            os.kill(started.pid, started.signal)
+        return time.monotonic() + started.grace_seconds
+
+    def wait_ended(self, deadline: float) -> int | None:
+        """Return its exit code (None: unknown) when it has ended; it is killed after `deadline`."""
         started = self.started
         if started is None:
             return None
-        if self.runs:
-            os.kill(started.pid, started.signal)
-            if not _within(started.grace_seconds, lambda: not self.runs or None) and self.runs:
-                os.kill(started.pid, signal.SIGKILL)
+        if not _within(deadline - time.monotonic(), lambda: not self.runs or None) and self.runs:
+            os.kill(started.pid, signal.SIGKILL)
         return _within(_START_SECONDS, lambda: self.exit_code)
+
+    def stop(self) -> int | None:
+        """Ask it to end and return its exit code (None: unknown); it is killed when its time is over."""
+        return self.wait_ended(self.ask_to_end())
 
     def forget(self) -> None:
         """Remove its process files; its log stays."""

@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "compose/edge/nginx.conf.template"
 DESCRIPTIONS = ROOT / "schemas/openapi"
 BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
-OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json")
+OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections")
 """What every service has for itself: `/services/<name>/readyz` and the like."""
 ANSWERED_BY = {"/v1/whoami": "inventory"}
 """What every service answers alike, and who does."""
 NOT_AT_THE_EDGE = frozenset({"/v1/documents"})
 """Documents of all kinds together are only taken where one process has all services; clients then ask one by one."""
 NAMED_AFTER_THEIR_SERVICE = "/v1/projections"
-"""`/v1/projections/<service>.<view>`: the name says whose it is."""
+"""`/v1/projections/<service>.<view>`: the name says whose it is; the list of each is under `/services/<name>`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -168,7 +168,7 @@ def test_down_ends_everything_well_and_in_reverse_order(local: Local) -> None:
     stopped = [line.removeprefix("stopped: ").split(",")[0] for line in down.stderr.splitlines()]
     assert down.returncode == 0, down.stderr
     assert stopped[:2] == ["relay", "edge"]
-    assert stopped[-2:] == ["postgres", "kafka"]
+    assert set(stopped[-2:]) == {"postgres", "kafka"}
     assert set(stopped) == {*SERVICES, "edge", "postgres", "kafka"}
     assert local.run("status", "inventory").stdout == "inventory  not started\n"
     assert local.run("down").returncode == 0, "there is nothing left to end, which is well"

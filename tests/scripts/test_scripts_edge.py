@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, TEMPLATE, Operation, filled, operations, written
+from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
 
 SERVICES = ("audit", "catalog", "grouping", "inventory", "relay", "rendering")
 PROBLEM = {"type": "about:blank", "status": 503, "code": "contended"}
@@ -168,7 +168,7 @@ def test_every_route_reaches_its_own_service(edge: Edge, operation: Operation) -
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("page", ["livez", "readyz", "metrics", "openapi.json"])
+@pytest.mark.parametrize("page", OF_EACH_SERVICE)
 def test_what_each_service_has_for_itself_is_under_its_name(edge: Edge, service: str, page: str) -> None:
     answer = edge.ask("GET", f"/services/{service}/{page}?verbose")
 
