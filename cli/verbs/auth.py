@@ -38,7 +38,7 @@ def whoami(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 @app.command()
 def issue(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whom it is for: a person, a service account.")],
-    role: Annotated[str, typer.Option("--role", help="admin, viewer or source.", metavar="ROLE")],
+    role: Annotated[str, typer.Option("--role", help="admin, viewer, relay or source.", metavar="ROLE")],
     tokens: Annotated[
         Path, typer.Option("--tokens", help="The file that the server keeps hashed tokens in.", metavar="FILE")
     ] = Path("resedge-data/tokens.json"),
