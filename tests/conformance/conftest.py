@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from libs.eventlog import EventLog
+from tests.conformance.sqlserver_double import STAND_IN_URL, Double
 from tests.conformance.sqlserver_server import Server, server, why_absent
 from tests.support.feeds import ticking_clock
 from tests.support.postgres import Cluster, cluster
@@ -39,10 +41,14 @@ def sqlserver() -> Iterator[Server]:
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", "postgresql", *([] if why_absent() else ["sqlserver"])])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+@pytest.fixture(params=["sqlite", "postgresql", "sqlserver-stand-in", *([] if why_absent() else ["sqlserver"])])
+def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     if request.param == "sqlite":
         return Database("sqlite", f"sqlite:///{tmp_path / f'log{next(_numbers)}.db'}", lambda: None)
+    if request.param == "sqlserver-stand-in":
+        double = Double(tmp_path / f"sqlserver{next(_numbers)}.db")
+        monkeypatch.setitem(sys.modules, "pyodbc", double)
+        return Database("sqlserver", STAND_IN_URL, double.cut)
     running: Cluster | Server = request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlserver")
     url = running.new_database()
     return Database(request.param, url, lambda: running.cut_connections(url))

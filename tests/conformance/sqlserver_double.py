@@ -18,6 +18,7 @@ from typing import Any
 from libs.eventlog.dialects import SQLServer
 from libs.eventlog.dialects.sqlserver import BEGIN, COLLATIONS, CREATE_LOCK, DATABASE, DRIVER, SESSION
 
+STAND_IN_URL = "mssql+pyodbc://resedge:secret@sql.example:1433/resedge?driver=ODBC+Driver+18+for+SQL+Server"
 PARAMETERS_LIMIT = 2_100
 _PRODUCT = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
 _CLOCK = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
@@ -37,6 +38,7 @@ _TRANSLATIONS = (
     ("VARBINARY(max)", "BLOB"),
     ("DATETIME2(7)", "TEXT"),
     (SQLServer.clock_sql, _CLOCK),
+    ("DATEADD(nanosecond, 100, recorded_at)", "substr(recorded_at, 1, 26) || '1'"),
 )
 HAS_TABLE = "FROM sys.objects JOIN sys.schemas"
 _WRITES = ("UPDATE", "INSERT", "CREATE")
@@ -117,7 +119,7 @@ class Double:
         return [DRIVER]
 
     def connect(self, text: str, **options: Any) -> Connection:
-        assert options == {"timeout": 10}
+        assert options in ({}, {"timeout": 10})
         self.connected.append(text)
         connection = Connection(self)
         self.connections.append(connection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import make_url
 
 from libs.eventlog import (
-    AlreadyAppended,
     Appended,
     Clock,
     DatabaseNotReady,
@@ -21,14 +20,11 @@ from libs.eventlog import (
     EventLog,
     InvalidSubmission,
     LogUnavailable,
-    NewEvent,
-    Submission,
     UnknownLogFormat,
 )
 from libs.eventlog.dialects import SQLServer, dialect_for
 from libs.eventlog.dialects.sqlserver import DURABLE, LOCK_HEAD, SESSION, SNAPSHOT_ON, loaded_time, stored_time
 from libs.eventlog.envelope import from_microseconds, to_microseconds
-from tests.conformance.conftest import Database
 from tests.conformance.sqlserver_double import (
     Double,
     Error,
@@ -40,40 +36,8 @@ from tests.conformance.sqlserver_double import (
     failure,
     lost,
 )
-
-# The suite that every dialect runs, as far as it needs no second process and no server to look into.
-from tests.conformance.test_eventlog_conformance import (  # noqa: F401 - pytest finds them here
-    test_a_guard_refuses_what_rests_on_older_facts,
-    test_a_lease_has_one_holder_and_fences_the_former,
-    test_a_new_epoch_is_a_fact_in_the_log,
-    test_a_refused_submission_leaves_no_blob,
-    test_a_submission_that_the_database_chokes_on_fails_alone,
-    test_a_time_leads_to_the_position_that_stood_then,
-    test_an_empty_log_has_a_head_and_is_whole,
-    test_an_import_is_one_transaction,
-    test_any_history_is_answered_as_a_list_would,
-    test_listeners_hear_of_each_commit_until_they_leave,
-    test_many_callers_of_one_event_loop,
-    test_one_conflict_never_fails_its_neighbours,
-    test_pages_are_ranges_of_positions,
-    test_the_largest_event_and_blob_are_taken,
-    test_the_same_key_from_many_threads_appends_once,
-    test_versions_count_through_a_stream,
-    test_what_is_out_of_bounds_is_refused_before_anything_is_appended,
-    test_what_was_appended_is_read_back_exactly,
-)
-from tests.conformance.test_eventlog_failures import (  # noqa: F401 - pytest finds them here
-    test_a_connection_that_breaks_anywhere_gives_exactly_one_event,
-    test_a_server_that_ends_the_session_gives_exactly_one_event,
-    test_an_interrupted_caller_leaves_the_log_to_the_others,
-    test_an_unknown_outcome_is_told_and_a_retry_with_the_key_settles_it,
-)
-from tests.conformance.test_eventlog_observed import (  # noqa: F401 - pytest finds them here
-    test_each_commit_is_measured_until_nobody_asks,
-    test_the_stored_bytes_can_be_read_as_they_are,
-)
 from tests.support.feeds import ticking_clock
-from tests.support.submissions import TYPE, submission, taken
+from tests.support.submissions import submission, taken
 
 URL = "mssql+pyodbc://resedge:secret@sql.example:1433/resedge"
 
@@ -88,11 +52,6 @@ def opened(double: Double, *, create: bool = True, clock: Clock | None = None) -
 @pytest.fixture
 def double(tmp_path: Path) -> Double:
     return Double(tmp_path / "sqlserver.db")
-
-
-@pytest.fixture
-def database(double: Double) -> Database:
-    return Database("sqlserver", URL, double.cut)
 
 
 @pytest.fixture
@@ -150,27 +109,6 @@ def test_statements_stay_under_the_limit_of_parameters(log: EventLog, double: Do
     assert log.head().position == 2_500
 
 
-@pytest.mark.parametrize("microsecond", [0, 1, 9, 10, 100_000, 999_999])
-def test_a_recorded_time_comes_back_to_the_microsecond(double: Double, microsecond: int) -> None:
-    times = [datetime(2026, 3, 29, 1, 59, 59, microsecond, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)]
-    clock = iter(times)
-    log = opened(double, clock=lambda: next(clock))
-    first, second = (taken(log, "store-a", key=f"k{number}") for number in range(2))
-
-    assert [event.recorded_at for event in log.read(0)] == [first.recorded_at, second.recorded_at] == times
-    assert log.outcome_of("k0") == AlreadyAppended(1, 1, times[0], {"store-a": 1}, b"", log_digest(log, "k0"))
-    assert (log.position_at(times[0]), log.position_at(times[0] - timedelta(microseconds=1))) == (1, 0)
-    assert log.head().recorded_at == times[1]
-    assert log.verify().ok
-    log.close()
-
-
-def log_digest(log: EventLog, key: str) -> str:
-    outcome = log.outcome_of(key)
-    assert outcome is not None
-    return outcome.content_digest
-
-
 def test_any_time_survives_the_way_to_datetime2_and_back() -> None:
     random = Random(7)
     times = [random.randrange(to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))) for _ in range(2_000)]
@@ -190,19 +128,6 @@ def test_a_tenth_of_a_microsecond_that_somebody_adds_is_found(log: EventLog, dou
 
     assert problem is not None
     assert (problem.position, problem.what) == (1, "the index columns differ from the envelope")
-
-
-def test_names_and_bytes_come_back_exactly(log: EventLog) -> None:
-    every_byte = bytes(range(256)) * 64
-    names = ["store-it's", "store-日本", "store-\U0001f3ea", "store-?", "store-A", "store-a"]
-    taken(log, *names, key="clé;--", answer=every_byte)
-    log.append(Submission([NewEvent("store-a", TYPE, every_byte), NewEvent("store-a", TYPE, b"")], "test"))
-
-    assert [event.stream for event in log.read(0, 6)] == names
-    assert [event.data for event in log.read(6)] == [every_byte, b""]
-    outcome = log.outcome_of("clé;--")
-    assert outcome is not None
-    assert (outcome.answer, outcome.versions) == (every_byte, dict.fromkeys(names, 1))
 
 
 @pytest.mark.parametrize("error", [deadlock, lost])
