@@ -25,7 +25,7 @@ VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
     *("publish", "set-release", "unset-release", "why", "explain", "wait", "confirm", "gitops"),
     *("inbox", "dead-letters"),
-    *("log", "audit", "rebuild", "verify", "auth", "context", "admin"),
+    *("log", "audit", "replay", "rebuild", "verify", "auth", "context", "admin"),
 )
 _GLOBAL_OPTIONS = ("--server", "--token", "--context")
 

@@ -12,20 +12,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.contracts import Recorded
-from libs.eventlog import EventLog
-from libs.fleet import Blobs
-from libs.gittree import CommitUnreadable, GitFailed, IdSink, ObjectMissing, Repository
+from libs.eventlog import EventLog, Verification
+from libs.gittree import CommitUnreadable, GitFailed, ObjectMissing, Repository
 from libs.runtime.clock import utc_now
-from services.rendering.events import AdmissionWritten, WritingRestored
-from services.rendering.model import Decision, Model
-from services.rendering.reconciler import commit_of
+from services.rendering.asof import Computed, Fold
 
-PAGE_EVENTS = 1_000
 ATTEMPTS_MAX = 5
 URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
 
@@ -39,68 +34,17 @@ class Check:
     detail: str
 
 
-@dataclass(slots=True)
-class Computed:
-    """What the log says that the branch holds: commit → (its tree, the decision's position, its chain hash)."""
-
-    commits: dict[str, tuple[str, int, str]] = field(default_factory=dict)
-    by_decision: dict[str, str] = field(default_factory=dict)
-    restored: set[str] = field(default_factory=set)
-    last: str = ""
-    problem: str = ""
-
-
-class Fold:
-    """Folds the log from its beginning and computes every commit."""
-
-    def __init__(self, events: EventLog) -> None:
-        self._events = events
-        self.model = Model(Blobs(events.blob))
-        self.computed = Computed()
-
-    async def on(self) -> None:
-        """Fold what the log holds by now."""
-        while page := self._events.read_recorded(self.model.position, PAGE_EVENTS):
-            for recorded in page:
-                await self._take(recorded)
-
-    async def _take(self, recorded: Recorded) -> None:
-        decision = self.model.fold(recorded)
-        if decision is not None:
-            await self._admit(decision)
-        match recorded.event:
-            case AdmissionWritten(decision=name, commit=commit):
-                expected = self.computed.by_decision.get(name)
-                if expected != commit and not self.computed.problem:
-                    self.computed.problem = (
-                        f"position {recorded.position} records commit {commit} where the log renders {expected}"
-                    )
-            case WritingRestored(onto=onto):
-                self.computed.restored.add(onto)
-
-    async def _admit(self, decision: Decision) -> None:
-        sink = IdSink()
-        first = decision.first
-        done = await self.model.admit(decision, sink)
-        commit = first.parent
-        if done.changed:
-            commit = commit_of(self.model, decision, done.tree, sink)
-            self.computed.commits[commit] = (done.tree.hex(), first.model_position, first.model_head)
-        self.computed.by_decision[first.decision] = commit
-        self.computed.last = commit
-
-
 async def verify(log_url: str, path: Path, *, every_commit: bool) -> list[Check]:
     """Return what was compared; nothing is changed.
 
     Raises:
         UnknownLogFormat: there is no event log.
     """
-    events = EventLog.open(log_url, clock=utc_now, create=False)
+    events = EventLog.read_only(log_url, clock=utc_now)
     try:
         found = events.verify()
         problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
-        checks = [Check("chain", found.ok, problem or f"{found.events} events, up to position {found.position}")]
+        checks = [Check("chain", found.ok, problem or _hang(found))]
         if not found.ok:
             return checks  # What is not the log's cannot be folded.
         checks += await _verify_branch(events, path, every_commit=every_commit)
@@ -122,7 +66,9 @@ async def _verify_branch(events: EventLog, path: Path, *, every_commit: bool) ->
             await asyncio.sleep(0.2)  # A running renderer may be between its decision and its commit.
         computed = fold.computed
         checks = [
-            Check("admissions", not computed.problem, computed.problem or f"{len(computed.by_decision)} decisions"),
+            Check(
+                "admissions", not computed.problem, computed.problem or _counted(len(computed.by_decision), "decision")
+            ),
             _tip(tip, fold),
         ]
         if repository is None or not tip:
@@ -165,7 +111,7 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
         if not matches:
             return Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
         count += 1
-    return Check("trailers", ok=True, detail=f"Head of {count} commits stands in the chain")
+    return Check("trailers", ok=True, detail=f"Head of {_counted(count, 'commit')} stands in the chain")
 
 
 def _trees(repository: Repository, computed: Computed, tip: str, *, every_commit: bool) -> Check:
@@ -179,11 +125,19 @@ def _trees(repository: Repository, computed: Computed, tip: str, *, every_commit
         count += 1
         if not every_commit:
             break
-    return Check("tree", ok=True, detail=f"{count} commit{'s' if count != 1 else ''} as the log renders")
+    return Check("tree", ok=True, detail=f"{_counted(count, 'commit')} as the log renders")
 
 
 def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
     return (commit.id for commit in repository.iter_commits(tip) if commit.id in computed.commits)
+
+
+def _hang(found: Verification) -> str:
+    return f"{_counted(found.events, 'event')} up to position {found.position} hang{'s' * (found.events == 1)} together"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:

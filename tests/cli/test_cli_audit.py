@@ -158,3 +158,17 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(resedge: Resedge, server:
     assert ran.code == 1
     assert "File too large" in ran.err
     assert list(folder.iterdir()) == []
+
+
+def test_verify_lists_once_what_two_services_found_alike(resedge: Resedge, server: FakeServer) -> None:
+    def found(*checks: tuple[str, bool]) -> Answer:
+        told = [{"check": name, "ok": ok, "detail": "1 event"} for name, ok in checks]
+        return Answer(200, {"ok": all(ok for _, ok in checks), "checks": told})
+
+    server.on("POST", "/v1/log:verify", found(("chain", True)))
+    server.on("POST", "/v1/rendering:verify", found(("chain", True), ("tree", True)), found(("chain", False)))
+
+    assert [line.split()[:2] for line in resedge("verify").out.splitlines()[1:]] == [["yes", "chain"], ["yes", "tree"]]
+    differ = resedge("verify")
+    assert [line.split()[:2] for line in differ.out.splitlines()[1:]] == [["yes", "chain"], ["no", "chain"]]
+    assert differ.code == 1
