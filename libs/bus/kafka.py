@@ -2,7 +2,8 @@
 
 The one rule: Kafka is a doorbell. An event enters only if its chain hash follows from its bytes and from the event that
 the consumer applied last; for anything else (a hole, another hash) the log is read, and decides. A batch is
-acknowledged by hand, after every consumer that goes on has committed it.
+acknowledged by hand, after every consumer that goes on has committed it. The relay rings even in silence, so that a
+subscription that brings nothing while the log goes on is known to be dead, and is made anew.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from libs.bus.feed import PAGE_EVENTS_MAX
 from libs.bus.members import Feed, Member, passes
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
 from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
+from libs.bus.quiet import speak_seldom
 from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog
@@ -37,12 +39,15 @@ GRACE_SECONDS = 0.25
 """How long Kafka may take to bring what somebody waits for, before the log is read instead."""
 HEAD_SECONDS = 0.5
 """How often the log's head (one row, no event) is read, to know how far behind everybody is."""
+SILENT_SECONDS_MAX = 10.0
+"""After so long without a message a subscription with consumers behind the log is made anew: two rings were missed."""
 _IDLE_MS = 8
 """FastStream rests this long after it has waited this long for nothing."""
 _FETCH_WAIT_MS = 200
 _FETCH_BYTES_MAX = 8 << 20
 _METADATA_MS = 10_000
 _CONNECT_AGAIN_SECONDS = 1.0
+_END_SECONDS = 8.0
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +95,10 @@ class KafkaFeed(Feed):
         self._topic = topic
         self._batch: _Batch | None = None
         self._broker: KafkaBroker | None = None
+        self._heard = 0.0
+        self._caught_up_at_start = False
         self.connected = False
+        speak_seldom()
 
     # --- the subscription ----------------------------------------------------------------------------------------
 
@@ -107,19 +115,34 @@ class KafkaFeed(Feed):
         await self._unsubscribe()
 
     async def _stay_subscribed(self) -> None:
-        """Subscribe, and try again for as long as Kafka is not there."""
+        """Subscribe, and again for as long as Kafka is not there, or whenever nothing comes any more."""
         while not self._stopping:
             try:
                 await self._subscribe()
             except (KafkaError, OSError) as error:
                 _log.warning("Kafka cannot be reached, trying again: %s", error)
-                await self._unsubscribe()
                 await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
             else:
+                await self._until_silent()
+                _log.warning("nothing has come by Kafka for %.0f s, subscribing anew", SILENT_SECONDS_MAX)
+            await self._unsubscribe()
+
+    async def _until_silent(self) -> None:
+        """Return when consumers are behind, work on nothing, and nothing has come for too long.
+
+        Kafka's client may lose its connection in a way that it never gets over; it does not say so.
+        """
+        self._heard = time.monotonic()
+        while True:
+            await asyncio.sleep(HEAD_SECONDS)
+            behind = any(self._goes_on(each) and each.position < self._seen for each in self._members.values())
+            if self._batch is not None or not behind:
+                self._heard = time.monotonic()
+            elif time.monotonic() - self._heard > SILENT_SECONDS_MAX:
                 return
 
     async def _subscribe(self) -> None:
-        await self._begin_at_the_end()
+        moved = await self._begin_at_the_end()
         broker = KafkaBroker(
             self._servers,
             client_id=self._group,
@@ -148,31 +171,38 @@ class KafkaFeed(Feed):
         await broker.start()
         self.connected = True
         KAFKA_CONNECTED.set(1)
-        # What was published before the subscription began was in the log before that.
-        head = (await self._in_thread(self._log.head)).position
-        self._saw(head)
-        for member in self._members.values():
-            member.read_up_to(head, "start")
+        if moved or not self._caught_up_at_start:
+            # What was published before the subscription began was in the log before that.
+            head = (await self._in_thread(self._log.head)).position
+            self._saw(head)
+            for member in self._members.values():
+                member.read_up_to(head, "start")
+            self._caught_up_at_start = True
         _log.info("subscribed to %s as %s", self._topic, self._group)
 
     async def _unsubscribe(self) -> None:
         broker, self._broker = self._broker, None
         self.connected = False
         KAFKA_CONNECTED.set(0)
-        if broker is not None:
-            with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+        if broker is None:
+            return
+        try:
+            async with asyncio.timeout(_END_SECONDS):
                 await broker.stop()
+        except Exception as error:  # noqa: BLE001 - its connections are broken in whatever way: it is dropped
+            _log.warning("a subscription did not end in good order: %s: %s", type(error).__name__, error)
 
-    async def _begin_at_the_end(self) -> None:
+    async def _begin_at_the_end(self) -> bool:
         """Let a group that Kafka does not know begin at the topic's end: what came before is read from the log."""
         partition = Partition(self._topic, 0)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=self._group, enable_auto_commit=False)
         try:
             await consumer.start()
             consumer.assign([partition])
-            if await consumer.committed(partition) is None:
-                ends = await consumer.end_offsets([partition])
-                await consumer.commit(ends)
+            if await consumer.committed(partition) is not None:
+                return False
+            await consumer.commit(await consumer.end_offsets([partition]))
+            return True
         finally:
             await consumer.stop()
 
@@ -199,6 +229,7 @@ class KafkaFeed(Feed):
 
     async def _hand_out(self, message: KafkaMessage) -> None:
         """Hand a batch to every consumer that goes on, and acknowledge it once all of them have committed it."""
+        self._heard = time.monotonic()
         batch = self._understood(message.raw_message)
         if batch is not None:
             self._saw(batch.last)

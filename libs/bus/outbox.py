@@ -2,7 +2,8 @@
 
 The one rule: it never moves past what Kafka has acknowledged. One relay leads, by a lease in the log's database; how
 far it is, is recorded under the lease's fencing epoch, so that a relay that was held up cannot set another one back.
-What it may then still have on its way to Kafka is a repetition, which every consumer drops.
+What it may then still have on its way to Kafka is a repetition, which every consumer drops. In silence it sends the
+last event again now and then, so that nobody stays behind where Kafka has lost what was acknowledged.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from libs.bus.contract import START, Checkpoint, ConsumerStopped, read_page
 from libs.bus.members import passes
 from libs.bus.messages import EVENTS_TOPIC, Message, RawEvent, to_message
 from libs.bus.metrics import LOG_EVENTS_READ, RELAY_LAG_EVENTS, RELAY_LAG_SECONDS, RELAY_LEADS, RELAY_POSITION
+from libs.bus.quiet import speak_seldom
+from libs.bus.topics import TopicNotCreated
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog, Lease
 from libs.eventlog.envelope import decode_envelope
@@ -30,8 +33,10 @@ LEASE = "relay"
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 512 * 1024
 REQUEST_BYTES_MAX = 1024 * 1024
-REQUEST_TIMEOUT_MS = 15_000
+REQUEST_TIMEOUT_MS = 8_000
 """After which a batch that Kafka does not acknowledge is sent again, by a new producer, from what is recorded."""
+RING_SECONDS = 5.0
+"""How often the last event is sent again while there is no new one; who lacks what came before it reads the log."""
 LOOK_SECONDS = 0.004
 LOOK_IDLE_SECONDS = 0.02
 """How often the head is looked at: soon after an event, and after `IDLE_AFTER_SECONDS` without one."""
@@ -63,6 +68,10 @@ class Progress:
     stopped: str = ""
 
 
+async def _nothing() -> None:
+    """Topics are there, or somebody else makes them."""
+
+
 class Outbox:
     """The publishing loop of one relay; `progress` is what it says of itself."""
 
@@ -75,20 +84,27 @@ class Outbox:
         holder: str,
         topic: str = EVENTS_TOPIC,
         lease_seconds: float = 10.0,
+        prepare: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """Take the log, where progress is kept, and Kafka (`host:port,…`); nothing happens before `run`."""
+        """Take the log, where progress is kept, and Kafka (`host:port,…`); nothing happens before `run`.
+
+        `prepare` is awaited before each connection to Kafka: its data may have been lost, and with it the topics.
+        """
         self._log = log
         self._records = records
         self._servers = servers.split(",")
         self._holder = holder
         self._topic = topic
         self._lease_seconds = lease_seconds
+        self._prepare = prepare
+        self._ring_at = 0.0
         self._lease: Lease | None = None
         self._renew_at = 0.0
         self._behind_since: float | None = None
         self._appended = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self.progress = Progress()
+        speak_seldom()
 
     async def run(self) -> None:
         """Lead or stand by until cancelled."""
@@ -104,7 +120,7 @@ class Outbox:
                     _log.error("%s", stopped)
                     await self._give_up()
                     return
-                except (TimeoutError, KafkaError, OSError) as error:
+                except (TimeoutError, KafkaError, TopicNotCreated, OSError) as error:
                     failures = await self._again(error, failures)
                 except Exception as error:
                     if not passes(error):
@@ -136,6 +152,7 @@ class Outbox:
             await asyncio.sleep(STAND_BY_SECONDS)
             return True
         self._leads(lease)
+        await self._prepare()
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers,
             enable_idempotence=True,
@@ -166,9 +183,11 @@ class Outbox:
         checkpoint = await self._records.kept()
         await asyncio.to_thread(_compare, self._log, checkpoint)
         self._published(checkpoint)
+        self._ring_at = 0.0
         while await self._still_leads(lease):
             raws = await asyncio.to_thread(self._log.read_raw, checkpoint.position, BATCH_EVENTS_MAX)
             if not raws:
+                await self._ring(producer, checkpoint)
                 await self._wait_for_more(checkpoint)
                 continue
             LOG_EVENTS_READ.labels("relay").inc(len(raws))
@@ -180,6 +199,20 @@ class Outbox:
                 return
             self._published(checkpoint)
             self.progress.trouble = ""
+
+    async def _ring(self, producer: Any, checkpoint: Checkpoint) -> None:
+        """Send the last event again if it is time to: it also tells whether Kafka still takes anything."""
+        if checkpoint == START or time.monotonic() < self._ring_at:
+            return
+        before = checkpoint.position - 1
+        previous = await asyncio.to_thread(self._log.hash_at, before)
+        raws = await asyncio.to_thread(self._log.read_raw, before, 1)
+        if not raws or bytes(raws[0][2]) != checkpoint.hash:
+            return  # the log was put back: the head, which is looked at next, says so
+        message = to_message(raws[0], previous)
+        await producer.send_and_wait(self._topic, message.value, key=message.key, headers=message.headers, partition=0)
+        self._ring_at = time.monotonic() + RING_SECONDS
+        self.progress.trouble = ""
 
     async def _publish(self, producer: Any, raws: Sequence[RawEvent], after: Checkpoint) -> Checkpoint:
         """Send a batch and return the checkpoint after it, once Kafka has acknowledged all of it."""
@@ -202,7 +235,7 @@ class Outbox:
     async def _wait_for_more(self, checkpoint: Checkpoint) -> None:
         """Return when the log has gone on."""
         waited = time.monotonic()
-        while not self._renewal_due():
+        while not self._renewal_due() and time.monotonic() < self._ring_at:
             self._appended.clear()
             head = await asyncio.to_thread(self._log.head)
             if head.position < checkpoint.position:

@@ -10,13 +10,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
-from aiokafka.errors import KafkaError
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from libs.bus import START, Checkpoint
+from libs.bus.faults import passing
 from libs.bus.outbox import Outbox
-from libs.bus.topics import TopicNotCreated, ensure_topics
+from libs.bus.topics import ensure_topics
 from libs.web.application import Readiness
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from libs.runtime.service import Ports
 
 STREAM = "resedge.events"
-TOPICS_AGAIN_SECONDS = 2.0
+TELL_SECONDS = 1.0
+"""How old the figures of the relay may be."""
 
 log = structlog.get_logger("relay")
 
@@ -97,18 +98,22 @@ class Publishing:
             holder=ports.instance,
             topic=ports.kafka.prefix + STREAM,
             lease_seconds=lease_seconds,
+            prepare=self._make_topics,
         )
         self._task: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Begin to publish, or to stand by."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self.outbox.run())
+        self._telling = asyncio.create_task(self._tell())
 
     async def end(self) -> None:
         """Finish nothing: what Kafka has not acknowledged is published by the next relay."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._telling) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def ready(self) -> Readiness:
         """Say whether it publishes or stands by; that Kafka is away is said, and does not make the process unready."""
@@ -120,14 +125,21 @@ class Publishing:
         role = f"published up to position {progress.position}" if progress.leads else "stands by"
         return Readiness("outbox", ok=True, detail=f"{role}; {progress.trouble}" if progress.trouble else role)
 
-    async def _run(self) -> None:
-        while self._kafka.create_topics:
+    async def _make_topics(self) -> None:
+        """Create what is missing, where that is allowed: also when Kafka has lost its data while this runs."""
+        if not self._kafka.create_topics:
+            return
+        report = await ensure_topics(self._kafka.servers, prefix=self._kafka.prefix)
+        if report.created or report.differing:
+            log.info("relay.topics", created=report.created, differing=report.differing)
+
+    async def _tell(self) -> None:
+        """Keep the figures up to date, also those of a relay that stands by."""
+        while True:
             try:
-                report = await ensure_topics(self._kafka.servers, prefix=self._kafka.prefix)
-            except (KafkaError, TopicNotCreated, OSError) as error:
-                log.warning("relay.topics", reason=str(error))
-                await asyncio.sleep(TOPICS_AGAIN_SECONDS)
-            else:
-                log.info("relay.topics", created=report.created, differing=report.differing)
-                break
-        await self.outbox.run()
+                await self.outbox.collect()
+            except Exception as error:
+                if not passing(error):
+                    raise
+                log.warning("relay.figures", reason=str(error))
+            await asyncio.sleep(TELL_SECONDS)
