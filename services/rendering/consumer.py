@@ -90,6 +90,8 @@ class Rendering(ModelConsumer):
         self.reconciler.prepare(branch_head, rebuilding=rebuilding)
         self.reconciler.on_written = self._after_commit
         self._saved = self.position
+        if self._tasks:  # it stood by until now
+            self._decide_if_caught_up()
         return await super().start()
 
     def _opened(self, written: bool) -> tuple[Repository, bool]:
@@ -119,6 +121,10 @@ class Rendering(ModelConsumer):
         if self.position >= self.ready_at:
             self.reconciler.caught_up()
             (self.path / MAKING_MARK).unlink(missing_ok=True)
+
+    def _decide_if_caught_up(self) -> None:
+        if self.position >= self.ready_at:
+            self.reconciler.caught_up()
 
     def workers(self) -> Workers | None:
         """Return the worker processes, which are started once the fleet is worth it."""
@@ -150,8 +156,8 @@ class Rendering(ModelConsumer):
     async def begin(self) -> None:
         """Start deciding and what runs beside it."""
         STANDINGS.follow(self.standing)
-        if self.position >= self.ready_at:
-            self.reconciler.caught_up()
+        if self._repository is not None:  # otherwise another renderer holds the lease, and this one stands by
+            self._decide_if_caught_up()
         self._tasks = [asyncio.create_task(each) for each in (self.reconciler.run(), self._keep_lease())]
         if self.settings.remote:
             self._tasks.append(asyncio.create_task(self._push_on()))
