@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "compose/edge/nginx.conf.template"
+COPY = ROOT / "k8s/base/nginx.conf.template"
+"""Kustomize reads no file outside its root."""
 DESCRIPTIONS = ROOT / "schemas/openapi"
 BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
 OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections")
@@ -131,11 +133,13 @@ def main() -> int:
     """Write the routes, or with `--check` compare them."""
     current = TEMPLATE.read_text("utf-8")
     wanted = written(current)
+    old = [path for path in (TEMPLATE, COPY) if path.read_text("utf-8") != wanted]
     if "--check" in sys.argv[1:]:
-        if current != wanted:
-            print(f"{TEMPLATE.relative_to(ROOT)} does not have the current routes: run python -m scripts.edge")
-        return int(current != wanted)
-    TEMPLATE.write_text(wanted, "utf-8")
+        for path in old:
+            print(f"{path.relative_to(ROOT)} does not have the current routes: run python -m scripts.edge")
+        return int(bool(old))
+    for path in old:
+        path.write_text(wanted, "utf-8")
     return 0
 
 

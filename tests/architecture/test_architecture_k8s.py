@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import yaml
 
 from cli.verbs import admin_views
 from libs.runtime.settings import SHARED_PREFIX, ProcessSettings, Settings
+from scripts.edge import COPY, TEMPLATE
 from scripts.generate import import_everything, subclasses
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,9 +41,13 @@ def built(tree: str) -> str:
     return done.stdout
 
 
+@cache
+def parsed(tree: str) -> tuple[Manifest, ...]:
+    return tuple(yaml.load_all(built(tree), yaml.CSafeLoader))
+
+
 def manifests(tree: str, *kinds: str) -> list[Manifest]:
-    every: list[Manifest] = list(yaml.safe_load_all(built(tree)))
-    return [each for each in every if not kinds or each["kind"] in kinds]
+    return [each for each in parsed(tree) if not kinds or each["kind"] in kinds]
 
 
 def called(manifest: Manifest) -> str:
@@ -79,7 +85,7 @@ def test_it_is_valid_kubernetes(tree: str) -> None:
 
 
 def test_a_mistake_would_be_found() -> None:
-    broken = manifests("overlays/dev", "Deployment")[0]
+    broken = copy.deepcopy(manifests("overlays/dev", "Deployment")[0])
     pod(broken)["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, VERSION, strict=True)
@@ -153,6 +159,7 @@ def test_secrets_are_only_referred_to(tree: str, workload: Manifest) -> None:
         assert not any(CREDENTIALS.search(value) for value in settings.values())
 
 
+@cache
 def known_variables() -> set[str]:
     import_everything()
     found = {"RESEDGE_VIEWS_ADMIN_URL"}
@@ -199,8 +206,7 @@ def test_ports_are_those_of_the_settings(tree: str) -> None:
 
 
 def test_the_router_is_the_one_that_is_used_everywhere() -> None:
-    copy, original = ROOT / "k8s/base/nginx.conf.template", ROOT / "compose/edge/nginx.conf.template"
-    assert copy.read_bytes() == original.read_bytes(), f"cp {original.relative_to(ROOT)} {copy.relative_to(ROOT)}"
+    assert COPY.read_bytes() == TEMPLATE.read_bytes(), "run python -m scripts.edge"
 
 
 @pytest.mark.parametrize("tree", OVERLAYS)
