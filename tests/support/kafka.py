@@ -50,7 +50,7 @@ def _check_installed() -> None:
         raise KafkaMissing("the Kafka broker's jars are not in .cache/kafka: run scripts/kafka install")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that no outgoing connection takes while the broker is down: below the ephemeral range."""
     found: set[int] = set()
     while len(found) < count:
@@ -87,7 +87,7 @@ class Broker:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._data = directory / "data"
-        self._port, self._controller_port = _free_ports(2)
+        self._port, self._controller_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self.servers = f"127.0.0.1:{self._port}"
 

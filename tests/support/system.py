@@ -18,7 +18,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ import httpx2
 from libs.eventlog import EventLog
 from libs.runtime.clock import utc_now
 from libs.web.auth import TokenStore
-from tests.support.kafka import Broker
+from tests.support.kafka import Broker, free_ports
 from tests.support.postgres import Cluster
 
 ROOT = Path(__file__).parents[2]
@@ -71,18 +70,6 @@ def service_of(method: str, path: str) -> str:
         if candidate == method and (pattern.fullmatch(plain) or pattern.fullmatch(greedy)):
             return service
     raise LookupError(f"no service serves {method} {path}")
-
-
-def free_port() -> int:
-    """Return a port below the ephemeral range, so that no outgoing connection takes it while a service is down."""
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 @dataclass
@@ -183,7 +170,7 @@ class System:
         directory.mkdir(parents=True, exist_ok=True)
         if service not in self.views:
             self.views[service] = self.new_views()
-        port = free_port()
+        port = free_ports(1)[0]
         environment = {
             "RESEDGE_LOG_URL": self.log_url,
             "RESEDGE_VIEWS_URL": self.views[service],
