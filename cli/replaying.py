@@ -28,7 +28,7 @@ from libs.bus.rebuild import RebuildFailed as ViewFailed
 from libs.bus.rebuild import catch_up
 from libs.contracts.envelope import UnknownEventType, decode
 from libs.contracts.refusals import Invalid
-from libs.eventlog import EventLog, LogUnavailable, UnknownLogFormat
+from libs.eventlog import DatabaseNotReady, DriverMissing, EventLog, LogUnavailable, UnknownLogFormat
 from libs.fleet import Blobs, Fleet
 from libs.runtime.clock import utc_now
 from libs.web.documents import DocumentsView, documents
@@ -111,17 +111,19 @@ def opened(url: str) -> Iterator[EventLog]:
         raise UsageProblem(f"there is no log at {file or shown}")
     try:
         log = EventLog.read_only(url, clock=utc_now)
-        try:
-            yield log
-        finally:
-            log.close()
-    except (UnknownLogFormat, ValueError) as error:
+    except (LogUnavailable, DBAPIError) as error:
+        raise CliError(f"{shown} cannot be read", why=str(getattr(error, "orig", error))) from error
+    except (UnknownLogFormat, DatabaseNotReady, DriverMissing, ValueError) as error:
         raise UsageProblem(f"{shown} cannot be replayed", why=str(error)) from error
+    try:
+        yield log
     except (LogUnavailable, DBAPIError) as error:
         raise CliError(f"{shown} cannot be read", why=str(getattr(error, "orig", error))) from error
     except (ConsumerStopped, UnknownEventType, ViewFailed, RebuildFailed, msgspec.DecodeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise CliError(f"{shown} cannot be replayed", why=why, fix="see `resedge verify`") from error
+    finally:
+        log.close()
 
 
 def place_of(log: EventLog, text: str) -> Place:

@@ -16,11 +16,12 @@ import pytest
 from cli.embedded import SERVICES
 from cli.replaying import FLEET, VIEWS
 from libs.bus import ViewConsumer
-from libs.contracts import encode, type_name
+from libs.contracts import StoreDeclared, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
 from libs.runtime.embedded import Embedded
 from tests.flow.conftest import Server, running
 from tests.support import journeys
+from tests.support.postgres import cluster
 
 if TYPE_CHECKING:
     from tests.cli.cli_server import FakeServer
@@ -259,6 +260,25 @@ def test_which_log_is_said_once(
     assert refused.code in {1, 2}
     assert "hunter2" not in refused.out + refused.err
     assert "did you mean: stores" in resedge("replay", "--as-of", "1", "--log-url", url, "--view", "store").err
+
+
+def test_a_log_on_postgresql_is_replayed_and_lets_nothing_be_written(resedge: Resedge) -> None:
+    event = StoreDeclared("tx-1", "UTC")
+    submission = Submission([NewEvent("store-tx-1", type_name(event), encode(event))], "ada")
+    with cluster() as server:
+        url = server.new_database()
+        log = EventLog.open(url, clock=lambda: datetime.now(UTC))
+        log.append(submission)
+        log.close()
+        ran = resedge("replay", "--as-of", "1", "--log-url", url, "--view", "stores", "-o", "name")
+        assert (ran.code, ran.out) == (0, "store/tx-1\n")
+        reading = EventLog.read_only(url, clock=lambda: datetime.now(UTC))
+        try:
+            with pytest.raises(Exception, match="read-only"):
+                reading.acquire_lease("branch-main", "mallory")
+            assert reading.head().position == 1
+        finally:
+            reading.close()
 
 
 def test_nothing_that_is_there_is_written_over(resedge: Resedge, lived: tuple[Path, list[str]], tmp_path: Path) -> None:
