@@ -69,7 +69,7 @@ class System:
             for service in wanted:
                 for needed, condition in service.depends_on.items():
                     self._wait(self.services[needed], condition)
-                if not self.process(service.name).runs:
+                if not self.process(service.name).runs and not self._still_done(service):
                     started.append(service.name)
                     self._start(service)
             for service in wanted:
@@ -124,6 +124,15 @@ class System:
 
     def _is_step(self, service: Service) -> bool:
         return service.ours and service.health is None
+
+    def _still_done(self, service: Service) -> bool:
+        """Whether a step need not run again: it ended well, and nothing that it needs was started after it."""
+        process = self.process(service.name)
+        done = process.started
+        if not self._is_step(service) or done is None or process.exit_code != 0:
+            return False
+        needed = [self.process(name).started for name in with_needs(self.services, [service.name])]
+        return all(each is None or each.ticks <= done.ticks for each in needed)
 
     def _wait(self, service: Service, condition: str) -> None:
         process = self.process(service.name)
@@ -244,6 +253,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _up(places: Places, names: Sequence[str]) -> int:
+    with_needs(System(places, secrets=False).services, list(names))  # says which one there is not
     if not places.variables.exists():
         if places.home == ROOT:
             raise ComposeError("there is no .env: run scripts/dev-env")

@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pg8000.dbapi
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped, unused-ignore]
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped, unused-ignore]
 
 from scripts.compose_local_file import Service
 from scripts.compose_local_places import ROOT, Places
@@ -86,6 +84,11 @@ def _kafka(places: Places) -> Part:
 
 
 async def _kafka_answers(port: int) -> str | None:
+    from aiokafka.admin import (  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415 - start-up time
+        AIOKafkaAdminClient,
+    )
+    from aiokafka.errors import KafkaError  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415 - the same
+
     with socket.socket() as probe:  # the client would log that it cannot connect
         if probe.connect_ex(("127.0.0.1", port)) != 0:
             return f"nothing listens on port {port} yet"

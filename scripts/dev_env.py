@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.config import write_context, write_private
-from libs.web.auth import TokenStore
 
 ROOT = Path(__file__).parents[1]
 SERVER = "http://127.0.0.1:8080"
@@ -41,6 +40,8 @@ def password() -> str:
 
 def write(directory: Path, server: str, config: Path | None) -> list[Path]:
     """Write all files under `directory` and the context, and return where they are."""
+    from libs.web.auth import TokenStore  # noqa: PLC0415 - it brings FastAPI: loaded only when it is needed
+
     directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     dev = directory / ".dev"
     dev.mkdir(mode=0o711, exist_ok=True)

@@ -155,6 +155,7 @@ def test_a_crash_is_told_of_and_up_starts_what_is_missing(local: Local) -> None:
 
     up = local.run("up")
     assert up.returncode == 0, up.stderr
+    assert "started init-log" not in up.stderr, "what it needs was not started anew"
     after = {service: local.pid(service) for service in SERVICES}
     assert {service for service in SERVICES if before[service] != after[service]} == {"grouping"}
     assert "/geo/us/tx" in local.resedge("get", "groups", "-o", "name")
@@ -174,8 +175,9 @@ def test_down_ends_everything_well_and_in_reverse_order(local: Local) -> None:
     assert local.run("down").returncode == 0, "there is nothing left to end, which is well"
 
 
-def test_without_secrets_it_says_what_to_run(tmp_path: Path) -> None:
+def test_a_service_that_is_not_there_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     refused = _run(str(ROOT / "scripts/compose-local"), "up", "nobody", "--dir", str(tmp_path), timeout=60)
 
     assert refused.returncode == 2
     assert "there is no service nobody; there are" in refused.stderr
+    assert list(tmp_path.iterdir()) == []

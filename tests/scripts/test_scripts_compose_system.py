@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -202,3 +203,29 @@ def test_alerts_and_the_dashboard_name_figures_that_there_are() -> None:
     assert len(named) > 10
     for name in named:
         assert f'"{re.sub("_(bucket|sum|count)$", "", name)}"' in code, name
+
+
+def test_a_development_container_sets_itself_up() -> None:
+    text = (ROOT / ".devcontainer/devcontainer.json").read_text("utf-8")
+    said = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+
+    assert (ROOT / ".devcontainer" / said["build"]["dockerfile"]).exists()
+    for command in said["postCreateCommand"].split(" && "):
+        assert os.access(ROOT / command.split()[0], os.X_OK)
+    assert said["forwardPorts"] == [8080]
+
+
+def test_the_image_has_what_its_commands_run() -> None:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    kept = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()}
+
+    for name in OURS:
+        said = RAW["services"][name]
+        for words in filter(None, (said["command"], said.get("healthcheck", {}).get("test", [])[1:])):
+            top, _, rest = words[2].partition(".")
+            assert words[:2] == ["python", "-m"]
+            path = f"scripts/{rest}.py" if top == "scripts" else top
+            assert path in kept
+            assert re.search(rf"^COPY .*\b{re.escape(path)}\b", text, re.MULTILINE), path
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert not re.search(r"^(ARG|ENV) .*(PASSWORD|TOKEN|SECRET)", text, re.MULTILINE)
