@@ -11,3 +11,5 @@ class AuditSettings(ProcessSettings):
     """Where audit listens and keeps its data when it runs alone."""
 
     model_config = SettingsConfigDict(env_prefix="RESEDGE_AUDIT_", frozen=True, extra="ignore")
+
+    port: int = 8105

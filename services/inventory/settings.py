@@ -11,3 +11,5 @@ class InventorySettings(ProcessSettings):
     """Where inventory listens and keeps its data when it runs alone."""
 
     model_config = SettingsConfigDict(env_prefix="RESEDGE_INVENTORY_", frozen=True, extra="ignore")
+
+    port: int = 8101
