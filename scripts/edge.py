@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "compose/edge/nginx.conf.template"
 COPY = ROOT / "k8s/base/nginx.conf.template"
 """Kustomize reads no file outside its root."""
+COPY = ROOT / "k8s/base/nginx.conf.template"
+"""kustomize reads nothing outside its own folder."""
 DESCRIPTIONS = ROOT / "schemas/openapi"
 BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
 OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections")
@@ -131,14 +133,13 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 
 def main() -> int:
     """Write the routes, or with `--check` compare them."""
-    current = TEMPLATE.read_text("utf-8")
-    wanted = written(current)
-    old = [path for path in (TEMPLATE, COPY) if path.read_text("utf-8") != wanted]
+    wanted = written(TEMPLATE.read_text("utf-8"))
+    stale = [path for path in (TEMPLATE, COPY) if path.read_text("utf-8") != wanted]
     if "--check" in sys.argv[1:]:
-        for path in old:
+        for path in stale:
             print(f"{path.relative_to(ROOT)} does not have the current routes: run python -m scripts.edge")
-        return int(bool(old))
-    for path in old:
+        return int(bool(stale))
+    for path in stale:
         path.write_text(wanted, "utf-8")
     return 0
 
