@@ -101,6 +101,7 @@ class Outbox:
         self._lease: Lease | None = None
         self._renew_at = 0.0
         self._behind_since: float | None = None
+        self._published_at = 0.0
         self._appended = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
         self.progress = Progress()
@@ -198,11 +199,15 @@ class Outbox:
                 _log.warning("another relay has gone on from here")
                 return
             self._published(checkpoint)
+            self._published_at = time.monotonic()
             self.progress.trouble = ""
 
     async def _ring(self, producer: Any, checkpoint: Checkpoint) -> None:
         """Send the last event again if it is time to: it also tells whether Kafka still takes anything."""
-        if checkpoint == START or time.monotonic() < self._ring_at:
+        if time.monotonic() < self._ring_at:
+            return
+        self._ring_at = time.monotonic() + RING_SECONDS
+        if checkpoint == START:
             return
         before = checkpoint.position - 1
         previous = await asyncio.to_thread(self._log.hash_at, before)
@@ -211,7 +216,6 @@ class Outbox:
             return  # the log was put back: the head, which is looked at next, says so
         message = to_message(raws[0], previous)
         await producer.send_and_wait(self._topic, message.value, key=message.key, headers=message.headers, partition=0)
-        self._ring_at = time.monotonic() + RING_SECONDS
         self.progress.trouble = ""
 
     async def _publish(self, producer: Any, raws: Sequence[RawEvent], after: Checkpoint) -> Checkpoint:
@@ -234,7 +238,6 @@ class Outbox:
 
     async def _wait_for_more(self, checkpoint: Checkpoint) -> None:
         """Return when the log has gone on."""
-        waited = time.monotonic()
         while not self._renewal_due() and time.monotonic() < self._ring_at:
             self._appended.clear()
             head = await asyncio.to_thread(self._log.head)
@@ -246,7 +249,7 @@ class Outbox:
                 return
             if head.hash != checkpoint.hash and checkpoint.position:
                 raise ConsumerStopped(LEASE, f"the log holds another event at position {head.position}")
-            idle = time.monotonic() - waited > IDLE_AFTER_SECONDS
+            idle = time.monotonic() - self._published_at > IDLE_AFTER_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_IDLE_SECONDS if idle else LOOK_SECONDS):
                     await self._appended.wait()
