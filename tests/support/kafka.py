@@ -7,6 +7,8 @@ nothing. A broker dies with the process that started it, and no two ever work on
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import secrets
 import shutil
 import signal
@@ -51,16 +53,24 @@ def _check_installed() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that no outgoing connection takes while the broker is down: below the ephemeral range."""
+    """Return ports that no outgoing connection takes while the broker is down, below the ephemeral range.
+
+    Other test runs on this machine do not take them either, even before somebody listens there.
+    """
+    promises = Path(tempfile.gettempdir()) / f"resedge-ports-{os.getuid()}"
+    promises.mkdir(exist_ok=True)
     found: set[int] = set()
     while len(found) < count:
         port = 20_000 + secrets.randbelow(12_000)
+        promise = os.open(promises / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         with socket.socket() as probe:
             try:
+                fcntl.flock(promise, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                os.close(promise)
                 continue
-            found.add(port)
+            found.add(port)  # the lock ends with this process
     return sorted(found)
 
 
