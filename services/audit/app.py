@@ -13,4 +13,12 @@ def build(ports: Ports) -> Service:
     tail = Tail(ports.log)
     trail = AuditTrail(ports.log, ports.engine)
     router = audit_router(ports.log, tail, trail, ports.positions)
-    return Service(name="audit", router=router, consumers=[trail], drain=tail.end, start=tail.start, stop=tail.stop)
+    return Service(
+        name="audit",
+        router=router,
+        consumers=[trail],
+        drain=tail.end,
+        start=tail.start,
+        stop=tail.stop,
+        follows_fleet=False,
+    )

@@ -132,22 +132,21 @@ class AuditTrail(ViewConsumer):
 
     async def page(self, asked: Asked, limit: int, *, newest: bool) -> list[dict[str, Any]]:
         """Return up to `limit` entries, the newest or the oldest first."""
-        table = self._entries
-        order = table.c.position.desc() if newest else table.c.position
-        return [_shown(row) for row in await self._found(select(table).order_by(order).limit(limit), asked)]
+        return [_shown(row) for row in await self._found(select(self._entries), asked, limit, newest=newest)]
 
     async def positions(self, asked: Asked, limit: int) -> list[int]:
         """Return the positions of up to `limit` entries, the oldest first."""
-        position = self._entries.c.position
-        return [row[0] for row in await self._found(select(position).order_by(position).limit(limit), asked)]
+        return [row[0] for row in await self._found(select(self._entries.c.position), asked, limit)]
 
     async def count(self, asked: Asked) -> int:
         """Return how many entries there are."""
         found = await self._found(select(func.count()).select_from(self._entries), asked)
         return int(found[0][0]) if found else 0
 
-    async def _found(self, query: Select[Any], asked: Asked) -> Sequence[Any]:
-        """Run a query of entries, narrowed to those that are asked for."""
+    async def _found(
+        self, query: Select[Any], asked: Asked, limit: int | None = None, *, newest: bool = False
+    ) -> Sequence[Any]:
+        """Run a query of entries, narrowed to those that are asked for; ordered if it is limited."""
         async with self.reading.connect() as connection:
             after, before = asked.after, asked.before
             if asked.since is not None:
@@ -158,21 +157,27 @@ class AuditTrail(ViewConsumer):
             if asked.until is not None:
                 end = await self._first_at(connection, asked.until)
                 before = min((each for each in (before, end) if each is not None), default=None)
-            rows: Sequence[Any] = (await connection.execute(query.where(*self._where(asked, after, before)))).all()
-            return rows
+            columns, spoken = self._entries.c, self._subjects.c
+            others = [columns.actor == asked.actor] if asked.actor is not None else []
+            others += [columns.type.in_(asked.types)] if asked.types else []
 
-    def _where(self, asked: Asked, after: int, before: int | None) -> list[ColumnElement[bool]]:
-        columns, spoken = self._entries.c, self._subjects.c
-        position = columns.position if asked.subject is None else spoken.position
-        where = [position > after]
-        where += [position < before] if before is not None else []
-        if asked.subject is not None:
-            where.append(spoken.name == asked.subject)
-            where += [spoken.kind.in_(asked.kinds)] if asked.kinds else []
-            where = [columns.position.in_(select(spoken.position).where(*where))]
-        where += [columns.actor == asked.actor] if asked.actor is not None else []
-        where += [columns.type.in_(asked.types)] if asked.types else []
-        return where
+            def page(query: Select[Any], position: ColumnElement[int]) -> Select[Any]:
+                query = query.where(position > after)
+                query = query if before is None else query.where(position < before)
+                if limit is None:
+                    return query
+                return query.order_by(position.desc() if newest else position).limit(limit)
+
+            if asked.subject is None:
+                query = page(query, columns.position)
+            else:
+                about = select(spoken.position).distinct().where(spoken.name == asked.subject)
+                about = about.where(spoken.kind.in_(asked.kinds)) if asked.kinds else about
+                # Where nothing else narrows, the subject's own page is enough, however much is known of it.
+                about = about.where(spoken.position > after) if others else page(about, spoken.position)
+                query = page(query, columns.position).where(columns.position.in_(about))
+            rows: Sequence[Any] = (await connection.execute(query.where(*others))).all()
+            return rows
 
     async def _first_at(self, connection: AsyncConnection, time: datetime) -> int | None:
         """Return the first position that was recorded at `time` or later, if there is one."""

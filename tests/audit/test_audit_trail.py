@@ -117,6 +117,10 @@ async def test_pages_follow_each_other_in_both_orders(trail: AuditTrail) -> None
 
     assert [item["position"] for item in newest] == [7, 6, 5]
     assert [item["position"] for item in oldest] == [8, 9]
+    for actor, pages in ((None, [[8, 7], [7, 6], [6]]), ("resedge/rendering", [[7, 6], [7, 6], [6]])):
+        about = [Asked(subject="main", before=before, actor=actor) for before in (9, 8, 7)]
+        assert [[item["position"] for item in await trail.page(each, 2, newest=True)] for each in about] == pages
+    assert [item["position"] for item in await trail.page(Asked(subject="tx-2", after=2), 1, newest=False)] == [3]
 
 
 async def test_the_trail_is_the_same_whatever_the_feed_does(log: EventLog, tmp_path: Path) -> None:
