@@ -2,20 +2,21 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell
-from cli.client import Client, path_of
-from cli.errors import CliError, TimedOut
+from cli.client import Answer, Client, path_of
+from cli.errors import CliError, ExitCode, Problem, TimedOut
 from cli.options import verb_app
 from cli.session import session_of
 from cli.terminal import is_plain
 from cli.verbs.wait import duration_seconds
 
 app = verb_app()
+SERVICES = ("inventory", "grouping", "catalog", "rendering", "audit", "relay")
 _POLL_SECONDS = 0.25
 
 
@@ -33,7 +34,7 @@ def rebuild(
     """Build a projection anew from the log beside the live one, which answers until the new one has its place."""
     session = session_of(ctx)
     if not projection:
-        for each in session.client.get("/v1/projections", fresh=False).body["items"]:
+        for each in _all(session.client):
             tell(session, each["projection"], _standing(each), output, position=each["position"])
         return
     seconds = duration_seconds(patience)
@@ -41,6 +42,23 @@ def rebuild(
     begun = session.client.change("POST", f"{path}:rebuild").body
     told = _swapped(session.client, path, begun["generation"], seconds)
     tell(session, projection, f"rebuilt at position {told['position']}", output, position=told["position"])
+
+
+def _all(client: Client) -> Sequence[Mapping[str, Any]]:
+    """Return every projection: of the one process that runs all services, or of each service behind the edge."""
+    try:
+        return _items(client.get("/v1/projections", fresh=False))
+    except Problem as problem:
+        if problem.exit_code != ExitCode.NOT_FOUND:
+            raise
+    return [
+        each for service in SERVICES for each in _items(client.get(f"/services/{service}/v1/projections", fresh=False))
+    ]
+
+
+def _items(answer: Answer) -> Sequence[Mapping[str, Any]]:
+    items: Sequence[Mapping[str, Any]] = answer.body["items"]
+    return items
 
 
 def _standing(told: Mapping[str, Any]) -> str:

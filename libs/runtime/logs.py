@@ -11,8 +11,11 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+"""Without the frames' variables: a token or a password may be among them."""
 QUIET_LOGGERS = ("uvicorn.access", "aiosqlite", "asyncio", "aiokafka")
 
 
@@ -46,9 +49,7 @@ def set_up_logs(level: str = "INFO", *, service: str = "", instance: str = "") -
     if not terminal:
         shared.append(_from(service, instance))
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
-        if terminal
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.dev.ConsoleRenderer()] if terminal else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[
