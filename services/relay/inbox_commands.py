@@ -18,18 +18,19 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from libs.web.auth import ON_BEHALF_OF
 from libs.web.intents import CAUSATION, EVENT_DIGEST
 from libs.web.positions import HEADER
-from libs.web.problems import Problem, unavailable
+from libs.web.problems import Problem, not_found, unavailable
 from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
 
 COMMAND_SECONDS = 30.0
 CHANGES_MAX = 5
 """How often a store is read and written anew when others change it at the same time."""
-_OURS = frozenset({401, 403, 408, 421, 425, 429})
+_OURS = frozenset({401, 403, 405, 408, 421, 425, 429})
 """Statuses that say something about the relay or the moment, never about the event."""
 
 Api = Callable[[], httpx2.AsyncClient]
 """Opens a client that reaches the API of every service and carries a token of role `relay`."""
 
+_NO_SUCH_THING = not_found("store", "").title
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -123,7 +124,7 @@ class ApiCommands:
             raise unavailable(
                 f"{method} {path} got no answer: {type(error).__name__}", code="api-unreachable"
             ) from None
-        if response.status_code >= 500 or response.status_code in _OURS:
+        if response.status_code >= 500 or response.status_code in _OURS or _no_such_route(response):
             raise unavailable(f"{method} {path} is answered {_said(response)}", code="api-unreachable")
         return response
 
@@ -172,6 +173,11 @@ def _store(name: str) -> str:
 
 def _gone(response: httpx2.Response) -> bool:
     return response.status_code == httpx2.codes.NOT_FOUND and refusal(response).code == "not-found"
+
+
+def _no_such_route(response: httpx2.Response) -> bool:
+    """Tell whether nobody serves the path: that says something of our settings, and nothing of the event."""
+    return response.status_code == httpx2.codes.NOT_FOUND and refusal(response).title != _NO_SUCH_THING
 
 
 def _said(response: httpx2.Response) -> str:

@@ -35,6 +35,8 @@ GROUP = "resedge.relay"
 QUEUE = "inbox"
 CONNECT_AGAIN_SECONDS = 1.0
 PROBE_MS = 5_000
+SESSION_MS = 6_000
+"""How long a relay that died keeps its partitions; the least that brokers allow unless told otherwise."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 PATIENCE_SECONDS = 60.0
 """How long a message is tried in place before it is given back to Kafka: well below the time after which Kafka thinks
@@ -119,6 +121,8 @@ class InboxTopic:
             Topic(self._topic, declare=False),
             group_id=self._group,
             auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 3,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             ack_policy=AckPolicy.MANUAL,
             parser=self._parsed,

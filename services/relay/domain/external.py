@@ -145,7 +145,8 @@ def read(ours: str, data: Any) -> External:
         faults = error.errors(include_url=False, include_input=False)
         fault = next((each for each in faults if each["type"].startswith("unexpected_")), faults[0])
         path = [part for part in fault["loc"] if isinstance(part, int) or not str(part).startswith(("list[", "str"))]
-        raise DataDoesNotFit(str(fault["msg"]), pointer="/data" + "".join(f"/{escape(part)}" for part in path)) from None
+        pointer = "".join(f"/{escape(part)}" for part in path)
+        raise DataDoesNotFit(str(fault["msg"]), pointer=f"/data{pointer}") from None
     return said
 
 
