@@ -12,9 +12,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -24,7 +23,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, TopicPartition
 from faststream.kafka.message import KafkaAckableMessage
 
-from libs.bus.contract import Consumer, ConsumerStopped, read_page
+from libs.bus.contract import Checkpoint, Consumer, ConsumerStopped, read_page
 from libs.bus.feed import PAGE_EVENTS_MAX
 from libs.bus.members import Feed, Member, passes
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
@@ -54,16 +53,31 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Batch:
-    """Events that came by Kafka, in the order of their positions, until all members have them."""
+    """What came by Kafka, by position, until all members have what is theirs of it."""
 
-    events: Sequence[Recorded]
-    previous: dict[int, bytes]
+    found: Mapping[int, Sequence[Linked]]
+    last: int
     waiting: set[str]
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def last(self) -> int:
-        return self.events[-1].position
+    def run_after(self, checkpoint: Checkpoint) -> list[Recorded]:
+        """Return the events that follow a checkpoint without a hole, each by its chain hash."""
+        run: list[Recorded] = []
+        position, hash_ = checkpoint.position + 1, checkpoint.hash
+        while (next_ := self._after(position, hash_)) is not None:
+            run.append(next_)
+            position, hash_ = position + 1, next_.hash
+        return run
+
+    def _after(self, position: int, hash_: bytes) -> Recorded | None:
+        for linked in self.found.get(position, ()):
+            if linked.previous == hash_:
+                return linked.recorded
+        return None
+
+    def differs(self, checkpoint: Checkpoint) -> bool:
+        """Tell whether another event came for the position of a checkpoint."""
+        return any(each.recorded.hash != checkpoint.hash for each in self.found.get(checkpoint.position, ()))
 
     def finished_by(self, name: str) -> None:
         self.waiting.discard(name)
@@ -231,14 +245,12 @@ class KafkaFeed(Feed):
         """Hand a batch to every consumer that goes on, and acknowledge it once all of them have committed it."""
         self._heard = time.monotonic()
         batch = self._understood(message.raw_message)
-        if batch is not None:
-            self._saw(batch.last)
-            if batch.waiting:
-                self._batch = batch
-                for name in tuple(batch.waiting):
-                    self._members[name].wake.set()
-                await batch.done.wait()
-                self._batch = None
+        if batch is not None and batch.waiting:
+            self._batch = batch
+            for name in tuple(batch.waiting):
+                self._members[name].wake.set()
+            await batch.done.wait()
+            self._batch = None
         if not self._stopping:
             crash_point("bus.kafka.before-ack")
             with contextlib.suppress(KafkaError):  # it comes again, and is dropped then
@@ -246,8 +258,9 @@ class KafkaFeed(Feed):
             crash_point("bus.kafka.after-ack")
 
     def _understood(self, records: Any) -> _Batch | None:
-        found: dict[int, Linked] = {}
+        found: dict[int, list[Linked]] = {}
         lowest = min((member.position for member in self._members.values() if self._goes_on(member)), default=0)
+        new = taken = 0
         for record in records:
             try:
                 linked = from_record(record)
@@ -255,31 +268,19 @@ class KafkaFeed(Feed):
                 KAFKA_EVENTS.labels("foreign").inc()
                 _log.error("a message at offset %s of %s is left out: %s", record.offset, self._topic, odd)
                 continue
-            found[linked.recorded.position] = linked
+            taken += 1
+            same = found.setdefault(linked.recorded.position, [])
+            if any(each.recorded.hash == linked.recorded.hash for each in same):
+                continue
+            same.append(linked)
+            new += linked.recorded.position > lowest
+        KAFKA_EVENTS.labels("new").inc(new)
+        KAFKA_EVENTS.labels("duplicate").inc(taken - new)
         if not found:
             return None
-        positions = sorted(found)
-        for before, after in pairwise(positions):
-            if after == before + 1 and found[after].previous != found[before].recorded.hash:
-                self._ask_the_log(positions[-1])
-                return None
-        new = sum(position > lowest for position in positions)
-        KAFKA_EVENTS.labels("new").inc(new)
-        KAFKA_EVENTS.labels("duplicate").inc(len(records) - new)
-        waiting = {
-            name for name, member in self._members.items() if self._goes_on(member) and positions[-1] > member.position
-        }
-        return _Batch(
-            [found[position].recorded for position in positions],
-            {position: found[position].previous for position in positions},
-            waiting,
-        )
-
-    def _ask_the_log(self, position: int) -> None:
-        """Let every consumer read the log, since what came by Kafka does not hang together."""
-        KAFKA_EVENTS.labels("unchained").inc()
-        for member in self._members.values():
-            member.read_up_to(min(position, self._seen), "hole")
+        last = max(found)
+        waiting = {name for name, member in self._members.items() if self._goes_on(member) and last > member.position}
+        return _Batch(found, last, waiting)
 
     @staticmethod
     def _goes_on(member: Member) -> bool:
@@ -308,19 +309,21 @@ class KafkaFeed(Feed):
         await self._apply(member, page.events)
 
     async def _from_batch(self, member: Member, batch: _Batch) -> None:
+        """Apply what follows by its chain hashes; if nothing does, let the log say what does."""
         checkpoint = member.consumer.checkpoint
-        events = [each for each in batch.events if each.position > checkpoint.position]
-        here = next((each for each in batch.events if each.position == checkpoint.position), None)
-        if here is not None and here.hash != checkpoint.hash:
+        if batch.differs(checkpoint):
             await self._compare(member)
-        if not events:
+        if run := batch.run_after(checkpoint):
+            await self._apply(member, run)
+            self._saw(member.position)
             return
-        first = events[0]
-        if first.position == checkpoint.position + 1 and batch.previous[first.position] != checkpoint.hash:
-            await self._compare(member)
-            member.read_up_to(batch.last, "hole")
+        head = (await self._in_thread(self._log.head)).position
+        if head > checkpoint.position:
+            member.read_up_to(min(head, batch.last), "hole")
             return
-        await self._apply(member, events)
+        KAFKA_EVENTS.labels("unchained").inc()
+        await self._compare(member)
+        batch.finished_by(member.name)  # what is left of it is of another log
 
     def _stop_member(self, member: Member, stopped: ConsumerStopped) -> None:
         super()._stop_member(member, stopped)

@@ -76,7 +76,8 @@ class Rendering(ModelConsumer):
 
     async def start(self) -> Checkpoint | None:
         """Take the lease, open the repository, restore a snapshot; return where to go on."""
-        lease = await asyncio.to_thread(self._events.acquire_lease, f"branch-{self.model.branch}", self._holder)
+        name, seconds = f"branch-{self.model.branch}", self.settings.lease_seconds
+        lease = await asyncio.to_thread(self._events.acquire_lease, name, self._holder, seconds)
         if lease is None:
             # Not for ever: the feed tries again, and a holder that died lets go when its lease expires.
             raise TimeoutError(f"another renderer holds the lease of branch {self.model.branch}")
@@ -216,7 +217,9 @@ class Rendering(ModelConsumer):
             await asyncio.sleep(self.settings.lease_seconds / 3)
             lease = self.reconciler.lease
             try:
-                lost = lease is not None and not await asyncio.to_thread(self._events.renew_lease, lease)
+                lost = lease is not None and not await asyncio.to_thread(
+                    self._events.renew_lease, lease, self.settings.lease_seconds
+                )
             except LogUnavailable as error:  # nobody decides meanwhile, and the log fences us if another one took it
                 log.warning("rendering.lease-not-renewed", reason=str(error))
                 continue

@@ -98,7 +98,7 @@ class Reconciler:
 
     def lose_lease(self) -> None:
         """Stop: somebody else may write now."""
-        self.stopped = "the branch's lease was lost to another renderer"
+        self.stopped = "the branch's lease was lost to another renderer; restart this one to let it stand by"
 
     # --- folding -------------------------------------------------------------------------------------------------
 
@@ -222,8 +222,12 @@ class Reconciler:
 
     async def _append(self, events: Sequence[object], stream: str, cause: Cause = UNKNOWN) -> Appended:
         new = [NewEvent(stream, type_name(each), encode(each)) for each in events]
-        submission = Submission(new, ACTOR, causation_id=cause.id, traceparent=cause.traceparent)
+        lease = None if self.lease is None else (self.lease.name, self.lease.epoch)
+        submission = Submission(new, ACTOR, causation_id=cause.id, traceparent=cause.traceparent, lease=lease)
         outcome = await self._events.append_async(submission)
+        if isinstance(outcome, FencedOut):  # what is found on the branch by now is another renderer's
+            self.lose_lease()
+            raise WritingFailed(self.stopped)
         if not isinstance(outcome, Appended):
             raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004
         if stream == self._stream:
@@ -270,7 +274,7 @@ class Reconciler:
             case GuardConflict():
                 return None  # The feed brings what we have not seen, and wakes the loop.
             case FencedOut():
-                self.stopped = "another renderer holds the branch's lease"
+                self.lose_lease()
                 return None
             case _:
                 raise RuntimeError(f"the log did not take a decision: {outcome}")
