@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[1]
 DRILLS = ROOT / "tests" / "distributed"
-SESSION_ROUNDS_MAX = 10
+SESSION_ROUNDS_MAX = 5
 """Rounds that share a broker and a database server: each round leaves its topics and schemas behind in them."""
 ROUND_SECONDS_MAX = 600
 
@@ -92,23 +93,25 @@ def run(drill: Drill, seeds: range, directory: Path) -> Figures:
             )
         except subprocess.TimeoutExpired:
             output.write(b"\nnot ended in time\n")
-    figures = _read(report, seeds)
+    figures = read_report(report, seeds)
     if not figures.failed:
         shutil.rmtree(directory)
     return figures
 
 
-def _read(report: Path, seeds: range) -> Figures:
+def read_report(report: Path, seeds: range) -> Figures:
     """Return the figures of a session; a round that is not reported has failed."""
-    figures, passed = Figures(rounds=len(seeds)), set()
+    figures = Figures(rounds=len(seeds))
+    passed: set[int] = set()
+    failed: set[int] = set()
     if report.exists():
         for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest has just written it
             seconds = float(case.get("time", "0"))
             figures.seconds += seconds
             figures.longest_seconds = max(figures.longest_seconds, seconds)
-            if len(case) == 0:
-                passed.add(int(case.get("name", "").rpartition("[")[2].removesuffix("]").rpartition("-")[2]))
-    figures.failed = [seed for seed in seeds if seed not in passed]
+            if seed := re.search(r"seed(\d+)", case.get("name", "")):
+                (passed if len(case) == 0 else failed).add(int(seed[1]))
+    figures.failed = [seed for seed in seeds if seed not in passed - failed]
     return figures
 
 

@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat each drill for the seeds FIRST:END that `scripts/drills` gives."""
     if seeds := os.environ.get("RESEDGE_DRILL_SEEDS"):
         first, _, end = seeds.partition(":")
-        metafunc.parametrize("_seed", range(int(first), int(end)), indirect=True)
+        metafunc.parametrize("_seed", range(int(first), int(end)), indirect=True, ids="seed{}".format)
 
 
 @pytest.fixture(autouse=True)

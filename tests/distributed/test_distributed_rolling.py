@@ -16,7 +16,7 @@ def test_a_rolling_restart_of_every_service(system: System) -> None:
     system.start(*(service for service in SERVICES if service != "rendering"), replica="b")
     system.start("rendering", replica="b", ready=False)  # it stands by until the other one lets go
     order = [(service, replica) for replica in "ab" for service in chance().sample(SERVICES, len(SERVICES))]
-    with Clients(system, STORES, GROUPS, NAMESPACES, seed=seed(), pause_seconds=0.05, reads=READS) as clients:
+    with Clients(system, STORES, GROUPS, NAMESPACES, seed=seed(), pause_seconds=0.1, reads=READS) as clients:
         clients.more(5)
         for service, replica in order:
             system.stop(service, replica)
