@@ -188,16 +188,23 @@ class Client:
         """Yield an answer whose body is read as it comes, however large it is.
 
         Raises:
-            CliError: as `get`; a connection that drops in the middle is `Unreachable`.
+            CliError: as `get`, or the connection dropped in the middle.
         """
+        begun = False
         try:
             with self._http.stream("GET", path, params=dict(params)) as response:
                 if response.status_code >= 400:
                     kind = response.headers.get("content-type", "")
                     raise problem_from(response.status_code, kind, response.read(), params)
+                begun = True
                 yield Streamed(response.headers, response.iter_bytes())
         except httpx2.TransportError as error:
-            raise self._failure(error) from error
+            if not begun:
+                raise self._failure(error) from error
+            server = redacted_url(self._server)
+            raise CliError(
+                f"{server} broke off in the middle of its answer", why=str(error), fix="ask again"
+            ) from error
 
     def _seen(self, ask: Callable[[], Answer]) -> Answer:
         """Ask again while the server is still on its way to the position that we named, and getting on."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,6 +132,28 @@ def test_an_export_that_is_not_whole_leaves_nothing_behind(
     assert ran.code == 1
     assert what in ran.err
     assert list(folder.iterdir()) == []
+
+
+def test_a_connection_that_drops_in_the_middle_leaves_nothing_behind(resedge: Resedge, tmp_path: Path) -> None:
+    whole = exporting(line(1), line(2))
+    head = ["HTTP/1.1 200 OK", "Content-Length: 100000", *(f"{name}: {value}" for name, value in whole.headers.items())]
+
+    def answer() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall("\r\n".join([*head, "", whole.body]).encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ran = resedge("audit", "export", str(tmp_path / "events.jsonl"), "--server", address)
+        thread.join()
+
+    assert ran.code == 1
+    assert "broke off in the middle" in ran.err
+    assert not list(tmp_path.glob("*events*"))
 
 
 def test_a_place_that_cannot_be_written_is_named(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
