@@ -46,7 +46,7 @@ class Positions:
 
         Raises:
             Problem: 504 `position-timeout` after `seconds` in which no follower came closer, or `WAIT_PERIODS_MAX`
-                times that; 503 when a follower has stopped.
+                times that; 503 when a follower has stopped, or when this process has not caught up since it started.
         """
         position = max(position, self._floor)
         behind = [each for each in followers if each.position < position]
@@ -63,6 +63,11 @@ class Positions:
         except ConsumerStopped as stopped:
             raise unavailable(str(stopped), code="consumer-stopped", fix="see GET /readyz?verbose") from None
         seen = min(each.position for each in followers)
+        if seen < self._floor:
+            raise unavailable(
+                f"this process is at position {seen} and answers from position {self._floor} on",
+                fix="try again: another replica may be further",
+            )
         raise Problem(
             504,
             "position-timeout",

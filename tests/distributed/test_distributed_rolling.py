@@ -6,7 +6,14 @@ from tests.support.clients import GROUPS, NAMESPACES, STORES, Clients
 from tests.support.drills import chance, seed
 from tests.support.system import SERVICES, System, until
 
-READS = (("inventory", "/v1/stores:count"), ("grouping", "/v1/groups"), ("audit", "/v1/events"), ("relay", "/v1/inbox"))
+READS = (
+    ("inventory", "/v1/stores:count"),
+    ("grouping", "/v1/groups"),
+    ("catalog", "/v1/namespaces"),
+    ("rendering", "/v1/rendering"),
+    ("audit", "/v1/events"),
+    ("relay", "/v1/inbox"),
+)
 ALLOWED = {"200", "201", "503", "ConnectError"}
 
 
