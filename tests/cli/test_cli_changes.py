@@ -187,7 +187,7 @@ def test_choices_confirmations_and_restores_are_sent(resedge: Resedge, server: F
 
 
 def exported(server: FakeServer) -> None:
-    for plural in ("stores", "groups", "namespaces", "configurations"):
+    for plural in ("stores", "groups", "namespaces", "configurations", "sources"):
         server.on("GET", f"/v1/{plural}", Answer(200, {"items": [], "next": None}))
     server.on("GET", "/v1/applications", Answer(200, {"items": [APPLICATION], "next": None}))
     below = "/v1/applications/pos-api"

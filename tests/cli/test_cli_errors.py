@@ -92,7 +92,7 @@ def test_for_a_script_it_is_the_servers_document(resedge: Resedge, server: FakeS
     server.on("GET", "/v1/stores", REFUSAL)
 
     assert json.loads(resedge("get", "stores", "-o", "json").err) == {"status": 409, **REFUSAL.body}
-    assert json.loads(resedge("get", "storse", "-ojson").err)["nearest"] == ["store", "stores"]
+    assert json.loads(resedge("get", "storse", "-ojson").err)["nearest"][:2] == ["store", "stores"]
     assert json.loads(resedge("get", "stores", "--limt", "3", "--output=json").err)["code"] == "usage"
 
 
