@@ -198,7 +198,8 @@ class System:
     def _spawn(self, process: Process, extra: Mapping[str, str]) -> None:
         with (process.directory / "log").open("ab") as log:
             process.popen = subprocess.Popen(
-                [sys.executable, "-m", f"services.{process.service}"],
+                # Not even a test run that is killed leaves services behind.
+                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", f"services.{process.service}"],
                 cwd=ROOT,
                 env={**os.environ, **process.environment, **extra},
                 stdin=subprocess.DEVNULL,
