@@ -138,7 +138,10 @@ class VersionConflict:
 
 @dataclass(frozen=True, slots=True)
 class GuardConflict:
-    """The category's last event stands at `position`, after the guard's."""
+    """The category's last event stands at `position`, after the guard's.
+
+    Without a category the log itself ends there, before the guard's position: it was put back from a backup.
+    """
 
     category: str
     position: int

@@ -301,6 +301,8 @@ def _refusal(prepared: Prepared, tail: _Tail, facts: _Facts) -> Outcome | None:
         if (now := facts.leases.get(name, 0)) != epoch:
             return FencedOut(name, now)
     if submission.guard is not None:
+        if submission.guard.position > tail.position:  # decided on facts that were here before a backup was restored
+            return GuardConflict("", tail.position)
         for category in submission.guard.categories:
             if (at := tail.categories.get(category, 0)) > submission.guard.position:
                 return GuardConflict(category, at)

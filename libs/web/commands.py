@@ -208,6 +208,12 @@ class Commands:
                     return _answer(outcome.answer, outcome)
                 case IdempotencyConflict():
                     raise _other_content()
+                case GuardConflict(position=head) if head < position:
+                    raise unavailable(
+                        f"it would be decided at position {position}, but the log ends at {head}: it was put back",
+                        code="consumer-stopped",
+                        fix="see GET /readyz?verbose",
+                    )
                 case VersionConflict() | GuardConflict():
                     DECISIONS_AGAIN.inc()
                     await self.catch_up()
@@ -306,7 +312,7 @@ def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission
         events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
         actor=intent.actor,
         expected=proposal.expected,
-        guard=Guard(proposal.guards, position) if proposal.guards else None,
+        guard=Guard(proposal.guards, position),
         blobs=proposal.blobs,
         key=intent.key,
         content_digest=intent.digest,
