@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Any
 
 import structlog
@@ -47,7 +46,6 @@ the others."""
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 
 _log = structlog.get_logger("resedge.inbox")
-_faststream = logging.getLogger("faststream")
 _tracer = trace.get_tracer("resedge.inbox")
 _propagator = TraceContextTextMapPropagator()
 
@@ -116,7 +114,7 @@ class InboxTopic:
 
     async def _subscribe(self) -> None:
         await self._look()
-        broker = KafkaBroker(self._servers, logger=_faststream, graceful_timeout=5.0, apply_types=False)
+        broker = KafkaBroker(self._servers, logger=None, graceful_timeout=5.0, apply_types=False)
         subscriber = broker.subscriber(
             Topic(self._topic, declare=False),
             group_id=self._group,
@@ -156,6 +154,9 @@ class InboxTopic:
         taken = False
         try:
             taken = await self._settled(message.raw_message)
+        except Exception:
+            _log.exception("inbox.not-taken")
+            raise
         finally:
             if not taken:
                 await message.nack()
