@@ -27,9 +27,10 @@ from libs.bus.quiet import speak_seldom
 from libs.bus.topics import TopicNotCreated
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog, Lease
-from libs.eventlog.envelope import decode_envelope
+from libs.eventlog.envelope import chain, decode_envelope
 
 LEASE = "relay"
+EPOCHS_STREAM = "log-epochs"
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 512 * 1024
 REQUEST_BYTES_MAX = 1024 * 1024
@@ -181,8 +182,7 @@ class Outbox:
 
     async def _publish_on(self, producer: Any, lease: Lease) -> None:
         """Publish from what is recorded for as long as the lease is ours."""
-        checkpoint = await self._records.kept()
-        await asyncio.to_thread(_compare, self._log, checkpoint)
+        checkpoint = await asyncio.to_thread(_go_on_from, self._log, await self._records.kept())
         self._published(checkpoint)
         self._ring_at = 0.0
         while await self._still_leads(lease):
@@ -191,6 +191,7 @@ class Outbox:
                 await self._ring(producer, checkpoint)
                 await self._wait_for_more(checkpoint)
                 continue
+            _check_follows(raws[0], checkpoint)
             LOG_EVENTS_READ.labels("relay").inc(len(raws))
             crash_point("relay.after-read")
             checkpoint = await self._publish(producer, raws, checkpoint)
@@ -299,11 +300,35 @@ class Outbox:
         RELAY_LAG_SECONDS.set(0.0 if behind is None or head <= kept.position else time.monotonic() - behind)
 
 
-def _compare(log: EventLog, checkpoint: Checkpoint) -> None:
-    """Compare what was published last with the log.
+def _go_on_from(log: EventLog, checkpoint: Checkpoint) -> Checkpoint:
+    """Return where to publish on: after what was published last, or from where a new epoch of the log began.
+
+    A log that was put back from a backup is published on only after its administrator has begun a new epoch.
 
     Raises:
         ConsumerStopped: it is another log, or an older one.
     """
-    if checkpoint != START:
+    if checkpoint == START:
+        return START
+    try:
         read_page(log, checkpoint.position, 0, "start").check(LEASE, checkpoint)
+    except ConsumerStopped:
+        epochs = log.read_stream(EPOCHS_STREAM)
+        if not epochs or log.head().epoch == checkpoint.epoch:
+            raise
+        before = log.read_recorded(max(0, epochs[-1].position - 2), 1, tolerant=True)[0]
+        _log.warning("the log was put back: publishing from where its new epoch began, %s", epochs[-1].position)
+        return Checkpoint.after(before) if before.position < epochs[-1].position else START
+    return checkpoint
+
+
+def _check_follows(raw: RawEvent, checkpoint: Checkpoint) -> None:
+    """Compare the next event with what was published last.
+
+    Raises:
+        ConsumerStopped: the log was put back, and went on from there.
+    """
+    envelope, data, hash_ = raw
+    if chain(checkpoint.hash, envelope, data) != hash_:
+        what = f"what follows position {checkpoint.position} in the log does not follow from what was published"
+        raise ConsumerStopped(LEASE, what)
