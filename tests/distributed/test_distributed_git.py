@@ -28,7 +28,7 @@ def test_a_renderer_killed_at_each_step_of_a_write(make_system: Callable[..., Sy
     """SIGKILL when decided, at each step of the pack, of the branch, of the record, and of merging packs."""
     chances, system = chance(), make_system(RESEDGE_RENDERING_MAINTAIN_EVERY_COMMITS="1")
     system.start("relay", "inventory", "catalog")
-    with Clients(system, seed=seed(), pause_seconds=0.1) as clients:
+    with Clients(system, seed=seed(), pause_seconds=0.2) as clients:
         clients.more(5)
         declare(system)  # a saved expression must select something
         for point in [*shuffled(chances, WRITE), *shuffled(chances, MAINTENANCE)]:
