@@ -110,6 +110,8 @@ class KafkaFeed(Feed):
         self._batch: _Batch | None = None
         self._broker: KafkaBroker | None = None
         self._heard = 0.0
+        self._batches = 0
+        self._waited_in_vain = -1
         self._caught_up_at_start = False
         self.connected = False
         speak_seldom()
@@ -244,6 +246,7 @@ class KafkaFeed(Feed):
     async def _hand_out(self, message: KafkaMessage) -> None:
         """Hand a batch to every consumer that goes on, and acknowledge it once all of them have committed it."""
         self._heard = time.monotonic()
+        self._batches += 1
         batch = self._understood(message.raw_message)
         if batch is not None and batch.waiting:
             self._batch = batch
@@ -340,8 +343,11 @@ class KafkaFeed(Feed):
             consumers = (consumers,)
         wanted = list(consumers)
         started = time.monotonic()
-        if await self.reached(wanted, position, min(GRACE_SECONDS, timeout_seconds)):
+        # Who has waited in vain does not wait again before anything has come: Kafka may be away for long.
+        grace = 0.0 if self._waited_in_vain == self._batches else min(GRACE_SECONDS, timeout_seconds)
+        if await self.reached(wanted, position, grace):
             return True
+        self._waited_in_vain = self._batches
         for member in self._named(wanted):
             member.read_up_to(position, "conflict")
         return await self.reached(wanted, position, max(0.0, timeout_seconds - (time.monotonic() - started)))
