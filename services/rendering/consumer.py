@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.contracts import Recorded
-    from libs.eventlog import EventLog
+    from libs.eventlog import EventLog, Lease
     from services.rendering.settings import RenderingSettings
 
 NAME = "rendering"
@@ -66,6 +66,7 @@ class Rendering(ModelConsumer):
         self._saving: asyncio.Task[None] | None = None
         self._saved = 0
         self._unsaved_files = 0
+        self._turn = asyncio.Lock()
         self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic)
 
     @staticmethod
@@ -76,11 +77,19 @@ class Rendering(ModelConsumer):
 
     async def start(self) -> Checkpoint | None:
         """Take the lease, open the repository, restore a snapshot; return where to go on."""
-        name, seconds = f"branch-{self.model.branch}", self.settings.lease_seconds
-        lease = await asyncio.to_thread(self._events.acquire_lease, name, self._holder, seconds)
+        lease = await self._acquired()
         if lease is None:
             # Not for ever: the feed tries again, and a holder that died lets go when its lease expires.
             raise TimeoutError(f"another renderer holds the lease of branch {self.model.branch}")
+        await self._take_over(lease)
+        return await super().start()
+
+    async def _acquired(self) -> Lease | None:
+        name, seconds = f"branch-{self.model.branch}", self.settings.lease_seconds
+        return await asyncio.to_thread(self._events.acquire_lease, name, self._holder, seconds)
+
+    async def _take_over(self, lease: Lease) -> None:
+        """Begin on the branch with a fresh model."""
         self.ready_at = (await asyncio.to_thread(self._events.head)).position
         branch_head = await asyncio.to_thread(self._events.category_head, "branch")
         repository, rebuilding = await asyncio.to_thread(self._opened, branch_head > 0)
@@ -93,7 +102,6 @@ class Rendering(ModelConsumer):
         self._saved = self.position
         if self._tasks:  # it stood by until now
             self._decide_if_caught_up()
-        return await super().start()
 
     def _opened(self, written: bool) -> tuple[Repository, bool]:
         """Open the repository; say whether it was lost, so that it must be made again from the log.
@@ -117,11 +125,14 @@ class Rendering(ModelConsumer):
             self._checkpoint = START
 
     async def _apply(self, run: Sequence[Recorded]) -> None:
-        await self.reconciler.handle(run)
-        self._checkpoint = Checkpoint.after(run[-1])
-        if self.position >= self.ready_at:
-            self.reconciler.caught_up()
-            (self.path / MAKING_MARK).unlink(missing_ok=True)
+        async with self._turn:
+            if run[0].position != self.position + 1:
+                return  # it has begun anew meanwhile: what comes before this is brought first
+            await self.reconciler.handle(run)
+            self._checkpoint = Checkpoint.after(run[-1])
+            if self.position >= self.ready_at:
+                self.reconciler.caught_up()
+                (self.path / MAKING_MARK).unlink(missing_ok=True)
 
     def _decide_if_caught_up(self) -> None:
         if self.position >= self.ready_at:
@@ -225,6 +236,26 @@ class Rendering(ModelConsumer):
                 continue
             if lost:
                 self.reconciler.lose_lease()
+                await self._stand_by()
+
+    async def _stand_by(self) -> None:
+        """Wait for the lease, and begin anew: under another hand the branch has moved past everything we know."""
+        lease = None
+        while lease is None:
+            await asyncio.sleep(self.settings.lease_seconds / 3)
+            try:
+                lease = await self._acquired()
+            except LogUnavailable as error:
+                log.warning("rendering.lease-not-taken", reason=str(error))
+        beside = [task for task in (self._maintaining, self._saving) if task is not None]
+        await asyncio.gather(*beside, return_exceptions=True)
+        async with self._turn, self.reconciler.busy:
+            if self._repository is not None:
+                self._repository.close()
+            self.model.become(Model(self.model.fleet.blob))
+            self._checkpoint = START
+            await self._take_over(lease)
+        log.warning("rendering.leads-again", fencing=lease.epoch)
 
     async def _push_on(self) -> None:
         """Push after commits; what goes wrong is shown in the status and tried again with the next commit."""

@@ -82,10 +82,9 @@ class Reconciler:
         self._ended = False
 
     def open(self, repository: Repository, workers: Callable[[], Workers | None], lease: Lease) -> None:
-        """Take what it writes to, and the right to do so."""
-        self._repository = repository
-        self._workers = workers
-        self.lease = lease
+        """Take what it writes to, and the right to do so; begin as if nothing had been before."""
+        self._repository, self._workers, self.lease = repository, workers, lease
+        self.stopped, self.trouble, self.hold, self._pending, self._caught_up = "", "", None, None, False
 
     @property
     def carrying(self) -> bool:
@@ -98,7 +97,7 @@ class Reconciler:
 
     def lose_lease(self) -> None:
         """Stop: somebody else may write now."""
-        self.stopped = "the branch's lease was lost to another renderer; restart this one to let it stand by"
+        self.stopped = "the branch's lease was lost to another renderer, and this one stands by"
 
     # --- folding -------------------------------------------------------------------------------------------------
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from libs.bus import LogFeed
+from libs.contracts import ClusterSpec, StoreDeclared
 from libs.eventlog import EventLog
 from libs.web.positions import Positions
 from libs.web.problems import Problem
 from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
+from tests.support.feeds import append
 from tests.support.submissions import taken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HANDOVER_SECONDS_MAX = 10.0
 
 
-def renderer(log: EventLog, directory: Path, holder: str) -> Rendering:
-    settings = RenderingSettings(repository=directory / "gitops.git")
+def renderer(log: EventLog, directory: Path, holder: str, lease_seconds: float = 15.0) -> Rendering:
+    settings = RenderingSettings(repository=directory / "gitops.git", lease_seconds=lease_seconds)
     return Rendering(log, directory / holder, settings, lambda: NOW, lambda: 0.0, holder)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(HANDOVER_SECONDS_MAX):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
 
 
 async def test_a_renderer_that_stood_by_goes_on_where_the_other_one_ended(tmp_path: Path) -> None:
@@ -50,4 +59,38 @@ async def test_a_renderer_that_stood_by_goes_on_where_the_other_one_ended(tmp_pa
     assert second.reconciler.lease is not None
     await feeds[1].stop()
     await second.end()
+    log.close()
+
+
+async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_other_one_ended(tmp_path: Path) -> None:
+    log = EventLog.open(f"sqlite:///{tmp_path / 'log.db'}", clock=lambda: NOW)
+    append(log, ("store-tx-1", StoreDeclared("tx-1", "UTC", clusters=[ClusterSpec("tx-1")])))
+    first = renderer(log, tmp_path, "first", lease_seconds=0.3)
+    feed = LogFeed(log, [first])
+    await feed.start()
+    await first.begin()
+    assert await feed.reached(first, log.head().position, 10)
+    before = first.reconciler.lease
+    assert before is not None
+
+    log.release_lease(before)
+    other = log.acquire_lease("branch-main", "second", 30)
+    assert other is not None
+    await until(lambda: "stands by" in first.reconciler.stopped)
+    append(log, ("store-tx-2", StoreDeclared("tx-2", "UTC", clusters=[ClusterSpec("tx-2")])))
+    log.release_lease(other)
+
+    await until(lambda: not first.reconciler.stopped)
+    append(log, ("store-tx-3", StoreDeclared("tx-3", "UTC", clusters=[ClusterSpec("tx-3")])))
+    assert await feed.reached(first, log.head().position, 10)
+    await until(lambda: first.reconciler.settled_position >= log.head().position)
+    assert first.reconciler.lease is not None
+    assert first.reconciler.lease.epoch > other.epoch
+    assert [first.model.fleet.selection.name(each) for each in first.model.fleet.selection.everything] == [
+        "tx-1",
+        "tx-2",
+        "tx-3",
+    ]
+    await feed.stop()
+    await first.end()
     log.close()

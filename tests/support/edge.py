@@ -32,7 +32,8 @@ ROUTES: Sequence[tuple[str, str]] = (
     (r"/v1/groups([/:].*)?", "grouping"),
     (r"/v1/(namespaces|applications|configurations)([/:].*)?", "catalog"),
     (r"/v1/(refusals|holds|rendering|gitops)([/:].*)?", "rendering"),
-    (r"/v1/(events|log|whoami)([/:].*)?", "audit"),
+    (r"/v1/(events|log|whoami|audit)([/:].*)?", "audit"),
+    (r"/v1/(sources|inbox|dead-letters)([/:].*)?", "relay"),
     (r"/(livez|readyz)", "audit"),
 )
 START_SECONDS_MAX = 30.0
@@ -69,9 +70,7 @@ def name_of(build: Build) -> str:
 
 def separate(data_dir: Path, log_url: str, services: Sequence[Build] = SERVICES) -> dict[str, Embedded]:
     """Return each service in a composition of its own; all use the tokens of `data_dir`."""
-    return {
-        name_of(build): Embedded(data_dir, [build], log_url=log_url, name=name_of(build)) for build in services
-    }
+    return {name_of(build): Embedded(data_dir, [build], log_url=log_url, name=name_of(build)) for build in services}
 
 
 class SeparateServices:
