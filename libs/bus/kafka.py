@@ -25,7 +25,7 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from libs.bus.contract import Checkpoint, Consumer, ConsumerStopped, read_page
 from libs.bus.feed import PAGE_EVENTS_MAX
-from libs.bus.members import Feed, Member, passes
+from libs.bus.members import Feed, Member
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
 from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
 from libs.bus.quiet import speak_seldom
@@ -135,8 +135,8 @@ class KafkaFeed(Feed):
         while not self._stopping:
             try:
                 await self._subscribe()
-            except (KafkaError, OSError) as error:
-                _log.warning("Kafka cannot be reached, trying again: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever the client fell over, it is tried again
+                _log.warning("Kafka cannot be reached, trying again: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
             else:
                 await self._until_silent()
@@ -361,10 +361,8 @@ class KafkaFeed(Feed):
             try:
                 head = await self._in_thread(self._log.head)
                 hashes = {at: await self._hash_at(at) for at in {each.position for each in applied.values()}}
-            except Exception as error:
-                if not passes(error):
-                    raise
-                _log.warning("the event log's head cannot be read: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at again
+                _log.warning("the event log's head cannot be read: %s: %s", type(error).__name__, error)
                 continue
             for member, checkpoint in applied.items():
                 if checkpoint.position > head.position:

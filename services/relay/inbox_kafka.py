@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any
 
 import structlog
@@ -44,6 +45,10 @@ DEFECTS_MAX = 3
 """How often a message that our own code fails on is tried again, before it is a dead letter: it must not keep up all
 the others."""
 FETCH_BYTES_MAX = 8 * 1024 * 1024
+END_SECONDS = 8.0
+LOOK_SECONDS = 5.0
+SILENT_SECONDS_MAX = 15.0
+"""How long messages may wait in our partitions without one coming, before we subscribe anew."""
 
 _log = structlog.get_logger("resedge.inbox")
 _tracer = trace.get_tracer("resedge.inbox")
@@ -66,6 +71,8 @@ class InboxTopic:
         self._subscriber: Any = None
         self._task: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._deciding = False
+        self._taken = 0
         self.trouble = "not connected yet"
 
     async def begin(self) -> None:
@@ -88,7 +95,7 @@ class InboxTopic:
         while not self._ending.is_set():
             try:
                 await self._subscribe()
-            except (KafkaError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever the client fell over, it is tried again
                 self.trouble = f"Kafka cannot be reached: {error}"
                 _log.warning("inbox.subscribe", reason=str(error))
                 await self._unsubscribe()
@@ -96,7 +103,35 @@ class InboxTopic:
             else:
                 self.trouble = ""
                 _log.info("inbox.subscribed", topic=self._topic, group=self._group)
+                await self._until_silent()
+                _log.warning("inbox.silent", seconds=SILENT_SECONDS_MAX)
+                await self._unsubscribe()
+
+    async def _until_silent(self) -> None:
+        """Return when messages wait in our partitions, none is being decided, and none has come for too long.
+
+        Kafka's client may lose its connection in a way that it never gets over; it does not say so.
+        """
+        heard = time.monotonic()
+        taken = self._taken
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                async with asyncio.timeout(SILENT_SECONDS_MAX):
+                    waiting = await self._waiting(self._subscriber.consumer)
+            except (KafkaError, OSError):
+                waiting = 1  # it cannot even say
+            if not waiting or self._deciding or taken != self._taken:
+                heard, taken = time.monotonic(), self._taken
+            elif time.monotonic() - heard > SILENT_SECONDS_MAX:
                 return
+
+    @staticmethod
+    async def _waiting(consumer: Any) -> int:
+        """Ask Kafka how many messages of our partitions have not come yet."""
+        ours = consumer.assignment()
+        ends = await consumer.end_offsets(ours) if ours else {}
+        return sum([max(0, end - await consumer.position(partition)) for partition, end in ends.items()])
 
     async def _look(self) -> None:
         """Make sure of Kafka and the topic before anything is subscribed: whoever makes topics knows their partitions.
@@ -132,9 +167,13 @@ class InboxTopic:
 
     async def _unsubscribe(self) -> None:
         broker, self._broker = self._broker, None
-        if broker is not None:
-            with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+        if broker is None:
+            return
+        try:
+            async with asyncio.timeout(END_SECONDS):
                 await broker.stop()
+        except Exception as error:  # noqa: BLE001 - its connections are broken in whatever way: it is dropped
+            _log.warning("inbox.unsubscribe", reason=f"{type(error).__name__}: {error}")
 
     async def _parsed(self, record: Any, _original: Any = None) -> KafkaAckableMessage:
         """Wrap a message as it is: what its headers mean is decided where events are read."""
@@ -152,12 +191,15 @@ class InboxTopic:
     async def _take(self, message: KafkaMessage) -> None:
         """Decide about a message; whatever happens, it is acknowledged only after its outcome is in the log."""
         taken = False
+        self._deciding = True
         try:
             taken = await self._settled(message.raw_message)
         except Exception:
             _log.exception("inbox.not-taken")
             raise
         finally:
+            self._deciding = False
+            self._taken += 1
             if not taken:
                 await message.nack()
         crash_point("relay.inbox.before-ack")
