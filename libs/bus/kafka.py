@@ -185,8 +185,6 @@ class KafkaFeed(Feed):
         self._broker = broker
         self._subscriber = subscriber
         await broker.start()
-        self.connected = True
-        KAFKA_CONNECTED.set(1)
         if moved or not self._caught_up_at_start:
             # What was published before the subscription began was in the log before that.
             head = (await self._in_thread(self._log.head)).position
@@ -194,6 +192,8 @@ class KafkaFeed(Feed):
             for member in self._members.values():
                 member.read_up_to(head, "start")
             self._caught_up_at_start = True
+        self.connected = True
+        KAFKA_CONNECTED.set(1)
         _log.info("subscribed to %s as %s", self._topic, self._group)
 
     async def _unsubscribe(self) -> None:
