@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.bus.alone import alone, patiently
 from libs.bus.consumers import ViewConsumer
-from libs.bus.contract import Checkpoint, LogSource, read_page
+from libs.bus.contract import Checkpoint, LogSource, Page, read_page
 from libs.bus.faults import passing
 from libs.bus.letters import letter_of
 from libs.bus.storage import beside_name, checkpoints, create_tables, generations, is_beside, view_engine
@@ -179,17 +179,29 @@ async def catch_up(view: ViewConsumer, log: RebuildSource, live: str, until: int
         RebuildFailed: an event cannot be applied.
         ConsumerStopped: the log is not one.
     """
-    while until is None or view.position < until:
-        limit = PAGE_EVENTS_MAX if until is None else min(PAGE_EVENTS_MAX, until - view.position)
-        after = view.checkpoint
-        page = await asyncio.to_thread(read_page, log, after.position, limit, "rebuild")
-        page.check(view.name, after)
-        if not page.events:
-            return
-        await _apply(view, page.events, log, live)
-        if len(page.events) < limit:
-            return
-        await asyncio.sleep(0)
+
+    def read(after: int) -> asyncio.Future[Page]:
+        limit = PAGE_EVENTS_MAX if until is None else min(PAGE_EVENTS_MAX, until - after)
+        return asyncio.ensure_future(asyncio.to_thread(read_page, log, after, limit, "rebuild"))
+
+    ahead = read(view.position)
+    try:
+        while until is None or view.position < until:
+            after = view.checkpoint
+            page = await ahead
+            page.check(view.name, after)
+            if not page.events:
+                return
+            # The next page is read while this one is applied: reading is the log's database, applying the views'.
+            last = page.events[-1].position
+            ahead = read(last)
+            await _apply(view, page.events, log, live)
+            if view.position != last:
+                ahead.cancel()
+                ahead = read(view.position)
+    finally:
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)
 
 
 async def _apply(view: ViewConsumer, events: Sequence[Recorded], log: RebuildSource, live: str) -> None:
