@@ -213,6 +213,11 @@ class Feed(abc.ABC):
         if self._tasks[index].done():
             self._tasks[index] = asyncio.create_task(self._feed(member))
 
+    @property
+    def head(self) -> int:
+        """Up to where the log is known to go."""
+        return self._seen
+
     def _named(self, consumers: str | Consumer | Iterable[str | Consumer]) -> list[Member]:
         if isinstance(consumers, str) or not isinstance(consumers, Iterable):
             consumers = (consumers,)

@@ -46,7 +46,8 @@ class Positions:
 
         Raises:
             Problem: 504 `position-timeout` after `seconds` in which no follower came closer, or `WAIT_PERIODS_MAX`
-                times that; 503 when a follower has stopped, or when this process has not caught up since it started.
+                times that; 503 when a follower has stopped, when this process has not caught up since it started,
+                and where a command cannot be decided yet (`by_log`) although the log is that far.
         """
         position = max(position, self._floor)
         behind = [each for each in followers if each.position < position]
@@ -67,6 +68,11 @@ class Positions:
             raise unavailable(
                 f"this process is at position {seen} and answers from position {self._floor} on",
                 fix="try again: another replica may be further",
+            )
+        if by_log and position <= self._feed.head:
+            raise unavailable(
+                f"position {position} is in the log, but this process is still at {seen}",
+                fix="try again with the same Idempotency-Key",
             )
         raise Problem(
             504,
