@@ -51,6 +51,7 @@ def _system(*services: str) -> Iterator[System]:
     ):
         system.start(*services)
         system.settle()
+        system.connected(*services)
         yield system
 
 

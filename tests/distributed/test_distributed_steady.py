@@ -14,6 +14,7 @@ def store(name: str, **labels: str) -> dict[str, Any]:
 def test_a_command_reaches_views_and_git_by_kafka_alone(system: System) -> None:
     system.start("relay", "inventory", "catalog", "rendering")
     system.settle()
+    system.connected("inventory", "catalog", "rendering", "relay")
     before = {service: reads(system, service) for service in ("inventory", "catalog", "rendering", "relay")}
 
     for number in range(20):

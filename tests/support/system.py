@@ -308,6 +308,13 @@ class System:
         """Return the log, to be closed by the caller."""
         return EventLog.open(self.log_url, clock=utc_now, create=False)
 
+    def connected(self, *services: str) -> None:
+        """Wait until the services live on Kafka: what they read before that they read from the log, as they start."""
+        until(
+            lambda: all(self.metrics(service).get("resedge_kafka_connected") for service in services),
+            what=f"{', '.join(services)} are connected",
+        )
+
     def settle(self, seconds: float = 60.0) -> int:
         """Wait until every running replica has seen the log's head and rendering has closed every difference."""
         deadline = time.monotonic() + seconds
