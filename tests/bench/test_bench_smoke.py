@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench.__main__ import met, names, page
+from tests.bench.__main__ import kept_rows, met, names, page
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +52,17 @@ def test_the_page_names_the_command_and_every_figure() -> None:
     assert "scripts/bench x" in text
     assert "| x | 1.5 s | ≤ 2 | 3.0 | 2.0 times | met |" in text
     assert {"eventlog", "selection", "gittree", "fleet-unique"} <= set(names())
+
+
+def test_a_page_keeps_the_rows_that_are_not_measured_again() -> None:
+    def figure(name: str, value: float) -> dict[str, object]:
+        return {"name": name, "value": value, "unit": "s", "target": None, "baseline": None, "ratio": None}
+
+    before = page([figure("old", 1.0), figure("again", 2.0)], "scripts/bench")
+    kept = kept_rows(before, [figure("again", 3.0)])
+    after = page([figure("again", 3.0)], "scripts/bench --write x", kept)
+
+    assert [row.split(" | ")[0] for row in kept] == ["| old"]
+    assert "| old | 1.0 s" in after
+    assert "| again | 3.0 s" in after
+    assert "| again | 2.0 s" not in after
