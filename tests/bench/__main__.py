@@ -109,8 +109,9 @@ BOUNDS = """\
   file, on a sixteenth of the same tree.
 - One store's label: planning and rendering 25 applications for one cluster in Python, and about ten fsyncs.
 - Restart: starting Python and reading the snapshot.
-- Through Kafka: two cores shared by the caller, the log's PostgreSQL, the relay, Kafka, the service and its views. The relay
-  takes about 35 µs of CPU an event, the service with its fleet about as much; PostgreSQL's fsync bounds single appends.
+- Through Kafka: two cores shared by the caller, the log's PostgreSQL, the relay, Kafka, the service and its views.
+  The relay takes about 35 µs of CPU an event, the service with its fleet about as much; PostgreSQL's fsync bounds
+  single appends.
 - A long log: PostgreSQL sends its rows by COPY, and a core hashes and compares them.
 - Reads and `/livez` while the fleet is rendered: two workers, the server and the clients share two cores.
 """
