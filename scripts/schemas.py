@@ -82,17 +82,23 @@ def breaks(before: dict[str, Any], after: dict[str, Any], at: str = "") -> list[
         f"{at}/{name} is required now" for name in after.get("required", []) if name not in before.get("required", [])
     ]
     for name in known.keys() & now.keys():
-        old, new = (
-            {key: each.get(key) for key in ("type", "$ref", "items", "anyOf")} for each in (known[name], now[name])
-        )
-        if old != new:
+        if _meaning(known[name]) != _meaning(now[name]):
             found.append(f"{at}/{name} has another type")
+        if "default" in known[name] and known[name]["default"] != now[name].get("default"):
+            found.append(f"{at}/{name} has another default, which recorded events without it would get")
+    if after.get("additionalProperties", True) is False and before.get("additionalProperties", True) is not False:
+        found.append(f"{at} takes nothing else now")
     for name, definition in before.get("$defs", {}).items():
         if name in after.get("$defs", {}):
             found += breaks(definition, after["$defs"][name], f"{at}#{name}")
         else:
             found.append(f"{at}#{name} is gone")
     return found
+
+
+def _meaning(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what a schema asks of a value: all of it but what only tells of it."""
+    return {key: asked for key, asked in schema.items() if key not in {"title", "description", "default", "examples"}}
 
 
 def incompatible() -> list[str]:

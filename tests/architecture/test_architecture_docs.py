@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SYMBOL = re.compile(r"`((?:cli|libs|services|scripts|tests)/[\w/.-]+\.py): (\w+)`")
-FILE = re.compile(r"`((?:cli|libs|services|scripts|tests|docs)/[\w/.-]+)`")
+FILE = re.compile(r"`((?:cli|libs|services|scripts|tests|docs|schemas|compose|k8s|\.devcontainer)/[\w/.-]*)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 

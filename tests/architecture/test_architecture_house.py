@@ -103,9 +103,10 @@ def test_the_commands_on_a_page_exist(page: Path) -> None:
             known = found
 
 
-@pytest.mark.parametrize(
-    "script", ["setup", "check", "test", "demo", "bench", "kafka", "topics", "dev-env", "compose-local"]
-)
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_is_readable_and_says_how_it_is_used(script: str) -> None:
     path = ROOT / "scripts" / script
 

@@ -45,6 +45,9 @@ def test_a_new_field_with_a_default_is_compatible() -> None:
     [
         (altered(timezone=None), "/timezone is gone"),
         (altered(timezone={"type": "integer"}), "/timezone has another type"),
+        (altered(timezone={"type": "string", "enum": ["UTC"]}), "/timezone has another type"),
+        (altered(labels={"type": "object", "additionalProperties": {"type": "string"}}), "/labels has another type"),
+        (altered() | {"additionalProperties": False}, " takes nothing else now"),
         (
             altered(manager={"type": "string"}) | {"required": ["name", "timezone", "manager"]},
             "/manager is required now",
@@ -53,6 +56,14 @@ def test_a_new_field_with_a_default_is_compatible() -> None:
 )
 def test_what_recorded_events_could_not_live_with_is_found(after: dict[str, Any], what: str) -> None:
     assert breaks(event_schemas()[NAME], after) == [what]
+
+
+def test_another_default_is_found_for_recorded_events_would_change() -> None:
+    before = altered(manager={"type": "string", "default": "nobody"})
+
+    found = breaks(before, altered(manager={"type": "string", "default": "somebody"}))
+
+    assert found == ["/manager has another default, which recorded events without it would get"]
 
 
 def test_an_event_without_the_fields_that_came_later_is_still_read() -> None:
