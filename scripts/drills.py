@@ -25,6 +25,8 @@ DRILLS = ROOT / "tests" / "distributed"
 SESSION_ROUNDS_MAX = 5
 """Rounds that share a broker and a database server: each round leaves its topics and schemas behind in them."""
 ROUND_SECONDS_MAX = 600
+LONG = {"RESEDGE_DRILL_SECONDS": "60", "RESEDGE_DRILL_AWAY_SECONDS": "120"}
+"""How long the drills go on that go on for a time; in `scripts/test`, which has 15 minutes for all, it is less."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ def _is_drill(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return node.name.startswith("test_") and not takes.isdisjoint({"system", "make_system"})
 
 
+def environment_of(seeds: range) -> dict[str, str]:
+    """Return the environment of a session: this one's, with the seeds, and long where nobody has said how long."""
+    return {**LONG, **os.environ, "RESEDGE_DRILL_SEEDS": f"{seeds.start}:{seeds.stop}"}
+
+
 def run(drill: Drill, seeds: range, directory: Path) -> Figures:
     """Run a drill once for each seed in one session, and keep what failed in `directory`."""
     directory.mkdir(parents=True)
@@ -78,7 +85,7 @@ def run(drill: Drill, seeds: range, directory: Path) -> Figures:
     command = [sys.executable, "-m", "pytest", f"{drill.file}::{drill.name}", "-p", "no:cacheprovider"]
     command += [f"--basetemp={directory / 'systems'}", "-o", "tmp_path_retention_policy=failed"]
     command += [f"--junitxml={report}"]
-    environment = {**os.environ, "RESEDGE_DRILL_SEEDS": f"{seeds.start}:{seeds.stop}"}
+    environment = environment_of(seeds)
     with (directory / "output").open("wb") as output:
         try:
             subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from typing import Any
@@ -17,7 +18,7 @@ from tests.support.kafka import Broker
 from tests.support.load import SEED, Load, held, median, produce
 from tests.support.system import System, until
 
-AWAY_SECONDS = 12.0
+AWAY_SECONDS = float(os.environ.get("RESEDGE_DRILL_AWAY_SECONDS", "12"))
 
 Raw = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.drills import Drill, found, read_report
+from scripts.drills import LONG, Drill, environment_of, found, read_report
 
 REPORT = """\
 <testsuites><testsuite>
@@ -41,3 +41,15 @@ def test_a_round_that_failed_or_is_not_reported_has_failed(tmp_path: Path) -> No
     assert (figures.rounds, figures.failed) == (3, [4, 5])
     assert (figures.seconds, figures.longest_seconds) == (4.0, 2.5)
     assert read_report(tmp_path / "none", range(2)).failed == [0, 1]
+
+
+def test_a_repeated_drill_lasts_long_unless_somebody_says_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESEDGE_DRILL_SECONDS", raising=False)
+    monkeypatch.setenv("RESEDGE_DRILL_AWAY_SECONDS", "3")
+    environment = environment_of(range(4, 6))
+
+    drills = "".join(path.read_text("utf-8") for path in {each.file for each in found()})
+    assert all(f'"{name}"' in drills for name in LONG)
+    assert environment["RESEDGE_DRILL_SECONDS"] == "60"
+    assert environment["RESEDGE_DRILL_AWAY_SECONDS"] == "3"
+    assert environment["RESEDGE_DRILL_SEEDS"] == "4:6"
