@@ -39,7 +39,7 @@ MEANINGS = {
     "`postgresql+asyncpg://ROLE@HOST/DATABASE`, a role for each service; `{service}` in it becomes the service's name.",
     "kafka_servers": "Kafka's `HOST:PORT,…`; without it events are read from the log as it grows.",
     "kafka_prefix": "What the names of topics and groups begin with, where several systems share a Kafka.",
-    "kafka_create_topics": "Whether missing topics are created at start.",
+    "kafka_create_topics": "Whether the relay creates missing topics at start.",
     "tokens_path": "The file of hashed tokens that services share; `tokens.json` in the data directory if not set.",
     "instance": "The name of this replica, which no other one has; made of host and data directory if not set.",
     "otlp_endpoint": "Where traces go, by OTLP over gRPC: `http://HOST:4317`; nowhere if not set.",
