@@ -17,7 +17,10 @@ LAYERS = (
     ("services",),
     ("cli",),
 )
-IMPURE = {"sqlalchemy", "fastapi", "starlette", "uvicorn", "httpx2", "aiosqlite", "subprocess", "socket", "secrets"}
+IMPURE = {
+    *("sqlalchemy", "aiosqlite", "asyncpg", "pg8000", "pyodbc", "aiokafka", "faststream", "grpc", "cryptography"),
+    *("fastapi", "starlette", "uvicorn", "httpx2", "subprocess", "socket", "secrets"),
+}
 
 
 def modules() -> list[Path]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from scripts.drills import LONG, Drill, environment_of, found, read_report
+
+ROOT = Path(__file__).parents[2]
 
 REPORT = """\
 <testsuites><testsuite>
@@ -53,3 +56,12 @@ def test_a_repeated_drill_lasts_long_unless_somebody_says_how_long(monkeypatch: 
     assert environment["RESEDGE_DRILL_SECONDS"] == "60"
     assert environment["RESEDGE_DRILL_AWAY_SECONDS"] == "3"
     assert environment["RESEDGE_DRILL_SEEDS"] == "4:6"
+
+
+def test_a_process_is_killed_at_every_point_that_there_is() -> None:
+    code = "".join(path.read_text("utf-8") for top in ("libs", "services") for path in (ROOT / top).rglob("*.py"))
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    points = set(re.findall(r'crash_point\("([^"]+)"', code))
+
+    assert len(points) > 20
+    assert {point for point in points if not re.search(rf'"{re.escape(point)}[":]', tests)} == set()
