@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from libs.bus.contract import Consumer, ConsumerStopped, Page, read_page
-from libs.bus.members import PASSING, Feed, Member
+from libs.bus.members import Feed, Member
 from libs.eventlog import EventLog
 
 PAGE_EVENTS_MAX = 1_000
@@ -103,13 +103,15 @@ class LogFeed(Feed):
             applied = {member: member.position for member in self._members.values()}
             try:
                 position = (await self._in_thread(self._log.head)).position
-            except PASSING as error:
-                _log.warning("the event log's head cannot be read: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at again
+                _log.warning("the event log's head cannot be read: %s: %s", type(error).__name__, error)
                 continue
             for member, before in applied.items():
                 if member.stopped is None and position < before:
                     what = f"the log ends at position {position}, before {before}, which it has applied"
                     self._stop_member(member, ConsumerStopped(member.name, what))
+                if member.position < self._seen:  # it may have begun anew by itself, while the log is silent
+                    member.wake.set()
             self._saw(position)
 
     def _look(self) -> None:

@@ -44,11 +44,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def passes(error: Exception) -> bool:
-    """Whether a fault is of the moment (a database that restarts, a connection that broke)."""
-    return passing(error)
-
-
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
     """A consumer's progress: `lag` events behind the log for `lag_seconds`; `stopped` or failing for a reason."""
@@ -83,6 +78,12 @@ class Member:
     def position(self) -> int:
         """How far the consumer is."""
         return self.consumer.checkpoint.position
+
+    @property
+    def to_settle(self) -> Letter | None:
+        """The letter whose event went through after all, until the log knows it."""
+        letter = self.settling
+        return letter if letter is not None and self.position >= letter.halted.recorded.position else None
 
     def read_up_to(self, position: int, why: str) -> None:
         """Let it read the log up to a position."""
@@ -257,6 +258,8 @@ class Feed(abc.ABC):
             member.wake.clear()
             if not member.started:
                 await self._guarded(member, self._start(member))
+            elif (letter := member.to_settle) is not None:
+                await self._guarded(member, self._settle(member, letter))
             else:
                 await self._step(member)
                 self._note(member)
@@ -280,7 +283,7 @@ class Feed(abc.ABC):
         except LogClosed:
             self._stopping = True
         except Exception as error:  # noqa: BLE001 whatever it is, the others go on
-            if passes(error):
+            if passing(error):
                 await self._wait_out(member, error)
             else:
                 self._stop_member(member, _unexpected(member, error))
@@ -317,17 +320,19 @@ class Feed(abc.ABC):
         except ConsumerStopped:
             raise
         except Exception as error:
-            if passes(error):
+            if passing(error):
                 raise
             await self._one_by_one(member, readable)
         if odd is not None and member.position == odd.position - 1:
             raise EventCannotBeApplied(member.name, odd, odd.event.reason)
         member.failing, member.failures = None, 0
         member.progressed()
-        settling = member.settling
-        if settling is not None and member.position >= settling.halted.recorded.position:
-            member.settling = None
-            await self._letters.settle(settling)
+        if (letter := member.to_settle) is not None:
+            await self._settle(member, letter)
+
+    async def _settle(self, member: Member, letter: Letter) -> None:
+        await self._letters.settle(letter)
+        member.settling = member.failing = None
 
     @staticmethod
     async def _one_by_one(member: Member, events: Sequence[Recorded]) -> None:
@@ -337,7 +342,7 @@ class Feed(abc.ABC):
             except ConsumerStopped:
                 raise
             except Exception as error:
-                if passes(error):
+                if passing(error):
                     raise
                 why = f"{type(error).__name__}: {error}"
                 raise EventCannotBeApplied(member.name, recorded, why) from error

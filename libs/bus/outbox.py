@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.bus.contract import START, Checkpoint, ConsumerStopped, read_page
-from libs.bus.members import passes
+from libs.bus.faults import passing
 from libs.bus.messages import EVENTS_TOPIC, Message, RawEvent, to_message
 from libs.bus.metrics import LOG_EVENTS_READ, RELAY_LAG_EVENTS, RELAY_LAG_SECONDS, RELAY_LEADS, RELAY_POSITION
 from libs.bus.quiet import speak_seldom
@@ -125,7 +125,7 @@ class Outbox:
                 except (TimeoutError, KafkaError, TopicNotCreated, OSError) as error:
                     failures = await self._again(error, failures)
                 except Exception as error:
-                    if not passes(error):
+                    if not passing(error):
                         raise
                     failures = await self._again(error, failures)
         finally:
