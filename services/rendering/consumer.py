@@ -231,7 +231,7 @@ class Rendering(ModelConsumer):
                 lost = lease is not None and not await asyncio.to_thread(
                     self._events.renew_lease, lease, self.settings.lease_seconds
                 )
-            except LogUnavailable as error:  # nobody decides meanwhile, and the log fences us if another one took it
+            except Exception as error:  # noqa: BLE001 - the log fences us if another one took it meanwhile
                 log.warning("rendering.lease-not-renewed", reason=str(error))
                 continue
             if lost:
@@ -240,13 +240,22 @@ class Rendering(ModelConsumer):
 
     async def _stand_by(self) -> None:
         """Wait for the lease, and begin anew: under another hand the branch has moved past everything we know."""
-        lease = None
-        while lease is None:
+        while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
+            lease = None
             try:
                 lease = await self._acquired()
-            except LogUnavailable as error:
-                log.warning("rendering.lease-not-taken", reason=str(error))
+                if lease is not None:
+                    await self._begin_anew(lease)
+                    return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again, by us or by another one
+                self.reconciler.lose_lease()
+                log.warning("rendering.lease-not-taken", reason=f"{type(error).__name__}: {error}")
+                if lease is not None:
+                    with contextlib.suppress(Exception):  # it expires by itself
+                        await asyncio.to_thread(self._events.release_lease, lease)
+
+    async def _begin_anew(self, lease: Lease) -> None:
         beside = [task for task in (self._maintaining, self._saving) if task is not None]
         await asyncio.gather(*beside, return_exceptions=True)
         async with self._turn, self.reconciler.busy:

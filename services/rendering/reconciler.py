@@ -43,6 +43,7 @@ ACTOR = "resedge/rendering"
 EVENT_BITMAP_BYTES_MAX = 150 * 1024
 TICK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
+LEASE_LOST = "the branch's lease was lost to another renderer, and this one stands by"
 log = structlog.get_logger("rendering")
 
 
@@ -97,7 +98,7 @@ class Reconciler:
 
     def lose_lease(self) -> None:
         """Stop: somebody else may write now."""
-        self.stopped = "the branch's lease was lost to another renderer, and this one stands by"
+        self.stopped = LEASE_LOST
 
     # --- folding -------------------------------------------------------------------------------------------------
 
@@ -117,7 +118,7 @@ class Reconciler:
                     self._pending = self.model.fold(recorded)
                     if self._pending is not None:
                         await self._finish_pending()
-                    if isinstance(recorded.event, WritingRestored):
+                    if isinstance(recorded.event, WritingRestored) and self.stopped != LEASE_LOST:
                         self.stopped = ""
             except (WorkerDied, RefLocked) as error:
                 raise WritingFailed(f"{type(error).__name__}: {error}") from error

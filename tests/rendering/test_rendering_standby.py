@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from libs.bus import LogFeed
-from libs.contracts import ClusterSpec, StoreDeclared
-from libs.eventlog import EventLog
+from libs.contracts import ClusterSpec, StoreDeclared, WritingRestored
+from libs.eventlog import EventLog, LogUnavailable
 from libs.web.positions import Positions
 from libs.web.problems import Problem
 from services.rendering.consumer import Rendering
@@ -70,6 +70,7 @@ async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_ot
     await feed.start()
     await first.begin()
     assert await feed.reached(first, log.head().position, 10)
+    await until(lambda: first.reconciler.settled_position >= log.head().position)
     before = first.reconciler.lease
     assert before is not None
 
@@ -78,6 +79,9 @@ async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_ot
     assert other is not None
     await until(lambda: "stands by" in first.reconciler.stopped)
     append(log, ("store-tx-2", StoreDeclared("tx-2", "UTC", clusters=[ClusterSpec("tx-2")])))
+    append(log, ("branch-main", WritingRestored("main", first.model.parent, "a test")))
+    assert await feed.reached(first, log.head().position, 10)
+    assert "stands by" in first.reconciler.stopped  # what another renderer was told lets this one write nothing
     log.release_lease(other)
 
     await until(lambda: not first.reconciler.stopped)
@@ -91,6 +95,51 @@ async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_ot
         "tx-2",
         "tx-3",
     ]
+    await feed.stop()
+    await first.end()
+    log.close()
+
+
+async def test_a_renderer_that_takes_over_a_silent_log_begins_by_itself(tmp_path: Path) -> None:
+    log = EventLog.open(f"sqlite:///{tmp_path / 'log.db'}", clock=lambda: NOW)
+    append(log, ("store-tx-1", StoreDeclared("tx-1", "UTC", clusters=[ClusterSpec("tx-1")])))
+    first = renderer(log, tmp_path, "first", lease_seconds=0.3)
+    feed = LogFeed(log, [first])
+    await feed.start()
+    await first.begin()
+    assert await feed.reached(first, log.head().position, 10)
+    assert first.reconciler.lease is not None
+
+    log.release_lease(first.reconciler.lease)
+    await until(lambda: bool(first.reconciler.stopped))
+    await until(lambda: not first.reconciler.stopped)
+    await until(lambda: first.position >= log.head().position)
+    await feed.stop()
+    await first.end()
+    log.close()
+
+
+async def test_a_take_over_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog.open(f"sqlite:///{tmp_path / 'log.db'}", clock=lambda: NOW)
+    append(log, ("store-tx-1", StoreDeclared("tx-1", "UTC", clusters=[ClusterSpec("tx-1")])))
+    first = renderer(log, tmp_path, "first", lease_seconds=0.3)
+    feed = LogFeed(log, [first])
+    await feed.start()
+    await first.begin()
+    assert await feed.reached(first, log.head().position, 10)
+    assert first.reconciler.lease is not None
+    usual, failures = log.category_head, 0
+
+    def away(category: str) -> int:
+        nonlocal failures
+        if failures == 0 and category == "branch":
+            failures += 1
+            raise LogUnavailable("the event log's database does not answer")
+        return usual(category)
+
+    monkeypatch.setattr(log, "category_head", away)
+    log.release_lease(first.reconciler.lease)
+    await until(lambda: failures == 1 and not first.reconciler.stopped)
     await feed.stop()
     await first.end()
     log.close()
