@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.system import System, until
+from tests.support.system import SERVICES, System, until
 
 
 def store(name: str, **labels: str) -> dict[str, Any]:
@@ -12,10 +12,10 @@ def store(name: str, **labels: str) -> dict[str, Any]:
 
 
 def test_a_command_reaches_views_and_git_by_kafka_alone(system: System) -> None:
-    system.start("relay", "inventory", "catalog", "rendering")
+    system.start()
     system.settle()
-    system.connected("inventory", "catalog", "rendering", "relay")
-    before = {service: reads(system, service) for service in ("inventory", "catalog", "rendering", "relay")}
+    system.connected(*SERVICES)
+    before = {service: reads(system, service) for service in SERVICES}
 
     for number in range(20):
         answer = system.change("PUT", f"/v1/stores/tx-{number}", json=store(f"tx-{number}", size="large"))
