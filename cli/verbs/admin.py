@@ -88,6 +88,8 @@ def new_epoch(
     from libs.eventlog import EventLog  # noqa: PLC0415 - loaded only when it is needed: start-up time
     from libs.runtime.clock import utc_now  # noqa: PLC0415 - start-up time
 
+    if not reason.strip():
+        raise UsageProblem("a new epoch needs a reason", fix="say why with --reason TEXT")
     place = _place(url, data_dir)
     with _told():
         log = EventLog.open(place, clock=utc_now, create=False)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import PAGE_ITEMS_MAX
+from cli.errors import UsageProblem
 from cli.options import Limit, Output, verb_app
 from cli.output import Column, Format, Item, field, write_items
 from cli.session import session_of
@@ -18,14 +19,18 @@ from cli.verbs.get import TERMINAL_ITEMS
 app = verb_app()
 
 Subject = Annotated[
-    str, typer.Option("--subject", help="About this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME")
+    str | None,
+    typer.Option("--subject", help="About this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME"),
 ]
-Actor = Annotated[str, typer.Option("--actor", help="By this person or service.", metavar="NAME")]
+Actor = Annotated[str | None, typer.Option("--actor", help="By this person or service.", metavar="NAME")]
 Type = Annotated[
-    str, typer.Option("--type", help="Of this type: `StoreDeclared`, or a service such as `inventory`.", metavar="TYPE")
+    str | None,
+    typer.Option("--type", help="Of this type: `StoreDeclared`, or a service such as `inventory`.", metavar="TYPE"),
 ]
-From = Annotated[str, typer.Option("--from", help="At this time or later: 2026-11-24T06:00:00Z.", metavar="TIME")]
-Until = Annotated[str, typer.Option("--until", help="Before this time.", metavar="TIME")]
+From = Annotated[
+    str | None, typer.Option("--from", help="At this time or later: 2026-11-24T06:00:00Z.", metavar="TIME")
+]
+Until = Annotated[str | None, typer.Option("--until", help="Before this time.", metavar="TIME")]
 
 
 def _short_type(item: Item) -> str:
@@ -47,11 +52,11 @@ _COLUMNS = (
 @app.callback(invoke_without_command=True)
 def audit(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
-    subject: Subject = "",
-    actor: Actor = "",
-    since: From = "",
-    until: Until = "",
-    type_: Type = "",
+    subject: Subject = None,
+    actor: Actor = None,
+    since: From = None,
+    until: Until = None,
+    type_: Type = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first.")] = False,
     limit: Limit = None,
     everything: Annotated[bool, typer.Option("--all", help="All of it, on a terminal too.")] = False,
@@ -75,10 +80,19 @@ def audit(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by na
         session.say(f"the {'first' if oldest else 'last'} {most}; --all shows everything, --limit N so many")
 
 
-def narrowed(subject: str, actor: str, since: str, until: str, type_: str) -> Mapping[str, Any]:
-    """Return the query of what was asked for; what was not is None."""
+def narrowed(
+    subject: str | None, actor: str | None, since: str | None, until: str | None, type_: str | None
+) -> Mapping[str, Any]:
+    """Return the query of what was asked for; what was not is None.
+
+    Raises:
+        UsageProblem: something is empty, like a variable that was not set: the answer would be everything.
+    """
     query = {"subject": subject, "actor": actor, "from": since, "until": until, "type": type_}
-    return {name: value or None for name, value in query.items()}
+    for name, value in query.items():
+        if value is not None and not value.strip():
+            raise UsageProblem(f"--{name} is empty", fix=f"leave --{name} out to ask for everything")
+    return query
 
 
 def _name(item: Item) -> str:
@@ -89,17 +103,17 @@ def _name(item: Item) -> str:
 def export(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Where to write; FILE.manifest.json beside it.")],
-    since: From = "",
-    until: Until = "",
+    since: From = None,
+    until: Until = None,
     after: Annotated[
         int | None, typer.Option("--after", min=0, help="Only events after this position.", metavar="N")
     ] = None,
     through: Annotated[
         int | None, typer.Option("--through", min=0, help="Only events up to this position.", metavar="N")
     ] = None,
-    subject: Subject = "",
-    actor: Actor = "",
-    type_: Type = "",
+    subject: Subject = None,
+    actor: Actor = None,
+    type_: Type = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Write events as JSON Lines with a manifest, which `scripts/verify-export FILE` checks without the product.

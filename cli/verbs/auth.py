@@ -8,7 +8,7 @@ import typer
 from cli.config import redacted_url
 from cli.errors import UsageProblem, nearest
 from cli.options import Output, verb_app
-from cli.output import Format, write_value
+from cli.output import Format, text, write_value
 from cli.session import session_of
 
 app = verb_app()
@@ -32,7 +32,7 @@ def whoami(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         print(facts.get("actor") or facts.get("name"))
     else:
         for key, value in facts.items():
-            print(f"{key:<9} {'-' if value is None else value}")
+            print(f"{key:<9} {text(value)}")
 
 
 @app.command()
@@ -41,7 +41,7 @@ def issue(
     role: Annotated[str, typer.Option("--role", help="admin, viewer, relay or source.", metavar="ROLE")],
     tokens: Annotated[
         Path, typer.Option("--tokens", help="The file that the server keeps hashed tokens in.", metavar="FILE")
-    ] = Path("resedge-data/tokens.json"),
+    ] = Path("data/tokens.json"),
 ) -> None:
     """Issue a token on the server's machine and write it to stdout, once; an older one of that name ends.
 

@@ -9,7 +9,7 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import PAGE_ITEMS_MAX, path_of
-from cli.errors import UsageProblem
+from cli.errors import UsageProblem, nearest
 from cli.options import Limit, Output, verb_app
 from cli.output import Column, Format, Item, field, text, write_items
 from cli.session import Session, session_of
@@ -20,13 +20,14 @@ Letter = Annotated[str, typer.Argument(metavar="LETTER", help="From `resedge dea
 Why = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
 
 _SHOWN_CHARACTERS = 12
+_STATES = ("open", "retried", "skipped", "settled", "all")
 
 
 def _about(item: Item) -> str:
     """Return what a letter is about: which event of which source, or which consumer before which position."""
     if item.get("kind") == "consumer":
         return f"{item.get('consumer')} at {item.get('stopped_at')}"
-    return f"{item.get('source')} {item.get('id')}"
+    return f"{item.get('source') or ''} {item.get('id') or ''}".strip() or "-"
 
 
 _COLUMNS = (
@@ -59,11 +60,21 @@ def list_(
     output: Output = Format.TABLE,
 ) -> None:
     """List dead letters, newest first; those that are open, unless --state says otherwise."""
+    if state not in _STATES:
+        raise UsageProblem(
+            f"--state does not take {state!r}", fix=f"use one of {', '.join(_STATES)}", nearest=nearest(state, _STATES)
+        )
     session = session_of(ctx)
     query: dict[str, Any] = {"kind": kind or None, "state": None if state == "all" else state}
     page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
     items = islice(session.client.pages(path_of("dead-letters"), query, page_items=page_items), limit)
     write_items(items, output, _COLUMNS, _name, empty="no dead letters")
+
+
+def _path(letter: str) -> str:
+    if "/" in letter:
+        raise UsageProblem(f"{letter!r} is no dead letter's name", fix="list them with resedge dead-letters list")
+    return path_of("dead-letters", letter)
 
 
 def _name(item: Item) -> str:
@@ -73,7 +84,7 @@ def _name(item: Item) -> str:
 @app.command()
 def show(ctx: typer.Context, letter: Letter, output: Output = Format.TABLE) -> None:
     """Show a dead letter with what came and why it was refused."""
-    item = session_of(ctx).client.get(path_of("dead-letters", letter)).body
+    item = session_of(ctx).client.get(_path(letter)).body
     if output not in {Format.TABLE, Format.WIDE}:
         write_items([item], output, _COLUMNS, _name, single=True)
         return
@@ -110,5 +121,5 @@ def skip(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput =
 def _decide(session: Session, letter: str, verb: str, reason: str, how: ChangeFormat) -> None:
     if not reason.strip():
         raise UsageProblem(f"{verb} needs a reason", fix="say why with --reason TEXT")
-    answer = session.client.change("POST", f"{path_of('dead-letters', letter)}:{verb}", {"reason": reason})
+    answer = session.client.change("POST", f"{_path(letter)}:{verb}", {"reason": reason})
     tell_answer(session, f"dead-letter/{letter}", answer, how)

@@ -9,7 +9,7 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell
 from cli.client import Answer, Client, path_of
-from cli.errors import CliError, ExitCode, Problem, TimedOut
+from cli.errors import CliError, ExitCode, Problem, TimedOut, nearest
 from cli.options import verb_app
 from cli.session import session_of
 from cli.terminal import is_plain
@@ -39,9 +39,31 @@ def rebuild(
         return
     seconds = duration_seconds(patience)
     path = path_of("projections", projection)
-    begun = session.client.change("POST", f"{path}:rebuild").body
+    begun = _begun(session.client, path, projection)
     told = _swapped(session.client, path, begun["generation"], seconds)
     tell(session, projection, f"rebuilt at position {told['position']}", output, position=told["position"])
+
+
+def _begun(client: Client, path: str, projection: str) -> Mapping[str, Any]:
+    """Begin it; one that is not there is told with those that are, as the edge knows services only.
+
+    Raises:
+        CliError: there is no such projection.
+    """
+    try:
+        begun: Mapping[str, Any] = client.change("POST", f"{path}:rebuild").body
+    except Problem as problem:
+        if problem.exit_code != ExitCode.NOT_FOUND or problem.nearest:
+            raise
+        known = [str(each["projection"]) for each in _all(client)]
+        raise CliError(
+            f"there is no projection {projection!r}",
+            fix=f"use one of {', '.join(known)}",
+            exit_code=ExitCode.NOT_FOUND,
+            code="not-found",
+            nearest=nearest(projection, known),
+        ) from problem
+    return begun
 
 
 def _all(client: Client) -> Sequence[Mapping[str, Any]]:

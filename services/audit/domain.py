@@ -145,6 +145,16 @@ def _written(event: Any) -> tuple[str, list[Subject]]:
     return f"wrote commit {event.commit[:12]} on branch {event.branch}", []
 
 
+def _refused(event: Any) -> tuple[str, list[Subject]]:
+    # What is no CloudEvent may name neither its source nor itself.
+    told = (
+        f"event {event.id or 'without id'} of {event.source or 'no source'}"
+        if event.id or event.source
+        else "what came"
+    )
+    return f"refused {told} ({event.code})", []
+
+
 def _held(event: Any) -> tuple[str, list[Subject]]:
     others = [("application", key.rpartition("/")[2]) for key in sorted(event.applications)]
     return f"held back {counted(event.count, 'removal')} as plan {event.plan}", others
@@ -170,7 +180,7 @@ _SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
     "SourceDeclared": lambda event: (f"declared source {event.name} of {event.source}", []),
     "SourceRemoved": lambda event: (f"removed source {event.name}", []),
     "EventNoted": lambda event: (f"took event {event.id} of {event.source}, which changed nothing", []),
-    "EventRefused": lambda event: (f"refused event {event.id} of {event.source} ({event.code})", []),
+    "EventRefused": _refused,
     "ConsumerHalted": lambda event: (f"halted consumer {event.consumer} before position {event.position}", []),
     "LetterRetried": lambda event: (f"retried dead letter {event.letter}", []),
     "LetterSkipped": lambda event: (f"skipped dead letter {event.letter}", []),

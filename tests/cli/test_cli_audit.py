@@ -196,3 +196,14 @@ def test_verify_lists_once_what_two_services_found_alike(resedge: Resedge, serve
     differ = resedge("verify")
     assert [line.split()[:2] for line in differ.out.splitlines()[1:]] == [["yes", "chain"], ["no", "chain"]]
     assert differ.code == 1
+
+
+@pytest.mark.parametrize("option", ["--subject", "--actor", "--type", "--from", "--until"])
+def test_an_empty_filter_is_usage_and_never_everything(
+    resedge: Resedge, server: FakeServer, tmp_path: Path, option: str
+) -> None:
+    for words in (("audit",), ("audit", "export", str(tmp_path / "a.jsonl"))):
+        ran = resedge(*words, option, "")
+        assert ran.code == 2
+        assert f"{option} is empty" in ran.err
+    assert server.asked == []

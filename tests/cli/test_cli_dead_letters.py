@@ -48,6 +48,23 @@ def test_open_letters_are_listed_with_what_they_are_about(server: FakeServer, re
     assert server.asked[-1].query == {"limit": "1000", "kind": "inbox"}
 
 
+def test_a_state_or_name_that_there_is_not_is_usage(server: FakeServer, resedge: Resedge) -> None:
+    ran = resedge("dead-letters", "list", "--state", "skiped")
+    assert ran.code == 2
+    assert "skipped" in ran.err
+    assert "all" in ran.err
+    assert resedge("dead-letters", "show", "ab/12").code == 2
+    assert resedge("dead-letters", "retry", "ab/12", "--reason", "again").code == 2
+    assert server.asked == []
+
+
+def test_what_names_neither_source_nor_id_is_about_nothing(server: FakeServer, resedge: Resedge) -> None:
+    letter = REFUSED | {"source": "", "id": "", "reason": "no-json"}
+    server.on("GET", "/v1/dead-letters", Answer(200, {"items": [letter], "next": None}))
+
+    assert resedge("dead-letters", "list").out.splitlines()[1].split()[-2:] == ["-", "no-json"]
+
+
 @pytest.mark.parametrize("output", ["json", "yaml"])
 def test_a_letter_is_shown_with_what_came(server: FakeServer, resedge: Resedge, output: str) -> None:
     whole = REFUSED | {"body": '{"id":"e-1"}', "headers": {}}

@@ -86,3 +86,17 @@ def test_without_a_name_all_are_listed(resedge: Resedge, server: FakeServer) -> 
     ran = resedge("rebuild")
 
     assert ran.out == f"{NAME} live at position 40 of 41\n"
+
+
+def test_one_that_is_not_there_is_told_with_those_that_are(resedge: Resedge, server: FakeServer) -> None:
+    listed = Answer(200, {"items": [told("live").body], "next": None})
+    server.on("GET", "/services/inventory/v1/projections", listed)
+    for service in ("grouping", "catalog", "rendering", "audit", "relay"):
+        server.on("GET", f"/services/{service}/v1/projections", Answer(200, {"items": [], "next": None}))
+    server.on("POST", "/v1/projections/documents:rebuild", problem(404, "not-found", "no service has this path"))
+
+    ran = resedge("rebuild", "documents")
+
+    assert ran.code == ExitCode.NOT_FOUND
+    assert NAME in ran.err
+    assert "no service has this path" not in ran.err

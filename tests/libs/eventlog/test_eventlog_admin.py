@@ -117,6 +117,7 @@ def test_the_statements_can_be_printed_for_whoever_may_run_them(run: Run, monkey
         (["init-log", "--url", "mysql://h/d"], 2, "no event log on 'mysql'"),
         (["new-epoch", "--data-dir", ".", "--reason", "r"], 1, "holds no event log"),
         (["new-epoch", "--data-dir", "."], 2, "--reason"),
+        (["new-epoch", "--data-dir", ".", "--reason", " "], 2, "a new epoch needs a reason"),
     ],
 )
 def test_what_cannot_be_done_is_said(
