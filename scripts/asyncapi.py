@@ -87,6 +87,7 @@ DEAD_HEADERS = _headers(
     resedge_letter=_text("The dead letter; see resedge dead-letters show."),
     resedge_code=_text("The code of the problem that it was refused with."),
     resedge_reason=_text("The detail of that problem."),
+    resedge_cut=_text("`true` where the message would be too large here: the rest of it is in the log alone."),
 )
 STRUCTURED_EVENT = {
     "type": "object",

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
@@ -247,15 +247,20 @@ class InboxTopic:
         """Send what was refused to the dead letters' topic as it came, with the letter's name and the reason."""
         problem = outcome.problem or {}
         headers = {name: value.decode("utf-8", "replace") for name, value in came}
-        headers |= {"resedge_letter": outcome.letter, "resedge_code": str(problem.get("code", ""))}
-        headers |= {"resedge_reason": str(problem.get("detail", ""))[:1_000]}
+        ours = {"resedge_letter": outcome.letter, "resedge_code": str(problem.get("code", ""))}
+        ours |= {"resedge_reason": str(problem.get("detail", ""))[:1_000]}
         broker = self._broker
         if broker is None:
             return False
         try:
-            await broker.publish(record.value or b"", self._dead_letters, key=record.key, headers=headers)
+            try:
+                await broker.publish(record.value or b"", self._dead_letters, key=record.key, headers=headers | ours)
+            except MessageSizeTooLargeError:  # as text it is larger than it came; the log has the letter
+                await broker.publish(b"", self._dead_letters, headers=ours | {"resedge_cut": "true"})
         except (KafkaError, OSError) as error:
             _log.warning("inbox.dead-letter", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), CONNECT_AGAIN_SECONDS)
             return False
         return True
 

@@ -262,3 +262,18 @@ async def test_the_relay_takes_events_once_kafka_is_there(tmp_path: Path, broker
         await asyncio.to_thread(broker.start)
         await send(broker, "d.", structured(event("StoreOpened", AUSTIN)))
         assert (await until(outside, 1, 40))[0]["outcome"] == "accepted"
+
+
+async def test_a_message_that_is_too_large_for_the_dead_letters_holds_up_nobody(tmp_path: Path, broker: Broker) -> None:
+    broker.topics("e.")
+    async with listening(tmp_path / "data", broker, "e.") as (outside, _):
+        await outside.register(publicKey=public_key(KEY))
+        swelling = [("ce_odd", b"\xff" * 400_000)]  # as text it is three times as long
+        await send(broker, "e.", (b"{}", swelling), structured(event("StoreOpened", AUSTIN)))
+
+        rows = await until(outside, 2)
+        assert [each["outcome"] for each in rows] == ["refused", "accepted"]
+        (told,) = await dead_letters(broker, "e.", 1)
+        headers = dict(told.headers)
+        assert headers["resedge_letter"].decode() == rows[0]["letter"]
+        assert headers["resedge_cut"] == b"true"
