@@ -75,8 +75,9 @@ class System:
             for service in wanted:
                 self._wait(service, COMPLETED if self._is_step(service) else HEALTHY)
         except BaseException:
-            say("stopping what was started")
-            self.down(started)
+            if started:  # no name at all would mean every service, those that ran before too
+                say("stopping what was started")
+                self.down(started)
             raise
 
     def _check_ports(self, wanted: Sequence[Service]) -> None:
@@ -253,6 +254,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _up(places: Places, names: Sequence[str]) -> int:
+    places = places.remembered()
     with_needs(System(places, secrets=False).services, list(names))  # says which one there is not
     if not places.variables.exists():
         if places.home == ROOT:
@@ -264,8 +266,11 @@ def _up(places: Places, names: Sequence[str]) -> int:
         say(f"{name} is left out: {why}")
     begun = time.monotonic()
     with _alone(places.directory):
+        system = System(places)
+        if places.moved and any(system.process(name).runs for name in system.services):
+            raise ComposeError("it runs on other ports: take it down first, or leave --port-base out")
         places.remember()
-        System(places).up(names)
+        system.up(names)
     say(f"up on {places.address} after {time.monotonic() - begun:.1f} s; logs in {places.directory / 'logs'}")
     return 0
 

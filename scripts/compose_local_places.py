@@ -112,6 +112,12 @@ class Places:
         text = kept.read_text("ascii") if self.port_base is None and kept.exists() else ""
         return replace(self, port_base=int(text)) if text else self
 
+    @property
+    def moved(self) -> bool:
+        """Whether the last `up` used other ports."""
+        kept = self.directory / "port-base"
+        return kept.exists() and kept.read_text("ascii") != ("" if self.port_base is None else str(self.port_base))
+
     def paths(self, service: str) -> Mapping[str, str]:
         """Return what stands for each path in a container."""
         return {
