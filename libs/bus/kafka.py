@@ -112,6 +112,7 @@ class KafkaFeed(Feed):
         self._heard = 0.0
         self._batches = 0
         self._waited_in_vain = -1
+        self._furthest: dict[str, int] = {}
         self._caught_up_at_start = False
         self.connected = False
         speak_seldom()
@@ -365,6 +366,9 @@ class KafkaFeed(Feed):
                 _log.warning("the event log's head cannot be read: %s: %s", type(error).__name__, error)
                 continue
             for member, checkpoint in applied.items():
+                if checkpoint.position < self._furthest.get(member.name, 0):  # it has begun anew by itself
+                    member.read_up_to(head.position, "start")
+                self._furthest[member.name] = checkpoint.position
                 if checkpoint.position > head.position:
                     what = (
                         f"the log ends at position {head.position}, before {checkpoint.position}, which it has applied"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from libs.bus import ConsumerStopped, ModelConsumer
+from libs.bus import START, ConsumerStopped, ModelConsumer
 from libs.bus.kafka import KafkaFeed
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, from_record, to_message
 from libs.contracts import Recorded, StoreDeclared
@@ -155,3 +155,21 @@ class _Record:
     def __init__(self, headers: list[tuple[str, bytes]], value: bytes | None) -> None:
         self.headers: Sequence[tuple[str, bytes]] = headers
         self.value = value
+
+
+async def test_who_begins_anew_by_himself_is_brought_the_log_though_kafka_is_silent(
+    broker: Broker, log: EventLog
+) -> None:
+    model = Names(log)
+    append(log, *(store(number) for number in range(5)))
+    async with feeding(broker, log, model, prefix="anew.") as feed:
+        assert await feed.reached("names", 5, 5)
+        append(log, *(store(number) for number in range(5, 8)))
+        assert await feed.bring("names", 8, 5)
+        await asyncio.sleep(1.5)  # a few looks at the head
+
+        model.seen.clear()
+        model.consumer._checkpoint = START  # as a renderer that takes over
+
+        assert await feed.reached("names", 8, 3)
+    assert model.seen == [f"s{number}" for number in range(8)]
