@@ -16,6 +16,7 @@ from tests.support.feeds import log_of
 from tests.support.journeys import store
 from tests.support.kafka import Broker
 from tests.support.load import SEED, Load, held, median, produce
+from tests.support.rendered import render
 from tests.support.system import System, until
 
 AWAY_SECONDS = float(os.environ.get("RESEDGE_DRILL_AWAY_SECONDS", "12"))
@@ -67,6 +68,7 @@ def test_kafka_killed_under_load_loses_nothing(system: System, broker: Broker) -
         load.run(2.0)
     assert load.done > before
 
+    render(system)
     until(lambda: published(system), what="all is published")
     check_topic(system)
     system.check()
@@ -81,6 +83,7 @@ def test_kafka_wiped_under_load_loses_nothing(system: System, broker: Broker) ->
         broker.start()
         load.run(2.0)
 
+    render(system)
     until(lambda: published(system), 60, what="all is published")
     system.check()
 

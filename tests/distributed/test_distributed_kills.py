@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.support.clients import Clients
 from tests.support.drills import chance, die_at, seed, shuffled
+from tests.support.rendered import render
 from tests.support.system import System
 from tests.support.topic import check_topic, published_position, topic_positions
 
@@ -36,6 +37,7 @@ def test_a_writer_killed_at_each_step_of_an_append(system: System) -> None:
             die_at(system, "inventory", f"{point}:{chances.randint(1, 8)}")
         system.start("inventory")
         clients.more(10)
+    render(system)
     system.check()
     clients.check()
 
@@ -54,6 +56,7 @@ def test_a_relay_killed_at_each_step_of_publishing(system: System) -> None:
             assert recorded <= max(there, default=0), f"after {point}: {recorded} is recorded, the topic has {there}"
         system.start("relay")
         clients.more(5)
+    render(system)
     system.check()
     clients.check()
     check_topic(system)
@@ -73,5 +76,6 @@ def test_a_projector_killed_around_its_commits(system: System) -> None:
                 system.start("inventory")
         system.start("audit")
         clients.more(5)
+    render(system)
     system.check()
     clients.check()

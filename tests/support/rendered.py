@@ -35,6 +35,12 @@ def declare(system: System) -> None:
         assert answer.is_success, answer.text
 
 
+def render(system: System) -> None:
+    """Start what makes a branch of the clients' changes, where the drill had no need of it until its end."""
+    system.start("catalog", "rendering")
+    declare(system)
+
+
 def check_branch(system: System) -> None:
     """The repository is sound, and the branch is exactly the commits that the log says were written, in its order."""
     written: list[str] = []
