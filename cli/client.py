@@ -217,8 +217,17 @@ class Client:
                     raise
                 if seen == (seen := problem.body.get("position")):
                     # A log that does not get there is another one (restored, or new): do not wait for it next time.
-                    self._positions.forget()
+                    if not self._reached():
+                        self._positions.forget()
                     raise
+
+    def _reached(self) -> bool:
+        """Whether the log itself holds our last change, however late the services are that answer from it."""
+        try:
+            head = self._answer("GET", "/v1/events", params={"limit": 1}, headers={}, read_seconds=READ_SECONDS)
+        except CliError:
+            return False
+        return head.position >= self._positions.last()
 
     def _answer(
         self,

@@ -185,6 +185,17 @@ def test_a_log_that_never_gets_there_is_not_waited_for_again(resedge: Resedge, s
     assert "resedge-position" not in server.asked[-1].headers
 
 
+def test_a_service_that_is_late_is_waited_for_again(resedge: Resedge, server: FakeServer) -> None:
+    server.on("DELETE", "/v1/stores/tx-1", changed("deleted", 42))
+    resedge("delete", "store", "tx-1", "--yes")
+    server.on("GET", "/v1/stores", problem(504, "position-timeout", "Not yet.", position=40))
+    server.on("GET", "/v1/events", Answer(200, {"items": [], "next": None}, {"Resedge-Position": "42"}))
+
+    assert resedge("get", "stores").code == 7
+    assert resedge("get", "stores").code == 7
+    assert server.asked_for("GET")[-2].headers["resedge-position"] == "42"
+
+
 def test_the_token_and_who_asks_go_with_every_request(resedge: Resedge, server: FakeServer) -> None:
     resedge("get", "stores")
 
