@@ -4,7 +4,8 @@ from libs.bus.chaos import ChaosFeed
 from libs.bus.consumers import ModelConsumer, SnapshotHooks, ViewConsumer
 from libs.bus.contract import START, Checkpoint, Consumer, ConsumerStopped, EventCannotBeApplied, LogSource
 from libs.bus.feed import LogFeed
-from libs.bus.members import ConsumerState, Feed, stopped_reasons
+from libs.bus.members import Feed
+from libs.bus.states import ConsumerState, stopped_reasons
 from libs.bus.storage import view_engine
 
 __all__ = [

@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -23,13 +22,13 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, TopicPartition
 from faststream.kafka.message import KafkaAckableMessage
 
-from libs.bus.contract import Checkpoint, Consumer, ConsumerStopped, read_page
+from libs.bus.batches import Batch
+from libs.bus.contract import Consumer, ConsumerStopped, read_page
 from libs.bus.feed import PAGE_EVENTS_MAX
 from libs.bus.members import Feed, Member
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
 from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
 from libs.bus.quiet import speak_seldom
-from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog
 
@@ -38,6 +37,8 @@ GRACE_SECONDS = 0.25
 """How long Kafka may take to bring what somebody waits for, before the log is read instead."""
 HEAD_SECONDS = 0.5
 """How often the log's head (one row, no event) is read, to know how far behind everybody is."""
+FAILURES_MAX = 4
+"""Faults that pass, one after the other, after which a consumer is not waited for any more."""
 SILENT_SECONDS_MAX = 10.0
 """After so long without a message a subscription with consumers behind the log is made anew: two rings were missed."""
 _IDLE_MS = 8
@@ -49,40 +50,6 @@ _CONNECT_AGAIN_SECONDS = 1.0
 _END_SECONDS = 8.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What came by Kafka, by position, until all members have what is theirs of it."""
-
-    found: Mapping[int, Sequence[Linked]]
-    last: int
-    waiting: set[str]
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def run_after(self, checkpoint: Checkpoint) -> list[Recorded]:
-        """Return the events that follow a checkpoint without a hole, each by its chain hash."""
-        run: list[Recorded] = []
-        position, hash_ = checkpoint.position + 1, checkpoint.hash
-        while (next_ := self._after(position, hash_)) is not None:
-            run.append(next_)
-            position, hash_ = position + 1, next_.hash
-        return run
-
-    def _after(self, position: int, hash_: bytes) -> Recorded | None:
-        for linked in self.found.get(position, ()):
-            if linked.previous == hash_:
-                return linked.recorded
-        return None
-
-    def differs(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether another event came for the position of a checkpoint."""
-        return any(each.recorded.hash != checkpoint.hash for each in self.found.get(checkpoint.position, ()))
-
-    def finished_by(self, name: str) -> None:
-        self.waiting.discard(name)
-        if not self.waiting:
-            self.done.set()
 
 
 class KafkaFeed(Feed):
@@ -107,7 +74,7 @@ class KafkaFeed(Feed):
         self._servers = servers.split(",")
         self._group = group
         self._topic = topic
-        self._batch: _Batch | None = None
+        self._batch: Batch | None = None
         self._broker: KafkaBroker | None = None
         self._heard = 0.0
         self._batches = 0
@@ -152,7 +119,7 @@ class KafkaFeed(Feed):
         self._heard = time.monotonic()
         while True:
             await asyncio.sleep(HEAD_SECONDS)
-            behind = any(self._goes_on(each) and each.position < self._seen for each in self._members.values())
+            behind = any(self._keeps_up(each) and each.position < self._seen for each in self._members.values())
             if self._batch is not None or not behind:
                 self._heard = time.monotonic()
             elif time.monotonic() - self._heard > SILENT_SECONDS_MAX:
@@ -251,17 +218,19 @@ class KafkaFeed(Feed):
         batch = self._understood(message.raw_message)
         if batch is not None and batch.waiting:
             self._batch = batch
-            for name in tuple(batch.waiting):
-                self._members[name].wake.set()
-            await batch.done.wait()
-            self._batch = None
+            try:
+                for name in tuple(batch.waiting):
+                    self._members[name].wake.set()
+                await batch.done.wait()
+            finally:
+                self._batch = None
         if not self._stopping:
             crash_point("bus.kafka.before-ack")
             with contextlib.suppress(KafkaError):  # it comes again, and is dropped then
                 await message.ack()
             crash_point("bus.kafka.after-ack")
 
-    def _understood(self, records: Any) -> _Batch | None:
+    def _understood(self, records: Any) -> Batch | None:
         found: dict[int, list[Linked]] = {}
         lowest = min((member.position for member in self._members.values() if self._goes_on(member)), default=0)
         new = taken = 0
@@ -283,12 +252,26 @@ class KafkaFeed(Feed):
         if not found:
             return None
         last = max(found)
-        waiting = {name for name, member in self._members.items() if self._goes_on(member) and last > member.position}
-        return _Batch(found, last, waiting)
+        waiting = {name for name, member in self._members.items() if self._keeps_up(member) and last > member.position}
+        return Batch(found, last, waiting)
 
     @staticmethod
     def _goes_on(member: Member) -> bool:
         return member.started and member.stopped is None
+
+    def _keeps_up(self, member: Member) -> bool:
+        """Whether a consumer goes on and does not fail again and again: such a one reads the log once it can."""
+        return self._goes_on(member) and member.failures < FAILURES_MAX
+
+    async def _wait_out(self, member: Member, error: Exception) -> None:
+        if member.failures + 1 >= FAILURES_MAX and self._batch is not None:
+            self._batch.finished_by(member.name)  # the others' batches go on
+        await super()._wait_out(member, error)
+
+    def trouble(self) -> str:
+        """Say whether Kafka is away: commands read the log then, readers wait."""
+        quiet = time.monotonic() - self._heard > SILENT_SECONDS_MAX
+        return "" if self.connected and not quiet else "nothing comes by Kafka"
 
     # --- one consumer --------------------------------------------------------------------------------------------
 
@@ -312,7 +295,7 @@ class KafkaFeed(Feed):
             raise ConsumerStopped(member.name, f"the log ends at position {checkpoint.position}, before its own head")
         await self._apply(member, page.events)
 
-    async def _from_batch(self, member: Member, batch: _Batch) -> None:
+    async def _from_batch(self, member: Member, batch: Batch) -> None:
         """Apply what follows by its chain hashes; if nothing does, let the log say what does."""
         checkpoint = member.consumer.checkpoint
         if batch.differs(checkpoint):
@@ -368,6 +351,8 @@ class KafkaFeed(Feed):
             for member, checkpoint in applied.items():
                 if checkpoint.position < self._furthest.get(member.name, 0):  # it has begun anew by itself
                     member.read_up_to(head.position, "start")
+                if not self._keeps_up(member):  # batches go by without it
+                    member.read_up_to(head.position, "hole")
                 self._furthest[member.name] = checkpoint.position
                 if checkpoint.position > head.position:
                     what = (

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import exc
@@ -28,6 +27,7 @@ from libs.bus.metrics import (
     CONSUMER_STOPPED,
     LOG_POSITION,
 )
+from libs.bus.states import ConsumerState
 from libs.bus.tracing import batch_span
 from libs.contracts import Recorded
 from libs.contracts.envelope import Undecodable
@@ -42,18 +42,6 @@ PASSING = (exc.OperationalError, exc.InterfaceError, LogUnavailable, OSError)
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerState:
-    """A consumer's progress: `lag` events behind the log for `lag_seconds`; `stopped` or failing for a reason."""
-
-    name: str
-    position: int
-    lag: int
-    stopped: str | None
-    failing: str | None
-    lag_seconds: float = 0.0
 
 
 class Member:
@@ -153,6 +141,10 @@ class Feed(abc.ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self._threads.shutdown(wait=False)
+
+    def trouble(self) -> str:
+        """Return what keeps events from coming by themselves; empty while nothing does."""
+        return ""
 
     @abc.abstractmethod
     async def _step(self, member: Member) -> None:
@@ -391,8 +383,3 @@ def _unexpected(member: Member, error: Exception) -> ConsumerStopped:
     stopped = ConsumerStopped(member.name, f"{type(error).__name__} after position {member.position}: {error}")
     stopped.__cause__ = error
     return stopped
-
-
-def stopped_reasons(states: Sequence[ConsumerState]) -> dict[str, str]:
-    """Return why consumers have stopped or fail, by name; empty when all go on."""
-    return {state.name: reason for state in states if (reason := state.stopped or state.failing) is not None}

@@ -224,6 +224,8 @@ class Embedded:
             if each.position < self._ready_at or each.lag > LAG_EVENTS_MAX
         ]
         detail = "; ".join(behind) or f"all at position {min(each.position for each in states)}"
+        if self._feed is not None and (trouble := self._feed.trouble()):
+            detail += f"; the log is at position {self._feed.head}; {trouble}"
         return Readiness("consumers", ok=not behind, detail=detail)
 
     def _collect(self) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table,
 from sqlalchemy.exc import IntegrityError
 
 from libs.bus import START, Checkpoint
-from libs.bus.faults import passing
 from libs.bus.outbox import Outbox
 from libs.bus.topics import ensure_topics
 from libs.web.application import Readiness
@@ -138,8 +137,6 @@ class Publishing:
         while True:
             try:
                 await self.outbox.collect()
-            except Exception as error:
-                if not passing(error):
-                    raise
-                log.warning("relay.figures", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - figures that fail once are told again
+                log.warning("relay.figures", reason=f"{type(error).__name__}: {error}")
             await asyncio.sleep(TELL_SECONDS)

@@ -203,8 +203,10 @@ class Rendering(ModelConsumer):
             self._saving = asyncio.create_task(self._save_beside())
 
     async def _save_beside(self) -> None:
-        await self._snapshot()
-        self._saving = None
+        try:
+            await self._snapshot()
+        finally:
+            self._saving = None
 
     async def _maintain(self) -> None:
         if self._repository is not None:
@@ -273,7 +275,12 @@ class Rendering(ModelConsumer):
             self._push.clear()
             if self._repository is None:
                 continue
-            result = await asyncio.to_thread(self._repository.push, self.settings.remote, self.model.branch)
+            try:
+                result = await asyncio.to_thread(self._repository.push, self.settings.remote, self.model.branch)
+            except (OSError, RuntimeError, ValueError) as error:
+                self.remote_state = f"{type(error).__name__}: {error}"
+                log.exception("rendering.push")
+                continue
             self.remote_state = f"{result.outcome}: {result.detail}" if result.detail else str(result.outcome)
             if result.outcome not in {PushOutcome.PUSHED, PushOutcome.UP_TO_DATE}:
                 log.error("rendering.push", outcome=str(result.outcome), detail=result.detail)

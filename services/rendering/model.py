@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.contracts import Recorded
+from libs.contracts import Recorded, category_of
 from libs.fleet import Fleet, bitmap, ordinals, unpacked
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
@@ -169,7 +169,7 @@ class Model:
                 if self.held is not None and self.held.plan == event.plan:
                     self.confirmed[event.plan] = self.held
                     self.state = BranchState("", self.state.confirmed | {event.plan}, self.state.foreign)
-            case _:
+            case _ if category_of(recorded.stream) in CATEGORIES:
                 self.reasons.note(recorded)
         if recorded.stream == f"branch-{self.branch}":
             # Our own later appends may be ahead of what comes round through the feed.

@@ -25,7 +25,7 @@ from services.rendering.observing import Cause, Causes
 from services.rendering.placements import Admission, Placement, Placements, RefusalKey, split_key
 from services.rendering.trees import NamespaceTree, Trees
 
-VERSION = f"rendering-2/{FLEET_VERSION}"
+VERSION = f"rendering-3/{FLEET_VERSION}"
 _SCALARS = (
     "epoch", "hash", "position", "branch_version", "clusters_tree", "written_tree",
     "parent", "must_commit", "applied", "applied_position",

@@ -27,6 +27,8 @@ _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
     "verify-full": ssl.create_default_context,
 }
 _LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
+_NOTICE_GONE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}
+"""After some 40 s a server that vanished without a word is given up, on whatever system has these options."""
 _CREATE_LOCK = 7_305_133_704
 """Any constant: the advisory lock that creating the schema takes."""
 
@@ -143,3 +145,6 @@ def _send_at_once(connection: Any) -> None:
     made = getattr(connection, "_usock", None)
     if isinstance(made, socket.socket) and made.family != socket.AF_UNIX:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for option, value in _NOTICE_GONE.items():
+            if (number := getattr(socket, option, None)) is not None:
+                made.setsockopt(socket.IPPROTO_TCP, number, value)
