@@ -124,6 +124,47 @@ async def test_who_cannot_go_on_keeps_nobody_else(broker: Broker, log: EventLog)
     assert (broken.seen, well.seen) == (["s0"], [f"s{number}" for number in range(5)])
 
 
+class Ailing(Names):
+    """A model whose disk is full, until somebody heals it."""
+
+    well = False
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(log, "ailing")
+        self.consumer = _Ailing(self, log)
+
+
+class _Ailing(ModelConsumer):
+    def __init__(self, of: Ailing, log: EventLog) -> None:
+        super().__init__("ailing", log, of._fold)
+        self._of = of
+
+    async def handle(self, batch: Sequence[Recorded]) -> None:
+        if not self._of.well:
+            raise OSError("no space left on device")
+        await super().handle(batch)
+
+
+async def test_who_fails_again_and_again_is_not_waited_for_and_reads_the_log_once_it_can(
+    broker: Broker, log: EventLog
+) -> None:
+    ailing, well = Ailing(log), Names(log, "well")
+    topic = "ailing." + EVENTS_TOPIC
+    async with feeding(broker, log, ailing, well, prefix="ailing.") as feed:
+        for number in range(4):
+            append(log, store(number))
+            await produce(broker.servers, topic, messages(log, number + 1, number + 1))
+            assert await feed.reached("well", number + 1, 15)
+        assert ailing.seen == []
+
+        ailing.well = True
+        assert await feed.reached("ailing", 4, 15)
+        append(log, store(4))
+        await produce(broker.servers, topic, messages(log, 5, 5))
+        assert await feed.reached(["ailing", "well"], 5, 15)
+    assert ailing.seen == well.seen == [f"s{number}" for number in range(5)]
+
+
 async def test_without_a_word_from_kafka_a_command_reads_the_log_and_nobody_else_does(
     broker: Broker, log: EventLog
 ) -> None:
