@@ -184,7 +184,9 @@ class Inbox:
             return source
         signature = received.headers.get(f"ce-{SIGNATURE}", "")
         attributes = event.attributes
-        if not source.public_key or not verified(source.public_key, signature, attributes, received.body):
+        if not source.public_key or not verified(
+            source.public_key, signature, attributes, received.body, structured=received.structured
+        ):
             raise Problem(
                 403,
                 "bad-signature",

@@ -14,30 +14,40 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-VERSION = "resedge-event-1"
+BINARY, STRUCTURED = "resedge-event-1", "resedge-event-1/structured"
+"""The first line says the mode, so that what was signed in one cannot be sent again in the other."""
 SIGNED = ("id", "source", "type", "subject", "time", "datacontenttype")
 
 
-def signed_bytes(attributes: Mapping[str, str], value: bytes) -> bytes:
-    """Return what is signed: eight lines: the version, six attributes (an absent one is empty), the digest of `value`.
+def signed_bytes(attributes: Mapping[str, str], value: bytes, *, structured: bool = False) -> bytes:
+    """Return what is signed: eight lines: version and mode, six attributes (an absent one is empty), the digest.
 
     `value` is the message's value as it is sent: the data in binary mode, the whole event in structured mode. No
     attribute holds a line end, since CloudEvents allows no control characters in them.
     """
-    lines = [VERSION, *(attributes.get(name, "") for name in SIGNED), hashlib.sha256(value).hexdigest()]
+    lines = [
+        STRUCTURED if structured else BINARY,
+        *(attributes.get(name, "") for name in SIGNED),
+        hashlib.sha256(value).hexdigest(),
+    ]
     return "\n".join(lines).encode()
 
 
-def sign(private_key: Ed25519PrivateKey, attributes: Mapping[str, str], value: bytes) -> str:
+def sign(
+    private_key: Ed25519PrivateKey, attributes: Mapping[str, str], value: bytes, *, structured: bool = False
+) -> str:
     """Return the signature in base64, as the header `ce_signature` carries it."""
-    return base64.b64encode(private_key.sign(signed_bytes(attributes, value))).decode()
+    return base64.b64encode(private_key.sign(signed_bytes(attributes, value, structured=structured))).decode()
 
 
-def verified(public_key: str, signature: str, attributes: Mapping[str, str], value: bytes) -> bool:
+def verified(
+    public_key: str, signature: str, attributes: Mapping[str, str], value: bytes, *, structured: bool = False
+) -> bool:
     """Tell whether the holder of a key (raw, in base64) signed this event."""
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
-        key.verify(base64.b64decode(signature, validate=True), signed_bytes(attributes, value))
+        signed = signed_bytes(attributes, value, structured=structured)
+        key.verify(base64.b64decode(signature, validate=True), signed)
     except (InvalidSignature, ValueError, binascii.Error):
         return False
     return True

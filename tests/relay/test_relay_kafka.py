@@ -118,7 +118,9 @@ def structured(said: Any, key: Ed25519PrivateKey | None = KEY) -> tuple[bytes, H
     value = json.dumps(said).encode()
     headers = [("content-type", STRUCTURED.encode())]
     attributes = {name: text for name, text in said.items() if name != "data"} if isinstance(said, dict) else {}
-    return value, headers + ([] if key is None else [("ce_signature", sign(key, attributes, value).encode())])
+    return value, headers + (
+        [] if key is None else [("ce_signature", sign(key, attributes, value, structured=True).encode())]
+    )
 
 
 def binary(said: dict[str, Any], key: Ed25519PrivateKey = KEY) -> tuple[bytes, Headers]:

@@ -44,6 +44,13 @@ def test_neither_the_value_nor_the_key_can_be_changed() -> None:
     assert not verified(public_key(Ed25519PrivateKey.generate()), signature, EVENT, VALUE)
 
 
+def test_what_was_signed_in_one_mode_does_not_verify_in_the_other() -> None:
+    for structured in (True, False):
+        signature = sign(KEY, EVENT, VALUE, structured=structured)
+        assert verified(public_key(KEY), signature, EVENT, VALUE, structured=structured)
+        assert not verified(public_key(KEY), signature, EVENT, VALUE, structured=not structured)
+
+
 @pytest.mark.parametrize("signature", ["", "!", "AAAA", base64.b64encode(bytes(64)).decode()])
 def test_what_is_no_signature_does_not_verify(signature: str) -> None:
     assert not verified(public_key(KEY), signature, EVENT, VALUE)
