@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 from fastapi import Request
 
@@ -22,6 +23,8 @@ from services.audit.projections import Asked
 
 POSITION_DIGITS_MAX = 18
 TEXT_CHARACTERS_MAX = 1_024
+SLIP_MIN = 0.8
+"""From what likeness on (0 to 1) a word is taken for a mistyped kind."""
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "store": ("store",),
@@ -61,13 +64,16 @@ def asked_of(request: Request) -> Asked:
         if len(query.get(name, "")) > TEXT_CHARACTERS_MAX or "\0" in query.get(name, ""):
             raise invalid(f"{name} has at most {TEXT_CHARACTERS_MAX} characters and no NUL", pointer=f"?{name}")
     kinds, subject = subject_asked(query.get("subject") or None)
+    since, until = _time(request, "from"), _time(request, "until")
+    if since is not None and until is not None and until <= since:
+        raise invalid("until is not later than from", pointer="?until", fix="an interval begins with from")
     return Asked(
         subject=subject,
         kinds=kinds,
         actor=query.get("actor") or None,
         types=types_asked(query.get("type", "")),
-        since=_time(request, "from"),
-        until=_time(request, "until"),
+        since=since,
+        until=until,
     )
 
 
@@ -80,12 +86,22 @@ def _time(request: Request, name: str) -> datetime | None:
 
 
 def subject_asked(text: str | None) -> tuple[tuple[str, ...], str | None]:
-    """Return the kinds and the name of `store/tx-austin-0042`, `stores/…`, or of a plain name (no kinds: any)."""
+    """Return the kinds and the name of `store/tx-austin-0042`, `stores/…`, or of a plain name (no kinds: any).
+
+    Raises:
+        Problem: 422, a kind is mistyped or has no name: an empty answer would look like proof that nothing was done.
+    """
     if text is None:
         return (), None
     kind, slash, name = text.partition("/")
     kinds = _KINDS.get(kind) or _KINDS.get(kind.removesuffix("s"))
-    if kinds is None or not slash or not name:
+    if slash and kinds is not None and not name:
+        raise invalid(f"{text[:80]!r} names no {kind}", pointer="?subject", fix=f"write {kind}/NAME")
+    # Closer than elsewhere: `pos-store/1.2.0` is a release by its plain name.
+    if slash and kinds is None and (near := next(iter(get_close_matches(kind, _KINDS, 1, SLIP_MIN)), None)):
+        fix = f"did you mean {near}/{name[:80]}? A release is release/APPLICATION/VERSION"
+        raise invalid(f"there is no kind {kind[:80]!r}", pointer="?subject", fix=fix, nearest=near)
+    if kinds is None or not slash:
         return (), text
     return kinds, f"/{name.removeprefix('/')}" if kinds == ("group",) else name
 

@@ -166,7 +166,6 @@ def test_every_event_type_is_told(name: str) -> None:
         ("/geo/us", (), "/geo/us"),
         ("pos-api/1.0.0", (), "pos-api/1.0.0"),
         ("tx-1", (), "tx-1"),
-        ("store/", (), "store/"),
     ],
 )
 def test_a_subject_is_a_kind_and_a_name_or_a_plain_name(text: str, kinds: tuple[str, ...], name: str) -> None:
