@@ -1,7 +1,7 @@
 """PostgreSQL through pg8000: an UPDATE of the head row is its lock, under READ COMMITTED.
 
 Bounded waits: a transaction that waits for the head longer than 10 s fails and is retried; a session that died while
-holding it is ended by the server after 60 s.
+holding it, or hangs, is ended by the server after 10 s.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PostgreSQL:
 
     def writer(self) -> Engine:
         """Return the engine that appends."""
-        return self._engine("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")
+        return self._engine("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'")
 
     def reader(self) -> Engine:
         """Return the engine that reads."""
