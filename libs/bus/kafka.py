@@ -29,6 +29,7 @@ from libs.bus.members import Feed, Member
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
 from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
 from libs.bus.quiet import speak_seldom
+from libs.bus.untouched import as_it_is, untouched
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog
 
@@ -147,7 +148,7 @@ class KafkaFeed(Feed):
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             parser=self._parsed,
-            decoder=_as_it_is,
+            decoder=as_it_is,
         )
         subscriber(self._take)
         self._broker = broker
@@ -192,16 +193,7 @@ class KafkaFeed(Feed):
 
     async def _parsed(self, records: Any, _original: Any = None) -> KafkaAckableMessage:
         """Wrap a batch without copying or decoding headers, which the default parser does for each message."""
-        return KafkaAckableMessage(
-            body=b"",
-            headers={},
-            reply_to="",
-            content_type=None,
-            message_id=f"{records[0].offset}-{records[-1].offset}",
-            correlation_id="",
-            raw_message=records,
-            consumer=self._subscriber.consumer,
-        )
+        return untouched(records, f"{records[0].offset}-{records[-1].offset}", self._subscriber.consumer)
 
     async def _take(self, message: KafkaMessage) -> None:
         """Take a batch; FastStream goes on to the next one whatever is raised here, and the log fills the hole then."""
@@ -368,8 +360,3 @@ class KafkaFeed(Feed):
             return await self._in_thread(lambda: self._log.hash_at(position))
         except LookupError:
             return b""
-
-
-async def _as_it_is(message: Any, _original: Any = None) -> Any:
-    """Return the message undecoded: its records' exact bytes are what counts."""
-    return message

@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import exc
-
 from libs.bus.contract import START, Consumer, ConsumerStopped, EventCannotBeApplied, read_page
 from libs.bus.faults import passing
 from libs.bus.letters import Letter, Letters, Verdict
@@ -31,14 +29,11 @@ from libs.bus.states import ConsumerState
 from libs.bus.tracing import batch_span
 from libs.contracts import Recorded
 from libs.contracts.envelope import Undecodable
-from libs.eventlog import EventLog, LogClosed, LogUnavailable
+from libs.eventlog import EventLog, LogClosed
 
 VERDICT_SECONDS = 1.0
 """How often a halted consumer looks whether somebody has decided."""
 _RETRY_SECONDS_MAX = 5.0
-PASSING = (exc.OperationalError, exc.InterfaceError, LogUnavailable, OSError)
-"""Faults of a database that pass: the batch is handed over again, as the transaction was rolled back."""
-
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -122,8 +117,11 @@ class Feed(abc.ABC):
     async def stop(self, drain_seconds: float = 5.0) -> None:
         """Bring the consumers to the log's present head, within `drain_seconds`, and end."""
         if self._tasks and drain_seconds > 0:
-            with contextlib.suppress(*PASSING):
+            try:
                 self._saw((await self._in_thread(self._log.head)).position)
+            except Exception as error:
+                if not passing(error):
+                    raise
             going = [name for name, member in self._members.items() if not (member.stopped or member.failing)]
             with contextlib.suppress(ConsumerStopped):
                 await self.bring(going, self._seen, drain_seconds)

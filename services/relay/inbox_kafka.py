@@ -23,6 +23,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from libs.bus.metrics import QUEUE_DEPTH
+from libs.bus.untouched import as_it_is, untouched
 from libs.contracts.crash import crash_point
 from libs.web.application import Readiness
 from libs.web.problems import Problem, problem_of
@@ -53,10 +54,6 @@ SILENT_SECONDS_MAX = 15.0
 _log = structlog.get_logger("resedge.inbox")
 _tracer = trace.get_tracer("resedge.inbox")
 _propagator = TraceContextTextMapPropagator()
-
-
-async def _as_it_is(message: KafkaMessage) -> KafkaMessage:
-    return message
 
 
 class InboxTopic:
@@ -159,7 +156,7 @@ class InboxTopic:
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             ack_policy=AckPolicy.MANUAL,
             parser=self._parsed,
-            decoder=_as_it_is,
+            decoder=as_it_is,
         )
         subscriber(self._take)
         self._broker, self._subscriber = broker, subscriber
@@ -177,16 +174,7 @@ class InboxTopic:
 
     async def _parsed(self, record: Any, _original: Any = None) -> KafkaAckableMessage:
         """Wrap a message as it is: what its headers mean is decided where events are read."""
-        return KafkaAckableMessage(
-            body=record.value or b"",
-            headers={},
-            reply_to="",
-            content_type=None,
-            message_id=f"{record.partition}-{record.offset}",
-            correlation_id="",
-            raw_message=record,
-            consumer=self._subscriber.consumer,
-        )
+        return untouched(record, f"{record.partition}-{record.offset}", self._subscriber.consumer)
 
     async def _take(self, message: KafkaMessage) -> None:
         """Decide about a message; whatever happens, it is acknowledged only after its outcome is in the log."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -112,6 +112,9 @@ class InboxRow:
     code: str
 
 
+R = TypeVar("R", LetterRow, InboxRow)
+
+
 class LettersView(ViewConsumer):
     """The projection of external events and dead letters, and the reads of it."""
 
@@ -157,25 +160,25 @@ class LettersView(ViewConsumer):
         self, before: int | None, limit: int, *, kind: str | None = None, state: str | None = None
     ) -> list[LetterRow]:
         """Return up to `limit` dead letters that were opened before a position, newest first."""
-        table = self.tables[letters.name]
-        query = select(*(table.c[each.name] for each in fields(LetterRow))).order_by(table.c.position.desc())
-        for name, value in (("kind", kind), ("state", state)):
-            query = query if value is None else query.where(table.c[name] == value)
-        query = query if before is None else query.where(table.c.position < before)
-        async with self.reading.connect() as connection:
-            return [LetterRow(*row) for row in await connection.execute(query.limit(limit))]
+        return await self._newest(letters.name, LetterRow, before, limit, {"kind": kind, "state": state})
 
     async def inbox(
         self, before: int | None, limit: int, *, source: str | None = None, outcome: str | None = None
     ) -> list[InboxRow]:
         """Return up to `limit` external events whose outcome stands before a position, newest first."""
-        table = self.tables[inbox.name]
-        query = select(*(table.c[each.name] for each in fields(InboxRow))).order_by(table.c.position.desc())
-        for name, value in (("source", source), ("outcome", outcome)):
-            query = query if value is None else query.where(table.c[name] == value)
+        return await self._newest(inbox.name, InboxRow, before, limit, {"source": source, "outcome": outcome})
+
+    async def _newest(
+        self, name: str, row: type[R], before: int | None, limit: int, wanted: Mapping[str, str | None]
+    ) -> list[R]:
+        """Return up to `limit` rows of a table before a position, newest first; `wanted` is column → value, or any."""
+        table = self.tables[name]
+        query = select(*(table.c[each.name] for each in fields(row))).order_by(table.c.position.desc())
+        for column, value in wanted.items():
+            query = query if value is None else query.where(table.c[column] == value)
         query = query if before is None else query.where(table.c.position < before)
         async with self.reading.connect() as connection:
-            return [InboxRow(*row) for row in await connection.execute(query.limit(limit))]
+            return [row(*each) for each in await connection.execute(query.limit(limit))]
 
     async def open_counts(self) -> dict[str, int]:
         """Return how many dead letters of each kind wait."""
