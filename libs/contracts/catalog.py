@@ -15,7 +15,8 @@ class NamespaceDeclared:
     """A team's Kubernetes namespace on the clusters of `expression`. Stream `namespace-<name>`.
 
     `capacity` (Kubernetes quantities) is what it takes of each cluster; `namespace_labels` go onto the Kubernetes
-    object; `allow` lists what publishing would otherwise refuse.
+    object; `allow` lists what publishing would otherwise refuse. `signoff` names the process by which each change of
+    its applications' releases, choices or configurations is approved.
     """
 
     name: str
@@ -26,6 +27,7 @@ class NamespaceDeclared:
     allow: list[str] = field(default_factory=list)
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    signoff: str | None = None
 
 
 @published("catalog")
@@ -46,6 +48,7 @@ class ApplicationDeclared:
     expression: str | None = None
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    signoff: str | None = None
 
 
 @published("catalog")

@@ -20,6 +20,15 @@ class OpeningHours:
 
 
 @dataclass(frozen=True, slots=True)
+class HoursException:
+    """Other opening times on one local date `YYYY-MM-DD`; without `open` and `close` the store is closed that day."""
+
+    date: str
+    open: str = ""
+    close: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """A cluster of a store: its own labels (each replaces the store's of that key) and its capacity (quantities)."""
 
@@ -38,6 +47,7 @@ class StoreDeclared:
     labels: Labels = field(default_factory=dict)
     hours: list[OpeningHours] = field(default_factory=list)
     clusters: list[ClusterSpec] = field(default_factory=list)
+    exceptions: list[HoursException] = field(default_factory=list)
 
 
 @published("inventory")

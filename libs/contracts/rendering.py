@@ -6,6 +6,7 @@ Bitmaps are serialized roaring bitmaps over the fleet's ordinals (see libs/selec
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from libs.contracts.envelope import published
 
@@ -16,7 +17,8 @@ class AdmissionDecided:
     """The decision that changes reach some clusters now; its commit is its projection. Stream `branch-<branch>`.
 
     What is admitted is the target that the log renders at `model_position`, whose chain hash is `model_head`. A
-    decision that is too large for one event has several parts, appended together; `part` counts from 1.
+    decision that is too large for one event has several parts, appended together; `part` counts from 1. The gates and
+    the law were judged at `instant`; `overrides` were used, and `approved_by` had approved, what is admitted.
     """
 
     branch: str
@@ -37,6 +39,9 @@ class AdmissionDecided:
     actors: list[str] = field(default_factory=list)
     actors_count: int = 0
     fencing: int = 0
+    instant: datetime | None = None
+    overrides: list[str] = field(default_factory=list)
+    approved_by: list[str] = field(default_factory=list)
 
 
 @published("rendering")

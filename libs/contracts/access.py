@@ -1,0 +1,121 @@
+"""Who may do what: roles, bindings, local tokens and denials; and who said something, from where.
+
+The one rule: of a token, only its SHA-256 is ever in an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from libs.contracts.envelope import published
+from libs.contracts.inventory import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who said it: a person or service account, the id of the token, who made that token for them, from where."""
+
+    person: str
+    token: str = ""
+    creator: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRule:
+    """These verbs on these kinds; `*` is all of them."""
+
+    verbs: list[str]
+    kinds: list[str]
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class RoleDeclared:
+    """What whoever holds the role may do. Stream `role-<name>`."""
+
+    name: str
+    rules: list[RoleRule] = field(default_factory=list)
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class RoleRemoved:
+    """A role is gone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSubject:
+    """Exactly one of them: a person, a group of the identity provider, a service account."""
+
+    user: str = ""
+    group: str = ""
+    service_account: str = ""
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class RoleBindingDeclared:
+    """Who holds a role, for which clusters (canonical expression; absent: all) and namespaces (empty: all), until when.
+
+    Stream `rolebinding-<name>`.
+    """
+
+    name: str
+    role: str
+    subjects: list[RoleSubject] = field(default_factory=list)
+    clusters: str | None = None
+    namespaces: list[str] = field(default_factory=list)
+    expires: datetime | None = None
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class RoleBindingRemoved:
+    """A binding is gone."""
+
+    name: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class TokenIssued:
+    """A local token for a person or service account; only its SHA-256 is kept. Stream `token-<id>`."""
+
+    id: str
+    user: str
+    sha256: str
+    expires_at: datetime
+    by: By
+    service_account: bool = False
+    groups: list[str] = field(default_factory=list)
+    reason: str = ""
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class TokenRevoked:
+    """A local token is not accepted any more."""
+
+    id: str
+    reason: str
+    by: By
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class AccessDenied:
+    """Requests of one actor to one route that were refused (403) within a minute. Stream `denial-<actor>`."""
+
+    actor: str
+    route: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    detail: str = ""
+    by: By = By("")

@@ -1,0 +1,190 @@
+"""After whose approval: sign-off processes, runs of them (approvals), and overrides.
+
+Bitmaps are serialized roaring bitmaps over the fleet's ordinals. The one rule: an approval is of one digest; who said
+something stands in `by`, with the token and the address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from libs.contracts.access import By
+from libs.contracts.envelope import published
+from libs.contracts.inventory import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class SignOffStage:
+    """So many distinct people who hold one of these roles."""
+
+    roles: list[str]
+    quorum: int = 1
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class SignOffDeclared:
+    """A process: ordered stages, how long a run of it may take, and whose votes count besides independent people's.
+
+    `count` holds some of `requester`, `publisher`, `earlier_approvers`, `service_accounts`. Stream `signoff-<name>`.
+    """
+
+    name: str
+    stages: list[SignOffStage]
+    expires_hours: float = 24
+    count: list[str] = field(default_factory=list)
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class SignOffRemoved:
+    """A process is gone; runs of it that go on keep its stages."""
+
+    name: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    """A run of a process over one subject begins. Stream `approval-<id>`.
+
+    `kind` is `override`, `hold` or `change`; `subject` the override's id, the plan's id or the application; `digest`
+    covers every byte of the subject and its resolved `clusters`. `items` name the parts of a change's content by digest
+    (`release 1.2`, `choices`, `configuration x`). The stages and what counts are the process's as of now.
+    """
+
+    id: str
+    kind: str
+    subject: str
+    digest: str
+    signoff: str
+    stages: list[SignOffStage]
+    expires_at: datetime
+    clusters: bytes = b""
+    count: list[str] = field(default_factory=list)
+    requesters: list[str] = field(default_factory=list)
+    publishers: list[str] = field(default_factory=list)
+    items: dict[str, str] = field(default_factory=dict)
+    summary: str = ""
+    reason: str = ""
+    ticket: str = ""
+    by: By = By("")
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalGranted:
+    """One person's yes in one stage (counted from 0) of a run; `service_account` tells what the voter is."""
+
+    id: str
+    digest: str
+    stage: int
+    role: str
+    by: By
+    reason: str = ""
+    ticket: str = ""
+    service_account: bool = False
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalCompleted:
+    """The last stage has its quorum: the subject of this digest is approved by `people`, from now on."""
+
+    id: str
+    digest: str
+    people: list[str]
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalRefused:
+    """One eligible person's no ends the run."""
+
+    id: str
+    digest: str
+    reason: str
+    by: By
+    ticket: str = ""
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalWithdrawn:
+    """A voter takes their yes back, or (`whole`) a requester the request."""
+
+    id: str
+    whole: bool
+    reason: str
+    by: By
+    ticket: str = ""
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class ApprovalSuperseded:
+    """The subject is another one now: what was given for the old digest is void."""
+
+    id: str
+    reason: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class OverrideRequested:
+    """An exception to one freeze or one calendar is asked for. Stream `override-<id>`.
+
+    `clusters` are the ordinals that the expression selected then; no `applications` means all. `approval` is the id of
+    the run that has to grant it; with `break_glass` there is none. `digest` covers all that is asked.
+    """
+
+    id: str
+    digest: str
+    clusters: bytes
+    expression: str
+    minutes: float
+    reason: str
+    by: By
+    freeze: str | None = None
+    calendar: str | None = None
+    applications: list[str] = field(default_factory=list)
+    ticket: str = ""
+    approval: str = ""
+    break_glass: bool = False
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class OverrideStarted:
+    """An override is in force from `begins` until `ends`, exclusive."""
+
+    id: str
+    begins: datetime
+    ends: datetime
+    people: list[str] = field(default_factory=list)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class OverrideRevoked:
+    """An override ends now."""
+
+    id: str
+    reason: str
+    by: By
+    ticket: str = ""
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class OverrideUsed:
+    """A decision admitted through an override what a gate would have kept back."""
+
+    id: str
+    decision: str
+    clusters: bytes
+    applications: list[str] = field(default_factory=list)
+    reason: str = ""
+    ticket: str = ""

@@ -1,0 +1,176 @@
+"""What is allowed and when: calendars, freezes, law, and changes that would open a gate.
+
+Bitmaps are serialized roaring bitmaps over the fleet's ordinals. Instants are UTC; local times carry no offset and mean
+each store's own wall clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from libs.contracts.access import By
+from libs.contracts.envelope import published
+from libs.contracts.inventory import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyWindow:
+    """Wall-clock edges `HH:MM` on the days (`mon` … `sun`) of the opening edge; `closes` ≤ `opens` is the next day."""
+
+    days: list[str]
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringWindow:
+    """Opens at the wall-clock time `opens` on each day that an RFC 5545 rule gives; stays so for elapsed minutes.
+
+    `start` (a local date) is where the rule begins; a rule with INTERVAL or COUNT has one.
+    """
+
+    rrule: str
+    opens: str
+    duration_minutes: int
+    start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedWindow:
+    """While a store is closed: from some elapsed minutes after it closes until some before it opens again."""
+
+    after_close_minutes: int = 0
+    before_open_minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarWindow:
+    """Exactly one of them."""
+
+    weekly: WeeklyWindow | None = None
+    recurring: RecurringWindow | None = None
+    closed: ClosedWindow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Local dates `YYYY-MM-DD` on which the calendar is closed; `until` is exclusive."""
+
+    first: str
+    until: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class CalendarDeclared:
+    """When changes may be admitted. Stream `calendar-<name>`.
+
+    With `clusters` (canonical expression) alone it binds clusters, with `applications` alone applications wherever they
+    are, with both those applications on those clusters. `signoff` names the process by which it can be overridden.
+    """
+
+    name: str
+    windows: list[CalendarWindow] = field(default_factory=list)
+    exclude: list[Exclusion] = field(default_factory=list)
+    clusters: str | None = None
+    applications: list[str] = field(default_factory=list)
+    cutoff_minutes: int = 0
+    signoff: str | None = None
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class CalendarRemoved:
+    """A calendar is gone."""
+
+    name: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class FreezeDeclared:
+    """An interval in which nothing is admitted on `clusters` (of `applications`, if any are named).
+
+    `local`: `begins` and `ends` are `YYYY-MM-DDTHH:MM:SS` on each store's wall clock; otherwise RFC 3339 in UTC.
+    `new_clusters` is `pass` or `hold`: whether a cluster's first admission passes. Stream `freeze-<name>`.
+    """
+
+    name: str
+    begins: str
+    ends: str
+    clusters: str
+    reason: str
+    owner: str
+    local: bool = False
+    applications: list[str] = field(default_factory=list)
+    signoff: str | None = None
+    new_clusters: str = "pass"
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class FreezeRemoved:
+    """A freeze is gone."""
+
+    name: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class PlacementPolicyDeclared:
+    """Law that forbids applications on clusters from `begins` until `ends` (absent: for ever).
+
+    `enforcement` is `gated` or `immediate` (removals pass windows and freezes); `on_conflict` is `warn` or `refuse`.
+    Stream `placementpolicy-<name>`.
+    """
+
+    name: str
+    applications: list[str]
+    clusters: str
+    basis: str
+    begins: datetime | None = None
+    ends: datetime | None = None
+    enforcement: str = "gated"
+    on_conflict: str = "warn"
+    allow_empty: bool = False
+    labels: Labels = field(default_factory=dict)
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class PlacementPolicyRemoved:
+    """The law does not hold any more."""
+
+    name: str
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class LooseningWithheld:
+    """What the next facts of this transaction open does not count for gates yet: their author may not affect policy.
+
+    Until it is confirmed the stricter of what holds for `clusters` before and after governs. Appended before those
+    facts, in the same transaction; `causes` are their streams. Stream `withheld-<id>`.
+    """
+
+    id: str
+    clusters: bytes
+    causes: list[str] = field(default_factory=list)
+    what: str = ""
+    by: By = By("")
+
+
+@published("policy")
+@dataclass(frozen=True, slots=True)
+class LooseningConfirmed:
+    """Somebody who may affect policy for those clusters lets it count."""
+
+    id: str
+    reason: str
+    by: By
+    ticket: str = ""
