@@ -1,6 +1,7 @@
 """Published event types and the envelope in which the log keeps them: all that services know of each other."""
 
 from libs.contracts.access import (
+    NOBODY,
     AccessDenied,
     By,
     RoleBindingDeclared,
@@ -78,6 +79,7 @@ from libs.contracts.rendering import (
 )
 
 __all__ = [
+    "NOBODY",
     "AccessDenied",
     "AdmissionDecided",
     "AdmissionWritten",

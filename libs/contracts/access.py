@@ -22,6 +22,10 @@ class By:
     address: str = ""
 
 
+NOBODY = By("")
+"""A process of ours, which acts without a token."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoleRule:
     """These verbs on these kinds; `*` is all of them."""
@@ -118,4 +122,4 @@ class AccessDenied:
     first_at: datetime
     last_at: datetime
     detail: str = ""
-    by: By = By("")
+    by: By = NOBODY

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.contracts.access import By
+from libs.contracts.access import NOBODY, By
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 
@@ -70,7 +70,7 @@ class ApprovalRequested:
     summary: str = ""
     reason: str = ""
     ticket: str = ""
-    by: By = By("")
+    by: By = NOBODY
 
 
 @published("policy")

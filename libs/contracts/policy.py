@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.contracts.access import By
+from libs.contracts.access import NOBODY, By
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 
@@ -162,7 +162,7 @@ class LooseningWithheld:
     clusters: bytes
     causes: list[str] = field(default_factory=list)
     what: str = ""
-    by: By = By("")
+    by: By = NOBODY
 
 
 @published("policy")
