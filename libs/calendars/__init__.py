@@ -1,0 +1,1 @@
+"""Calendar questions as pure functions of (calendar, time zone, hours, instant)."""
