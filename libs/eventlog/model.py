@@ -81,7 +81,8 @@ class Submission:
     `expected` maps a stream to the version that must be its last (0: it has no event yet); a stream without an entry
     is unchecked. `blobs` maps hex SHA-256 to the bytes that the events name. `key` makes the append idempotent: the
     same key with the same `content_digest` (default: a digest of the events) returns the first outcome together with
-    `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append.
+    `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append. What would not
+    be recorded before `expires_at` is refused.
     """
 
     events: Sequence[NewEvent]
@@ -96,6 +97,7 @@ class Submission:
     causation_id: str | None = None
     traceparent: str | None = None
     lease: tuple[str, int] | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,14 @@ class FencedOut:
     epoch: int
 
 
-Outcome = Appended | AlreadyAppended | IdempotencyConflict | VersionConflict | GuardConflict | FencedOut
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """It would be recorded at `recorded_at`, which is not before the submission's `expires_at`."""
+
+    recorded_at: datetime
+
+
+Outcome = Appended | AlreadyAppended | IdempotencyConflict | VersionConflict | GuardConflict | FencedOut | Expired
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from libs.eventlog.model import (
     AlreadyAppended,
     Appended,
     Clock,
+    Expired,
     FencedOut,
     GuardConflict,
     IdempotencyConflict,
@@ -300,6 +301,8 @@ def _refusal(prepared: Prepared, tail: _Tail, facts: _Facts) -> Outcome | None:
         name, epoch = submission.lease
         if (now := facts.leases.get(name, 0)) != epoch:
             return FencedOut(name, now)
+    if submission.expires_at is not None and tail.recorded_at >= to_microseconds(submission.expires_at):
+        return Expired(from_microseconds(tail.recorded_at))
     if submission.guard is not None:
         if submission.guard.position > tail.position:  # decided on facts that were here before a backup was restored
             return GuardConflict("", tail.position)

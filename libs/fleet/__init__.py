@@ -5,12 +5,14 @@ from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column
 from libs.fleet.distinct import compact, distinct_rows
 from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
-from libs.fleet.fleet import Fleet
+from libs.fleet.fleet import Fleet, in_force
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
+from libs.fleet.policy import Approval, Override, Policy, Withheld, content_digest
 
 __all__ = [
     "UNLIMITED",
+    "Approval",
     "Blobs",
     "Codes",
     "Column",
@@ -19,13 +21,18 @@ __all__ = [
     "Fleet",
     "FleetModel",
     "Layers",
+    "Override",
+    "Policy",
     "Store",
     "Touched",
+    "Withheld",
     "bitmap",
     "compact",
     "compiled_schema",
+    "content_digest",
     "distinct_rows",
     "held",
+    "in_force",
     "ordinals",
     "packed",
     "parsed",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from pyroaring import BitMap
 
+from libs.calendars import Hours
 from libs.contracts import (
     ApplicationDeclared,
     ApplicationRemoved,
@@ -38,7 +39,9 @@ from libs.contracts import (
 from libs.contracts.quantities import milli
 from libs.fleet.columns import Codes, Column
 from libs.fleet.layers import Layers
-from libs.selection import Expression, Selection, parse
+from libs.fleet.policy import Policy
+from libs.fleet.policy_folding import fold_policy
+from libs.selection import Expression, Gone, Selection, parse
 
 UNLIMITED = -1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -102,6 +105,11 @@ class Facts:
         self.zones = Codes()
         self.store_names = Codes()
         self.zone_of = Column(np.int32)
+        self.hours = Codes()
+        self.hours_of = Column(np.int32)
+        self.policy = Policy()
+        self.gone = Gone()
+        self._gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]] = {}
         self.store_of = Column(np.int32)
         self.declared_position = Column(np.int64)
         self.declared_at = Column(np.int64)
@@ -113,20 +121,55 @@ class Facts:
 
     def fold(self, recorded: Recorded) -> None:
         """Take one event of the log; events of no interest only move the position."""
-        self._now = Fact(recorded.position, recorded.at, recorded.actor)
+        self.now = Fact(recorded.position, recorded.at, recorded.actor)
         self._take(recorded.event)
         self.position = recorded.position
 
     def assume(self, event: Event) -> None:
         """Take an event that is not in the log (on a fork)."""
-        self._now = Fact(self.position, EPOCH, "")
+        self.now = Fact(self.position, EPOCH, "")
         self._take(event)
 
-    _now = Fact(0, EPOCH, "")
+    now = Fact(0, EPOCH, "")
+    """Where the event that is being taken stands in the log."""
 
     @singledispatchmethod
     def _take(self, event: Event) -> None:
-        """Events that say nothing about the fleet change nothing here."""
+        """Events that say nothing about the fleet change nothing here; what is left says what is allowed."""
+        fold_policy(event, self)
+
+    def note(self, kind: str, name: str) -> None:
+        """Note that the log spoke of a thing just now."""
+        self.facts[kind, name] = self.now
+
+    @staticmethod
+    def parsed(text: str) -> Expression:
+        """Return an expression that was parsed before, most likely."""
+        return parsed(text)
+
+    def bound(self, kind: str, name: str) -> BitMap:
+        """Return the clusters that a calendar, freeze, law or binding names by expression, gone ones included."""
+        members = self.selection.saved((kind, name))
+        if not self.gone.remains:
+            return members
+        text = self._bound_by(kind, name)
+        if text is None:
+            return members
+        known = self._gone_bound.get((kind, name))
+        if known is None or known[:2] != (text, self.gone.version):
+            known = self._gone_bound[kind, name] = (text, self.gone.version, self.gone.select(parsed(text)))
+        return members | known[2]
+
+    def _bound_by(self, kind: str, name: str) -> str | None:
+        policy = self.policy
+        match kind:
+            case "calendar" if name in policy.calendars:
+                return policy.calendars[name].clusters
+            case "freeze" if name in policy.freezes:
+                return policy.freezes[name].clusters
+            case "law" if name in policy.laws:
+                return policy.laws[name].clusters
+        return None
 
     @_take.register
     def _(self, event: StoreDeclared) -> None:
@@ -135,8 +178,9 @@ class Facts:
         if before is not None:
             self._drop(event.name, set(before.clusters) - set(names))
         self.stores[event.name] = Store(event.name, event.timezone, names)
+        hours = self.hours.code(hours_text(event)) if event.hours or event.exceptions else 0
         for cluster in event.clusters:
-            self._put(event, cluster)
+            self._put(event, cluster, hours)
 
     @_take.register
     def _(self, event: StoreRemoved) -> None:
@@ -144,13 +188,18 @@ class Facts:
         if before is not None:
             self._drop(event.name, before.clusters)
 
-    def _put(self, store: StoreDeclared, cluster: ClusterSpec) -> None:
+    def _put(self, store: StoreDeclared, cluster: ClusterSpec, hours: int) -> None:
         labels = {**store.labels, **cluster.labels} if cluster.labels else store.labels
         ordinal = self.selection.put_cluster(cluster.name, store.name, labels)
+        self.gone.forget(ordinal)
         size = ordinal + 1
-        self.declared_position.reach(size)[ordinal] = self._now.position
-        self.declared_at.reach(size)[ordinal] = _microseconds(self._now.at)
+        self.declared_position.reach(size)[ordinal] = self.now.position
+        self.declared_at.reach(size)[ordinal] = _microseconds(self.now.at)
         changed = _set(self.zone_of, ordinal, self.zones.code(store.timezone))
+        if changed:
+            self.policy.version += 1
+        if _set(self.hours_of, ordinal, hours):
+            self.policy.version += 1
         changed |= _set(self.store_of, ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
@@ -166,28 +215,29 @@ class Facts:
             ordinal = self.selection.ordinal(name)
             # A cluster that another store has taken over meanwhile is that store's.
             if ordinal is not None and self.selection.store_of(ordinal) == store:
+                self.gone.remember(self.selection, ordinal)
                 self.selection.drop_cluster(name)
-                self.declared_position.values[ordinal] = self._now.position
-                self.declared_at.values[ordinal] = _microseconds(self._now.at)
+                self.declared_position.values[ordinal] = self.now.position
+                self.declared_at.values[ordinal] = _microseconds(self.now.at)
                 self.touched.clusters.add(ordinal)
 
     @_take.register
     def _(self, event: GroupDeclared) -> None:
         self.groups[event.path] = event
-        self.facts["group", event.path] = self._now
+        self.facts["group", event.path] = self.now
         expression = None if event.expression is None else parsed(event.expression)
         self.selection.put_group(event.path, event.clusters, event.stores, expression)
 
     @_take.register
     def _(self, event: GroupRemoved) -> None:
         if self.groups.pop(event.path, None) is not None:
-            self.facts["group", event.path] = self._now
+            self.facts["group", event.path] = self.now
             self.selection.drop_group(event.path)
 
     @_take.register
     def _(self, event: NamespaceDeclared) -> None:
         self.namespaces[event.name] = event
-        self.facts["namespace", event.name] = self._now
+        self.facts["namespace", event.name] = self.now
         self.selection.put_namespace(event.name, parsed(event.expression))
         self.selection.save(("in", event.name), parsed(f"/n/{event.name}"))
         self.touched.namespaces.add(event.name)
@@ -195,7 +245,7 @@ class Facts:
     @_take.register
     def _(self, event: NamespaceRemoved) -> None:
         if self.namespaces.pop(event.name, None) is not None:
-            self.facts["namespace", event.name] = self._now
+            self.facts["namespace", event.name] = self.now
             self.selection.forget(("in", event.name))
             self.selection.drop_namespace(event.name)
             self.touched.namespaces.add(event.name)
@@ -203,7 +253,7 @@ class Facts:
     @_take.register
     def _(self, event: ApplicationDeclared) -> None:
         self.applications[event.name] = event
-        self.facts["application", event.name] = self._now
+        self.facts["application", event.name] = self.now
         narrowed = f"/n/{event.namespace}" + (f" and ({event.expression})" if event.expression is not None else "")
         self.selection.save(("placed", event.name), parsed(narrowed))
         self._layers.pop(event.name, None)
@@ -214,7 +264,7 @@ class Facts:
     def _(self, event: ApplicationRemoved) -> None:
         gone = self.applications.pop(event.name, None)
         if gone is not None:
-            self.facts["application", event.name] = self._now
+            self.facts["application", event.name] = self.now
             self.selection.forget(("placed", event.name))
             self._layers.pop(event.name, None)
             self.touched.whole.add(event.name)
@@ -224,7 +274,7 @@ class Facts:
     def _(self, event: ConfigurationDeclared) -> None:
         before = self.configurations.get(event.name)
         self.configurations[event.name] = event
-        self.facts["configuration", event.name] = self._now
+        self.facts["configuration", event.name] = self.now
         self.selection.save(("configuration", event.name), parsed(event.expression))
         for each in (before, event):
             self._reconfigured(each)
@@ -233,7 +283,7 @@ class Facts:
     def _(self, event: ConfigurationRemoved) -> None:
         gone = self.configurations.pop(event.name, None)
         if gone is not None:
-            self.facts["configuration", event.name] = self._now
+            self.facts["configuration", event.name] = self.now
             self.selection.forget(("configuration", event.name))
             self._reconfigured(gone)
 
@@ -246,7 +296,7 @@ class Facts:
     @_take.register
     def _(self, event: ReleasePublished) -> None:
         self.releases[event.application, event.version] = event
-        self.facts["release", f"{event.application}/{event.version}"] = self._now
+        self.facts["release", f"{event.application}/{event.version}"] = self.now
 
     @_take.register
     def _(self, event: SourceDeclared) -> None:
@@ -266,7 +316,7 @@ class Facts:
             self.choices[event.application] = tuple(event.choices)
         else:
             self.choices.pop(event.application, None)
-        self.facts["choices", event.application] = self._now
+        self.facts["choices", event.application] = self.now
         self.touched.whole.add(event.application)
 
     def take_touched(self) -> Touched:
@@ -281,6 +331,9 @@ class Facts:
                     touched.touch(application, members)
                 case ("configuration", str(name)) if name in self.configurations:
                     for application in self.configured_by(self.configurations[name]):
+                        touched.touch(application, members)
+                case ("law", str(name)) if name in self.policy.laws:
+                    for application in self.policy.laws[name].applications:
                         touched.touch(application, members)
                 case ("in", _):
                     # Who fits on a cluster depends on all the namespaces there.
@@ -298,6 +351,11 @@ class Facts:
         if configuration.namespace is not None:
             return self.applications_of(configuration.namespace)
         return list(self.applications)
+
+
+def hours_text(store: StoreDeclared) -> str:
+    """Return a store's opening hours as one text, equal for equal hours."""
+    return Hours.of(store.hours, store.exceptions).text()
 
 
 def _set(column: Column, ordinal: int, value: int) -> bool:

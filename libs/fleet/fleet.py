@@ -18,9 +18,11 @@ from libs.fleet.layers import Layers, rank
 from libs.selection import references
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from numpy.typing import NDArray
 
-    from libs.contracts import NamespaceDeclared
+    from libs.contracts import NamespaceDeclared, PlacementPolicyDeclared
     from libs.fleet.layers import Combination
     from libs.templates import Conflict
 
@@ -38,6 +40,16 @@ class Fleet(Facts):
     def placed(self, application: str) -> BitMap:
         """Return the clusters that the namespace's and the application's expressions select."""
         return self.selection.saved(("placed", application)) if application in self.applications else BitMap()
+
+    def forbidden(self, application: str, at: datetime) -> BitMap:
+        """Return the clusters on which law in force at an instant forbids an application."""
+        answer = BitMap()
+        for name, law in self.policy.laws.items():
+            if application in law.applications and in_force(law, at):
+                answer |= self.bound("law", name)
+                for withheld in self.policy.withheld.values():
+                    answer |= withheld.laws.get(name, BitMap())
+        return answer
 
     def layers(self, application: str) -> Layers:
         """Return an application's configuration layers in ascending rank."""
@@ -90,7 +102,18 @@ class Fleet(Facts):
             "facts",
         ):
             setattr(twin, name, dict(getattr(self, name)))
-        for name in ("zones", "store_names", "zone_of", "store_of", "declared_position", "declared_at"):
+        twin.policy, twin.gone = self.policy.fork(), self.gone.fork()
+        twin._gone_bound = dict(self._gone_bound)  # noqa: SLF001 - its own class
+        for name in (
+            "zones",
+            "hours",
+            "store_names",
+            "zone_of",
+            "hours_of",
+            "store_of",
+            "declared_position",
+            "declared_at",
+        ):
             setattr(twin, name, getattr(self, name).copy())
         twin.capacity = {resource: column.copy() for resource, column in self.capacity.items()}
         twin.touched = Touched()
@@ -180,7 +203,14 @@ class Fleet(Facts):
             found |= {
                 f"configuration {each.name}" for each in self.configurations.values() if name in each.applications
             }
+        if kind == "application":
+            found |= {f"calendar {each.name}" for each in self.policy.calendars.values() if name in each.applications}
+            found |= {f"freeze {each.name}" for each in self.policy.freezes.values() if name in each.applications}
+            found |= {
+                f"placement policy {each.name}" for each in self.policy.laws.values() if name in each.applications
+            }
         if kind == "namespace":
+            found |= {f"role binding {each.name}" for each in self.policy.bindings.values() if name in each.namespaces}
             found |= {f"application {each}" for each in self.applications_of(name)}
             found |= {f"configuration {each.name}" for each in self.configurations.values() if each.namespace == name}
         for owner, text in self._expressions():
@@ -198,7 +228,17 @@ class Fleet(Facts):
             for application, choices in self.choices.items()
             for choice in choices
         ]
+        policy = self.policy
+        saved += [(f"calendar {each.name}", each.clusters) for each in policy.calendars.values()]
+        saved += [(f"freeze {each.name}", each.clusters) for each in policy.freezes.values()]
+        saved += [(f"placement policy {each.name}", each.clusters) for each in policy.laws.values()]
+        saved += [(f"role binding {each.name}", each.clusters) for each in policy.bindings.values()]
         return [(owner, text) for owner, text in saved if text is not None]
+
+
+def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
+    """Whether a law holds at an instant: from its beginning, until its end, exclusive."""
+    return (law.begins is None or law.begins <= at) and (law.ends is None or at < law.ends)
 
 
 def _mentions(text: str, kind: str, name: str) -> bool:

@@ -17,10 +17,11 @@ from libs.contracts import Event, ReleaseChoice, decode, encode, type_name
 from libs.fleet.columns import Codes, Column
 from libs.fleet.facts import Fact, Store
 from libs.fleet.fleet import Fleet
-from libs.selection import Selection
+from libs.fleet.policy_snapshots import plain_policy, policy_of
+from libs.selection import Gone, Selection
 
-VERSION = "fleet-2"
-_COLUMNS = ("zone_of", "store_of", "declared_position", "declared_at")
+VERSION = "fleet-3"
+_COLUMNS = ("zone_of", "hours_of", "store_of", "declared_position", "declared_at")
 _EVENTS = ("groups", "namespaces", "applications", "configurations", "releases", "sources")
 
 
@@ -59,6 +60,9 @@ def dump_fleet(fleet: Fleet) -> bytes:
             ],
             "facts": [(*key, fact.position, fact.at.isoformat(), fact.actor) for key, fact in fleet.facts.items()],
             "zones": fleet.zones.names,
+            "hours": fleet.hours.names,
+            "policy": plain_policy(fleet.policy),
+            "gone": fleet.gone.dump(),
             "store_names": fleet.store_names.names,
             "columns": {name: plain_column(getattr(fleet, name)) for name in _COLUMNS},
             "capacity": {resource: plain_column(column) for resource, column in fleet.capacity.items()},
@@ -97,6 +101,9 @@ def load_fleet(fleet: Fleet, data: bytes) -> None:
         for kind, name, position, at, actor in read["facts"]
     }
     fleet.zones, fleet.store_names = Codes(read["zones"]), Codes(read["store_names"])
+    fleet.hours = Codes(read["hours"])
+    fleet.policy = policy_of(read["policy"])
+    fleet.gone = Gone.load(read["gone"])
     for name in _COLUMNS:
         setattr(fleet, name, column_of(read["columns"][name]))
     fleet.capacity = {resource: column_of(each) for resource, each in read["capacity"].items()}

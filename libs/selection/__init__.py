@@ -5,6 +5,7 @@ from libs.selection.column import LabelValue
 from libs.selection.errors import Cycle, SelectionError, UnknownName, caret
 from libs.selection.explanation import Explanation
 from libs.selection.expression import Expression, References, references
+from libs.selection.gone import Gone
 from libs.selection.grammar import parse
 from libs.selection.index import Changes, Selection
 
@@ -13,6 +14,7 @@ __all__ = [
     "Cycle",
     "Explanation",
     "Expression",
+    "Gone",
     "LabelValue",
     "References",
     "Selection",

@@ -19,6 +19,7 @@ from libs.eventlog import (
     AlreadyAppended,
     Appended,
     EventLog,
+    Expired,
     FencedOut,
     Guard,
     GuardConflict,
@@ -214,7 +215,7 @@ class Commands:
                         code="consumer-stopped",
                         fix="see GET /readyz?verbose",
                     )
-                case VersionConflict() | GuardConflict():
+                case VersionConflict() | GuardConflict() | Expired():
                     DECISIONS_AGAIN.inc()
                     await self.catch_up()
                     proposal, position = await self._decide(propose)

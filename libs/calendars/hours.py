@@ -1,0 +1,40 @@
+"""A store's opening hours as one hashable value with a canonical text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.contracts.inventory import HoursException, OpeningHours
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """`regular` are (days, opens, closes), `exceptions` (date, opens, closes), both empty on a closed date."""
+
+    regular: tuple[tuple[tuple[str, ...], str, str], ...] = ()
+    exceptions: tuple[tuple[str, str, str], ...] = ()
+
+    @classmethod
+    def of(cls, hours: Sequence[OpeningHours], exceptions: Sequence[HoursException]) -> Hours:
+        """Return the hours that a store was declared with."""
+        return cls(
+            tuple((tuple(each.days), each.open, each.close) for each in hours),
+            tuple((each.date, each.open, each.close) for each in exceptions),
+        )
+
+    def text(self) -> str:
+        """Return a text that is equal for equal hours; empty for none."""
+        return json.dumps([self.regular, self.exceptions]) if self.regular or self.exceptions else ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Hours:
+        """Return what `text` wrote."""
+        if not text:
+            return cls()
+        regular, exceptions = json.loads(text)
+        return cls(
+            tuple((tuple(days), opens, closes) for days, opens, closes in regular),
+            tuple((date, opens, closes) for date, opens, closes in exceptions),
+        )

@@ -1,0 +1,245 @@
+"""What is allowed, when, and after whose approval, as every process folds it from events.
+
+Expressions are saved in the fleet's selection under ("calendar" | "freeze" | "law" | "binding", name). The one rule:
+these are facts, not answers: whether something is open at an instant is asked of libs/gates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import (
+    ApprovalCompleted,
+    ApprovalGranted,
+    ApprovalRefused,
+    ApprovalRequested,
+    ApprovalSuperseded,
+    ApprovalWithdrawn,
+    CalendarDeclared,
+    FreezeDeclared,
+    LooseningWithheld,
+    OverrideRequested,
+    OverrideRevoked,
+    OverrideStarted,
+    PlacementPolicyDeclared,
+    RoleBindingDeclared,
+    RoleDeclared,
+    SignOffDeclared,
+    TokenIssued,
+)
+from libs.fleet.bitmaps import unpacked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A run of a process: `state` is running, approved, refused, withdrawn or superseded.
+
+    It has expired where it is running and the present is past `request.expires_at`. `at` is when it was requested,
+    `done_at` when it ended; `people` are those whose votes completed it.
+    """
+
+    request: ApprovalRequested
+    at: datetime
+    grants: tuple[ApprovalGranted, ...] = ()
+    state: str = RUNNING
+    people: tuple[str, ...] = ()
+    done_at: datetime | None = None
+    reason: str = ""
+
+    @property
+    def content(self) -> str:
+        """The digest of a change's content, its clusters left aside."""
+        return content_digest(self.request.items)
+
+    @property
+    def clusters(self) -> BitMap:
+        """The ordinals of the subject."""
+        return unpacked(self.request.clusters) if self.request.clusters else BitMap()
+
+    def running(self, now: datetime) -> bool:
+        """Whether votes still count."""
+        return self.state == RUNNING and now < self.request.expires_at
+
+
+def content_digest(items: Mapping[str, str]) -> str:
+    """Return the digest of a change's content: its parts by name, each by its own digest."""
+    return hashlib.sha256(msgspec.json.encode(sorted(items.items()))).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """An override: asked for, then in force from `begins` until `ends` (exclusive), unless revoked."""
+
+    request: OverrideRequested
+    clusters: BitMap
+    at: datetime
+    begins: datetime | None = None
+    ends: datetime | None = None
+    people: tuple[str, ...] = ()
+    revoked_at: datetime | None = None
+    uses: int = 0
+
+    def active(self, now: datetime) -> bool:
+        """Whether it is in force."""
+        if self.begins is None or self.ends is None or self.revoked_at is not None:
+            return False
+        return self.begins <= now < self.ends
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What gates looked at on some clusters before facts changed that do not count for gates yet.
+
+    `calendars` are (as declared then, its clusters among these); `freezes` and `laws` by name; `zones` and `hours` are
+    codes, one for each of `clusters` in ascending order.
+    """
+
+    event: LooseningWithheld
+    at: datetime
+    clusters: BitMap
+    calendars: Mapping[str, tuple[CalendarDeclared, BitMap]]
+    freezes: Mapping[str, BitMap]
+    laws: Mapping[str, BitMap]
+    zones: NDArray[np.int32]
+    hours: NDArray[np.int32]
+
+
+@dataclass(slots=True)
+class Policy:
+    """All of it. `version` moves whenever anything that a gate looks at is declared, removed, started or ended."""
+
+    calendars: dict[str, CalendarDeclared] = field(default_factory=dict)
+    freezes: dict[str, FreezeDeclared] = field(default_factory=dict)
+    laws: dict[str, PlacementPolicyDeclared] = field(default_factory=dict)
+    signoffs: dict[str, SignOffDeclared] = field(default_factory=dict)
+    roles: dict[str, RoleDeclared] = field(default_factory=dict)
+    bindings: dict[str, RoleBindingDeclared] = field(default_factory=dict)
+    tokens: dict[str, TokenIssued] = field(default_factory=dict)
+    revoked: dict[str, datetime] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
+    withheld: dict[str, Withheld] = field(default_factory=dict)
+    version: int = 0
+
+    def fork(self) -> Policy:
+        """Return a copy; what it holds is never changed in place."""
+        copied = {name: dict(getattr(self, name)) for name in self.__slots__ if name != "version"}
+        return Policy(**copied, version=self.version)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no gate can be closed by anything here."""
+        return not (self.calendars or self.freezes or self.laws or self.withheld)
+
+    def by_digest(self, sha256: str) -> TokenIssued | None:
+        """Return the local token of this digest; whether it has expired is the caller's to ask."""
+        found = self.digests.get(sha256)
+        return None if found is None or found in self.revoked else self.tokens.get(found)
+
+    def was_revoked(self, sha256: str) -> bool:
+        """Tell whether this digest is of a token that was revoked."""
+        return self.digests.get(sha256, "") in self.revoked
+
+    # --- folding -----------------------------------------------------------------------------------------------------
+
+    def issue(self, event: TokenIssued) -> None:
+        """Take a new local token."""
+        self.tokens[event.id] = event
+        self.digests[event.sha256] = event.id
+
+    def request(self, event: ApprovalRequested, at: datetime) -> None:
+        """Take a new run; an older one over the same change, of whatever content, is void where the content differs."""
+        fresh = Approval(event, at)
+        if event.kind == "change":
+            for known in self.changes_of(event.subject):
+                if known.content != fresh.content or known.state == RUNNING:
+                    self._end(known, "superseded", at, "the content or its clusters are others now")
+        self.approvals[event.id] = fresh
+        self.version += 1
+
+    def changes_of(self, application: str) -> list[Approval]:
+        """Return the runs over an application's changes that are running or approved."""
+        return [
+            each
+            for each in self.approvals.values()
+            if each.request.kind == "change"
+            and each.request.subject == application
+            and each.state in {RUNNING, "approved"}
+        ]
+
+    def vote(self, event: ApprovalGranted) -> None:
+        """Take one vote."""
+        known = self.approvals.get(event.id)
+        if known is not None and known.state == RUNNING:
+            self.approvals[event.id] = replace(known, grants=(*known.grants, event))
+
+    def complete(self, event: ApprovalCompleted, at: datetime) -> None:
+        """The run has what it needs."""
+        known = self.approvals.get(event.id)
+        if known is not None:
+            done = replace(known, state="approved", people=tuple(event.people), done_at=at)
+            self.approvals[event.id] = done
+            self.version += 1
+
+    def settle(self, event: ApprovalRefused | ApprovalWithdrawn | ApprovalSuperseded, at: datetime) -> None:
+        """End a run, or take one vote back."""
+        known = self.approvals.get(event.id)
+        if known is None:
+            return
+        match event:
+            case ApprovalWithdrawn(whole=False, by=by):
+                left = tuple(each for each in known.grants if each.by.person != by.person)
+                self.approvals[event.id] = replace(known, grants=left)
+            case ApprovalRefused():
+                self._end(known, "refused", at, event.reason)
+            case ApprovalWithdrawn():
+                self._end(known, "withdrawn", at, event.reason)
+            case ApprovalSuperseded():
+                self._end(known, "superseded", at, event.reason)
+
+    def _end(self, approval: Approval, state: str, at: datetime, reason: str) -> None:
+        self.approvals[approval.request.id] = replace(approval, state=state, done_at=at, reason=reason)
+        self.version += 1
+
+    def ask(self, event: OverrideRequested, at: datetime) -> None:
+        """Take a request for an override."""
+        self.overrides[event.id] = Override(event, unpacked(event.clusters), at)
+
+    def start(self, event: OverrideStarted) -> None:
+        """An override is in force."""
+        known = self.overrides.get(event.id)
+        if known is not None:
+            people = tuple(event.people)
+            self.overrides[event.id] = replace(known, begins=event.begins, ends=event.ends, people=people)
+            self.version += 1
+
+    def revoke(self, event: OverrideRevoked, at: datetime) -> None:
+        """An override ends."""
+        known = self.overrides.get(event.id)
+        if known is not None:
+            self.overrides[event.id] = replace(known, revoked_at=at)
+            self.version += 1
+
+    def used(self, override: str) -> None:
+        """Count a use."""
+        known = self.overrides.get(override)
+        if known is not None:
+            self.overrides[override] = replace(known, uses=known.uses + 1)
+
+    def active_overrides(self, now: datetime) -> Iterable[Override]:
+        """Return the overrides that are in force."""
+        return [each for each in self.overrides.values() if each.active(now)]

@@ -1,0 +1,97 @@
+"""Clusters that no longer exist, as expressions selected them last.
+
+What is still admitted on a deleted cluster passes the same gates as before: this remembers what those gates look at.
+The one rule: a cluster that comes back is forgotten here, and selected by what it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyroaring import BitMap
+
+from libs.selection.evaluate import evaluate
+from libs.selection.graph import NodeKey
+from libs.selection.index import Selection
+
+if TYPE_CHECKING:
+    from libs.selection.column import LabelValue
+    from libs.selection.expression import Expression
+
+
+class Remains(NamedTuple):
+    """What a cluster was when it went: its groups hold their ancestors too."""
+
+    name: str
+    store: str
+    labels: Mapping[str, LabelValue]
+    groups: tuple[str, ...]
+    namespaces: tuple[str, ...]
+
+
+class Gone:
+    """The remains of deleted clusters by ordinal; `version` moves whenever they change."""
+
+    def __init__(self, remains: Iterable[tuple[int, Remains]] = (), version: int = 0) -> None:
+        self.remains = dict(remains)
+        self.version = version
+        self._facts: tuple[Selection, list[int]] | None = None
+
+    def remember(self, selection: Selection, ordinal: int) -> None:
+        """Keep what a cluster is; call it just before the cluster is dropped."""
+        namespaces = tuple(each for each in selection.namespaces() if ordinal in selection.namespace_members(each))
+        self.remains[ordinal] = Remains(
+            selection.name(ordinal),
+            selection.store_of(ordinal),
+            selection.labels_of(ordinal),
+            tuple(selection.groups_of(ordinal)),
+            namespaces,
+        )
+        self._changed()
+
+    def forget(self, ordinal: int) -> None:
+        """The cluster is back."""
+        if self.remains.pop(ordinal, None) is not None:
+            self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._facts = None
+
+    def select(self, expression: Expression) -> BitMap:
+        """Return the gone clusters that an expression would have selected."""
+        if not self.remains:
+            return BitMap()
+        facts, ordinals = self._facts or self._built()
+        return BitMap([ordinals[place] for place in evaluate(expression, facts.everything, facts)])
+
+    def _built(self) -> tuple[Selection, list[int]]:
+        facts = Selection()
+        ordinals = list(self.remains)
+        for remains in self.remains.values():
+            facts.put_cluster(remains.name, remains.store, remains.labels)
+        facts.settle()
+        for place, remains in enumerate(self.remains.values()):
+            for kind, names in (("group", remains.groups), ("namespace", remains.namespaces)):
+                for name in names:
+                    key = NodeKey("group" if kind == "group" else "namespace", name)
+                    facts.node_members.setdefault(key, BitMap()).add(place)
+        self._facts = facts, ordinals
+        return self._facts
+
+    def fork(self) -> Gone:
+        """Return a copy that shares nothing that either side changes."""
+        return Gone(self.remains.items(), self.version)
+
+    def dump(self) -> list[tuple[int, tuple[object, ...]]]:
+        """Return all of it as plain values."""
+        return [(ordinal, (*each[:2], dict(each.labels), *each[3:])) for ordinal, each in self.remains.items()]
+
+    @classmethod
+    def load(cls, plain: Iterable[tuple[int, tuple[str, str, Mapping[str, LabelValue], list[str], list[str]]]]) -> Gone:
+        """Return what `dump` wrote."""
+        return cls(
+            (ordinal, Remains(name, store, labels, tuple(groups), tuple(namespaces)))
+            for ordinal, (name, store, labels, groups, namespaces) in plain
+        )
