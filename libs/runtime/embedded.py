@@ -20,18 +20,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.bus import Consumer, Feed, ViewConsumer
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
-from libs.runtime.clock import new_id, utc_now
+from libs.runtime.clock import ClockRefused, VirtualClock, new_id, utc_now
 from libs.runtime.documents import Served, documents_router
 from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
-from libs.web.auth import TokenStore
 from libs.web.commands import Turns
+from libs.web.freshness import Freshness
 from libs.web.metrics import note_batch
 from libs.web.positions import Positions
 from libs.web.projections import Projections
+from libs.web.tokens import Known, Tokens, TokenStore
 
 LAG_EVENTS_MAX = 20_000
 DRAIN_SECONDS = 4.0
@@ -62,18 +63,22 @@ class Embedded:
 
         Raises:
             DataDirInUse: another process works there.
+            ClockRefused: a virtual clock cannot be used on this log.
         """
         self.data_dir = data_dir
         self._name, self._wiring = name, wiring
         self.instance = wiring.named(data_dir)
         self._lock = DataDirLock(data_dir, f"{name}-lock" if name else "lock")
         self.log = EventLog.open(log_url or f"sqlite:///{data_dir / 'log.db'}", clock=clock)
+        self._virtual = clock if isinstance(clock, VirtualClock) else None
+        self._check_clock()
         self.log.on_batch(note_batch)
         self.tokens = TokenStore(wiring.tokens_path or data_dir / "tokens.json")
         self._snapshots = Snapshots(data_dir / "snapshots" / name if name else data_dir / "snapshots")
         self._snapshot_seconds = snapshot_seconds
         self.facts = self._restored()
         self._positions = Positions()
+        self._freshness = Freshness(self.log, self.facts, self._positions)
         self._turns = Turns()
         self._engines: list[AsyncEngine] = []
         self._clock, self._ids = clock, ids
@@ -84,6 +89,16 @@ class Embedded:
         self._ready_at = 0
         self._background: list[asyncio.Task[None]] = []
         self.app = self._application()
+
+    def _check_clock(self) -> None:
+        if self._virtual is None:
+            return
+        try:
+            self._virtual.check(self.log, self._wiring.kafka_servers)
+        except ClockRefused:
+            self.log.close()
+            self._lock.release()
+            raise
 
     def _restored(self) -> FleetModel:
         facts = FleetModel(self.log)
@@ -110,6 +125,7 @@ class Embedded:
                 kafka=self._wiring.kafka,
                 api=self._own_api,
                 clock=self._clock,
+                speed=1.0 if self._virtual is None else self._virtual.speed,
                 ids=self._ids,
             )
         )
@@ -121,6 +137,10 @@ class Embedded:
             base_url="http://resedge.internal",
             headers={"Authorization": f"Bearer {token}"},
         )
+
+    def _verifier(self) -> Tokens:
+        known = Known(lambda: self.facts.fleet.policy, self._freshness.settled, self._freshness.look_again)
+        return Tokens(self.tokens, known, self._clock)
 
     def _application(self) -> FastAPI:
         @asynccontextmanager
@@ -135,10 +155,11 @@ class Embedded:
         checks += [check for service in self.services for check in service.checks]
         app = web_application(
             title="Resilient Edge",
-            tokens=self.tokens,
+            tokens=self._verifier(),
             new_id=self._ids,
             checks=checks,
             collect=self._collect,
+            clock_told=None if self._virtual is None else self._virtual.told,
             lifespan=lifespan,
         )
         served = {
@@ -172,12 +193,14 @@ class Embedded:
         for service in self.services:
             if service.start is not None:
                 await service.start()
-        self._background = [asyncio.create_task(self._snapshot_now_and_then())]
+        self._background = [
+            asyncio.create_task(each) for each in (self._snapshot_now_and_then(), self._freshness.keep())
+        ]
         log.info("started", services=[service.name for service in self.services], position=self._ready_at)
 
     def _consumers(self) -> list[Consumer]:
-        facts = [self.facts] if any(service.follows_fleet for service in self.services) else []
-        return [*facts, *(consumer for service in self.services for consumer in service.consumers)]
+        # Every process follows the fleet: tokens, roles and bindings are in it, and every route asks for them.
+        return [self.facts, *(consumer for service in self.services for consumer in service.consumers)]
 
     def drain(self) -> None:
         """Let answers that would go on for ever end now."""

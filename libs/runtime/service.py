@@ -42,7 +42,8 @@ class Ports:
     `facts` is the process's shared query fleet: read it in the event loop, never change it. `positions` waits for
     consumers. `turns` is shared by all services of the process. `instance` names this replica; `kafka`
     is None where events do not travel by it. `api` makes a client of this very process's routes, with the rights of
-    the relay; call it once the process runs.
+    the relay; call it once the process runs. `clock` runs `speed` times as fast as real time: who sleeps until an
+    instant of it sleeps `speed` times shorter.
     """
 
     service: str
@@ -57,6 +58,7 @@ class Ports:
     api: Callable[[], AsyncClient]
     clock: Callable[[], datetime]
     ids: Callable[[], str]
+    speed: float = 1.0
 
     def commands(self, kinds: Iterable[DeclaredKind[Any, Any]]) -> Commands:
         """Return the execution of a service's commands over the documents view of `kinds`."""
@@ -76,8 +78,7 @@ class Service:
 
     `commands` executes the declarations of `kinds` that come by `POST /v1/documents`, and its view is fed like the
     other `consumers`. `start` runs once the feed runs, `stop` before it ends; `drain` (in the event loop, as soon as
-    the process is told to end) lets long answers finish early. What does not look at `Ports.facts` need not
-    follow the fleet.
+    the process is told to end) lets long answers finish early.
     """
 
     name: str
@@ -89,7 +90,6 @@ class Service:
     start: Hook | None = None
     stop: Hook | None = None
     checks: Sequence[ReadinessCheck] = field(default=())
-    follows_fleet: bool = True
 
 
 Build = Callable[[Ports], Service]

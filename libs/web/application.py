@@ -20,11 +20,15 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.web.auth import TokenStore, open_to_all, requires
+from libs.web.auth import open_to_all, requires
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
+from libs.web.principals import Principal
 from libs.web.problems import install_problems
+from libs.web.tokens import Verifier
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CLOCK_HEADER = "Resedge-Clock"
+"""In every answer of a process whose clock is not the real one: what the clock shows, and how fast it runs."""
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 NO_SECOND_TELEMETRY: TelemetryConfig = {
     "tracing": False,
@@ -53,11 +57,12 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
 class AroundRequests:
-    """The outermost layer: request id, span, duration, one log line."""
+    """The outermost layer: request id, span, duration, one log line, and what a virtual clock shows."""
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str], clock_told: Callable[[], str] | None = None) -> None:
         self._app = app
         self._new_id = new_id
+        self._clock_told = clock_told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -67,21 +72,26 @@ class AroundRequests:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        said = {"X-Request-ID": request_id}
+        if self._clock_told is not None:
+            said[CLOCK_HEADER] = self._clock_told()
+        # What fails is answered outside of this layer, and says the same.
+        scope.setdefault("state", {}).update(request_id=request_id, said=said)
         status = 500
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_what_is_said(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                more = [(name.lower().encode(), value.encode()) for name, value in said.items()]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         started = time.perf_counter()
         context = _propagator.extract(headers)
         with _tracer.start_as_current_span(f"{scope['method']} request", context, kind=SpanKind.SERVER) as span:
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive, send_with_what_is_said)
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 span.update_name(f"{scope['method']} {route}")
@@ -106,15 +116,16 @@ class AroundRequests:
 def web_application(
     *,
     title: str,
-    tokens: TokenStore,
+    tokens: Verifier,
     new_id: Callable[[], str],
     checks: Sequence[ReadinessCheck],
     collect: Callable[[], None] = lambda: None,
+    clock_told: Callable[[], str] | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
     """Return an application with health, metrics, schema, problems and request ids, to which routers are added.
 
-    `collect` brings the gauges up to date when metrics are read.
+    `collect` brings the gauges up to date when metrics are read; `clock_told` says what a virtual clock shows.
     """
     app = FastAPI(
         title=title,
@@ -126,7 +137,7 @@ def web_application(
         telemetry=NO_SECOND_TELEMETRY,
     )
     app.state.tokens = tokens
-    app.add_middleware(AroundRequests, new_id=new_id)
+    app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told)
     install_problems(app)
     _add_health(app, checks)
 
@@ -141,9 +152,15 @@ def web_application(
 
     @app.get("/v1/whoami", dependencies=[requires("read", "Principal")], tags=["identity"], operation_id="whoami")
     async def whoami(request: Request) -> dict[str, Any]:
-        """Tell who the token is for, and in which roles."""
-        principal = request.state.principal
-        return {"actor": principal.name, "roles": sorted(principal.roles)}
+        """Tell who the token is for, in which built-in roles and groups, which token it is and until when."""
+        principal: Principal = request.state.principal
+        return {
+            "actor": principal.name,
+            "roles": sorted(principal.roles),
+            "groups": sorted(principal.groups),
+            "token": principal.token_id or None,
+            "expires": None if principal.expires is None else principal.expires.isoformat(),
+        }
 
     @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)
     async def openapi() -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: bearer tokens, principals and the one `authorize`.
+"""Who asks, and what they may: the rules of routes and the one `authorize`.
 
 The one rule: every route is made with `requires(verb, kind)`, or (health only) with `open_to_all`; a test walks all
 routes of the composed application and fails on one that has neither.
@@ -6,34 +6,40 @@ routes of the composed application and fails on one that has neither.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, Request
 
+from libs.contracts import By
 from libs.contracts.names import check_name
+from libs.web.metrics import AUTHENTICATION_FAILURES
+from libs.web.principals import Principal
 from libs.web.problems import Problem
+from libs.web.tokens import BadToken, TokenStore, Verifier, digest_of
 
-TOKEN_BYTES = 32
+__all__ = [
+    "ON_BEHALF_OF",
+    "ROLES",
+    "BadToken",
+    "OpenRule",
+    "Principal",
+    "Rule",
+    "TokenStore",
+    "acting_for",
+    "authorize",
+    "by_of",
+    "digest_of",
+    "open_to_all",
+    "principal_of",
+    "requires",
+]
+
 READ_VERBS = frozenset({"read", "list", "count", "explain"})
 RELAY_VERBS = READ_VERBS | {"declare", "remove", "label", "publish"}
 ON_BEHALF_OF = "Resedge-On-Behalf-Of"
 """Names the service account of a source, for whom the relay executes what its event means."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody whose token was verified."""
-
-    name: str
-    roles: frozenset[str]
 
 
 ROLES: Mapping[str, frozenset[str] | None] = {
@@ -68,98 +74,38 @@ def authorize(principal: Principal, verb: str, kind: str) -> None:
     )
 
 
-def digest_of(token: str) -> str:
-    """Return what is kept of a token: hex SHA-256, enough because a token is 256 random bits."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-class TokenStore:
-    """Tokens hashed at rest, in one JSON file with mode 0600: `{"tokens": [{"name", "sha256", "roles"}]}`.
-
-    The file is read again when it has changed: a token that another process issues counts at once, as does its end.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._principals: dict[str, Principal] = {}
-        self._internal: dict[str, Principal] = {}
-        self._seen: tuple[int, int, int] | None = None
-        self._refresh()
-
-    def _refresh(self) -> None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return
-        seen = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if seen != self._seen:
-            entries = json.loads(self._path.read_text())["tokens"]
-            self._principals = {each["sha256"]: Principal(each["name"], frozenset(each["roles"])) for each in entries}
-            self._seen = seen
-
-    def names(self) -> set[str]:
-        """Return whom the tokens are for."""
-        self._refresh()
-        return {principal.name for principal in self._principals.values()}
-
-    def issue(self, name: str, roles: frozenset[str]) -> str:
-        """Return a new token for `name`, which can never be shown again; older tokens of the name end."""
-        check_name(name, "/name")
-        self._refresh()
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._principals = {key: known for key, known in self._principals.items() if known.name != name}
-        self._principals[digest_of(token)] = Principal(name, roles)
-        self._save()
-        return token
-
-    def internal(self, name: str, roles: frozenset[str]) -> str:
-        """Return a token for a part of this very process: it is never written down, and ends with the process."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._internal[digest_of(token)] = Principal(name, roles)
-        return token
-
-    def principal(self, token: str) -> Principal | None:
-        """Return whose token this is."""
-        self._refresh()
-        wanted = digest_of(token)
-        found = None
-        for digest, principal in (*self._principals.items(), *self._internal.items()):
-            if hmac.compare_digest(digest, wanted):
-                found = principal
-        return found
-
-    def _save(self) -> None:
-        entries = [
-            {"name": principal.name, "sha256": digest, "roles": sorted(principal.roles)}
-            for digest, principal in self._principals.items()
-        ]
-        fresh = self._path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"tokens": entries}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-
-
-def principal_of(request: Request) -> Principal:
+async def principal_of(request: Request) -> Principal:
     """Return who asks, by the bearer token.
 
     Raises:
-        Problem: 401 without a token that is known.
+        Problem: 401 without a token that is accepted; 503 while that cannot be told.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    store: TokenStore = request.app.state.tokens
-    if scheme.lower() == "bearer" and token and (principal := store.principal(token.strip())):
-        return principal
-    raise Problem(
-        401,
-        "unauthenticated",
-        "A token is needed.",
-        "the token is missing or unknown",
-        fix="send Authorization: Bearer TOKEN; `resedge up` writes one to the local context on its first start",
-        headers={"WWW-Authenticate": "Bearer"},
-    )
+    verifier: Verifier = request.app.state.tokens
+    try:
+        if scheme.lower() != "bearer" or not token.strip():
+            raise BadToken("missing")  # noqa: TRY301 - one place counts and answers, whatever is wrong with it
+        return await verifier.verify(token.strip())
+    except BadToken as bad:
+        AUTHENTICATION_FAILURES.labels(bad.reason).inc()
+        raise Problem(
+            401,
+            "unauthenticated",
+            "A token is needed.",
+            "the token is missing or is not accepted",
+            fix="send Authorization: Bearer TOKEN; `resedge up` writes one to the local context on its first start, "
+            "`resedge login` gets one from the identity provider",
+            extra={"reason": bad.reason},
+            headers={"WWW-Authenticate": "Bearer"},
+        ) from None
+
+
+def by_of(request: Request) -> By:
+    """Return who asks, as events keep it: the person, the token, who made it for them, the address it came from."""
+    principal: Principal = request.state.principal
+    sender: Principal = request.state.sender
+    address = request.client.host if request.client is not None else ""
+    return By(principal.name, sender.token_id, principal.creator, address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +120,7 @@ class Rule:
 
     async def __call__(self, request: Request) -> Principal:
         """Let the request through, or raise 401 or 403."""
-        sender = principal_of(request)
+        sender = await principal_of(request)
         authorize(sender, self.verb, self.kind)
         request.state.sender = sender
         request.state.principal = acting_for(request, sender)
@@ -198,7 +144,7 @@ def acting_for(request: Request, sender: Principal) -> Principal:
             f"{sender.name} may not act for others",
             fix=f"leave {ON_BEHALF_OF} out: only the relay speaks for the service accounts of sources",
         )
-    return Principal(check_name(name, ON_BEHALF_OF), frozenset())
+    return Principal(check_name(name, ON_BEHALF_OF), frozenset(), service_account=True)
 
 
 @dataclass(frozen=True, slots=True)

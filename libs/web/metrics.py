@@ -22,6 +22,9 @@ APPEND_BATCH_EVENTS = Histogram(
 )
 APPEND_BATCH_SECONDS = Histogram("resedge_append_batch_seconds", "How long such a transaction took", buckets=_SECONDS)
 REFUSALS = Counter("resedge_refusals_total", "Commands that were refused, by the refusal's code", ("code",))
+AUTHENTICATION_FAILURES = Counter(
+    "resedge_authentication_failures_total", "Requests whose token was not accepted, by why", ("reason",)
+)
 READY = Gauge("resedge_ready", "1 where a readiness check of this process is met", ("check",))
 DECISIONS_AGAIN = Counter("resedge_decisions_again_total", "Decisions made again because what they read had changed")
 REQUEST_SECONDS = Histogram(

@@ -20,5 +20,4 @@ def build(ports: Ports) -> Service:
         drain=tail.end,
         start=tail.start,
         stop=tail.stop,
-        follows_fleet=False,
     )
