@@ -1,9 +1,21 @@
-"""The real clock and real ids, for composition roots only (DESIGN rule 18)."""
+"""The real clock, a virtual one, and real ids, for composition roots only (DESIGN rule 18).
+
+The one rule: a virtual clock never runs on a log that others may write or that ends later than it begins, because a
+recorded time never decreases: what a clock puts into a log stays its end until real time gets there.
+"""
 
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from libs.eventlog import EventLog
+
+SPEED_MAX = 100_000.0
+AHEAD_SECONDS_MAX = 5.0
+"""How far a log may end after the present before it is worth a warning: another machine's clock may be that far off."""
 
 
 def utc_now() -> datetime:
@@ -14,3 +26,73 @@ def utc_now() -> datetime:
 def new_id() -> str:
     """Return an id of 128 random bits, as hex."""
     return secrets.token_hex(16)
+
+
+def instant_text(at: datetime) -> str:
+    """Return an instant to the second as RFC 3339 in UTC, `2026-11-27T05:00:00Z`."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class ClockRefused(RuntimeError):  # noqa: N818 - it states the fact
+    """The virtual clock cannot be used here; the message says why and what to do."""
+
+
+class VirtualClock:
+    """A clock that begins at `start` and runs `speed` times as fast as real time, without ever going back."""
+
+    def __init__(self, start: datetime, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin now; `start` has an offset, `monotonic` gives real seconds.
+
+        Raises:
+            ValueError: `start` has no offset, or `speed` is not above 0 and at most `SPEED_MAX`.
+        """
+        if start.tzinfo is None:
+            raise ValueError("an instant needs an offset")
+        if not 0 < speed <= SPEED_MAX:
+            raise ValueError(f"a speed is above 0 and at most {SPEED_MAX:,.0f}")
+        self.start = start.astimezone(UTC)
+        self.speed = speed
+        self._monotonic = monotonic
+        self._began = monotonic()
+
+    def __call__(self) -> datetime:
+        """Return the instant that it shows, in UTC."""
+        return self.start + timedelta(seconds=(self._monotonic() - self._began) * self.speed)
+
+    def told(self) -> str:
+        """Return what every answer says: `virtual 2026-11-27T05:00:00Z x60`."""
+        return f"virtual {instant_text(self())} x{self.speed:g}"
+
+    def check(self, log: EventLog, kafka_servers: str = "") -> None:
+        """Let it run on a log of one process's own that does not end after it begins.
+
+        Raises:
+            ClockRefused: the log is shared with others, or has recorded what is later.
+        """
+        if kafka_servers:
+            raise ClockRefused(
+                "a virtual clock works alone, and Kafka is configured: unset RESEDGE_KAFKA_SERVERS, or leave --at out"
+            )
+        if not log.embedded:
+            raise ClockRefused(
+                "a virtual clock would leave its instants in a log that others may write to:"
+                " unset RESEDGE_LOG_URL, or leave --at out"
+            )
+        head = log.head()
+        if head.recorded_at > self.start:
+            raise ClockRefused(
+                f"the log's last event was recorded at {instant_text(head.recorded_at)}, which is after"
+                f" {instant_text(self.start)}: give a later --at, or another directory with --data-dir"
+            )
+
+
+def ahead_warning(log: EventLog, now: datetime) -> str:
+    """Return what to say where a log ends in the future, as a virtual clock leaves it; empty where it does not."""
+    head = log.head()
+    if (head.recorded_at - now).total_seconds() <= AHEAD_SECONDS_MAX:
+        return ""
+    ends = instant_text(head.recorded_at)
+    return (
+        f"the log ends at {ends}, and now is {instant_text(now)}: until then everything is recorded at {ends}, and"
+        " calendars, freezes and overrides are judged by the log's time (a virtual clock has run here)"
+    )

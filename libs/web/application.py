@@ -160,6 +160,7 @@ def web_application(
             "groups": sorted(principal.groups),
             "token": principal.token_id or None,
             "expires": None if principal.expires is None else principal.expires.isoformat(),
+            **({} if clock_told is None else {"clock": clock_told()}),
         }
 
     @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)

@@ -175,7 +175,8 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
     if problem is None:
         log.error("request failed", request_id=request_id, path=request.url.path, exc_info=error)
         detail = "the server failed; its log has the reason under this request_id"
-        problem = Problem(500, "internal", "The server failed.", detail)
+        said = getattr(request.state, "said", {})
+        problem = Problem(500, "internal", "The server failed.", detail, headers=said)
     if problem.status == HTTPStatus.CONFLICT:
         REFUSALS.labels(problem.code).inc()
     return answer(problem, request_id)
