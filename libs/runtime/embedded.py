@@ -30,6 +30,7 @@ from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.commands import Turns
 from libs.web.freshness import Freshness
 from libs.web.metrics import note_batch
+from libs.web.oidc import ProviderTokens
 from libs.web.positions import Positions
 from libs.web.projections import Projections
 from libs.web.tokens import Known, Tokens, TokenStore
@@ -140,7 +141,17 @@ class Embedded:
 
     def _verifier(self) -> Tokens:
         known = Known(lambda: self.facts.fleet.policy, self._freshness.settled, self._freshness.look_again)
-        return Tokens(self.tokens, known, self._clock)
+        provider = self._wiring.provider
+        if provider is None:
+            return Tokens(self.tokens, known, self._clock)
+        return Tokens(self.tokens, known, self._clock, ProviderTokens(provider, self._clock, self._service_accounts))
+
+    def _service_accounts(self) -> set[str]:
+        """Return the names that no person has, whatever the identity provider says."""
+        policy = self.facts.fleet.policy
+        local = {token.user for token in policy.tokens.values() if token.service_account}
+        bound = {each.service_account for binding in policy.bindings.values() for each in binding.subjects}
+        return self.tokens.service_accounts() | local | (bound - {""})
 
     def _application(self) -> FastAPI:
         @asynccontextmanager

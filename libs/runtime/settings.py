@@ -70,7 +70,8 @@ class Settings(BaseSettings):
 class ProcessSettings(Settings):
     """Where a process listens and keeps its data, and what it is connected to; loopback unless told otherwise.
 
-    Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`.
+    Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`;
+    without `oidc_issuer` only the server's own tokens are accepted.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +83,12 @@ class ProcessSettings(Settings):
     kafka_prefix: str = ""
     kafka_create_topics: bool = False
     tokens_path: Path | None = None
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_algorithms: str = "RS256,ES256,EdDSA"
+    oidc_name_claim: str = ""
+    oidc_groups_claim: str = "groups"
+    oidc_client_id: str = ""
     instance: str = ""
     otlp_endpoint: str = ""
     log_level: str = "INFO"

@@ -15,6 +15,7 @@ from libs.runtime.serving import listen, serve
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry import set_up_telemetry
 from libs.runtime.wiring import Wiring
+from libs.web.oidc import BadProvider
 
 log = structlog.get_logger("resedge.runtime")
 
@@ -26,7 +27,10 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
         DataDirInUse: the same service runs there already.
         SystemExit: it cannot begin, or ended by itself; what is missing was said.
     """
-    wiring = Wiring.of(settings)
+    try:
+        wiring = Wiring.of(settings)
+    except BadProvider as refusal:
+        raise SystemExit(f"error: {refusal}") from refusal
     instance = wiring.named(settings.data_dir)
     set_up_logs(settings.log_level, service=name, instance=instance)
     set_up_telemetry(name, endpoint=settings.otlp_endpoint, instance=instance)

@@ -18,6 +18,7 @@ from libs.bus.messages import EVENTS_TOPIC
 from libs.eventlog import EventLog
 from libs.runtime.service import KafkaAccess
 from libs.runtime.settings import ProcessSettings
+from libs.web.oidc import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,15 @@ class Wiring:
     kafka_create_topics: bool = False
     tokens_path: Path | None = None
     instance: str = ""
+    provider: Provider | None = None
 
     @classmethod
     def of(cls, settings: ProcessSettings) -> Wiring:
-        """Return what a process's settings say."""
+        """Return what a process's settings say.
+
+        Raises:
+            BadProvider: the identity provider's settings cannot be used.
+        """
         return cls(
             settings.views_url,
             settings.kafka_servers,
@@ -45,6 +51,7 @@ class Wiring:
             settings.kafka_create_topics,
             settings.tokens_path,
             settings.instance,
+            _provider(settings),
         )
 
     @property
@@ -91,6 +98,18 @@ class Wiring:
             group=f"{self.kafka_prefix}resedge.{service}.{instance}",
             topic=self.kafka_prefix + EVENTS_TOPIC,
         )
+
+
+def _provider(settings: ProcessSettings) -> Provider | None:
+    if not settings.oidc_issuer:
+        return None
+    return Provider(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience or settings.oidc_client_id,
+        algorithms=tuple(each.strip() for each in settings.oidc_algorithms.split(",") if each.strip()),
+        name_claim=settings.oidc_name_claim,
+        groups_claim=settings.oidc_groups_claim,
+    )
 
 
 ON_DISK = Wiring()

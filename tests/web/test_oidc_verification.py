@@ -1,0 +1,179 @@
+"""Access tokens of an identity provider, good and bad, against one that the test runs."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from joserfc.errors import SecurityWarning
+
+from libs.web.oidc import BadProvider, Provider, ProviderTokens
+from libs.web.principals import Principal
+from libs.web.problems import Problem
+from libs.web.signing_keys import is_secure
+from libs.web.tokens import BadToken
+from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with issuing() as made:
+        yield made
+
+
+def tokens(issuer: Issuer, **changed: Any) -> ProviderTokens:
+    provider = Provider(**{"issuer": issuer.url, "audience": AUDIENCE, **changed})
+    return ProviderTokens(provider, now, lambda: {"deployer"})
+
+
+async def reason(verifier: ProviderTokens, token: str) -> str:
+    with pytest.raises(BadToken) as bad:
+        await verifier.verify(token)
+    return bad.value.reason
+
+
+async def test_a_person_is_their_verified_address_with_the_groups_of_the_provider(issuer: Issuer) -> None:
+    token = issuer.token(email="Ana@Example.com", jti="j-1")
+
+    principal = await tokens(issuer).verify(token)
+
+    assert principal == Principal(ANA, frozenset(), frozenset({"ops-east"}))
+    assert principal.token_id == "oidc-j-1"
+    assert not principal.service_account
+    assert principal.expires is not None
+    assert timedelta(0) < principal.expires - now() <= issuer.lifetime
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("RS256", "RSA"), ("ES256", "EC"), ("EdDSA", "OKP")])
+async def test_the_allowed_algorithms_verify(issuer: Issuer, algorithm: str, kind: str) -> None:
+    issuer.keys = [a_key(f"k-{kind}", kind), a_key("first")]
+    # joserfc warns of the name that RFC 9864 replaces when it signs; providers still use it.
+    with pytest.warns(SecurityWarning) if algorithm == "EdDSA" else nullcontext():
+        token = issuer.token(algorithm=algorithm)
+
+    assert (await tokens(issuer).verify(token)).name == ANA
+
+
+async def test_an_algorithm_that_is_not_allowed_is_refused_however_good_the_signature(issuer: Issuer) -> None:
+    assert await reason(tokens(issuer, algorithms=("ES256",)), issuer.token()) == "bad-algorithm"
+    assert issuer.asked == []
+
+
+async def test_a_key_verifies_only_with_its_own_kind(issuer: Issuer) -> None:
+    issuer.keys = [a_key("k-EC", "EC")]
+    token = issuer.token(key=a_key("k-EC"), algorithm="RS256")
+    assert await reason(tokens(issuer), token) == "bad-signature"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"aud": None}, "wrong-audience"),
+        ({"aud": ["a", "b"]}, "wrong-audience"),
+        ({"aud": 3}, "wrong-audience"),
+        ({"iss": None}, "wrong-issuer"),
+        ({"exp": None}, "malformed"),
+        ({"exp": "tomorrow"}, "malformed"),
+        ({"exp": 10**30}, "malformed"),
+        ({"iat": 99999999999}, "not-yet-valid"),
+        ({"sub": None}, "empty-claim"),
+        ({"sub": "  "}, "empty-claim"),
+        ({"email": ""}, "empty-claim"),
+        ({"email": ["ana@example.com"]}, "empty-claim"),
+        ({"email": None, "sub": "deployer"}, "reserved-name"),
+        ({"email": None, "sub": "Deployer"}, "reserved-name"),
+        ({"email": None, "sub": "resedge/relay"}, "reserved-name"),
+        ({"email": None, "sub": "@relay"}, "reserved-name"),
+        ({"email": None, "sub": "ana:key"}, "reserved-name"),
+        ({"email": "ana@example.com\nApproved-by: eve"}, "reserved-name"),
+    ],
+)
+async def test_claims_that_are_missing_or_wrong_are_refused(
+    issuer: Issuer, changed: dict[str, Any], expected: str
+) -> None:
+    assert await reason(tokens(issuer), issuer.token(**changed)) == expected
+
+
+async def test_an_audience_among_several_is_ours(issuer: Issuer) -> None:
+    assert (await tokens(issuer).verify(issuer.token(aud=["another", AUDIENCE]))).name == ANA
+
+
+async def test_an_address_that_is_not_verified_is_no_name(issuer: Issuer) -> None:
+    for unverified in (False, "false"):
+        token = issuer.token(email_verified=unverified, sub="u-17")
+        assert (await tokens(issuer).verify(token)).name == "u-17"
+        assert await reason(tokens(issuer, name_claim="email"), token) == "unverified-name"
+
+
+async def test_names_and_groups_come_from_the_claims_that_were_chosen(issuer: Issuer) -> None:
+    verifier = tokens(issuer, name_claim="preferred_username", groups_claim="roles")
+
+    found = await verifier.verify(issuer.token(preferred_username="ana", roles=["a", "b", 3, ""]))
+    alone = await verifier.verify(issuer.token(preferred_username="ana", roles="a"))
+
+    assert found == Principal("ana", frozenset(), frozenset({"a", "b"}))
+    assert alone.groups == {"a"}
+    assert (await verifier.verify(issuer.token(preferred_username="ana", roles={"a": 1}))).groups == frozenset()
+    assert await reason(verifier, issuer.token()) == "empty-claim"
+
+
+async def test_clocks_may_differ_by_a_minute_and_no_more(issuer: Issuer) -> None:
+    moment = int(now().timestamp())
+    verifier = tokens(issuer)
+    for claim, sign, refused in (("exp", -1, "expired"), ("nbf", 1, "not-yet-valid"), ("iat", 1, "not-yet-valid")):
+        within: dict[str, Any] = {claim: moment + sign * 50}
+        beyond: dict[str, Any] = {claim: moment + sign * 70}
+        await verifier.verify(issuer.token(**within))
+        assert await reason(verifier, issuer.token(**beyond)) == refused
+
+
+async def test_a_token_expires_by_the_clock_that_it_is_given(issuer: Issuer) -> None:
+    provider = Provider(issuer=issuer.url, audience=AUDIENCE)
+    token = issuer.token()
+    later = ProviderTokens(provider, lambda: now() + timedelta(hours=2))
+    assert await reason(later, token) == "expired"
+
+
+@pytest.mark.parametrize("token", ["a.b.c", "..", "e30.e30.", "W10.e30.x", "e30.bnVsbA.x", f"{'W' * 16000}.e30.x"])
+async def test_what_is_no_token_is_malformed_or_has_no_algorithm(issuer: Issuer, token: str) -> None:
+    assert await reason(tokens(issuer), token) in {"malformed", "bad-algorithm"}
+    assert issuer.asked == []
+
+
+async def test_another_issuer_s_token_does_not_make_us_ask_anybody(issuer: Issuer) -> None:
+    assert await reason(tokens(issuer), issuer.token(iss="https://evil.example.com")) == "wrong-issuer"
+    assert issuer.asked == []
+
+
+async def test_a_provider_that_does_not_answer_is_no_reason_to_refuse_a_token_for_good(issuer: Issuer) -> None:
+    issuer.outage = True
+    with pytest.raises(Problem) as problem:
+        await tokens(issuer).verify(issuer.token())
+    assert (problem.value.status, problem.value.code) == (503, "issuer-unavailable")
+
+
+@pytest.mark.parametrize("issuer_url", ["http://accounts.example.com", "ftp://x", "https://", "https://a/?x=1", ""])
+def test_an_issuer_without_https_is_not_trusted(issuer_url: str) -> None:
+    with pytest.raises(BadProvider):
+        Provider(issuer=issuer_url, audience=AUDIENCE)
+
+
+@pytest.mark.parametrize("algorithms", [(), ("none",), ("RS256", "HS256"), ("rs256",)])
+def test_algorithms_with_a_shared_secret_or_none_cannot_be_allowed(algorithms: tuple[str, ...]) -> None:
+    with pytest.raises(BadProvider):
+        Provider(issuer="https://accounts.example.com", audience=AUDIENCE, algorithms=algorithms)
+
+
+def test_an_audience_is_needed() -> None:
+    with pytest.raises(BadProvider):
+        Provider(issuer="https://accounts.example.com", audience="")
+
+
+def test_http_is_for_loopback_only() -> None:
+    assert all(map(is_secure, ("https://a.example", "http://127.0.0.1:80/x", "http://localhost", "http://[::1]:1")))
+    assert not any(map(is_secure, ("http://a", "http://127.0.0.1.evil.com", "https://u:p@a", "//a", "http://[::1")))
