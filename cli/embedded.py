@@ -8,6 +8,7 @@ from services.audit.app import build as audit
 from services.catalog.app import build as catalog
 from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
+from services.policy.app import build as policy
 from services.relay.app import build as relay
 from services.rendering.app import build as rendering
 
@@ -16,4 +17,4 @@ if TYPE_CHECKING:
 
     from libs.runtime.service import Build
 
-SERVICES: Sequence[Build] = (inventory, grouping, catalog, rendering, audit, relay)
+SERVICES: Sequence[Build] = (inventory, grouping, catalog, policy, rendering, audit, relay)

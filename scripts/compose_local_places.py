@@ -44,6 +44,7 @@ PORTS: Mapping[tuple[str, int], tuple[int, int]] = {
     ("rendering", 8104): (8104, 4),
     ("audit", 8105): (8105, 5),
     ("relay", 8106): (8106, 6),
+    ("policy", 8107): (8107, 10),
     ("postgres", 5432): (15432, 7),
     ("kafka", 9092): (19092, 8),
     ("kafka", 9093): (19093, 9),

@@ -16,7 +16,7 @@ from cli.terminal import is_plain
 from cli.verbs.wait import duration_seconds
 
 app = verb_app()
-SERVICES = ("inventory", "grouping", "catalog", "rendering", "audit", "relay")
+SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
 _POLL_SECONDS = 0.25
 
 

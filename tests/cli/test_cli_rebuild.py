@@ -91,7 +91,7 @@ def test_without_a_name_all_are_listed(resedge: Resedge, server: FakeServer) -> 
 def test_one_that_is_not_there_is_told_with_those_that_are(resedge: Resedge, server: FakeServer) -> None:
     listed = Answer(200, {"items": [told("live").body], "next": None})
     server.on("GET", "/services/inventory/v1/projections", listed)
-    for service in ("grouping", "catalog", "rendering", "audit", "relay"):
+    for service in ("grouping", "catalog", "policy", "rendering", "audit", "relay"):
         server.on("GET", f"/services/{service}/v1/projections", Answer(200, {"items": [], "next": None}))
     server.on("POST", "/v1/projections/documents:rebuild", problem(404, "not-found", "no service has this path"))
 

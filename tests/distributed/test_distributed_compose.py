@@ -21,7 +21,7 @@ import pytest
 from scripts.compose_local_file import read_variables
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("inventory", "grouping", "catalog", "rendering", "audit", "relay")
+SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
 DOCUMENTS = """
 {apiVersion: resedge.dev/v1, kind: Store, metadata: {name: tx-austin-0042}, spec: {timezone: America/Chicago}}
 ---

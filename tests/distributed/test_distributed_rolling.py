@@ -10,6 +10,7 @@ READS = (
     ("inventory", "/v1/stores:count"),
     ("grouping", "/v1/groups"),
     ("catalog", "/v1/namespaces"),
+    ("policy", "/v1/calendars"),
     ("rendering", "/v1/rendering"),
     ("audit", "/v1/events"),
     ("relay", "/v1/inbox"),

@@ -24,6 +24,12 @@ PLURALS = {
     "Namespace": "namespaces",
     "Application": "applications",
     "Configuration": "configurations",
+    "Calendar": "calendars",
+    "Freeze": "freezes",
+    "PlacementPolicy": "placementpolicies",
+    "SignOff": "signoffs",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
 }
 
 

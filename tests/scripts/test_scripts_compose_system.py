@@ -138,7 +138,7 @@ def test_another_port_base_moves_every_port(services: dict[str, Service]) -> Non
     places = Places(Path("/d"), 24_100)
 
     ports = [port for listening in places.listening().values() for port in listening]
-    assert sorted(ports) == list(range(24_100, 24_110))
+    assert sorted(ports) == list(range(24_100, 24_111))
     assert places.environment(services["edge"])["RENDERING_UPSTREAM"] == "127.0.0.1:24104"
     assert places.environment(services["edge"])["EDGE_LISTEN"] == "127.0.0.1:24100"
     assert places.environment(services["audit"])["RESEDGE_AUDIT_PORT"] == "24105"

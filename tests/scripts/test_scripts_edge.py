@@ -18,7 +18,7 @@ import pytest
 
 from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
 
-SERVICES = ("audit", "catalog", "grouping", "inventory", "relay", "rendering")
+SERVICES = ("audit", "catalog", "grouping", "inventory", "policy", "relay", "rendering")
 PROBLEM = {"type": "about:blank", "status": 503, "code": "contended"}
 SAMPLES = {"path": "geo/us/central", "name": "geo/us/central"}
 """Parameters of a group's route take slashes; every other parameter is one segment."""

@@ -31,6 +31,7 @@ ROUTES: Sequence[tuple[str, str]] = (
     (r"/v1/(stores|clusters)([/:].*)?", "inventory"),
     (r"/v1/groups([/:].*)?", "grouping"),
     (r"/v1/(namespaces|applications|configurations)([/:].*)?", "catalog"),
+    (r"/v1/(calendars|freezes|placementpolicies|signoffs|roles|rolebindings)([/:].*)?", "policy"),
     (r"/v1/(refusals|holds|rendering|gitops)([/:].*)?", "rendering"),
     (r"/v1/(events|log|whoami|audit)([/:].*)?", "audit"),
     (r"/v1/(sources|inbox|dead-letters)([/:].*)?", "relay"),

@@ -36,7 +36,7 @@ from tests.support.kafka import Broker, free_ports
 from tests.support.postgres import Cluster
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("inventory", "grouping", "catalog", "rendering", "audit", "relay")
+SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
 READY_SECONDS_MAX = 45.0
 STOP_SECONDS_MAX = 20.0
 CHANGE_SECONDS_MAX = 60.0

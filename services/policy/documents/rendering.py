@@ -1,0 +1,40 @@
+"""What all documents of policy are rendered with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from libs.contracts.names import nearest
+from libs.contracts.refusals import Invalid
+from libs.web.schema import API_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.contracts.inventory import Labels
+
+
+def saying(**fields: Any) -> dict[str, Any]:
+    """Return those fields that say something."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def document(kind: str, name: str, labels: Labels, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a whole document."""
+    metadata: dict[str, Any] = {"name": name}
+    if labels:
+        metadata["labels"] = labels
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def one_of(text: str, known: Sequence[str], pointer: str) -> str:
+    """Return one of some words.
+
+    Raises:
+        Invalid: it is none of them; with the nearest.
+    """
+    if text in known:
+        return text
+    near = nearest(text.lower(), known)
+    fix = f"did you mean {near!r}?" if near else f"write one of {', '.join(known)}"
+    raise Invalid(f"{text[:80]!r} is not known here", pointer=pointer, fix=fix, nearest=near)

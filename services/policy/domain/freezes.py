@@ -1,0 +1,108 @@
+"""A freeze is an interval in which nothing is admitted on its clusters, with a reason and an owner.
+
+The one rule to know: `at: store` is each store's own wall clock; a freeze without it is one interval for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts.refusals import Invalid
+from services.policy.domain.checks import (
+    Absent,
+    canonical_clusters,
+    check_applications,
+    check_clusters,
+    check_signoff,
+    check_text,
+)
+from services.policy.events import FreezeDeclared, FreezeRemoved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libs.fleet import Fleet
+
+OWNER_CHARACTERS_MAX = 200
+LAST_ZONE = timedelta(hours=12)
+"""How far behind UTC the last clock on earth is: a local time is past everywhere this long after it is in UTC."""
+
+State = Absent | FreezeDeclared
+Event = FreezeDeclared | FreezeRemoved
+
+
+@dataclass(frozen=True, slots=True)
+class DeclareFreeze:
+    """Let the freeze be as this says, whole; its `clusters` are as they were written."""
+
+    freeze: FreezeDeclared
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFreeze:
+    """Take the freeze back."""
+
+    name: str
+    actor: str
+    at: datetime
+
+
+Command = DeclareFreeze | RemoveFreeze
+
+
+def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if the freeze is so already.
+
+    Raises:
+        Invalid, UnknownReference, SelectsNothing: why not.
+    """
+    match command:
+        case DeclareFreeze():
+            return _declare(command.freeze, state, facts)
+        case RemoveFreeze():
+            return [] if isinstance(state, Absent) else [FreezeRemoved(command.name)]
+        case _:
+            assert_never(command)
+
+
+def evolve(_state: State, event: Event) -> State:
+    """Return the freeze after `event`."""
+    match event:
+        case FreezeDeclared():
+            return event
+        case FreezeRemoved():
+            return Absent()
+        case _:
+            assert_never(event)
+
+
+def warnings(command: Command, _facts: Fleet) -> list[str]:
+    """Return what is accepted but may not be meant."""
+    if isinstance(command, DeclareFreeze) and _over(command.freeze, command.at):
+        return ["the freeze is over already: it holds nothing back"]
+    return []
+
+
+def _over(freeze: FreezeDeclared, at: datetime) -> bool:
+    ends = datetime.fromisoformat(freeze.ends)
+    return at >= (ends.replace(tzinfo=UTC) + LAST_ZONE if freeze.local else ends)
+
+
+def _declare(asked: FreezeDeclared, state: State, facts: Fleet) -> Sequence[Event]:
+    check_text(asked.reason, "/spec/reason")
+    check_text(asked.owner, "/spec/owner", OWNER_CHARACTERS_MAX)
+    if datetime.fromisoformat(asked.ends) <= datetime.fromisoformat(asked.begins):
+        raise Invalid("the freeze ends before it begins", pointer="/spec/until", fix="write until after from")
+    declared = replace(asked, clusters=canonical_clusters(asked.clusters), applications=sorted(asked.applications))
+    if declared == state:
+        return []
+    check_signoff(asked.signoff, facts)
+    check_applications(asked.applications, facts)
+    before = (None, None) if isinstance(state, Absent) else (state.clusters, state.allow_empty)
+    if before != (declared.clusters, declared.allow_empty):
+        check_clusters(declared.clusters, facts, allow_empty=declared.allow_empty)
+    return [declared]
