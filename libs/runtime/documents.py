@@ -23,6 +23,7 @@ from libs.web.intents import Intent, intent_of
 from libs.web.kinds import DeclaredKind
 from libs.web.positions import HEADER
 from libs.web.problems import problem_of
+from libs.web.rights import Rights
 
 DOCUMENTS_MAX = 10_000
 
@@ -46,8 +47,8 @@ class Documents:
         value, body = await read_document(request)
         documents = _documents(value)
         intent = intent_of(request, body, assume=value.get("assume"))
-        principal: Principal = request.state.principal
-        results, position = await self._try_out(documents, intent, principal)
+        sender: Principal = request.state.sender
+        results, position = await self._try_out(documents, intent, sender, request.app.state.rights)
         if not intent.dry_run:
             results, position = await self._declare(documents, intent)
         return JSONResponse({"results": results}, headers={HEADER: str(position)})
@@ -63,7 +64,7 @@ class Documents:
         return served, name, make
 
     async def _try_out(
-        self, documents: list[Any], intent: Intent, principal: Principal
+        self, documents: list[Any], intent: Intent, sender: Principal, rights: Rights | None
     ) -> tuple[list[dict[str, Any]], int]:
         results: list[dict[str, Any]] = []
         assumed: dict[str, list[tuple[str, Event]]] = {}
@@ -74,7 +75,7 @@ class Documents:
         for index, document in enumerate(documents):
             with _of_document(index):
                 served, name, make = self._parsed(document)
-                authorize(principal, "declare", served.kind.kind)
+                authorize(sender, "declare", served.kind.kind, rights)
                 commands = served.commands
                 if fork is None:
                     await commands.positions.seen(intent.position, commands.facts, by_log=True)

@@ -33,6 +33,7 @@ from libs.web.metrics import note_batch
 from libs.web.oidc import ProviderTokens
 from libs.web.positions import Positions
 from libs.web.projections import Projections
+from libs.web.rights import Rights
 from libs.web.tokens import Known, Tokens, TokenStore
 
 LAG_EVENTS_MAX = 20_000
@@ -167,6 +168,7 @@ class Embedded:
         app = web_application(
             title="Resilient Edge",
             tokens=self._verifier(),
+            rights=Rights(lambda: self.facts.fleet, self._clock),
             new_id=self._ids,
             checks=checks,
             collect=self._collect,

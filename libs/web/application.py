@@ -24,6 +24,7 @@ from libs.web.auth import open_to_all, requires
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.principals import Principal
 from libs.web.problems import install_problems
+from libs.web.rights import Rights
 from libs.web.tokens import Verifier
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -113,7 +114,7 @@ class AroundRequests:
             )
 
 
-def web_application(
+def web_application(  # noqa: PLR0913 - the parts of a process that every service shares
     *,
     title: str,
     tokens: Verifier,
@@ -121,11 +122,13 @@ def web_application(
     checks: Sequence[ReadinessCheck],
     collect: Callable[[], None] = lambda: None,
     clock_told: Callable[[], str] | None = None,
+    rights: Rights | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
     """Return an application with health, metrics, schema, problems and request ids, to which routers are added.
 
     `collect` brings the gauges up to date when metrics are read; `clock_told` says what a virtual clock shows.
+    Without `rights` nobody has more than the roles of their token.
     """
     app = FastAPI(
         title=title,
@@ -137,6 +140,7 @@ def web_application(
         telemetry=NO_SECOND_TELEMETRY,
     )
     app.state.tokens = tokens
+    app.state.rights = rights
     app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told)
     install_problems(app)
     _add_health(app, checks)

@@ -6,7 +6,6 @@ routes of the composed application and fails on one that has neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,8 @@ from libs.contracts.names import check_name
 from libs.web.metrics import AUTHENTICATION_FAILURES
 from libs.web.principals import Principal
 from libs.web.problems import Problem
+from libs.web.rights import BUILT_IN as ROLES
+from libs.web.rights import Rights, held_by_token, user_verb
 from libs.web.tokens import BadToken, TokenStore, Verifier, digest_of
 
 __all__ = [
@@ -36,41 +37,24 @@ __all__ = [
     "requires",
 ]
 
-READ_VERBS = frozenset({"read", "list", "count", "explain"})
-RELAY_VERBS = READ_VERBS | {"declare", "remove", "label", "publish"}
 ON_BEHALF_OF = "Resedge-On-Behalf-Of"
 """Names the service account of a source, for whom the relay executes what its event means."""
 
 
-ROLES: Mapping[str, frozenset[str] | None] = {
-    "admin": None,
-    "viewer": READ_VERBS,
-    "source": frozenset({"send"}),
-    "relay": RELAY_VERBS,
-}
-"""Role → the verbs that it allows on every kind; `None` is every verb.
-
-`source` is a system outside that sends events; what they may say stands in its `Source` document. `relay` is the one
-service that acts for others.
-"""
-
-
-def authorize(principal: Principal, verb: str, kind: str) -> None:
-    """Let `principal` do `verb` to things of `kind`, or refuse.
+def authorize(principal: Principal, verb: str, kind: str, rights: Rights | None = None) -> None:
+    """Let `principal` do `verb` to things of `kind`, or refuse; without `rights` only the token's own roles count.
 
     Raises:
         Problem: 403.
     """
-    for role in principal.roles:
-        allowed = ROLES.get(role, frozenset())
-        if allowed is None or verb in allowed:
-            return
+    if held_by_token(principal, verb, kind) or (rights is not None and rights.may(principal, verb, kind)):
+        return
     raise Problem(
         403,
         "forbidden",
         "This is not allowed to you.",
-        f"{principal.name} may not {verb} {kind}",
-        fix="ask an administrator for a role that allows it",
+        f"{principal.name} may not {user_verb(verb)} {kind}",
+        fix=f"ask an administrator for a role with the verb {user_verb(verb)} on the kind {kind}",
     )
 
 
@@ -121,7 +105,7 @@ class Rule:
     async def __call__(self, request: Request) -> Principal:
         """Let the request through, or raise 401 or 403."""
         sender = await principal_of(request)
-        authorize(sender, self.verb, self.kind)
+        authorize(sender, self.verb, self.kind, request.app.state.rights)
         request.state.sender = sender
         request.state.principal = acting_for(request, sender)
         return sender
