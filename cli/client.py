@@ -76,11 +76,17 @@ def path_of(*parts: str) -> str:
 
 
 class Client:
-    """Requests of one connection. Blocking; not for several threads."""
+    """Requests of one connection. Blocking; not for several threads.
 
-    def __init__(self, connection: Connection, positions: Positions) -> None:
+    `notice` is told, once, what deserves attention about the server whatever is asked: that its clock is virtual.
+    """
+
+    def __init__(
+        self, connection: Connection, positions: Positions, notice: Callable[[str], None] = lambda _text: None
+    ) -> None:
         self._server = connection.server
         self._positions = positions
+        self._notice: Callable[[str], None] | None = notice
         headers = {"User-Agent": f"resedge/{__version__}", "Accept": "application/json"}
         if connection.token:
             headers["Authorization"] = f"Bearer {connection.token}"
@@ -93,11 +99,17 @@ class Client:
             # Loading the certificate store takes longer than a whole read over plain HTTP, which never uses it.
             verify=ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=not loopback,  # a proxy cannot reach this machine's own loopback
+            event_hooks={"response": [self._look_at_clock]},
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def _look_at_clock(self, response: httpx2.Response) -> None:
+        if self._notice is not None and (told := response.headers.get("Resedge-Clock")):
+            self._notice(f"the server's clock is {told}")
+            self._notice = None
 
     def get(
         self,

@@ -46,7 +46,7 @@ class Session:
         from cli.client import Client  # noqa: PLC0415 - loaded only when it is needed: start-up time
         from cli.positions import Positions  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
-        return Client(self.connection, Positions(state_path(self.environment), self.connection))
+        return Client(self.connection, Positions(state_path(self.environment), self.connection), self._notice)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -70,6 +70,9 @@ class Session:
         """Tell a person what deserves attention although nothing failed."""
         for warning in warnings:
             self.say(f"warning: {warning}")
+
+    def _notice(self, text: str) -> None:
+        self.say(f"notice: {text}")
 
     def ask(self, question: str, *, yes: bool) -> None:
         """Go on only if a person agrees, or `--yes` was given.

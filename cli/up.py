@@ -6,6 +6,7 @@ The one rule: when it returns, nothing is half-done: the port is free, the direc
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,26 +15,60 @@ from typing import TYPE_CHECKING
 from cli.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from libs.runtime.clock import VirtualClock
     from libs.runtime.embedded import Embedded
 
 ADMIN = "admin"
+_SPEED = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
-def run_up(data_dir: Path, port: int = 8080, ephemeral: bool = False, host: str = "127.0.0.1") -> int:
+def run_up(
+    data_dir: Path,
+    port: int = 8080,
+    ephemeral: bool = False,
+    host: str = "127.0.0.1",
+    clock: VirtualClock | None = None,
+) -> int:
     """Serve until SIGTERM or Ctrl-C, and return the exit code: 0 ended on request, 1 could not begin.
 
-    `ephemeral` works in a temporary directory that is removed at the end, under its own context.
+    `ephemeral` works in a temporary directory that is removed at the end, under its own context; `clock` takes the
+    place of the real one.
     """
     if ephemeral:
         with tempfile.TemporaryDirectory(prefix="resedge-") as directory:
-            return _run(Path(directory), port, host, context="ephemeral")
-    return _run(data_dir, port, host, context="local")
+            return _run(Path(directory), port, host, "ephemeral", clock)
+    return _run(data_dir, port, host, "local", clock)
 
 
-def _run(data_dir: Path, port: int, host: str, context: str) -> int:
+def virtual_clock(at: str, speed: str) -> VirtualClock | None:
+    """Return the clock that `--at` and `--speed` ask for; None where they ask for none.
+
+    Raises:
+        UsageProblem: one of them cannot be read, or there is a speed and no instant.
+    """
+    from libs.contracts.refusals import Invalid  # noqa: PLC0415 - start-up time
+    from libs.runtime.clock import SPEED_MAX, VirtualClock  # noqa: PLC0415 - start-up time
+    from services.audit.domain import instant  # noqa: PLC0415 - start-up time
+
+    if not at:
+        if speed:
+            raise UsageProblem("--speed is of a virtual clock", fix="say with --at where it begins")
+        return None
+    if speed and not _SPEED.fullmatch(speed):
+        raise UsageProblem(f"--speed takes a number, not {speed!r}", fix="write --speed 60 for an hour a minute")
+    try:
+        return VirtualClock(instant(at), float(speed or 1))
+    except Invalid as refusal:
+        raise UsageProblem(f"--at: {refusal.detail}", fix=refusal.fix or "") from None
+    except ValueError:
+        raise UsageProblem(f"--speed is above 0 and at most {SPEED_MAX:,.0f}, not {speed}") from None
+
+
+def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock | None) -> int:
     # Imported here, so that the command line starts quickly for everything else.
     from cli.embedded import SERVICES  # noqa: PLC0415 - start-up time
     from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat  # noqa: PLC0415 - start-up time
+    from libs.runtime.clock import ClockRefused, utc_now  # noqa: PLC0415 - start-up time
     from libs.runtime.embedded import Embedded  # noqa: PLC0415 - start-up time
     from libs.runtime.lock import DataDirInUse  # noqa: PLC0415 - start-up time
     from libs.runtime.logs import set_up_logs  # noqa: PLC0415 - start-up time
@@ -43,6 +78,8 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
     from libs.runtime.wiring import Wiring  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
+    if clock is not None and (reason := _remote_problem()):
+        return _say_why(reason)
     set_up_logs(settings.log_level, service="embedded", instance=settings.instance)
     set_up_telemetry("embedded", endpoint=settings.otlp_endpoint, instance=settings.instance)
     try:
@@ -56,20 +93,35 @@ def _run(data_dir: Path, port: int, host: str, context: str) -> int:
                 SERVICES,
                 log_url=settings.log_url,
                 wiring=Wiring.of(settings),
+                clock=clock or utc_now,
                 snapshot_seconds=settings.snapshot_seconds,
             )
-        except (DataDirInUse, DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
+        except (ClockRefused, DataDirInUse, DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
             return _say_why(str(refusal))
         except OSError as error:
             return _say_why(f"{data_dir} cannot be used: {error.strerror}")
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         _write_context(embedded, context, url)
+        return 0 if serve(embedded, listening, lambda: _announce(embedded, url, clock)) else 1
 
-        def announce() -> None:
-            print(f"resedge is up at {url} (data in {data_dir})", flush=True)
-            print("next: resedge apply -f FILE   or   resedge get stores", flush=True)
 
-        return 0 if serve(embedded, listening, announce) else 1
+def _remote_problem() -> str:
+    """Return why a virtual clock cannot be used with what rendering is connected to; empty if it can."""
+    from services.rendering.settings import RenderingSettings  # noqa: PLC0415 - start-up time
+
+    if not RenderingSettings().remote:
+        return ""
+    return "stores would get what a virtual clock admits: RESEDGE_RENDERING_REMOTE is set; unset it, or leave --at out"
+
+
+def _announce(embedded: Embedded, url: str, clock: VirtualClock | None) -> None:
+    from libs.runtime.clock import ahead_warning, utc_now  # noqa: PLC0415 - start-up time
+
+    told = f", clock {clock.told()}" if clock is not None else ""
+    print(f"resedge is up at {url} (data in {embedded.data_dir}{told})", flush=True)
+    print("next: resedge apply -f FILE   or   resedge get stores", flush=True)
+    if clock is None and (warning := ahead_warning(embedded.log, utc_now())):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 def _port_problem(error: OSError, host: str, port: int) -> str:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from cli.__main__ import main
-from tests.cli.cli_server import Ran, clean_environment
+from tests.cli.cli_machine import ROOT, Machine
 
-ROOT = Path(__file__).resolve().parents[2]
-UP_SECONDS_MAX = 30.0
 FLEET = """
 kind: Application
 metadata: {name: pos-api}
@@ -46,52 +39,6 @@ kind: ConfigMap
 metadata: {name: pos}
 data: {store: "${edge.store.name}", level: "${edge.config.logLevel}"}
 """
-
-
-class Machine:
-    """A home directory, and the command run in processes of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environment = clean_environment(str(home))
-
-    def resedge(self, *arguments: str, stdin: str = "") -> Ran:
-        """Run the command in this process, which saves the start of a hundred others."""
-        out, err = io.StringIO(), io.StringIO()
-        typed = io.TextIOWrapper(io.BytesIO(stdin.encode()))
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for key in set(os.environ) - set(self.environment):
-                patch.delenv(key)
-            patch.setenv("HOME", str(self.home))
-            patch.setattr(sys, "stdin", typed)
-            code = main(arguments)
-        return Ran(code, out.getvalue(), err.getvalue())
-
-    def ok(self, *arguments: str, stdin: str = "") -> str:
-        ran = self.resedge(*arguments, stdin=stdin)
-        assert ran.code == 0, ran.err
-        return ran.out
-
-    @contextmanager
-    def up(self) -> Iterator[None]:
-        """Serve this home's data directory until the block ends, which must be clean."""
-        command = [sys.executable, "-m", "cli", "up", "--data-dir", str(self.home / "data"), "--port", "0"]
-        log = self.home / "up.log"
-        context = self.home / ".config/resedge/config.yaml"
-        with (
-            log.open("wb") as file,
-            subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=file, stderr=file) as server,
-        ):
-            try:
-                deadline = time.monotonic() + UP_SECONDS_MAX
-                while not (context.exists() and self.resedge("get", "stores").code == 0):
-                    assert server.poll() is None, log.read_text()
-                    assert time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.05)
-                yield
-            finally:
-                server.send_signal(signal.SIGTERM)
-                assert server.wait(timeout=15) == 0
 
 
 @pytest.fixture(scope="module")
