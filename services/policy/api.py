@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from libs.web.kinds import DeclaredKind
 from libs.web.router import declared_router
 from libs.web.schema import document_model
+from services.policy.approving import approvals_router
 from services.policy.documents import (
     CalendarSpec,
     FreezeSpec,
@@ -19,6 +20,7 @@ from services.policy.documents import (
 )
 from services.policy.domain import calendars, freezes
 from services.policy.domain.checks import Absent
+from services.policy.overriding import overrides_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,9 +83,11 @@ DECLARED: tuple[DeclaredKind[Any, Any], ...] = (CALENDAR, FREEZE)
 """In the order in which documents can refer to each other."""
 
 
-def policy_router(commands: Commands) -> APIRouter:
-    """Return the routes of the declared kinds."""
+def policy_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
+    """Return the routes of the declared kinds, of overrides and approvals; `ids` gives new ids."""
     router = APIRouter()
+    router.include_router(overrides_router(commands, ids))
+    router.include_router(approvals_router(commands))
     for kind in DECLARED:
         router.include_router(declared_router(kind, commands))
     return router

@@ -11,7 +11,7 @@ def build(ports: Ports) -> Service:
     commands = ports.commands(DECLARED)
     return Service(
         name="policy",
-        router=policy_router(commands),
+        router=policy_router(commands, ports.ids),
         consumers=[commands.view],
         kinds=DECLARED,
         commands=commands,

@@ -1,0 +1,327 @@
+"""A run of a sign-off process: people grant it stage by stage, or one of them refuses it.
+
+The one rule: a person is one vote in a run, whatever tokens they hold, and whoever asked for the subject or published
+it is none, unless the process counts them; a quorum in every stage approves exactly the digest that was voted on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from libs.contracts import ApprovalCompleted, ApprovalGranted, ApprovalRefused, ApprovalWithdrawn
+from libs.contracts.refusals import Rejected
+from services.policy.domain.checks import TEXT_CHARACTERS_MAX, check_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from libs.contracts import ApprovalRequested, By, SignOffStage
+    from libs.fleet import Approval
+
+Event = ApprovalGranted | ApprovalCompleted | ApprovalRefused | ApprovalWithdrawn
+
+REQUESTER, PUBLISHER, EARLIER, SERVICE = "requester", "publisher", "earlier_approvers", "service_accounts"
+"""Whose votes a process may count besides independent people's."""
+
+
+class ApprovalOver(Rejected):
+    """The approval does not run any more."""
+
+    code = "approval-over"
+
+
+class ApprovalExpired(Rejected):
+    """The approval has expired."""
+
+    code = "approval-expired"
+
+
+class DigestChanged(Rejected):
+    """What is to be approved is not what was looked at."""
+
+    code = "digest-changed"
+
+
+class NotAnApprover(Rejected):
+    """This stage is not yours to decide."""
+
+    code = "not-an-approver"
+
+
+class RequesterVotes(Rejected):
+    """Who asked for it does not approve it."""
+
+    code = "requester-votes"
+
+
+class PublisherVotes(Rejected):
+    """Who published it does not approve it."""
+
+    code = "publisher-votes"
+
+
+class EarlierApprover(Rejected):
+    """Who voted in one stage does not vote in another."""
+
+    code = "earlier-approver"
+
+
+class ServiceAccountVotes(Rejected):
+    """A service account does not approve."""
+
+    code = "service-account-votes"
+
+
+class VotesTogether(Rejected):
+    """A token that somebody else created does not vote together with its creator."""
+
+    code = "votes-together"
+
+
+class NothingToWithdraw(Rejected):
+    """There is nothing of yours to withdraw."""
+
+    code = "nothing-to-withdraw"
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """Somebody who says something about a run.
+
+    `covers` tells whether they hold a role now, by a binding that has not expired, for all clusters of the subject.
+    """
+
+    by: By
+    covers: Callable[[str], bool]
+    service_account: bool = False
+
+    @property
+    def person(self) -> str:
+        """Who they are."""
+        return self.by.person
+
+    @property
+    def creator(self) -> str:
+        """Who made their token, if it was somebody else."""
+        return "" if self.by.creator == self.by.person else self.by.creator
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Say yes; `digest`, if any, is that of the subject which was looked at."""
+
+    voter: Voter
+    at: datetime
+    reason: str = ""
+    ticket: str = ""
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Say no, which ends the run."""
+
+    voter: Voter
+    at: datetime
+    reason: str
+    ticket: str = ""
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take one's own vote back, or the `whole` request; not said: the vote if there is one, else the request."""
+
+    voter: Voter
+    at: datetime
+    reason: str
+    ticket: str = ""
+    whole: bool | None = None
+
+
+Command = Grant | Refuse | Withdraw
+
+
+def decide(command: Command, state: Approval) -> Sequence[Event]:
+    """Return what follows from `command`; nothing, if it has happened already.
+
+    Raises:
+        ApprovalOver, ApprovalExpired, DigestChanged: it is not, or not any more, about this.
+        NotAnApprover, RequesterVotes, PublisherVotes, EarlierApprover, ServiceAccountVotes, VotesTogether: not by them.
+        NothingToWithdraw, Invalid: there is nothing to take back, or no reason.
+    """
+    match command:
+        case Grant():
+            return _grant(command, state)
+        case Refuse():
+            return _refuse(command, state)
+        case Withdraw():
+            return _withdraw(command, state)
+        case _:
+            assert_never(command)
+
+
+def stage_of(state: Approval) -> int:
+    """Return the stage that is to be decided: the first that has not its quorum; their number if all have."""
+    stages = state.request.stages
+    return next((index for index, stage in enumerate(stages) if missing(state, index, stage)), len(stages))
+
+
+def missing(state: Approval, index: int, stage: SignOffStage) -> int:
+    """Return how many votes a stage still needs."""
+    return max(0, stage.quorum - len({grant.by.person for grant in state.grants if grant.stage == index}))
+
+
+def may_vote(voter: Voter, state: Approval, at: datetime) -> bool:
+    """Tell whether a vote of theirs would count now and has not been given yet."""
+    if state.state != "running":
+        return False
+    try:
+        return bool(_grant(Grant(voter, at), state))
+    except Rejected:
+        return False
+
+
+def _grant(command: Grant, state: Approval) -> Sequence[Event]:
+    request, voter = state.request, command.voter
+    _check_digest(command.digest, request)
+    given = [grant for grant in state.grants if grant.by.person == voter.person]
+    if state.state == "approved" and given:
+        return []
+    _check_running(state, command.at)
+    stage = stage_of(state)
+    if any(grant.stage == stage for grant in given):
+        return []
+    role = _eligible(voter, state, stage)
+    if given and EARLIER not in request.count:
+        raise EarlierApprover(
+            f"{voter.person} voted in stage {given[0].stage + 1} of {request.id} already",
+            fix="somebody else has to decide this stage",
+        )
+    _check_together(voter, state)
+    granted = ApprovalGranted(
+        id=request.id,
+        digest=request.digest,
+        stage=stage,
+        role=role,
+        by=voter.by,
+        reason=_said(command.reason, "/reason"),
+        ticket=_said(command.ticket, "/ticket"),
+        service_account=voter.service_account,
+    )
+    after = replace(state, grants=(*state.grants, granted))
+    if stage_of(after) < len(request.stages):
+        return [granted]
+    return [granted, ApprovalCompleted(request.id, request.digest, _people(after.grants))]
+
+
+def _refuse(command: Refuse, state: Approval) -> Sequence[Event]:
+    request = state.request
+    _check_digest(command.digest, request)
+    _check_running(state, command.at)
+    _eligible(command.voter, state, stage_of(state))
+    reason = check_text(command.reason, "/reason")
+    return [ApprovalRefused(request.id, request.digest, reason, command.voter.by, _said(command.ticket, "/ticket"))]
+
+
+def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
+    request, voter = state.request, command.voter
+    _check_running(state, command.at)
+    voted = any(grant.by.person == voter.person for grant in state.grants)
+    whole = not voted if command.whole is None else command.whole
+    if not (voter.person in _requesters(request) if whole else voted):
+        raise NothingToWithdraw(
+            f"{voter.person} neither asked for {request.id} nor has a vote in it"
+            if command.whole is None
+            else f"{voter.person} {'did not ask for' if whole else 'has no vote in'} {request.id}",
+            fix="who may decide this stage can refuse it instead",
+        )
+    reason = check_text(command.reason, "/reason")
+    return [ApprovalWithdrawn(request.id, whole, reason, voter.by, _said(command.ticket, "/ticket"))]
+
+
+def _eligible(voter: Voter, state: Approval, stage: int) -> str:
+    """Return the role by which somebody may decide a stage.
+
+    Raises:
+        ServiceAccountVotes, NotAnApprover, RequesterVotes, PublisherVotes: they may not.
+    """
+    request = state.request
+    if voter.service_account and SERVICE not in request.count:
+        raise ServiceAccountVotes(
+            f"{voter.person} is a service account, and {request.signoff} does not count them", fix="let a person decide"
+        )
+    roles = request.stages[stage].roles
+    role = next((role for role in roles if voter.covers(role)), None)
+    if role is None:
+        raise NotAnApprover(
+            f"{voter.person} holds none of {', '.join(roles)} for all clusters of {request.id}",
+            fix="see its stages with resedge get approvals; a RoleBinding says for which clusters a role is held",
+        )
+    asked = _requesters(request)
+    if REQUESTER not in request.count and (
+        voter.person in asked or voter.creator in asked or voter.person == request.by.creator
+    ):
+        raise RequesterVotes(f"{_who(voter, asked)} asked for {request.id}", fix="somebody else has to decide it")
+    published = _named(request.publishers)
+    if PUBLISHER not in request.count and (voter.person in published or voter.creator in published):
+        raise PublisherVotes(
+            f"{_who(voter, published)} published what {request.id} is about", fix="somebody else has to decide it"
+        )
+    return role
+
+
+def _check_digest(digest: str | None, request: ApprovalRequested) -> None:
+    if digest is not None and digest != request.digest:
+        raise DigestChanged(
+            f"{request.id} is about {request.digest}, not {digest[:80]}",
+            pointer="/digest",
+            fix="read it again, and decide about what it says now",
+        )
+
+
+def _check_running(state: Approval, at: datetime) -> None:
+    request = state.request
+    if state.state != "running":
+        why = f": {state.reason}" if state.reason else ""
+        raise ApprovalOver(f"{request.id} is {state.state}{why}", fix="ask for a new one")
+    if at >= request.expires_at:
+        raise ApprovalExpired(
+            f"{request.id} could be decided until {request.expires_at.isoformat()}", fix="ask for a new one"
+        )
+
+
+def _check_together(voter: Voter, state: Approval) -> None:
+    for grant in state.grants:
+        other = grant.by
+        if other.person != voter.person and (voter.creator == other.person or other.creator == voter.person):
+            raise VotesTogether(
+                f"{other.person} voted in {state.request.id} already, and one of the two created the other's token",
+                fix="vote with a token that you got yourself, for example by resedge login",
+            )
+
+
+def _requesters(request: ApprovalRequested) -> frozenset[str]:
+    return _named([*request.requesters, request.by.person])
+
+
+def _named(people: Iterable[str]) -> frozenset[str]:
+    return frozenset(people) - {""}
+
+
+def _who(voter: Voter, people: frozenset[str]) -> str:
+    if voter.person in people:
+        return voter.person
+    if voter.creator in people:
+        return f"{voter.creator}, who created this token of {voter.person},"
+    return f"somebody with a token that {voter.person} created"
+
+
+def _people(grants: Iterable[ApprovalGranted]) -> list[str]:
+    return sorted({grant.by.person for grant in grants})
+
+
+def _said(text: str, pointer: str) -> str:
+    return check_text(text, pointer, TEXT_CHARACTERS_MAX) if text else ""

@@ -1,0 +1,193 @@
+"""The routes of overrides: ask for one, revoke it, see who used it.
+
+The one rule: who breaks the glass is let through at once, and loudly: a fact, an error, a figure and an alert.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from prometheus_client import Counter
+from pydantic import Field
+
+from libs.contracts import stream_id
+from libs.contracts.names import nearest
+from libs.contracts.refusals import Invalid
+from libs.web.auth import authorize, by_of, requires
+from libs.web.bodies import read_document
+from libs.web.commands import Proposal
+from libs.web.intents import intent_of
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide
+from services.policy.showing import check_state, listed, one, override_document, placed, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libs.fleet import Fleet, Override
+    from libs.web.commands import Commands
+
+READ = ("store", "group", "namespace", "application", "freeze", "calendar", "signoff", "override", "approval")
+"""What the decider reads: what is overridden, by which process, and what expressions name."""
+STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
+ID_CHARACTERS = 12
+
+BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
+
+log = structlog.get_logger("resedge.policy")
+
+
+class OverrideSpec(Spec):
+    """What is asked for: an exception to one freeze or one calendar, on some clusters, for some time."""
+
+    freeze: str | None = None
+    calendar: str | None = None
+    expression: str = Field(default="/c/*", min_length=1)
+    applications: list[str] = Field(default_factory=list)
+    minutes: float
+    reason: str
+    ticket: str = ""
+    break_glass: bool = False
+
+
+class ReasonSpec(Spec):
+    """Why."""
+
+    reason: str
+    ticket: str = ""
+
+
+class Overrides:
+    """What can be done with overrides."""
+
+    def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
+        self._commands = commands
+        self._ids = ids
+
+    async def request(self, request: Request) -> Response:
+        """Ask for an override: its id and, unless the glass was broken, that of its approval."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: OverrideSpec = validated(OverrideSpec, document)
+        if (said.freeze is None) == (said.calendar is None):
+            raise Invalid("an override is of one freeze or of one calendar", pointer="/freeze")
+        if said.break_glass:
+            authorize(request.state.principal, "break-glass", "Override", request.app.state.rights)
+        intent = intent_of(request, body, assume=assume)
+        by, new = by_of(request), self._ids()[:ID_CHARACTERS]
+        approval = self._ids()[:ID_CHARACTERS]
+
+        async def propose(facts: Fleet) -> Proposal:
+            command = RequestOverride(
+                id=new,
+                approval=approval,
+                kind="calendar" if said.freeze is None else "freeze",
+                name=said.freeze or said.calendar or "",
+                expression=said.expression,
+                minutes=said.minutes,
+                reason=said.reason,
+                by=by,
+                at=self._commands.clock(),
+                applications=tuple(said.applications),
+                ticket=said.ticket,
+                break_glass=said.break_glass,
+            )
+            events = placed(decide(command, facts))
+            return Proposal(
+                events=events,
+                expected={stream: 0 for stream, _ in events},
+                guards=READ,
+                status=201,
+                body={
+                    "result": "started" if said.break_glass else "requested",
+                    "id": new,
+                    "approval": None if said.break_glass else approval,
+                    "warnings": [],
+                },
+                stream=stream_id("override", new),
+            )
+
+        answer = await self._commands.change(propose, intent)
+        if said.break_glass and not intent.dry_run and (answer.body or {}).get("id") == new:
+            BREAK_GLASS.inc()
+            log.error(
+                "policy.break-glass",
+                override=new,
+                person=by.person,
+                freeze=said.freeze,
+                calendar=said.calendar,
+                expression=said.expression,
+                minutes=said.minutes,
+                reason=said.reason,
+                ticket=said.ticket,
+            )
+        return respond(answer)
+
+    async def revoke(self, request: Request, override: str) -> Response:
+        """Let an override end now; one that was only asked for never begins."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: ReasonSpec = validated(ReasonSpec, document)
+        intent = intent_of(request, body, assume=assume)
+        by = by_of(request)
+
+        async def propose(facts: Fleet) -> Proposal:
+            _override(facts, override)
+            command = RevokeOverride(override, said.reason, by, self._commands.clock(), said.ticket)
+            return Proposal(
+                events=placed(decide(command, facts)),
+                guards=("override", "approval"),
+                body={"result": "revoked", "id": override, "warnings": []},
+                stream=stream_id("override", override),
+            )
+
+        return respond(await self._commands.change(propose, intent))
+
+    async def list(
+        self, request: Request, response: Response, state: str = "", limit: str = "100", cursor: str = ""
+    ) -> dict[str, Any]:
+        """Return a page of overrides in the order in which they were asked for; `state` narrows it."""
+        del limit, cursor  # declared for the schema; page_of reads them
+        check_state(state, STATES)
+        facts, now = await seen(request, self._commands), self._commands.clock()
+        shown = (override_document(each, facts, now) for each in facts.policy.overrides.values())
+        found = [each for each in shown if not state or each["state"] == state]
+        return listed(request, response, self._commands, found, "requested_at")
+
+    async def get(self, request: Request, override: str) -> Response:
+        """Return one override: its state by the clock, its clusters, who granted it and how often it was used."""
+        facts = await seen(request, self._commands)
+        return one(self._commands, override_document(_override(facts, override), facts, self._commands.clock()))
+
+
+def _override(facts: Fleet, name: str) -> Override:
+    found = facts.policy.overrides.get(name)
+    if found is None:
+        raise not_found("override", name, nearest(name, facts.policy.overrides))
+    return found
+
+
+def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
+    """Return the routes of overrides."""
+    router, overrides = APIRouter(), Overrides(commands, ids)
+
+    def add(method: str, path: str, handler: Any, verb: str, operation_id: str) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(verb, "Override")],
+            operation_id=operation_id,
+            response_model=None,
+            tags=["overrides"],
+        )
+
+    add("GET", "/v1/overrides", overrides.list, "list", "list_overrides")
+    add("POST", "/v1/overrides", overrides.request, "request", "request_override")
+    add("GET", "/v1/overrides/{override}", overrides.get, "read", "read_override")
+    add("POST", "/v1/overrides/{override}/revoke", overrides.revoke, "request", "revoke_override")
+    return router
