@@ -41,6 +41,10 @@ ON_BEHALF_OF = "Resedge-On-Behalf-Of"
 """Names the service account of a source, for whom the relay executes what its event means."""
 
 
+ONESELF = ("read", "Principal")
+"""What everybody may whose token is accepted: see who they are taken for."""
+
+
 def authorize(principal: Principal, verb: str, kind: str, rights: Rights | None = None) -> None:
     """Let `principal` do `verb` to things of `kind`, or refuse; without `rights` only the token's own roles count.
 

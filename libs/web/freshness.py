@@ -20,8 +20,8 @@ from libs.web.problems import Problem, unavailable
 CATEGORIES = ("token", "role", "rolebinding")
 CHECK_SECONDS = 15.0
 STALE_SECONDS_MAX = 60.0
-LOOK_AGAIN_SECONDS = 1.0
-"""Tokens that nobody knows make us look at the log at most so often."""
+LOOK_AGAIN_SECONDS = 0.1
+"""Tokens that nobody knows make us look at the log at most so often, whatever their number."""
 
 log = structlog.get_logger("resedge.web")
 
@@ -41,6 +41,7 @@ class Freshness:
     ) -> None:
         self._heads, self._facts, self._positions, self._now = heads, facts, positions, now
         self._fresh_at = self._looked_at = now()
+        self._looking = asyncio.Lock()
 
     async def settled(self) -> None:
         """Return where what the process knows may be relied on.
@@ -56,12 +57,13 @@ class Freshness:
                 fix="see GET /readyz?verbose; tokens of the server's token file are accepted",
             )
 
-    async def look_again(self) -> bool:
-        """Read what the log has on top, at most every `LOOK_AGAIN_SECONDS`; False: nothing, as far as can be told."""
-        if self._now() - self._looked_at < LOOK_AGAIN_SECONDS:
-            return False
-        before = self._facts.position
-        return await self._checked() and self._facts.position > before
+    async def look_again(self) -> None:
+        """Read what the log had on top when this was called, together with whoever else asks now."""
+        asked_at = self._now()
+        async with self._looking:
+            if self._looked_at <= asked_at:
+                await asyncio.sleep(max(0.0, self._looked_at + LOOK_AGAIN_SECONDS - self._now()))
+                await self._checked()
 
     async def keep(self) -> None:
         """Compare, for as long as the process runs."""

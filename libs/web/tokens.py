@@ -175,13 +175,12 @@ class Known:
     """What the log says of tokens: the fold, whether it can be asked yet, and whether the log has more.
 
     `settled` returns once the process has seen what had been acknowledged when it started, and raises a problem while
-    it has not: a snapshot may be older than a revocation. `look_again` reads what the log has on top, and
-    tells whether that was anything.
+    it has not: a snapshot may be older than a revocation. `look_again` reads what the log has on top by now.
     """
 
     tokens: Callable[[], LocalTokens]
     settled: Callable[[], Awaitable[None]]
-    look_again: Callable[[], Awaitable[bool]]
+    look_again: Callable[[], Awaitable[None]]
 
 
 class Tokens:
@@ -221,7 +220,8 @@ class Tokens:
     async def _local(self, digest: str) -> Principal:
         tokens = self._known.tokens()
         found = tokens.by_digest(digest)
-        if found is None and not tokens.was_revoked(digest) and await self._known.look_again():
+        if found is None and not tokens.was_revoked(digest):
+            await self._known.look_again()
             tokens = self._known.tokens()
             found = tokens.by_digest(digest)
         if found is None:
