@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UsageProblem, nearest
-from cli.kinds import BY_DOCUMENT, Kind
+from cli.kind import Kind
+from cli.kinds import BY_DOCUMENT
 
 FILE_BYTES_MAX = 256 << 20
 _JSON_NODES_MAX = 10_000_000

@@ -1,39 +1,17 @@
 """The kinds of things that `get` and `delete` know: their names, where they are read, what a table shows.
 
-The one rule: a kind is added here and nowhere else.
+The one rule: a kind is added here and nowhere else (what policy holds without being declared: `cli.policy_kinds`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cli.errors import UsageProblem, nearest
+from cli.kind import Kind
 from cli.output import Column, Item, field
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind. `document` is its name in documents (empty: it is not declared); `of_application`: lives below one."""
-
-    singular: str
-    plural: str
-    columns: tuple[Column, ...]
-    document: str = ""
-    key: str = "metadata.name"
-    of_application: bool = False
-    deletable: bool = False
-    aliases: tuple[str, ...] = ()
-
-    def name(self, item: Item) -> str:
-        """Return `kind/name`, which `get` and `delete` take back."""
-        return f"{self.singular}/{self.key_of(item)}"
-
-    def key_of(self, item: Item) -> str:
-        """Return the name of an item, for a group its path without the leading slash."""
-        value = field(self.key)(item)
-        return str(value if value is not None else item.get("name") or item.get("id") or "-").removeprefix("/")
+from cli.policy_kinds import POLICY_KINDS
 
 
 def _count(path: str) -> Any:
@@ -209,6 +187,7 @@ KINDS = (
             Column("SINCE", field("since"), wide=True),
         ),
         key="application",
+        picked=True,
     ),
     Kind(
         "hold",
@@ -222,7 +201,9 @@ KINDS = (
             Column("SINCE", field("since"), wide=True),
         ),
         key="id",
+        picked=True,
     ),
+    *POLICY_KINDS,
 )
 
 _BY_WORD = {word: kind for kind in KINDS for word in (kind.singular, kind.plural, *kind.aliases)}

@@ -9,7 +9,8 @@ import typer
 
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
 from cli.errors import CliError, ExitCode, UsageProblem
-from cli.kinds import Kind, things
+from cli.kind import Kind
+from cli.kinds import KINDS, things
 from cli.options import Limit, Output, Where, verb_app
 from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
 from cli.session import Session, session_of
@@ -36,13 +37,18 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         str, typer.Option("--cluster", help="With `configuration`: resolve for it.", metavar="NAME")
     ] = "",
     application: Annotated[
-        str, typer.Option("--application", help="Of releases, choices, a resolved configuration.", metavar="NAME")
+        str,
+        typer.Option("--application", help="Of releases, choices, a resolved configuration, blocked.", metavar="NAME"),
     ] = "",
+    state: Annotated[str, typer.Option("--state", help="Overrides or approvals in this state.", metavar="STATE")] = "",
+    mine: Annotated[bool, typer.Option("--mine", help="Approvals that my vote counts in now.")] = False,
+    since: Annotated[str, typer.Option("--from", help="Windows from this instant on.", metavar="INSTANT")] = "",
+    until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
 ) -> None:
     """Read things of a kind, or some by name.
 
     Kinds: stores, clusters, groups, namespaces, applications, configurations, sources, releases, release-choices,
-    refusals, holds.
+    refusals, holds, overrides, approvals, tokens, withheld, windows, blocked.
 
     A terminal shows the first hundred and says so; what is piped or has --all or --limit is not cut off.
     `get configuration --cluster C --application A` resolves the layers and names the one that gave each key.
@@ -52,13 +58,17 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     if kind.singular == "configuration" and (cluster or application):
         _resolved(session.client, cluster, application, output)
         return
+    asked = {"where": where, "state": state, "mine": "true" if mine else "", "from": since, "to": until}
     if kind.of_application:
         application, names = _application_of(kind, application, names)
+    else:
+        asked["application"] = application
+    filters = _filters(kind, asked)
     page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX) if not sort else PAGE_ITEMS_MAX
     if names:
         items = _named(session.client, kind, names, application)
     else:
-        items = _listed(session.client, kind, where, application, page_items)
+        items = _listed(session.client, kind, filters, application, page_items)
     _write(
         session,
         kind,
@@ -93,17 +103,34 @@ def _write(  # noqa: PLR0913 - each is one part of what is said
         session.say(f"the first {most}; --all shows every one, --limit N so many")
 
 
-def _listed(client: Client, kind: Kind, where: str, application: str, page_items: int) -> Iterator[Item]:
+def _filters(kind: Kind, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the query that the options make.
+
+    Raises:
+        UsageProblem: this kind's list cannot be narrowed by one of them.
+    """
+    given = {name: value for name, value in asked.items() if value}
+    for name in given:
+        if name not in kind.filters:
+            taken = ", ".join(each.plural for each in KINDS if name in each.filters)
+            option = "-l" if name == "where" else f"--{name}"
+            raise UsageProblem(f"{kind.plural} do not take {option}", fix=f"it is of {taken}; see `resedge get --help`")
+    return given
+
+
+def _listed(
+    client: Client, kind: Kind, filters: Mapping[str, str], application: str, page_items: int
+) -> Iterator[Item]:
     path = path_of("applications", application, kind.plural) if kind.of_application else path_of(kind.plural)
     choices = kind.plural == "release-choices"
     key = "choices" if choices else "items"
-    items = client.pages(path, {"where": where or None}, key=key, page_items=page_items)
+    items = client.pages(path, filters, key=key, page_items=page_items)
     for order, item in enumerate(items, start=1):
         yield _of(kind, application, {"order": order, **item} if choices else item)
 
 
 def _named(client: Client, kind: Kind, names: list[str], application: str) -> Iterator[Item]:
-    if kind.plural in ("refusals", "holds"):
+    if kind.picked:
         yield from _picked(client, kind, names)
         return
     for name in names:
