@@ -38,8 +38,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(embedded: Embedded, listening: socket.socket, announce: Callable[[], None]) -> bool:
-    """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start."""
+def serve(
+    embedded: Embedded, listening: socket.socket, announce: Callable[[], None], trusted_proxies: str = ""
+) -> bool:
+    """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start.
+
+    From `trusted_proxies` (addresses and networks, `,` between) `X-Forwarded-For` is believed; from nobody else, as
+    whoever sends it could say to be anywhere.
+    """
     config = uvicorn.Config(
         embedded.app,
         loop="uvloop",
@@ -48,6 +54,8 @@ def serve(embedded: Embedded, listening: socket.socket, announce: Callable[[], N
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = uvicorn.Server(config)

@@ -71,7 +71,8 @@ class ProcessSettings(Settings):
     """Where a process listens and keeps its data, and what it is connected to; loopback unless told otherwise.
 
     Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`;
-    without `oidc_issuer` only the server's own tokens are accepted.
+    without `oidc_issuer` only the server's own tokens are accepted. `trusted_proxies` are the addresses and networks
+    whose `X-Forwarded-For` is believed.
     """
 
     host: str = "127.0.0.1"
@@ -90,6 +91,7 @@ class ProcessSettings(Settings):
     oidc_groups_claim: str = "groups"
     oidc_client_id: str = ""
     instance: str = ""
+    trusted_proxies: str = ""
     otlp_endpoint: str = ""
     log_level: str = "INFO"
     snapshot_seconds: float = 300.0

@@ -5,6 +5,8 @@ The one rule: it is the embedded composition with one service, so that a service
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat
@@ -46,5 +48,6 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
     except (DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
         raise SystemExit(f"error: {refusal}") from refusal
     with listen(settings.host, settings.port) as listening:
-        if not serve(embedded, listening, lambda: log.info("listening", service=name, port=settings.port)):
+        announce = partial(log.info, "listening", service=name, port=settings.port)
+        if not serve(embedded, listening, announce, settings.trusted_proxies):
             raise SystemExit(1)

@@ -72,6 +72,8 @@ class Proposal:
     unchanged: tuple[int, Mapping[str, Any] | None] = (204, None)
     stream: str | None = None
     version: int = 0
+    expires_at: datetime | None = None
+    """What would be recorded later is decided again."""
     shown: Sequence[tuple[str, Event]] | None = None
     """What a dry run shows instead of `events`, where showing all of them would be too much."""
 
@@ -321,6 +323,7 @@ def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission
         correlation_id=intent.request_id,
         causation_id=intent.causation,
         traceparent=intent.traceparent,
+        expires_at=proposal.expires_at,
     )
 
 
