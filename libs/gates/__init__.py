@@ -1,1 +1,8 @@
 """What closes the way between target and admitted at an instant: law, approval, freezes, windows."""
+
+from libs.gates.approvals import covered
+from libs.gates.cluster import Explained
+from libs.gates.gates import Gates, Instant
+from libs.gates.rules import Closed
+
+__all__ = ["Closed", "Explained", "Gates", "Instant", "covered"]

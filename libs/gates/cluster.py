@@ -1,0 +1,266 @@
+"""Freezes and windows of one application on one cluster, in words, and when they open.
+
+The one rule: it judges as the bitmaps do, but for one cluster at any instant, so that it can also look ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from libs.contracts import CalendarDeclared, FreezeDeclared
+from libs.gates.rules import covers
+from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
+
+if TYPE_CHECKING:
+    from libs.fleet import Override, Policy
+    from libs.gates.views import View
+
+STEPS_MAX = 1_000
+"""So many changes of gates are looked at to find when all are open; levels that do not meet by then never do."""
+
+Evidence = tuple[str, tuple[str, str], dict[str, Any]]
+"""What it is, under which key the fleet's facts know it, and what else is to be said of it."""
+
+
+@dataclass(slots=True)
+class Explained:
+    """Whether one gate is open for an application on a cluster, why, and when it opens if it is closed."""
+
+    open: bool
+    reason: str
+    opens_at: datetime | None = None
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What binds the application on the cluster in one view: `levels` are calendars of which one must be open each."""
+
+    pair: Pair
+    withheld: str | None
+    freezes: Sequence[FreezeDeclared]
+    levels: Sequence[Sequence[CalendarDeclared]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A freeze in force, or a level of which no calendar is open: unless `override` opens it, until `until`."""
+
+    documents: Sequence[FreezeDeclared | CalendarDeclared]
+    bound: Bound
+    until: datetime | None
+    override: Override | None = None
+    passed: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps the application back."""
+        return self.override is None and not self.passed
+
+
+class Case:
+    """One application on one cluster; `first` says that this would be the cluster's first admission."""
+
+    def __init__(
+        self, policy: Policy, views: Sequence[View], application: str, ordinal: int, now: datetime, *, first: bool
+    ) -> None:
+        self.now, self.first = now, first
+        self.overrides = [
+            each
+            for each in policy.overrides.values()
+            if each.begins is not None and ordinal in each.clusters and covers(each, application)
+        ]
+        self.bound = [
+            _bound(view, application, ordinal) for view in views if view.withheld is None or ordinal in view.clusters
+        ]
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    def freezes(self, at: datetime) -> Iterator[Found]:
+        """Return the freezes that are in force at an instant."""
+        for bound in self.bound:
+            for freeze in bound.freezes:
+                in_force, until = freeze_at(freeze, bound.pair, at)
+                if in_force:
+                    passed = self.first and freeze.new_clusters != "hold"
+                    yield self._found([freeze], bound, until, at, passed=passed)
+
+    def windows(self, at: datetime) -> Iterator[Found]:
+        """Return the levels of which no calendar is open at an instant."""
+        for bound in self.bound:
+            for level in bound.levels:
+                judged = [calendar_at(calendar, bound.pair, at) for calendar in level]
+                if level and not any(is_open for is_open, _ in judged):
+                    until = min((change for _, change in judged if change is not None), default=None)
+                    yield self._found(level, bound, until, at, passed=self.first)
+
+    def _found(
+        self,
+        documents: Sequence[FreezeDeclared | CalendarDeclared],
+        bound: Bound,
+        until: datetime | None,
+        at: datetime,
+        *,
+        passed: bool,
+    ) -> Found:
+        naming = [each for each in self.overrides if any(_names(each, document) for document in documents)]
+        override = next((each for each in naming if each.active(at)), None)
+        later = [
+            each.begins for each in naming if each.begins is not None and each.begins > at and each.revoked_at is None
+        ]
+        edges = [edge for edge in (until, *later) if edge is not None]
+        return Found(documents, bound, min(edges, default=None), override, passed)
+
+    def opens_at(self, at: datetime) -> datetime | None:
+        """Return the first instant from `at` on at which nothing keeps the application back; nothing: never."""
+        return self._first_open(at, lambda now: (*self.freezes(now), *self.windows(now)))
+
+    @staticmethod
+    def _first_open(at: datetime, found_at: Callable[[datetime], Iterable[Found]]) -> datetime | None:
+        for _ in range(STEPS_MAX):
+            holding = [found for found in found_at(at) if found.holds]
+            if not holding:
+                return at
+            edges = [found.until for found in holding]
+            if None in edges:
+                return None
+            # Everything that holds now must have changed before all can be open.
+            at = max(edge for edge in edges if edge is not None)
+        return None
+
+    # --- words -------------------------------------------------------------------------------------------------------
+
+    def explain_freeze(self) -> Explained:
+        """Return what freezes say."""
+        found = list(self.freezes(self.now))
+        holding = [each for each in found if each.holds]
+        if holding:
+            told = "; ".join(dict.fromkeys(_freeze_told(each) for each in holding))
+            opens_at = self._first_open(self.now, self.freezes)
+            return Explained(open=False, reason=told, opens_at=opens_at, evidence=_cited(holding))
+        if found:
+            told = "; ".join(dict.fromkeys(self._let_through(each) for each in found))
+            return Explained(open=True, reason=told, evidence=_cited(found))
+        bound = [(freeze, each) for each in self.bound for freeze in each.freezes]
+        if not bound:
+            return Explained(open=True, reason="no freeze binds it")
+        coming = [(begins, *each) for each in bound if (begins := _begins(*each)) > self.now]
+        if not coming:
+            return Explained(open=True, reason="no freeze is in force")
+        begins, freeze, by = min(coming, key=lambda each: each[0])
+        told = f"no freeze is in force; freeze {freeze.name} begins {local(begins, by.pair[0])}"
+        cited: Evidence = (f"freeze {freeze.name}", ("freeze", freeze.name), {"begins": begins})
+        return Explained(open=True, reason=told, evidence=[cited])
+
+    def explain_window(self) -> Explained:
+        """Return what calendars say."""
+        found = list(self.windows(self.now))
+        holding = [each for each in found if each.holds]
+        if holding:
+            opens_at = self._first_open(self.now, self.windows)
+            zone = holding[0].bound.pair[0]
+            closed = "; ".join(dict.fromkeys(_closed_told(each) for each in holding))
+            when = "it never opens" if opens_at is None else f"it opens {local(opens_at, zone)}"
+            return Explained(open=False, reason=f"{closed}; {when}", opens_at=opens_at, evidence=_cited(holding))
+        if found:
+            told = "; ".join(dict.fromkeys(self._let_through(each) for each in found))
+            return Explained(open=True, reason=told, evidence=_cited(found))
+        return self._open_windows()
+
+    def _open_windows(self) -> Explained:
+        told, evidence = list[str](), list[Evidence]()
+        for bound in self.bound:
+            for calendar in (each for level in bound.levels for each in level):
+                is_open, until = calendar_at(calendar, bound.pair, self.now)
+                if is_open:
+                    ends = "" if until is None else f" until {local(until, bound.pair[0])}"
+                    told.append(f"calendar {calendar.name} is open{ends}{_as_withheld(bound)}")
+                    evidence.append((f"calendar {calendar.name}", ("calendar", calendar.name), {"until": until}))
+        reason = "; ".join(dict.fromkeys(told)) or "no calendar binds it"
+        return Explained(open=True, reason=reason, evidence=evidence)
+
+    def _let_through(self, found: Found) -> str:
+        names = _names_of(found.documents)
+        if found.passed:
+            return f"{names} would keep it back, but a cluster's first admission passes"
+        assert found.override is not None  # noqa: S101 - what neither passed nor was overridden holds
+        override = found.override
+        ends = "" if override.ends is None else f" until {local(override.ends, found.bound.pair[0])}"
+        return f"override {override.request.id} opens {names}{ends}: {override.request.reason}"
+
+
+def _bound(view: View, application: str, ordinal: int) -> Bound:
+    freezes = [
+        freeze
+        for freeze, members in view.freezes()
+        if ordinal in members and (not freeze.applications or application in freeze.applications)
+    ]
+    levels = [
+        [calendar for calendar, members in view.calendars(level) if ordinal in members] for level in (None, application)
+    ]
+    return Bound(view.pair(ordinal), view.withheld, freezes, levels)
+
+
+def _names(override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:
+    asked = override.request
+    return document.name == (asked.freeze if isinstance(document, FreezeDeclared) else asked.calendar)
+
+
+def _names_of(documents: Sequence[FreezeDeclared | CalendarDeclared]) -> str:
+    return " and ".join(f"{_kind(each)} {each.name}" for each in documents)
+
+
+def _kind(document: FreezeDeclared | CalendarDeclared) -> str:
+    return "freeze" if isinstance(document, FreezeDeclared) else "calendar"
+
+
+def _begins(freeze: FreezeDeclared, bound: Bound) -> datetime:
+    return freeze_interval(freeze, bound.pair[0])[0]
+
+
+def _as_withheld(bound: Bound) -> str:
+    return "" if bound.withheld is None else f" (as it was before withheld change {bound.withheld})"
+
+
+def _freeze_told(found: Found) -> str:
+    zone = found.bound.pair[0]
+    told = [
+        f"freeze {each.name} ({each.reason}; {each.owner}) holds it until {local(freeze_interval(each, zone)[1], zone)}"
+        for each in found.documents
+        if isinstance(each, FreezeDeclared)
+    ]
+    return " and ".join(told) + _as_withheld(found.bound)
+
+
+def _closed_told(found: Found) -> str:
+    verb = "is" if len(found.documents) == 1 else "are"
+    return f"{_names_of(found.documents)} {verb} closed{_as_withheld(found.bound)}"
+
+
+def _cited(found: Iterable[Found]) -> list[Evidence]:
+    """Return the documents that were found, the overrides that open them, the withheld changes that bring them back."""
+    cited: dict[tuple[str, str], Evidence] = {}
+    for each in found:
+        for document in each.documents:
+            key = (_kind(document), document.name)
+            cited.setdefault(key, (" ".join(key), key, {"until": each.until}))
+        if each.override is not None:
+            asked = each.override.request
+            more = {"reason": asked.reason, "ticket": asked.ticket, "people": list(each.override.people)}
+            key = ("override", asked.id)
+            cited.setdefault(key, (f"override {asked.id}", key, {**more, "until": each.override.ends}))
+        if each.bound.withheld is not None:
+            key = ("withheld", each.bound.withheld)
+            cited.setdefault(key, (f"withheld change {each.bound.withheld}", key, {}))
+    return list(cited.values())
+
+
+def local(at: datetime, zone: str) -> str:
+    """Return an instant as a store's wall clock shows it, with the zone named."""
+    shown = at.astimezone(ZoneInfo(zone) if zone else UTC)
+    seconds = "" if shown.second == 0 and shown.microsecond == 0 else f"{shown:%S.%f}".rstrip("0").rstrip(".")
+    return f"{shown:%a %Y-%m-%d %H:%M}{':' if seconds else ''}{seconds} {zone or 'UTC'}"

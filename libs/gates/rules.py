@@ -1,0 +1,68 @@
+"""What closes a gate and what opens it again, as bitmaps: rules of one instant, and what they say of an application.
+
+The one rule: every rule must be open; an override opens only the rule that it names, only where it covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+if TYPE_CHECKING:
+    from libs.fleet import Override
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Where a gate is closed for an application, and which overrides opened it where it would be closed otherwise.
+
+    Of two overrides that open the same both are `used`. Shared between applications: read it, never change it.
+    """
+
+    clusters: BitMap = field(default_factory=BitMap)
+    used: dict[str, BitMap] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One freeze, or one level of calendars: `closed` without regard to overrides, each of which opens some of it.
+
+    `applications` limit it (none: all); `passes_first`: a cluster's first admission passes.
+    """
+
+    closed: BitMap
+    opened: Sequence[tuple[Override, BitMap]] = ()
+    applications: Sequence[str] = ()
+    passes_first: bool = True
+
+    def within(self, clusters: BitMap) -> Rule:
+        """Return the rule on some clusters only."""
+        opened = [(override, where & clusters) for override, where in self.opened]
+        return Rule(self.closed & clusters, opened, self.applications, self.passes_first)
+
+
+def covers(override: Override, application: str) -> bool:
+    """Whether an override is for an application."""
+    return not override.request.applications or application in override.request.applications
+
+
+def combined(rules: Iterable[Rule], application: str, first: BitMap) -> Closed:
+    """Return what some rules together say of an application."""
+    closed, used = BitMap(), dict[str, BitMap]()
+    for rule in rules:
+        if not rule.closed or (rule.applications and application not in rule.applications):
+            continue
+        left = rule.closed - first if rule.passes_first and first else rule.closed
+        kept = left
+        for override, where in rule.opened:
+            opened = where & left
+            if opened and covers(override, application):
+                kept = kept - opened
+                used[override.request.id] = used.get(override.request.id, BitMap()) | opened
+        closed = closed | kept
+    if closed:
+        used = {each: open_now for each, where in used.items() if (open_now := where - closed)}
+    return Closed(closed, used)

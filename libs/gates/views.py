@@ -1,0 +1,198 @@
+"""What gates look at: calendars and freezes with their members, zones and hours, as they are or as they were withheld.
+
+The one rule: clusters of equal zone and hours are judged together, and what did not change is not grouped again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import CalendarDeclared, FreezeDeclared
+from libs.fleet import ordinals
+from libs.gates.rules import Rule
+from libs.gates.schedules import NEVER, Pair, Schedule
+from libs.selection.bitmaps import from_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from libs.fleet import Fleet, Override, Withheld
+
+Document = CalendarDeclared | FreezeDeclared
+ScheduleOf = Callable[[Document], Schedule]
+
+
+@dataclass(slots=True)
+class Spread:
+    """One document over its members: which row of its schedule each member looks at."""
+
+    document: Document
+    members: BitMap
+    schedule: Schedule
+    places: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    _states: bytes = b""
+    _on: BitMap = field(default_factory=BitMap)
+
+    def on(self, now: datetime) -> BitMap:
+        """Return the members for which the calendar is open, or the freeze in force, at an instant."""
+        self.schedule.judge(self.rows, now)
+        states = self.schedule.on[self.rows]
+        if states.all():
+            return self.members
+        if not states.any():
+            return BitMap()
+        if states.tobytes() != self._states:
+            mask = np.zeros(int(self.places[-1]) + 1, np.bool_)
+            mask[self.places] = self.schedule.on[self.row_of]
+            self._states, self._on = states.tobytes(), from_mask(mask)
+        return self._on
+
+    def until(self, now: datetime) -> int:
+        """Return when a member's answer changes next, in microseconds."""
+        self.schedule.judge(self.rows, now)
+        return int(self.schedule.until[self.rows].min()) if len(self.rows) else NEVER
+
+
+class View:
+    """The calendars and freezes of some clusters, with these clusters' zones and hours.
+
+    `withheld` is the id of the withheld change before which this was so; with it, rules hold within `clusters` only.
+    """
+
+    def __init__(self, schedule_of: ScheduleOf, withheld: str | None = None) -> None:
+        self.withheld = withheld
+        self.clusters = BitMap()
+        self.documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+        self._schedule_of = schedule_of
+        self._codes: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._among: NDArray[np.int64] | None = None
+        self._combination_of: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._pairs: list[Pair] = []
+        self._spreads: dict[tuple[str, str], Spread] = {}
+
+    def put(self, clusters: BitMap, codes: NDArray[np.int64], pair_of: Callable[[int], Pair]) -> None:
+        """Take zones and hours: one code a cluster, all ordinals from 0 unless `clusters` are withheld."""
+        if len(codes) == len(self._codes) and bool((codes == self._codes).all()):
+            return
+        self.clusters, self._codes = clusters, codes
+        self._among = None if self.withheld is None else ordinals(clusters)
+        distinct, self._combination_of = np.unique(codes, return_inverse=True)
+        self._pairs = [pair_of(int(code)) for code in distinct]
+        self._spreads = {}
+
+    def bind(self, documents: dict[tuple[str, str], tuple[Document, BitMap]]) -> None:
+        """Take the calendars and freezes with their members."""
+        self.documents = documents
+        self._spreads = {key: spread for key, spread in self._spreads.items() if key in documents}
+
+    def spread(self, kind: str, name: str) -> Spread:
+        """Return one document over its members."""
+        document, members = self.documents[kind, name]
+        known = self._spreads.get((kind, name))
+        if known is None or known.document is not document or known.members != members:
+            known = self._spreads[kind, name] = self._spread(document, members)
+        return known
+
+    def _spread(self, document: Document, members: BitMap) -> Spread:
+        schedule, places = self._schedule_of(document), ordinals(members)
+        at = places if self._among is None else np.searchsorted(self._among, places)
+        row_of = schedule.rows(self._pairs)[self._combination_of[at]]
+        rows = np.flatnonzero(np.bincount(row_of)) if len(row_of) else np.zeros(0, np.int64)
+        return Spread(document, members, schedule, places, row_of, rows)
+
+    def pair(self, ordinal: int) -> Pair:
+        """Return the zone and the hours of one cluster."""
+        at = ordinal if self._among is None else int(np.searchsorted(self._among, ordinal))
+        return self._pairs[int(self._combination_of[at])]
+
+    def spreads(self) -> Iterator[Spread]:
+        """Return everything that may change with time."""
+        for kind, name in self.documents:
+            yield self.spread(kind, name)
+
+    def freezes(self) -> Iterator[tuple[FreezeDeclared, BitMap]]:
+        """Return the freezes with their members."""
+        for document, members in self.documents.values():
+            if isinstance(document, FreezeDeclared):
+                yield document, members
+
+    def calendars(self, application: str | None) -> Iterator[tuple[CalendarDeclared, BitMap]]:
+        """Return the calendars that name an application, or (None) those that bind clusters alone."""
+        for document, members in self.documents.values():
+            if isinstance(document, CalendarDeclared) and (
+                application in document.applications
+                if application is not None
+                else not document.applications and document.clusters is not None
+            ):
+                yield document, members
+
+    def freeze_rules(self, now: datetime, overrides: Sequence[Override]) -> Iterator[Rule]:
+        """Return one rule for each freeze that is in force somewhere."""
+        for freeze, _ in self.freezes():
+            closed = self.spread("freeze", freeze.name).on(now)
+            if closed:
+                opened = [
+                    (each, where)
+                    for each in overrides
+                    if each.request.freeze == freeze.name and (where := each.clusters & closed)
+                ]
+                yield Rule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
+
+    def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> Rule:
+        """Return the rule of one level of calendars: open where any that binds is."""
+        bound, is_open, members_of = BitMap(), BitMap(), dict[str, BitMap]()
+        for calendar, members in self.calendars(application):
+            bound = bound | members
+            is_open = is_open | self.spread("calendar", calendar.name).on(now)
+            members_of[calendar.name] = members
+        closed = bound - is_open
+        opened = [
+            (each, where)
+            for each in overrides
+            if each.request.calendar in members_of
+            and (where := each.clusters & closed & members_of[each.request.calendar])
+        ]
+        return Rule(closed, opened)
+
+
+def as_they_are(view: View, fleet: Fleet) -> None:
+    """Bring the view of the facts up to date; `fleet` may have changed in any way."""
+    policy, size = fleet.policy, fleet.selection.size
+    everywhere = BitMap(range(size))
+    zones, hours = fleet.zone_of.reach(size)[:size], fleet.hours_of.reach(size)[:size]
+    view.put(everywhere, _codes(zones, hours), _pair_of(fleet))
+    documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+    for name, calendar in policy.calendars.items():
+        members = everywhere if calendar.clusters is None else fleet.bound("calendar", name)
+        documents["calendar", name] = calendar, members
+    for name, freeze in policy.freezes.items():
+        documents["freeze", name] = freeze, fleet.bound("freeze", name)
+    view.bind(documents)
+
+
+def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
+    """Bring the view of what held before a withheld change up to date: freezes are as they are declared today."""
+    view.put(withheld.clusters, _codes(withheld.zones, withheld.hours), _pair_of(fleet))
+    documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+    for name, (calendar, bound) in withheld.calendars.items():
+        documents["calendar", name] = calendar, withheld.clusters if calendar.clusters is None else bound
+    for name, members in withheld.freezes.items():
+        if name in fleet.policy.freezes:
+            documents["freeze", name] = fleet.policy.freezes[name], members
+    view.bind(documents)
+
+
+def _codes(zones: NDArray[np.int32], hours: NDArray[np.int32]) -> NDArray[np.int64]:
+    return (zones.astype(np.int64) << 32) | hours
+
+
+def _pair_of(fleet: Fleet) -> Callable[[int], Pair]:
+    return lambda code: (fleet.zones.names[code >> 32], fleet.hours.names[code & 0xFFFFFFFF])
