@@ -24,8 +24,9 @@ from cli.terminal import coloured
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
     *("publish", "set-release", "unset-release", "why", "explain", "wait", "confirm", "gitops"),
+    *("override", "approval", "token"),
     *("inbox", "dead-letters"),
-    *("log", "audit", "replay", "rebuild", "verify", "auth", "context", "admin"),
+    *("log", "audit", "replay", "rebuild", "verify", "login", "auth", "context", "admin"),
 )
 _GLOBAL_OPTIONS = ("--server", "--token", "--context")
 

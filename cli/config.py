@@ -5,9 +5,11 @@ The one rule: a context's token is sent to that context's server and to no other
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,23 @@ _ADDRESS_CHARACTERS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """With whom `resedge login` signed in, until when its token is good (RFC 3339), and what renews it."""
+
+    issuer: str
+    client_id: str
+    expires: str = ""
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
-    """A server under a name; the token never shows in a repr."""
+    """A server under a name; the token never shows in a repr. `sign_in` says where the token is from."""
 
     name: str
     server: str
     token: str = field(default="", repr=False)
+    sign_in: SignIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,10 @@ class Config:
                 nearest=nearest(name, self.contexts),
             )
         return self.contexts[name]
+
+    def having(self, context: Context) -> Config:
+        """Return the configuration with a context added or replaced."""
+        return Config(self.current, {**self.contexts, context.name: context})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +133,24 @@ def load_config(path: Path) -> Config:
 
 def _parsed(raw: Any) -> Config:
     contexts = {
-        str(entry["name"]): Context(str(entry["name"]), server_url(str(entry["server"])), str(entry.get("token") or ""))
+        str(entry["name"]): Context(
+            str(entry["name"]),
+            server_url(str(entry["server"])),
+            str(entry.get("token") or ""),
+            _sign_in(entry.get("sign_in")),
+        )
         for entry in raw.get("contexts", [])
     }
     return Config(str(raw.get("current") or ""), contexts)
+
+
+def _sign_in(raw: Any) -> SignIn | None:
+    if not raw:
+        return None
+    expires = str(raw.get("expires") or "")
+    if expires and datetime.fromisoformat(expires).tzinfo is None:
+        raise ValueError("expires")
+    return SignIn(str(raw["issuer"]), str(raw["client_id"]), expires, str(raw.get("refresh_token") or ""))
 
 
 def save_config(path: Path, config: Config) -> None:
@@ -128,7 +159,11 @@ def save_config(path: Path, config: Config) -> None:
 
     raw = {
         "current": config.current,
-        "contexts": [{"name": c.name, "server": c.server, "token": c.token} for c in config.contexts.values()],
+        "contexts": [
+            {"name": c.name, "server": c.server, "token": c.token}
+            | ({"sign_in": dataclasses.asdict(c.sign_in)} if c.sign_in else {})
+            for c in config.contexts.values()
+        ],
     }
     write_private(path, yaml.safe_dump(raw, sort_keys=False).encode())
 

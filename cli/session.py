@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,23 @@ class Session:
 
     @cached_property
     def client(self) -> Client:
-        """Return the HTTP client; its library is loaded by the first use."""
+        """Return the HTTP client; its library is loaded by the first use, which renews a sign-in that ends soon."""
         from cli.client import Client  # noqa: PLC0415 - loaded only when it is needed: start-up time
         from cli.positions import Positions  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
+        self._renew()
         return Client(self.connection, Positions(state_path(self.environment), self.connection), self._notice)
+
+    def _renew(self) -> None:
+        """Renew the token of a context that signed in, if this run uses it and it ends soon."""
+        used = self.connection
+        context = self.config.contexts.get(used.context)
+        if context is None or context.sign_in is None or used.token != context.token:
+            return
+        from cli.signing_in import renewed  # noqa: PLC0415 - loaded only when it is needed: start-up time
+
+        token = renewed(config_path(self.environment), context.name)
+        self.__dict__["connection"] = replace(used, token=token)
 
     def close(self) -> None:
         """Close what was opened."""

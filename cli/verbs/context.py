@@ -80,7 +80,8 @@ def set_(
     token = session.flags.token or (known.token if known and known.server == server else "")
     if token_file:
         token = sys.stdin.readline().strip() if token_file == "-" else token_from_file(Path(token_file))  # noqa: S105 - `-` is stdin
-    contexts = {**session.config.contexts, name: Context(name, server, token)}
+    sign_in = known.sign_in if known and token == known.token else None
+    contexts = {**session.config.contexts, name: Context(name, server, token, sign_in)}
     _save(session, Config(session.config.current or name, contexts))
     print(f"context/{name} {'configured' if known else 'created'}")
 

@@ -76,7 +76,7 @@ class Issuer:
     """The provider: what it publishes, what it was asked, and how it answers the next device token requests.
 
     `outage` makes it answer 503; `moved` makes it redirect. `polls` are the answers to come: an OAuth error's code
-    each, or `ok`; without any more it is `ok`.
+    each, or `ok`; without any more it is `ok`. `changes` are members of answers that are others.
     """
 
     url: str = ""
@@ -89,6 +89,7 @@ class Issuer:
     polls: deque[str] = field(default_factory=deque)
     interval: int = 1
     lifetime: timedelta = timedelta(hours=1)
+    changes: Mapping[str, Any] = field(default_factory=dict)
     person: str = ANA
     groups: tuple[str, ...] = ("ops-east",)
 
@@ -188,7 +189,8 @@ def issuing() -> Iterator[Issuer]:
                 self.end_headers()
                 return
             status, body = issuer.answer(self.path, form)
-            content = json.dumps(body).encode()
+            changed = {key: value for key, value in issuer.changes.items() if key in body}
+            content = json.dumps({**body, **changed}).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
