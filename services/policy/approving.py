@@ -21,6 +21,7 @@ from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.domain.approvals import Command, Grant, Refuse, Voter, Withdraw, decide, may_vote
 from services.policy.domain.overrides import started
+from services.policy.reaching import namespaces_of
 from services.policy.showing import approval_document, check_state, listed, one, placed, seen
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Approvals:
             return Proposal(
                 events=placed(everything),
                 guards=READ,
+                expires_at=state.request.expires_at,
                 body={"result": _result(events), "id": approval, "warnings": []},
             )
 
@@ -151,7 +153,7 @@ class Approvals:
 
 def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at: datetime) -> Voter:
     """Return somebody as a voter in one approval, with what they hold at an instant."""
-    clusters, namespaces = approval.clusters, namespaces_of(facts, approval.request)
+    clusters, namespaces = approval.clusters, namespaces_of(facts, _applications(facts, approval.request))
 
     def covers(role: str) -> bool:
         held = [holds(facts, principal, role, at, namespace) for namespace in namespaces]
@@ -160,12 +162,12 @@ def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at:
     return Voter(by, covers, principal.service_account)
 
 
-def namespaces_of(facts: Fleet, request: ApprovalRequested) -> set[str | None]:
-    """Return of which namespaces things are that an approval is about; `None` is of none, or of all."""
+def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:
+    """Return the applications that an approval is about; none where it is about all."""
+    if request.kind == "change":
+        return [request.subject]
     override = facts.policy.overrides.get(request.subject) if request.kind == "override" else None
-    named = [request.subject] if request.kind == "change" else override.request.applications if override else []
-    found = {facts.applications[each].namespace if each in facts.applications else None for each in named}
-    return found or {None}
+    return [] if override is None else override.request.applications
 
 
 def _following(events: Sequence[Event], state: Approval, facts: Fleet, at: datetime) -> Sequence[Event]:

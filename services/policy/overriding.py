@@ -12,9 +12,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter
 from pydantic import Field
 
-from libs.contracts import stream_id
+from libs.contracts import OverrideRequested, stream_id
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Invalid
+from libs.fleet import unpacked
 from libs.web.auth import authorize, by_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
@@ -23,18 +24,23 @@ from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide
-from services.policy.showing import check_state, listed, one, override_document, placed, seen
+from services.policy.reaching import check_reach
+from services.policy.showing import ID_CHARACTERS, check_state, listed, one, override_document, placed, seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
+    from libs.contracts import Event
     from libs.fleet import Fleet, Override
     from libs.web.commands import Commands
 
-READ = ("store", "group", "namespace", "application", "freeze", "calendar", "signoff", "override", "approval")
-"""What the decider reads: what is overridden, by which process, and what expressions name."""
+READ = (
+    *("store", "group", "namespace", "application", "freeze", "calendar", "signoff"),
+    *("role", "rolebinding", "override", "approval"),
+)
+"""What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
 STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
-ID_CHARACTERS = 12
 
 BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
 
@@ -96,7 +102,9 @@ class Overrides:
                 ticket=said.ticket,
                 break_glass=said.break_glass,
             )
-            events = placed(decide(command, facts))
+            decided = decide(command, facts)
+            check_reach_of(facts, request, "break-glass" if said.break_glass else "request", decided, command.at)
+            events = placed(decided)
             return Proposal(
                 events=events,
                 expected={stream: 0 for stream, _ in events},
@@ -136,11 +144,12 @@ class Overrides:
         by = by_of(request)
 
         async def propose(facts: Fleet) -> Proposal:
-            _override(facts, override)
-            command = RevokeOverride(override, said.reason, by, self._commands.clock(), said.ticket)
+            asked, at = _override(facts, override).request, self._commands.clock()
+            check_reach_of(facts, request, "request", [asked], at)
+            command = RevokeOverride(override, said.reason, by, at, said.ticket)
             return Proposal(
                 events=placed(decide(command, facts)),
-                guards=("override", "approval"),
+                guards=READ,
                 body={"result": "revoked", "id": override, "warnings": []},
                 stream=stream_id("override", override),
             )
@@ -162,6 +171,18 @@ class Overrides:
         """Return one override: its state by the clock, its clusters, who granted it and how often it was used."""
         facts = await seen(request, self._commands)
         return one(self._commands, override_document(_override(facts, override), facts, self._commands.clock()))
+
+
+def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[Event], at: datetime) -> None:
+    """Refuse an override that reaches beyond what somebody may ask for.
+
+    Raises:
+        Problem: 403.
+    """
+    for event in events:
+        if isinstance(event, OverrideRequested):
+            clusters = unpacked(event.clusters)
+            check_reach(facts, request.state.principal, (verb, "Override"), clusters, at, event.applications)
 
 
 def _override(facts: Fleet, name: str) -> Override:

@@ -17,6 +17,7 @@ from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import invalid
 from services.policy.domain.approvals import missing, stage_of
 from services.policy.domain.overrides import phase
+from services.policy.domain.tokens import token_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from fastapi import Request, Response
     from pyroaring import BitMap
 
-    from libs.contracts import By, Event
-    from libs.fleet import Approval, Fleet, Override
+    from libs.contracts import By, Event, TokenIssued
+    from libs.fleet import Approval, Fleet, Override, Withheld
     from libs.web.commands import Commands
 
 EXAMPLES = 5
+ID_CHARACTERS = 12
 
 
 def examples(facts: Fleet, clusters: BitMap) -> list[str]:
@@ -68,6 +70,33 @@ def override_document(override: Override, facts: Fleet, now: datetime) -> dict[s
         "people": list(override.people),
         "revoked_at": None if override.revoked_at is None else override.revoked_at.isoformat(),
         "uses": override.uses,
+    }
+
+
+def token_document(token: TokenIssued, facts: Fleet, now: datetime) -> dict[str, Any]:
+    """Return a local token as it is shown: everything but itself."""
+    return {
+        "id": token.id,
+        "user": token.user,
+        "state": token_state(token, facts.policy, now),
+        "service_account": token.service_account,
+        "groups": token.groups,
+        "expires_at": token.expires_at.isoformat(),
+        "reason": token.reason,
+        "by": said_by(token.by),
+    }
+
+
+def withheld_document(withheld: Withheld, facts: Fleet) -> dict[str, Any]:
+    """Return a change that does not count for gates yet, as it is shown."""
+    return {
+        "id": withheld.event.id,
+        "what": withheld.event.what,
+        "causes": withheld.event.causes,
+        "clusters": len(withheld.clusters),
+        "examples": examples(facts, withheld.clusters),
+        "at": withheld.at.isoformat(),
+        "by": said_by(withheld.event.by),
     }
 
 

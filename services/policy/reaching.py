@@ -1,0 +1,69 @@
+"""Whether what somebody asks for stays within the clusters for which they hold the right.
+
+The one rule: it is judged by the clusters that it reaches, not by the words in which it was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.fleet.checks import some
+from libs.web.problems import Problem
+from libs.web.rights import scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from pyroaring import BitMap
+
+    from libs.fleet import Fleet
+    from libs.web.auth import Principal
+
+
+def check_reach(
+    facts: Fleet, principal: Principal, right: tuple[str, str], clusters: BitMap, at: datetime, of: Iterable[str] = ()
+) -> None:
+    """Refuse what reaches a cluster where `principal` does not hold `right` (verb, kind) for the applications `of`.
+
+    Raises:
+        Problem: 403.
+    """
+    verb, kind = right
+    for namespace in namespaces_of(facts, of):
+        held = scope(facts, principal, verb, kind, at, namespace)
+        if not held.covers(clusters):
+            beyond = clusters - held.clusters
+            names = [facts.selection.name(ordinal) for ordinal in beyond[:3]]
+            raise Problem(
+                403,
+                "out-of-scope",
+                "This reaches beyond what is yours.",
+                f"{principal.name} may not {verb} {kind} on {some(names)}"
+                + (f" and {len(beyond) - len(names)} more clusters" if len(beyond) > len(names) else ""),
+                fix="narrow it to clusters that your RoleBindings name",
+                extra={"clusters": len(beyond)},
+            )
+
+
+def check_everywhere(facts: Fleet, principal: Principal, right: tuple[str, str], at: datetime) -> None:
+    """Refuse what only somebody may who holds `right` (verb, kind) everywhere.
+
+    Raises:
+        Problem: 403.
+    """
+    verb, kind = right
+    if not scope(facts, principal, verb, kind, at).everywhere:
+        raise Problem(
+            403,
+            "out-of-scope",
+            "This reaches beyond what is yours.",
+            f"{principal.name} may {verb} {kind} on some clusters only, and a {kind.lower()} is of none",
+            fix="ask for a RoleBinding without clusters",
+        )
+
+
+def namespaces_of(facts: Fleet, applications: Iterable[str]) -> set[str | None]:
+    """Return the namespaces of applications; `None` stands for one that is gone, and for all where none is named."""
+    known = facts.applications
+    return {known[each].namespace if each in known else None for each in applications} or {None}
