@@ -76,6 +76,7 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
     from libs.runtime.settings import ProcessSettings  # noqa: PLC0415 - start-up time
     from libs.runtime.telemetry import set_up_telemetry  # noqa: PLC0415 - start-up time
     from libs.runtime.wiring import Wiring  # noqa: PLC0415 - start-up time
+    from libs.web.oidc import BadProvider  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
     if clock is not None and (reason := _remote_problem()):
@@ -96,7 +97,7 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
                 clock=clock or utc_now,
                 snapshot_seconds=settings.snapshot_seconds,
             )
-        except (ClockRefused, DataDirInUse, DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
+        except (BadProvider, ClockRefused, DataDirInUse, DatabaseNotReady, DriverMissing, UnknownLogFormat) as refusal:
             return _say_why(str(refusal))
         except OSError as error:
             return _say_why(f"{data_dir} cannot be used: {error.strerror}")

@@ -15,6 +15,7 @@ from libs.runtime.settings import ProcessSettings
 from libs.runtime.standalone import run_service
 from libs.runtime.wiring import Wiring
 from libs.web import freshness
+from libs.web.auth import Principal
 from services.audit.app import build as audit
 from services.inventory.app import build as inventory
 from tests.support.tokens import ANA, CLIENT, REASONS, Issuer, bad_tokens, issuing, local_token, revoke
@@ -156,6 +157,29 @@ async def test_a_virtual_clock_expires_tokens_too(tmp_path: Path) -> None:
         await embedded.settled()
         assert (await served.whoami(token)).json()["reason"] == "expired"
         assert (await served.whoami(other)).status_code == 200
+
+
+class AsAdministrator:
+    """Takes every token for the one of a person who comes by the identity provider and may do everything."""
+
+    async def verify(self, token: str) -> Principal:
+        return Principal(token, frozenset({"admin"}), token_id="oidc-1")
+
+
+async def test_an_e_mail_address_is_an_actor_everywhere(tmp_path: Path) -> None:
+    async with serving(tmp_path / "data", Wiring()) as served:
+        served.embedded.app.state.tokens = AsAdministrator()
+        document = {"kind": "Store", "metadata": {"name": "tx-1"}, "spec": {"timezone": "America/Chicago"}}
+        headers = {"Authorization": f"Bearer {ANA}", "Idempotency-Key": "k"}
+        declared = await served.client.put("/v1/stores/tx-1", json=document, headers=headers)
+        again = await served.client.put("/v1/stores/tx-1", json=document, headers=headers)
+        assert (declared.status_code, again.status_code) == (201, 201)
+        await served.embedded.settled()
+
+        (event,) = served.embedded.log.read_recorded(0)
+        assert event.actor == ANA
+        trail = await served.client.get("/v1/audit", params={"actor": ANA}, headers=headers)
+        assert [entry["actor"] for entry in trail.json()["items"]] == [ANA]
 
 
 def test_the_settings_name_the_provider() -> None:
