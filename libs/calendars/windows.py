@@ -1,0 +1,178 @@
+"""A calendar's windows as intervals of instants, before exclusions and cutoff; a store's openings and closed times.
+
+The one rule: intervals are half-open, and belong to the local day of their opening edge.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from dateutil.rrule import rrulestr
+
+from libs.calendars.edges import edge
+
+if TYPE_CHECKING:
+    from libs.calendars.hours import Hours
+    from libs.contracts.policy import CalendarDeclared, CalendarWindow
+
+Interval = tuple[datetime, datetime]
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY = timedelta(days=1)
+END_OF_DAY = "24:00"
+RULE_BEGINS = date(2000, 1, 3)
+"""Where rules begin that do not depend on it: a Monday, before anything that is asked about."""
+RULE_ENDS = date(2080, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Weekly:
+    """Wall-clock edges on the weekdays (0: Monday) of the opening one."""
+
+    days: frozenset[int]
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """A wall-clock opening edge on the days of a rule, and elapsed minutes."""
+
+    rrule: str
+    opens: str
+    minutes: int
+    start: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """While the store is closed, elapsed minutes off both ends."""
+
+    after: int
+    before: int
+
+
+Window = Weekly | Recurring | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What of a calendar decides about time; hashable."""
+
+    windows: tuple[Window, ...]
+    exclude: tuple[tuple[str, str], ...]
+    cutoff: int
+
+    @property
+    def by_hours(self) -> bool:
+        """Whether it looks at opening hours."""
+        return any(isinstance(each, Closed) for each in self.windows)
+
+
+def compiled(calendar: CalendarDeclared) -> Compiled:
+    """Return what of a calendar decides about time."""
+    windows = tuple(_window(each) for each in calendar.windows)
+    return Compiled(windows, tuple((each.first, each.until) for each in calendar.exclude), calendar.cutoff_minutes)
+
+
+def _window(window: CalendarWindow) -> Window:
+    if window.weekly is not None:
+        weekly = window.weekly
+        return Weekly(frozenset(DAYS.index(day) for day in weekly.days), weekly.opens, weekly.closes)
+    if window.recurring is not None:
+        rule = window.recurring
+        return Recurring(rule.rrule, rule.opens, rule.duration_minutes, rule.start)
+    if window.closed is not None:
+        return Closed(window.closed.after_close_minutes, window.closed.before_open_minutes)
+    raise ValueError("a window is weekly, recurring or closed")
+
+
+def merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """Return the union of intervals: sorted, disjoint, not even touching; empty ones left out."""
+    found: list[Interval] = []
+    for begins, ends in sorted(each for each in intervals if each[0] < each[1]):
+        if found and begins <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], ends))
+        else:
+            found.append((begins, ends))
+    return found
+
+
+def days_from(first: date, until: date) -> Iterable[date]:
+    """Return the days from `first` until `until`, exclusive."""
+    return (first + timedelta(days=offset) for offset in range((until - first).days))
+
+
+def at_wall(zone: str, day: date, clock: str) -> datetime:
+    """Return the instant at which the clocks of a zone show `HH:MM` on a day; 24:00 is the next day's beginning."""
+    if clock == END_OF_DAY:
+        return edge(zone, datetime.combine(day + DAY, time()))
+    return edge(zone, datetime.combine(day, time.fromisoformat(clock)))
+
+
+def from_to(zone: str, day: date, opens: str, closes: str) -> Interval:
+    """Return what two wall-clock edges mean that begin on a day; an end not after the beginning is the next day's."""
+    last = day if closes == END_OF_DAY or closes > opens else day + DAY
+    return at_wall(zone, day, opens), at_wall(zone, last, closes)
+
+
+def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: date) -> Iterable[Interval]:
+    """Return the intervals of a window that open on the local days from `first` until `until`, in no order."""
+    match window:
+        case Weekly(days, opens, closes):
+            return (from_to(zone, day, opens, closes) for day in days_from(first, until) if day.weekday() in days)
+        case Recurring(rule, opens, minutes, start):
+            begins = (at_wall(zone, day, opens) for day in _days_of(rule, start, first, until))
+            return ((each, each + timedelta(minutes=minutes)) for each in begins)
+        case Closed(after, before):
+            return closed_times(zone, hours, first, until, timedelta(minutes=after), timedelta(minutes=before))
+
+
+def store_openings(zone: str, hours: Hours, first: date, until: date) -> list[Interval]:
+    """Return when a store is open, by its hours and their exceptions, for openings on these local days."""
+    exceptions: dict[str, list[tuple[str, str]]] = {}
+    for dated, opens, closes in hours.exceptions:
+        exceptions.setdefault(dated, []).extend([(opens, closes)] if opens and closes else [])
+    by_weekday: dict[int, list[tuple[str, str]]] = {}
+    for days, opens, closes in hours.regular:
+        for name in days:
+            by_weekday.setdefault(DAYS.index(name), []).append((opens, closes))
+    found = []
+    for day in days_from(first, until):
+        known = exceptions.get(day.isoformat())
+        here = by_weekday.get(day.weekday(), []) if known is None else known
+        found += [from_to(zone, day, opens, closes) for opens, closes in here]
+    return merged(found)
+
+
+def closed_times(
+    zone: str, hours: Hours, first: date, until: date, after: timedelta, before: timedelta
+) -> Iterable[Interval]:
+    """Return the times between two openings of a store, shortened at both ends."""
+    openings = store_openings(zone, hours, first, until)
+    gaps = pairwise(openings)
+    return ((closes + after, opens - before) for (_, closes), (opens, _) in gaps)
+
+
+def _days_of(rule: str, start: str | None, first: date, until: date) -> list[date]:
+    days = _rule_days(rule, start)
+    return list(days[bisect_left(days, first) : bisect_left(days, until)])
+
+
+@lru_cache(maxsize=256)
+def _rule_days(rule: str, start: str | None) -> tuple[date, ...]:
+    """Return all the days of a rule, once: it is asked about for many zones."""
+    begins = RULE_BEGINS if start is None else date.fromisoformat(start)
+    found = rrulestr(rule, dtstart=datetime.combine(begins, time()))
+    last = datetime.combine(RULE_ENDS, time())
+    days = []
+    for each in found:
+        if each >= last:
+            break
+        days.append(each.date())
+    return tuple(days)
