@@ -72,6 +72,7 @@ from libs.contracts.relay import (
 from libs.contracts.rendering import (
     AdmissionDecided,
     AdmissionWritten,
+    ConfirmationLapsed,
     ForeignCommitFound,
     RemovalsConfirmed,
     RemovalsHeld,
@@ -97,6 +98,7 @@ __all__ = [
     "CalendarWindow",
     "ClosedWindow",
     "ClusterSpec",
+    "ConfirmationLapsed",
     "ConfigurationDeclared",
     "ConfigurationRemoved",
     "ConsumerHalted",

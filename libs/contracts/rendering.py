@@ -19,6 +19,7 @@ class AdmissionDecided:
     What is admitted is the target that the log renders at `model_position`, whose chain hash is `model_head`. A
     decision that is too large for one event has several parts, appended together; `part` counts from 1. The gates and
     the law were judged at `instant`; `overrides` were used, and `approved_by` had approved, what is admitted.
+    `confirmed` are the plans whose removals are among its own, `unconfirmed` counts the other removals.
     """
 
     branch: str
@@ -42,6 +43,7 @@ class AdmissionDecided:
     instant: datetime | None = None
     overrides: list[str] = field(default_factory=list)
     approved_by: list[str] = field(default_factory=list)
+    unconfirmed: int | None = None
 
 
 @published("rendering")
@@ -79,6 +81,15 @@ class RemovalsConfirmed:
     branch: str
     plan: str
     reason: str = ""
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class ConfirmationLapsed:
+    """Something of a confirmed plan is not to be removed any more: its name is void, the rest is asked about again."""
+
+    branch: str
+    plan: str
 
 
 @published("rendering")

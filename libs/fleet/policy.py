@@ -73,6 +73,10 @@ class Approval:
         """Whether votes still count."""
         return self.state == RUNNING and now < self.request.expires_at
 
+    def state_at(self, now: datetime) -> str:
+        """Return the state, in which what has run out of time is `expired`."""
+        return "expired" if self.state == RUNNING and not self.running(now) else self.state
+
 
 def content_digest(items: Mapping[str, str]) -> str:
     """Return the digest of a change's content: its parts by name, each by its own digest."""

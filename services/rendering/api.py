@@ -17,10 +17,12 @@ from libs.web.commands import Commands, Proposal
 from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import Problem, invalid, not_found
-from libs.web.router import respond
+from libs.web.router import respond, select
+from services.rendering.blocked import blocked
 from services.rendering.consumer import Rendering
 from services.rendering.domain import BranchState, ConfirmRemovals, Hold, RestoreWriting, decide
 from services.rendering.placements import split_key
+from services.rendering.requesting import awaited
 from services.rendering.verify import verify_apart
 from services.rendering.why import Why
 
@@ -46,7 +48,8 @@ class Routes:
             raise not_found("cluster", name)
         if application not in model.fleet.applications:
             raise not_found("application", application, nearest(application, model.fleet.applications))
-        answer = Why(model, self._rendering.reconciler.hold, ordinal, application).answer()
+        reconciler = self._rendering.reconciler
+        answer = Why(model, reconciler.hold, ordinal, application, reconciler.now()).answer()
         return JSONResponse(answer, headers={HEADER: str(model.position)})
 
     async def refusals(
@@ -75,6 +78,18 @@ class Routes:
                     }
                 )
         return {"items": items, "next": None}
+
+    async def blocked(
+        self, request: Request, where: str | None = None, application: str | None = None
+    ) -> dict[str, Any]:
+        """Return what waits, for which gate, until when: counts and a few clusters."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model, reconciler = self._rendering.model, self._rendering.reconciler
+        if application is not None and application not in model.fleet.applications:
+            raise not_found("application", application, nearest(application, model.fleet.applications))
+        within = None if where is None else select(model.fleet, where)
+        items = blocked(model, reconciler.hold, reconciler.now(), within, application)
+        return {"items": items, "next": None, "at": reconciler.now().isoformat(), "position": model.position}
 
     async def holds(self, request: Request) -> dict[str, Any]:
         """Return the removals that the fuse keeps back."""
@@ -132,8 +147,10 @@ class Routes:
 
     def _state(self) -> BranchState:
         hold = self._rendering.reconciler.hold
-        known = self._rendering.model.state
-        return BranchState("" if hold is None else hold.plan, known.confirmed, known.foreign)
+        model = self._rendering.model
+        known = model.state
+        missing = () if hold is None else tuple(awaited(model, hold))
+        return BranchState("" if hold is None else hold.plan, known.confirmed, known.foreign, missing)
 
     async def status(self, request: Request) -> dict[str, Any]:
         """Return where rendering and its branch stand."""
@@ -223,6 +240,7 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
 
     add("GET", "/v1/clusters/{name}/why", routes.why, "explain", "Placement")
     add("GET", "/v1/refusals", routes.refusals, "list", "Refusal")
+    add("GET", "/v1/blocked", routes.blocked, "list", "Blocked")
     add("GET", "/v1/holds", routes.holds, "list", "Hold")
     add("POST", "/v1/holds/{plan}/confirm", routes.confirm, "confirm", "Hold")
     add("GET", "/v1/rendering", routes.status, "read", "Rendering")

@@ -16,7 +16,7 @@ def build(ports: Ports) -> Service:
     settings = RenderingSettings()
     # An embedded log lies in a data directory that is locked: whoever works there may take over a killed one's lease.
     holder = "embedded" if ports.log.embedded else ports.instance
-    rendering = Rendering(ports.log, ports.data_dir, settings, ports.clock, time.monotonic, holder)
+    rendering = Rendering(ports.log, ports.data_dir, settings, ports.clock, time.monotonic, holder, ports.speed)
     commands = ports.commands([])
 
     async def ready() -> Readiness:

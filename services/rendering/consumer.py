@@ -47,6 +47,7 @@ class Rendering(ModelConsumer):
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         holder: str,
+        speed: float = 1.0,
     ) -> None:
         self.model = Model(Blobs(events.blob))
         hooks = SnapshotHooks(lambda: dump_model(self.model), lambda data: load_model(self.model, data), VERSION)
@@ -67,7 +68,7 @@ class Rendering(ModelConsumer):
         self._saved = 0
         self._unsaved_files = 0
         self._turn = asyncio.Lock()
-        self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic)
+        self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic, speed=speed)
 
     @staticmethod
     def _never(_recorded: Recorded) -> None:

@@ -28,6 +28,12 @@ class NoSuchHold(Rejected):
     code = "no-such-hold"
 
 
+class ApprovalNeeded(Rejected):
+    """What the plan removes has a sign-off, which has not approved it yet."""
+
+    code = "approval-needed"
+
+
 class WritingGoesOn(Rejected):
     """The branch is where we left it, so there is nothing to restore."""
 
@@ -88,11 +94,15 @@ class RestoreWriting:
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """What people may act on: the plan that is held, those confirmed, and a foreign tip (empty: none)."""
+    """What people may act on: the plan that is held, those confirmed, and a foreign tip (empty: none).
+
+    `awaited` are the processes that have not approved the held plan yet.
+    """
 
     held: str = ""
     confirmed: frozenset[str] = field(default_factory=frozenset)
     foreign: str = ""
+    awaited: tuple[str, ...] = ()
 
 
 def decide(
@@ -106,6 +116,11 @@ def decide(
             if plan != state.held:
                 fix = f"`resedge get holds` shows what is held now{f': {state.held}' if state.held else ': nothing'}"
                 raise NoSuchHold(f"there is no held plan {plan}", fix=fix)
+            if state.awaited:
+                raise ApprovalNeeded(
+                    f"plan {plan} waits for {', '.join(state.awaited)}",
+                    fix="it goes ahead by itself when they have approved it: `resedge get approvals`",
+                )
             return [RemovalsConfirmed(branch, plan, reason)]
         case RestoreWriting(branch, reason):
             if not state.foreign:

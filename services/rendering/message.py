@@ -75,7 +75,7 @@ def message(decision: AdmissionDecided) -> str:
 
 
 def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
-    """Return a commit's trailers: the log's epoch, position and chain hash, and the people."""
+    """Return a commit's trailers: the log's epoch, position and chain hash, the people, overrides."""
     found = [
         Trailer("Epoch", epoch),
         Trailer("Position", str(decision.model_position)),
@@ -84,4 +84,6 @@ def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
     found += [Trailer("Actor", actor) for actor in decision.actors]
     if decision.actors_count > len(decision.actors):
         found.append(Trailer("Actor", f"and {decision.actors_count - len(decision.actors)} more"))
+    found += [Trailer("Approved-by", person) for person in decision.approved_by]
+    found += [Trailer("Override", override) for override in decision.overrides]
     return found

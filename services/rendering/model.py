@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.contracts import Recorded, category_of
+from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.fleet import Fleet, bitmap, ordinals, unpacked
+from libs.fleet.facts import EPOCH
+from libs.gates import Gates
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
 from services.rendering import layout
@@ -24,6 +26,7 @@ from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
 from services.rendering.events import (
     AdmissionDecided,
     AdmissionWritten,
+    ConfirmationLapsed,
     ForeignCommitFound,
     RemovalsConfirmed,
     RemovalsHeld,
@@ -46,8 +49,11 @@ if TYPE_CHECKING:
     from services.rendering.placements import Placement
 
 BRANCH = "main"
-CATEGORIES = ("store", "group", "namespace", "application", "configuration", "release", "choices")
-"""What can change a target: an admission is guarded by all of them."""
+CATEGORIES = (
+    "store", "group", "namespace", "application", "configuration", "release", "choices",
+    "calendar", "freeze", "placementpolicy", "approval", "override", "withheld",
+)  # fmt: skip
+"""What can change a target or close a gate: an admission is guarded by all of them."""
 PAGE_EVENTS = 1_000
 
 
@@ -117,6 +123,10 @@ class Model:
         self.branch = branch
         self.fleet = Fleet(blob)
         self.inputs = Inputs(self.fleet)
+        self.gates = Gates(self.fleet)
+        self.laws_in_force: set[str] = set()
+        self.verified: set[str] = set()
+        self.at = EPOCH
         self.placements = Placements()
         self.trees = Trees()
         self.reasons = Reasons()
@@ -132,7 +142,7 @@ class Model:
         self.applied = ""
         self.applied_position = 0
         self.state = BranchState()
-        self.confirmed: dict[str, RemovalsHeld] = {}
+        self.confirmed: dict[str, dict[str, BitMap]] = {}
         self.held: RemovalsHeld | None = None
         self.removals: deque[tuple[datetime, int]] = deque()
 
@@ -147,12 +157,21 @@ class Model:
 
     def fold(self, recorded: Recorded) -> Decision | None:
         """Take one event; return a decision that is now to be carried out (before any later event is folded)."""
+        self.position, self.hash, self.epoch, self.at = recorded.position, recorded.hash, recorded.epoch, recorded.at
+        decision = self._take(recorded)
+        if recorded.stream == f"branch-{self.branch}":
+            # Our own later appends may be ahead of what comes round through the feed.
+            self.branch_version = max(self.branch_version, recorded.version)
+        self.fleet.fold(recorded)
+        if isinstance(recorded.event, ApprovalCompleted):
+            self._approved(recorded.event.id)
+        return decision
+
+    def _take(self, recorded: Recorded) -> Decision | None:
         event = recorded.event
-        self.position, self.hash, self.epoch = recorded.position, recorded.hash, recorded.epoch
-        decision = None
         match event:
             case AdmissionDecided():
-                decision = self._decided(recorded, event)
+                return self._decided(recorded, event)
             case AdmissionWritten():
                 self.written(event)
             case ForeignCommitFound():
@@ -166,16 +185,28 @@ class Model:
                 self.state = BranchState(event.plan, self.state.confirmed, self.state.foreign)
             case RemovalsConfirmed():
                 self.reasons.note(recorded)
-                if self.held is not None and self.held.plan == event.plan:
-                    self.confirmed[event.plan] = self.held
-                    self.state = BranchState("", self.state.confirmed | {event.plan}, self.state.foreign)
+                self._confirm(event.plan)
+            case ConfirmationLapsed():
+                self._forget_plans([event.plan])
             case _ if category_of(recorded.stream) in CATEGORIES:
                 self.reasons.note(recorded)
-        if recorded.stream == f"branch-{self.branch}":
-            # Our own later appends may be ahead of what comes round through the feed.
-            self.branch_version = max(self.branch_version, recorded.version)
-        self.fleet.fold(recorded)
-        return decision
+        return None
+
+    def _confirm(self, plan: str) -> None:
+        if self.held is not None and self.held.plan == plan:
+            self.confirmed[plan] = {key: unpacked(clusters) for key, clusters in self.held.applications.items()}
+            self.state = BranchState("", self.state.confirmed | {plan}, self.state.foreign)
+
+    def _approved(self, approval: str) -> None:
+        """A hold that everybody whom it needs has approved goes ahead."""
+        runs = self.fleet.policy.approvals
+        known = runs.get(approval)
+        if known is None or known.request.kind != "hold":
+            return
+        plan = known.request.subject
+        alike = [each for each in runs.values() if each.request.kind == "hold" and each.request.subject == plan]
+        if all(each.state == "approved" for each in alike):
+            self._confirm(plan)
 
     def _decided(self, recorded: Recorded, event: AdmissionDecided) -> Decision | None:
         if recorded.position <= self.applied_position:
@@ -212,7 +243,7 @@ class Model:
         for part in decision.parts:
             for key, packed_clusters in part.applications.items():
                 among = ordinals(unpacked(packed_clusters))
-                files += await self._give(key, among, writes)
+                files += await self._give(key, among, writes, first.instant or decision.at)
                 namespace = key.split("/", 1)[0]
                 changed[namespace] = changed.get(namespace, BitMap()) | bitmap(among)
             for namespace, packed_clusters in part.namespaces.items():
@@ -237,14 +268,23 @@ class Model:
         self.applied, self.applied_position = first.decision, decision.position
         self.trees.moved = BitMap()
         self.placements.admissions.append(Admission(decision.position, at, ""))
-        if first.confirmed:
-            self._went_ahead(first.confirmed)
-        elif first.removals:
-            self.removals.append((at, first.removals))
+        unconfirmed = first.unconfirmed
+        if unconfirmed is None:
+            unconfirmed = 0 if first.confirmed else first.removals
+        if unconfirmed:
+            self.removals.append((at, unconfirmed))
+        self._go_ahead(decision)
         self.reasons.taken(first.model_position)
 
-    def _went_ahead(self, plans: Sequence[str]) -> None:
-        """Forget the answers about plans that are done: who removes the same things again is asked again."""
+    def _go_ahead(self, decision: Decision) -> None:
+        """Take what is admitted off the confirmed plans: who removes the same things again is asked again."""
+        for left in self.confirmed.values():
+            for part in decision.parts:
+                for key in left.keys() & part.applications.keys():
+                    left[key] = left[key] - unpacked(part.applications[key])
+        self._forget_plans([plan for plan, left in self.confirmed.items() if not any(left.values())])
+
+    def _forget_plans(self, plans: Sequence[str]) -> None:
         for plan in plans:
             self.confirmed.pop(plan, None)
         if self.held is not None and self.held.plan in plans:
@@ -252,7 +292,9 @@ class Model:
         held = "" if self.state.held in plans else self.state.held
         self.state = BranchState(held, self.state.confirmed - set(plans), self.state.foreign)
 
-    async def _give(self, key: str, among: NDArray[np.int64], writes: Writes) -> int:
+    async def _give(self, key: str, among: NDArray[np.int64], writes: Writes, at: datetime | None) -> int:
+        if at is None:
+            raise ValueError("a decision is carried out after the log took it")
         placement = self.placements.at(key)
         placement.release.values[among] = 0
         placement.variant.values[among] = ABSENT
@@ -260,7 +302,7 @@ class Model:
         placement.admission.values[among] = len(self.placements.admissions)
         here = self.fleet.applications.get(placement.application)
         if here is not None and here.namespace == placement.namespace:
-            for part in wanted(self.fleet, self.inputs, placement.application, among).parts:
+            for part in wanted(self.fleet, self.inputs, placement.application, among, at).parts:
                 await pause()
                 code = self.version_code(part)
                 placement.release.values[part.among] = code

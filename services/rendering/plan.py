@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, held, ordinals
+from libs.fleet import bitmap, held, in_force, ordinals
 from services.rendering.conflicts import refuse_conflicts
 from services.rendering.domain import Hold, fuse_trips, plan_id
+from services.rendering.gating import Gating, Passing
 from services.rendering.placements import Placement, placement_key
 from services.rendering.target import over_capacity, template_of, wanted
 from services.rendering.turns import pause
@@ -30,14 +31,25 @@ CAPACITY = "capacity-exceeded"
 
 @dataclass(slots=True)
 class Plan:
-    """What may be admitted now (`applications`, by placement key; `namespaces`; `clusters`), and what is held."""
+    """What may be admitted at `now` (`applications`, by placement key; `namespaces`; `clusters`), and what is held.
 
+    It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
+    the overrides that let something through, `lapsed` the confirmed plans whose name is void.
+    """
+
+    now: datetime
+    until: datetime | None
     applications: dict[str, BitMap] = field(default_factory=dict)
     namespaces: dict[str, BitMap] = field(default_factory=dict)
     clusters: BitMap = field(default_factory=BitMap)
     removals: int = 0
+    unconfirmed: int = 0
     confirmed: list[str] = field(default_factory=list)
+    lapsed: list[str] = field(default_factory=list)
     hold: Hold | None = None
+    unapproved: dict[str, BitMap] = field(default_factory=dict)
+    used: dict[str, dict[str, BitMap]] = field(default_factory=dict)
+    approved_by: dict[str, None] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -72,20 +84,21 @@ class Plan:
 
 async def plan(model: Model, now: datetime) -> Plan:
     """Bring the targets up to date and return what may be admitted at `now`."""
-    await evaluate(model)
+    await evaluate(model, now)
     return _close(model, now)
 
 
-async def evaluate(model: Model) -> None:
-    """Bring targets and refusals up to date with the facts, on the clusters that they touched."""
+async def evaluate(model: Model, now: datetime) -> None:
+    """Bring targets and refusals up to date with the facts and the law at `now`, on the clusters that they touched."""
     touched = model.fleet.take_touched()
+    touched.whole |= _law_changed(model, now)
     model.placements.size = model.size
     dirty = _dirty(model, touched)
     among = ordinals(BitMap.union(BitMap(), *dirty.values()))
     crowded = over_capacity(model.fleet, _admitted(model), among) if model.fleet.capacity and len(among) else {}
     for key, clusters in sorted(dirty.items()):
         if clusters:
-            _evaluate(model, model.placements.at(key), clusters, crowded)
+            _evaluate(model, model.placements.at(key), clusters, crowded, now)
             await pause()
     refuse_conflicts(model, dirty)
 
@@ -141,7 +154,18 @@ class _admitted:  # noqa: N801 - reads as a question
         )
 
 
-def _evaluate(model: Model, placement: Placement, clusters: BitMap, crowded: dict[str, tuple[str, BitMap]]) -> None:
+def _law_changed(model: Model, now: datetime) -> set[str]:
+    """Return the applications of which a law came into force, or ran out, since the last evaluation."""
+    laws = model.fleet.policy.laws
+    in_force_now = {name for name, law in laws.items() if in_force(law, now)}
+    changed = in_force_now ^ model.laws_in_force
+    model.laws_in_force = in_force_now
+    return {application for name in changed if name in laws for application in laws[name].applications}
+
+
+def _evaluate(
+    model: Model, placement: Placement, clusters: BitMap, crowded: dict[str, tuple[str, BitMap]], now: datetime
+) -> None:
     among = ordinals(clusters)
     release, variant = placement.target_release.values, placement.target_variant.values
     release[among] = 0
@@ -149,7 +173,7 @@ def _evaluate(model: Model, placement: Placement, clusters: BitMap, crowded: dic
     refused: dict[tuple[str, str], BitMap] = {}
     declared = model.fleet.applications.get(placement.application)
     if declared is not None and declared.namespace == placement.namespace:
-        found = wanted(model.fleet, model.inputs, placement.application, among)
+        found = wanted(model.fleet, model.inputs, placement.application, among, now)
         for part in found.parts:
             release[part.among] = model.version_code(part)
             variant[part.among] = part.variants
@@ -179,39 +203,100 @@ def note_pending(placement: Placement, clusters: BitMap) -> None:
 
 
 def _close(model: Model, now: datetime) -> Plan:
-    answer = Plan()
-    removals: dict[str, BitMap] = {}
+    gating = Gating(model, now)
+    answer = Plan(now=now, until=gating.instant.until)
+    pending: dict[str, BitMap] = {}
+    passing: dict[str, Passing] = {}
     for key, placement in sorted(model.placements.by_key.items()):
         placement.reach(model.size)
         if placement.pending:
-            among = ordinals(placement.pending)
-            gone = bitmap(among[placement.target_release.values[among] == 0])
-            if gone:
-                removals[key] = gone
-            if placement.pending - gone:
-                answer.applications[key] = placement.pending - gone
-    _fuse(model, removals, now, answer)
-    live = model.fleet.selection.everything
-    answer.clusters = (live - model.trees.registered) | _leaving(model, answer)
-    _contents(model, answer)
+            passed = passing[key] = gating.of(placement)
+            if passed.removals:
+                pending[key] = passed.removals
+            if passed.approval:
+                answer.unapproved[key] = passed.approval
+    allowed = _fuse(model, pending, now, answer)
+    for key, passed in passing.items():
+        may_go = passed.admitted - (passed.removals - allowed.get(key, BitMap()))
+        if may_go:
+            answer.applications[key] = may_go
+            answer.removals += len(may_go & passed.removals)
+            _note_evidence(answer, key, passed, may_go)
+    _count_confirmed(model, answer, passing)
+    closed = gating.everywhere_closed()
+    answer.clusters = (model.fleet.selection.everything - model.trees.registered - closed) | (
+        _leaving(model, answer) - closed
+    )
+    _contents(model, answer, gating)
     return answer
 
 
-def _fuse(model: Model, removals: dict[str, BitMap], now: datetime, answer: Plan) -> None:
+def _note_evidence(answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:
+    for override, clusters in passed.used.items():
+        if through := clusters & may_go:
+            answer.used.setdefault(override, {})[key] = through
+    answer.approved_by.update(dict.fromkeys(passed.people))
+
+
+def _fuse(model: Model, pending: dict[str, BitMap], now: datetime, answer: Plan) -> dict[str, BitMap]:
+    """Return per placement the removals that the fuse lets go; what it holds, whether its gates are open or not.
+
+    A plan is judged as a whole before the gates: who confirms it is not asked again as one window after another opens.
+    """
     leaving = model.trees.registered - model.fleet.selection.everything
-    count = sum(map(len, removals.values()))
+    answer.lapsed = _lapsed(model, pending)
+    valid = [left for plan, left in model.confirmed.items() if plan not in answer.lapsed]
+    confirmed = {key: BitMap.union(BitMap(), *(left.get(key, BitMap()) for left in valid)) for key in pending}
+    asked = {key: rest for key, clusters in pending.items() if (rest := clusters - confirmed[key])}
+    count = sum(map(len, asked.values()))
     admitted = model.placements.admitted_count() if count else 0
-    recent = model.recent_removals(now)
-    plan_name = plan_id(removals, leaving)
-    confirmed = plan_name in model.confirmed
-    if not confirmed and fuse_trips(count, recent, admitted):
+    if fuse_trips(count, model.recent_removals(now), admitted):
         cause = "; ".join(model.reasons.lines()) or "facts of an earlier time"
-        answer.hold = Hold(plan_name, removals, leaving, count, admitted, recent, cause)
-        return
-    answer.confirmed = [plan_name] if confirmed and count else []
-    answer.removals = count
-    for key, gone in removals.items():
-        answer.applications[key] = answer.applications.get(key, BitMap()) | gone
+        recent = model.recent_removals(now)
+        answer.hold = Hold(plan_id(asked, leaving), asked, leaving, count, admitted, recent, cause)
+        return {key: pending[key] - asked.get(key, BitMap()) for key in pending}
+    return pending
+
+
+def _lapsed(model: Model, pending: dict[str, BitMap]) -> list[str]:
+    """Return the confirmed plans that are void: their set is another one now.
+
+    A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
+    while others are asked about, but nothing of it may have become unwanted.
+    """
+    lapsed = []
+    for plan, left in model.confirmed.items():
+        unwanted = any(clusters - pending.get(key, BitMap()) for key, clusters in left.items())
+        others = [each for each in model.confirmed if each != plan and each in model.verified]
+        grown = plan not in model.verified and any(
+            clusters
+            - left.get(key, BitMap())
+            - BitMap.union(BitMap(), *(model.confirmed[each].get(key, BitMap()) for each in others))
+            for key, clusters in pending.items()
+        )
+        if unwanted or grown:
+            lapsed.append(plan)
+        else:
+            model.verified.add(plan)
+    model.verified &= model.confirmed.keys()
+    return lapsed
+
+
+def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) -> None:
+    """Say which confirmed plans are being carried out, and how many removals nobody was asked about."""
+    answered = 0
+    for plan, left in model.confirmed.items():
+        if plan in answer.lapsed:
+            continue
+        going = sum(
+            len(left[key] & passing[key].removals & clusters)
+            for key, clusters in answer.applications.items()
+            if key in left and key in passing
+        )
+        if going:
+            answer.confirmed.append(plan)
+            answered += going
+    answer.unconfirmed = answer.removals - answered
 
 
 def _leaving(model: Model, answer: Plan) -> BitMap:
@@ -227,8 +312,8 @@ def _leaving(model: Model, answer: Plan) -> BitMap:
     return bitmap(among[~stays])
 
 
-def _contents(model: Model, answer: Plan) -> None:
-    """Find where `namespace.yaml` is new or other than it should be."""
+def _contents(model: Model, answer: Plan, gating: Gating) -> None:
+    """Find where `namespace.yaml` is new, or other than it should be and may change."""
     for namespace in sorted({placement.namespace for placement in model.placements.by_key.values()}):
         code = model.namespace_content(namespace)
         if code is None:
@@ -241,6 +326,8 @@ def _contents(model: Model, answer: Plan) -> None:
             there |= bitmap(among[placement.target_release.values[among] != 0])
         among = ordinals(there)
         stale = np.flatnonzero((content[: model.size] != 0) & (content[: model.size] != code)).astype(np.int64)
-        found = bitmap(among[content[among] != code]) | bitmap(stale)
+        new = bitmap(among[content[among] == 0])
+        others = (bitmap(among[content[among] != code]) | bitmap(stale)) - new
+        found = new | (others - gating.namespace_closed(namespace) if others else others)
         if found:
             answer.namespaces[namespace] = found

@@ -15,33 +15,32 @@ import structlog
 
 from libs.contracts import Recorded, encode, type_name
 from libs.contracts.crash import crash_point
-from libs.eventlog import Appended, FencedOut, Guard, GuardConflict, NewEvent, Submission
+from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, NewEvent, Submission
 from libs.fleet import packed
 from libs.gittree import IdSink, RefLocked, RefMoved
-from libs.gittree.commits import encode_commit
 from libs.gittree.workers import WorkerDied
+from services.rendering.composing import commit_of, compose, uses
 from services.rendering.events import (
-    AdmissionDecided,
     AdmissionWritten,
     ForeignCommitFound,
     RemovalsHeld,
     WritingRestored,
 )
-from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.model import CATEGORIES, Decision, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
+from services.rendering.requesting import outstanding
 
 if TYPE_CHECKING:
     from libs.eventlog import EventLog, Lease
-    from libs.gittree import ObjectSink, Repository
+    from libs.gittree import Repository
     from libs.gittree.workers import Workers
     from services.rendering.domain import Hold
     from services.rendering.model import Model
 
 ACTOR = "resedge/rendering"
-EVENT_BITMAP_BYTES_MAX = 150 * 1024
 TICK_SECONDS = 5.0
+MOMENT_SECONDS = 0.001
 RETRY_SECONDS = 2.0
 LEASE_LOST = "the branch's lease was lost to another renderer, and this one stands by"
 log = structlog.get_logger("rendering")
@@ -61,6 +60,7 @@ class Reconciler:
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        speed: float = 1.0,
     ) -> None:
         self.model = model
         self.stopped = ""
@@ -74,6 +74,7 @@ class Reconciler:
         self._events = events
         self._clock = clock
         self._monotonic = monotonic
+        self._speed = speed
         self.busy = asyncio.Lock()
         self._wake = asyncio.Event()
         self._settled = asyncio.Condition()
@@ -155,13 +156,24 @@ class Reconciler:
         """Close differences until cancelled; sleep until an event comes or a gate may have opened."""
         while True:
             try:
-                async with asyncio.timeout(TICK_SECONDS):
+                async with asyncio.timeout(self._pause()):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
             if self._caught_up and not self.stopped:
                 await self._steps()
+
+    def now(self) -> datetime:
+        """Return the instant at which gates are judged: the present, but never before what the log recorded last."""
+        return max(self._clock(), self.model.at)
+
+    def _pause(self) -> float:
+        """Return for how long nothing is to be done unless an event comes: until a gate changes, or for a while."""
+        if self._until is None:
+            return TICK_SECONDS
+        seconds = (self._until - self.now()).total_seconds() / self._speed
+        return min(TICK_SECONDS, max(MOMENT_SECONDS, seconds))
 
     async def _steps(self) -> None:
         try:
@@ -183,10 +195,11 @@ class Reconciler:
         await self._finish_pending()
         if self.stopped or not await self._branch_is_ours():
             return False
-        planned = await plan(self.model, self._clock())
-        self.hold = planned.hold
+        planned = await plan(self.model, self.now())
+        self.hold, self._until = planned.hold, planned.until
         if planned.hold is not None and not await self._keep_back(planned.hold):
             return False
+        await self._ask(planned)
         if planned.empty and not self.model.must_commit:
             await self._settle()
             return False
@@ -198,6 +211,8 @@ class Reconciler:
         return True
 
     _pending: Decision | None = None
+    _until: datetime | None = None
+    _asked = 0
 
     async def _branch_is_ours(self) -> bool:
         """Compare the branch with where we left it."""
@@ -252,27 +267,44 @@ class Reconciler:
         self.model.held = event
         return True
 
+    async def _ask(self, planned: Plan) -> None:
+        """Begin the runs of sign-off that are missing, and void the answers about what is not to be removed any more.
+
+        The feed brings them round: until then the model waits for what it has just appended.
+        """
+        if self._asked > self.model.position:
+            return
+        for stream, event in outstanding(self.model, planned):
+            outcome = await self._append([event], stream, self.model.reasons.causes.newest())
+            self._asked = outcome.last
+
     async def _decide(self, planned: Plan) -> Decision | None:
         """Append the decision under its guard; nothing where the facts have moved on meanwhile."""
         parts = compose(self.model, planned, 0 if self.lease is None else self.lease.epoch)
         with deciding(self.model.reasons.causes, planned.placements, planned.removals) as cause:
+            said = [(self._stream, each) for each in parts] + uses(self.model, planned, parts[0].decision)
             submission = Submission(
-                [NewEvent(self._stream, type_name(each), encode(each)) for each in parts],
+                [NewEvent(stream, type_name(each), encode(each)) for stream, each in said],
                 ACTOR,
                 expected={self._stream: self.model.branch_version},
                 guard=Guard(CATEGORIES, self.model.position),
                 causation_id=cause.id,
                 traceparent=cause.traceparent,
                 lease=None if self.lease is None else (self.lease.name, self.lease.epoch),
+                expires_at=planned.until,
             )
             outcome = await self._events.append_async(submission)
         match outcome:
             case Appended():
                 self.model.branch_version = version = outcome.versions[self._stream]
                 itself = Cause(f"{self._stream}/{version}", cause.traceparent, outcome.last)
-                return Decision(parts, outcome.last, outcome.recorded_at, itself)
+                position = outcome.last - (len(said) - len(parts))
+                return Decision(parts, position, outcome.recorded_at, itself)
             case GuardConflict():
                 return None  # The feed brings what we have not seen, and wakes the loop.
+            case Expired():
+                self.wake()  # A gate has changed since: what is open now is another question.
+                return None
             case FencedOut():
                 self.lose_lease()
                 return None
@@ -347,53 +379,3 @@ class Reconciler:
         """Wait until everything up to `position` has been rendered, but for closed gates."""
         async with self._settled:
             await self._settled.wait_for(lambda: self.settled_position >= position)
-
-
-def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
-    """Return a plan as the events of a decision, each within the log's bound."""
-    chunks: list[tuple[dict[str, bytes], dict[str, bytes]]] = [({}, {})]
-    room = EVENT_BITMAP_BYTES_MAX
-    for kind, members in ((0, planned.applications), (1, planned.namespaces)):
-        for key, clusters in sorted(members.items()):
-            data = packed(clusters)
-            if len(data) > room:
-                chunks.append(({}, {}))
-                room = EVENT_BITMAP_BYTES_MAX
-            chunks[-1][kind][key] = data
-            room -= len(data)
-    decision = planned.digest(model.parent, model.position)
-    actors = sorted(model.reasons.actors)
-    restoring = "Restore what is admitted" if planned.empty else planned.subject()
-    return [
-        AdmissionDecided(
-            model.branch,
-            decision,
-            model.parent,
-            model.position,
-            model.hash.hex(),
-            number,
-            len(chunks),
-            applications,
-            namespaces,
-            packed(planned.clusters) if number == 1 else b"",
-            planned.placements,
-            planned.removals,
-            planned.confirmed,
-            restoring,
-            model.reasons.lines() if number == 1 else [],
-            actors[:ACTORS_MAX],
-            len(actors),
-            fencing,
-        )
-        for number, (applications, namespaces) in enumerate(chunks, 1)
-    ]
-
-
-def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
-    """Give the commit of a decision to a sink; its id depends on the log alone."""
-    first = decision.first
-    if decision.at is None:
-        raise ValueError("a decision is carried out after the log took it")
-    parents = [first.parent] if first.parent else []
-    body = encode_commit(tree.hex(), parents, message(first), decision.at, trailers=trailers(first, model.epoch))
-    return sink.add("commit", body).hex()

@@ -17,7 +17,6 @@ from libs.fleet import Codes
 from libs.fleet.snapshots import VERSION as FLEET_VERSION
 from libs.fleet.snapshots import column_of, dump_fleet, load_fleet, plain_bitmap, plain_column
 from services.rendering.domain import BranchState
-from services.rendering.events import RemovalsHeld
 from services.rendering.inputs import Inputs
 from services.rendering.message import Kind
 from services.rendering.model import Decision, Model
@@ -25,7 +24,7 @@ from services.rendering.observing import Cause, Causes
 from services.rendering.placements import Admission, Placement, Placements, RefusalKey, split_key
 from services.rendering.trees import NamespaceTree, Trees
 
-VERSION = f"rendering-3/{FLEET_VERSION}"
+VERSION = f"rendering-4/{FLEET_VERSION}"
 _SCALARS = (
     "epoch", "hash", "position", "branch_version", "clusters_tree", "written_tree",
     "parent", "must_commit", "applied", "applied_position",
@@ -39,7 +38,11 @@ def dump_model(model: Model) -> bytes:
             "fleet": dump_fleet(model.fleet),
             "scalars": {name: getattr(model, name) for name in _SCALARS},
             "state": [model.state.held, sorted(model.state.confirmed), model.state.foreign],
-            "confirmed": [_event(each) for each in model.confirmed.values()],
+            "confirmed": {
+                plan: {key: plain_bitmap(clusters) for key, clusters in left.items()}
+                for plan, left in model.confirmed.items()
+            },
+            "at": model.at.isoformat(),
             "held": None if model.held is None else _event(model.held),
             "removals": [(at.isoformat(), count) for at, count in model.removals],
             "decision": [[_event(each) for each in model.decision.parts], model.decision.position],
@@ -64,8 +67,11 @@ def load_model(model: Model, data: bytes) -> None:
         setattr(fresh, name, value)
     held, confirmed, foreign = read["state"]
     fresh.state = BranchState(held, frozenset(confirmed), foreign)
-    plans: list[RemovalsHeld] = [decode(*each) for each in read["confirmed"]]
-    fresh.confirmed = {plan.plan: plan for plan in plans}
+    fresh.confirmed = {
+        plan: {key: BitMap.deserialize(clusters) for key, clusters in left.items()}
+        for plan, left in read["confirmed"].items()
+    }
+    fresh.at = datetime.fromisoformat(read["at"])
     fresh.held = None if read["held"] is None else decode(*read["held"])
     fresh.removals = deque((datetime.fromisoformat(at), count) for at, count in read["removals"])
     parts, position = read["decision"]

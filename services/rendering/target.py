@@ -20,6 +20,7 @@ from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -71,12 +72,16 @@ class Wanted:
             self.refused[code, detail] = self.refused.get((code, detail), BitMap()) | bitmap(clusters)
 
 
-def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int64]) -> Wanted:
-    """Return what the facts ask of `application` on the clusters of `among` (ascending), capacity left aside."""
+def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int64], at: datetime) -> Wanted:
+    """Return what the facts, and the law at an instant, ask of `application` on the clusters of `among` (ascending).
+
+    Capacity is left aside.
+    """
     answer = Wanted()
     if application not in fleet.applications:
         return answer
     here = bitmap(among) & fleet.placed(application) & fleet.selection.everything
+    here -= fleet.forbidden(application, at)
     for version, clusters in fleet.chosen(application):
         selected = here & clusters
         release = fleet.releases.get((application, version))

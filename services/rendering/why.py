@@ -10,17 +10,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from libs.fleet import Fact, parsed
+from libs.fleet import Fact, in_force, parsed
 from libs.fleet.facts import EPOCH
+from libs.gates import Explained
 from libs.selection import references
 from services.rendering.conflicts import OBJECT_CONFLICT
 from services.rendering.domain import Hold
+from services.rendering.gating import Gating, signoff_of
 from services.rendering.model import Model
 from services.rendering.placements import Placement, placement_key
 from services.rendering.plan import CAPACITY
 from services.rendering.target import CONFLICT, INVALID, OTHER_NAMESPACE, UNRESOLVED
 
-GATES = ("registered", "namespace", "application", "capacity", "release", "values", "rendered", "fuse", "admitted")
+GATES = (
+    "registered", "namespace", "application", "law", "capacity", "release", "values", "rendered",
+    "approval", "freeze", "window", "fuse", "admitted",
+)  # fmt: skip
 VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID)
 RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE)
 
@@ -34,6 +39,7 @@ class Gate:
     reason: str
     evidence: list[dict[str, Any]] = field(default_factory=list)
     newest: datetime = EPOCH
+    opens_at: datetime | None = None
 
     def cite(self, what: str, fact: Fact | None, **more: Any) -> Gate:
         """Add a fact of the log to the evidence."""
@@ -53,6 +59,7 @@ class Gate:
             "open": self.open,
             "reason": self.reason,
             "since": since,
+            **({"opens_at": self.opens_at.isoformat()} if self.opens_at is not None and not self.open else {}),
             "evidence": self.evidence,
         }
 
@@ -73,8 +80,10 @@ def _closed(gate: str, reason: str) -> Gate:
 class Why:
     """Answers for one cluster and one application."""
 
-    def __init__(self, model: Model, hold: Hold | None, ordinal: int, application: str) -> None:
+    def __init__(self, model: Model, hold: Hold | None, ordinal: int, application: str, now: datetime) -> None:
         self.model = model
+        self.now = now
+        self.gating = Gating(model, now)
         self.fleet = model.fleet
         self.hold = hold
         self.ordinal = ordinal
@@ -92,17 +101,27 @@ class Why:
             self._registered,
             self._in_namespace,
             self._in_application,
+            self._law,
             self._capacity,
             self._release,
             self._values,
             self._rendered,
+            self._approval,
+            self._freeze,
+            self._window,
             self._fuse,
             self._admitted,
         )
+        shown = [gate().shown() for gate in gates]
+        closed = next((gate for gate in shown if not gate["open"]), None)
+        if closed is not None:
+            closed["first_closed"] = True
         return {
             "cluster": self.name,
             "application": self.application,
-            "gates": [gate().shown() for gate in gates],
+            "gates": shown,
+            "closed": None if closed is None else closed["gate"],
+            "at": self.now.isoformat(),
             "admitted": self._version(int(self.placement.release.values[self.ordinal])),
             "target": self._version(int(self.placement.target_release.values[self.ordinal])),
             "chosen": self.fleet.release_on(self.application, self.ordinal),
@@ -156,6 +175,69 @@ class Why:
             if refusal.key == self.key and refusal.code in codes and self.ordinal in clusters:
                 return refusal.code, refusal.detail
         return None
+
+    def _law(self) -> Gate:
+        policy = self.fleet.policy
+        speaking = [law for law in policy.laws.values() if self.application in law.applications]
+        binding = [law for law in speaking if in_force(law, self.now) and self._bound_by_law(law.name)]
+        if not binding:
+            gate = _opened("law", f"no law forbids {self.application} here")
+        else:
+            told = "; ".join(f"{law.name} forbids it here ({law.basis})" for law in binding)
+            gate = _closed("law", told)
+            ends = [law.ends for law in binding if law.ends is not None]
+            gate.opens_at = max(ends) if len(ends) == len(binding) else None
+        for law in binding:
+            fact = self.fleet.facts.get(("law", law.name))
+            gate.cite(f"placement policy {law.name}", fact, basis=law.basis, enforcement=law.enforcement)
+        return gate
+
+    def _bound_by_law(self, law: str) -> bool:
+        withheld = (each.laws.get(law, ()) for each in self.fleet.policy.withheld.values())
+        return self.ordinal in self.fleet.bound("law", law) or any(self.ordinal in each for each in withheld)
+
+    def _approval(self) -> Gate:
+        name = signoff_of(self.fleet, self.namespace, self.application)
+        if name is None:
+            return _opened("approval", f"changes of {self.application} need nobody's approval")
+        passing = self.gating.of(self.placement)
+        runs = [
+            run
+            for run in self.fleet.policy.approvals.values()
+            if run.request.kind == "change" and run.request.subject == self.application and self.ordinal in run.clusters
+        ]
+        last = runs[-1] if runs else None
+        if self.ordinal in passing.approval:
+            asked = "" if last is None else f"; approval {last.request.id} is {last.state_at(self.now)}"
+            gate = _closed("approval", f"sign-off {name} has not approved this change{asked}")
+        else:
+            given = "" if last is None or not last.people else f", approved by {', '.join(last.people)}"
+            gate = _opened("approval", f"nothing waits for sign-off {name}{given}")
+        if last is not None:
+            fact = self.fleet.facts.get(("approval", last.request.id))
+            gate.cite(f"approval {last.request.id}", fact, state=last.state_at(self.now), people=list(last.people))
+        return gate.cite(f"sign-off {name}", self.fleet.facts.get(("signoff", name)))
+
+    def _freeze(self) -> Gate:
+        first = self.ordinal in self.gating.first
+        return self._explained("freeze", self.gating.instant.explain_freeze(self.application, self.ordinal, first))
+
+    def _window(self) -> Gate:
+        first = self.ordinal in self.gating.first
+        return self._explained("window", self.gating.instant.explain_window(self.application, self.ordinal, first))
+
+    def _explained(self, name: str, found: Explained) -> Gate:
+        """Return a gate as the calendars explain it; what immediate law removes passes."""
+        gate = Gate(name, found.open, found.reason, opens_at=found.opens_at)
+        if not found.open and self._removed_at_once():
+            gate = _opened(name, f"immediate law removes it, whatever is closed: {found.reason}")
+        for what, key, more in found.evidence:
+            gate.cite(what, self.fleet.facts.get(key), **more)
+        return gate
+
+    def _removed_at_once(self) -> bool:
+        forbidden = self.gating.forbidden_at_once(self.application)
+        return self.ordinal in forbidden and self.ordinal in self.placement.pending
 
     def _capacity(self) -> Gate:
         refused = self._refusal((CAPACITY,))

@@ -24,10 +24,11 @@ from libs.contracts import (
 from libs.fleet import packed
 from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
+from services.rendering.composing import commit_of, compose, uses
 from services.rendering.domain import Hold
 from services.rendering.model import Decision, Model
 from services.rendering.plan import Plan, plan
-from services.rendering.reconciler import commit_of, compose
+from services.rendering.requesting import outstanding
 from services.rendering.snapshot import dump_model, load_model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,7 +74,7 @@ class Renderer:
         self.sink = sink or IdSink()
         self.model = Model(self.blobs.get)
         self.now = START
-        self.last: Plan = Plan()
+        self.last = Plan(self.now, None)
         self.commits: list[str] = []
 
     def blob(self, body: bytes) -> str:
@@ -101,12 +102,12 @@ class Renderer:
             [ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in template.objects],
         )
 
-    def record(self, event: Event, stream: str = "fact-1") -> Decision | None:
+    def record(self, event: Event, stream: str = "fact-1", actor: str = "ana") -> Decision | None:
         """Append an event and fold it."""
         position = len(self.history) + 1
         self.now += timedelta(seconds=1)
         digest = hashlib.sha256(f"{position}".encode()).digest()
-        recorded = Recorded(position, "epoch", stream, position, type_name(event), self.now, "ana", event, digest)
+        recorded = Recorded(position, "epoch", stream, position, type_name(event), self.now, actor, event, digest)
         self.history.append(recorded)
         return self.model.fold(recorded)
 
@@ -121,12 +122,18 @@ class Renderer:
         hold = self.last.hold
         if hold is not None and (self.model.held is None or self.model.held.plan != hold.plan):
             self.record(held(hold), "hold-main")
+        for stream, event in outstanding(self.model, self.last):
+            self.record(event, stream)
         if self.last.empty and not self.model.must_commit:
             return self.last
         decision = None
-        for part in compose(self.model, self.last, 0):
+        parts = compose(self.model, self.last, 0)
+        used = uses(self.model, self.last, parts[0].decision)
+        for part in parts:
             decision = self.record(part, "branch-main")
         assert decision is not None
+        for stream, event in used:
+            self.record(event, stream)
         await self.carry_out(decision)
         return self.last
 

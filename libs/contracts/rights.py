@@ -1,0 +1,75 @@
+"""The words of roles: which verbs on which kinds a role can name, and the roles that are there without a document.
+
+The one rule: every route's rule is a verb and a kind of these; a test walks all routes and fails on another one.
+"""
+
+from __future__ import annotations
+
+ROLE_VERBS = (
+    "*",
+    "apply",
+    "approve",
+    "break-glass",
+    "choose",
+    "confirm",
+    "delete",
+    "get",
+    "issue",
+    "policy:affect",
+    "publish",
+    "rebuild",
+    "request",
+    "restore",
+    "retry",
+    "revoke",
+    "send",
+    "skip",
+    "verify",
+)
+"""`get` is every reading verb of a route, `apply` every declaring one, `delete` every removing one."""
+
+ROLE_KINDS = (
+    "*",
+    "Application",
+    "Approval",
+    "Audit",
+    "Branch",
+    "Calendar",
+    "Cluster",
+    "Configuration",
+    "DeadLetter",
+    "Document",
+    "Event",
+    "ExternalEvent",
+    "Freeze",
+    "Group",
+    "Hold",
+    "Log",
+    "Metrics",
+    "Namespace",
+    "Override",
+    "Placement",
+    "PlacementPolicy",
+    "Principal",
+    "Projection",
+    "Refusal",
+    "Release",
+    "ReleaseChoices",
+    "Rendering",
+    "Role",
+    "RoleBinding",
+    "Schema",
+    "SignOff",
+    "Source",
+    "Store",
+    "Token",
+    "Window",
+    "Withheld",
+)
+"""What routes are about: kinds of documents, and what is read or done besides."""
+
+BUILT_IN_ROLES = ("admin", "viewer", "source", "relay")
+"""Roles without a document; no document may be called so."""
+BOUND_ROLES = ("admin", "viewer")
+"""The built-in roles that a binding may give; the others belong to tokens of processes and systems."""
+ADMIN = "admin"

@@ -1,0 +1,177 @@
+"""Whom to ask: the runs of sign-off that pending changes and held removals need, as events.
+
+The one rule: a run covers one content on the clusters that wait for it; another content, or a cluster more, is another
+run, and what was given before is void.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from libs.contracts import stream_id
+from libs.fleet import content_digest, packed
+from services.rendering.events import ApprovalRequested, ConfirmationLapsed
+from services.rendering.gating import items_of, signoff_of
+from services.rendering.placements import split_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from libs.contracts import Event, SignOffDeclared
+    from libs.fleet import Approval
+    from services.rendering.domain import Hold
+    from services.rendering.model import Model
+    from services.rendering.plan import Plan
+
+OURS = "resedge/"
+SUMMARY_CHARACTERS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is behind a change, and what it consists of."""
+
+    items: dict[str, str]
+    requesters: list[str]
+    publishers: list[str]
+
+
+def outstanding(model: Model, planned: Plan) -> list[tuple[str, Event]]:
+    """Return (stream, event) for what a plan leaves to be said before anything is decided.
+
+    Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now.
+    """
+    events: list[tuple[str, Event]] = [
+        (f"hold-{model.branch}", ConfirmationLapsed(model.branch, name)) for name in planned.lapsed
+    ]
+    events += _changes(model, planned.unapproved, planned.now)
+    if planned.hold is not None:
+        events += _held(model, planned.hold, planned.now)
+    return events
+
+
+def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list[tuple[str, ApprovalRequested]]:
+    """Return (stream, event) for every run over a change that has to begin."""
+    found = []
+    for key, clusters in sorted(unapproved.items()):
+        namespace, application = split_key(key)
+        name = signoff_of(model.fleet, namespace, application)
+        process = model.fleet.policy.signoffs.get(name or "")
+        if process is None:
+            continue
+        items = items_of(model.fleet, application)
+        content = content_digest(items)
+        runs = _runs(model, "change", application)
+        if any(_answers(run, content, clusters, now) for run in runs):
+            continue
+        asked = _behind(model, application, items, runs)
+        digest = hashlib.sha256(f"{application}\0{content}\0".encode() + packed(clusters)).hexdigest()
+        versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
+        summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"
+        found.append(_request(model, process, "change", application, (digest, clusters, summary), asked, now))
+    return found
+
+
+def _held(model: Model, hold: Hold, now: datetime) -> list[tuple[str, ApprovalRequested]]:
+    """Return (stream, event) for every run over held removals that has to begin: one a process of theirs."""
+    clusters = BitMap.union(hold.clusters, *hold.applications.values())
+    asked = Asked({}, _people(model.reasons.actors), [])
+    summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
+    answered = {
+        run.request.signoff for run in _runs(model, "hold", hold.plan) if run.running(now) or run.state != "running"
+    }
+    return [
+        _request(model, process, "hold", hold.plan, (f"{hold.plan} {process.name}", clusters, summary), asked, now)
+        for process in _processes(model, hold)
+        if process.name not in answered
+    ]
+
+
+def awaited(model: Model, hold: Hold) -> list[str]:
+    """Return the processes that have not approved a held plan yet, with the ids of their runs."""
+    runs = {run.request.signoff: run for run in _runs(model, "hold", hold.plan)}
+    missing = []
+    for process in _processes(model, hold):
+        run = runs.get(process.name)
+        if run is None or run.state != "approved":
+            missing.append(process.name if run is None else f"{process.name} (approval {run.request.id})")
+    return missing
+
+
+def _processes(model: Model, hold: Hold) -> list[SignOffDeclared]:
+    """Return the processes of the applications of which a plan removes something, by name."""
+    names = {signoff_of(model.fleet, *split_key(key)) for key in hold.applications}
+    signoffs = model.fleet.policy.signoffs
+    return [signoffs[name] for name in sorted(each for each in names if each) if name in signoffs]
+
+
+def _runs(model: Model, kind: str, subject: str) -> list[Approval]:
+    every = model.fleet.policy.approvals.values()
+    return [each for each in every if each.request.kind == kind and each.request.subject == subject]
+
+
+def _answers(run: Approval, content: str, clusters: BitMap, now: datetime) -> bool:
+    """Whether a run goes on over this, or ended with a no that nobody has changed anything about since."""
+    if run.content != content or clusters - run.clusters:
+        return False
+    return run.running(now) or run.state in {"refused", "withdrawn"}
+
+
+def _behind(model: Model, application: str, items: dict[str, str], runs: Sequence[Approval]) -> Asked:
+    """Return who changed what since the last approved content; where nothing did, who stated the last facts."""
+    done = [run for run in runs if run.people]
+    before = done[-1].request.items if done else {}
+    changed = [name for name, digest in items.items() if before.get(name) != digest]
+    facts = model.fleet.facts
+    publishers: list[str] = []
+    requesters: list[str] = []
+    for name in changed:
+        kind, _, rest = name.partition(" ")
+        key = {
+            "release": ("release", f"{application}/{rest}"),
+            "choices": ("choices", application),
+            "configuration": ("configuration", rest),
+        }[kind]
+        fact = facts.get(key)
+        if fact is not None:
+            (publishers if kind == "release" else requesters).append(fact.actor)
+    return Asked(items, _people(requesters) or _people(model.reasons.actors), _people(publishers))
+
+
+def _people(names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name and not name.startswith(OURS)})
+
+
+def _request(
+    model: Model,
+    process: SignOffDeclared,
+    kind: str,
+    subject: str,
+    what: tuple[str, BitMap, str],
+    asked: Asked,
+    now: datetime,
+) -> tuple[str, ApprovalRequested]:
+    digest, clusters, summary = what
+    name = hashlib.sha256(f"{digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
+    event = ApprovalRequested(
+        id=name,
+        kind=kind,
+        subject=subject,
+        digest=digest,
+        signoff=process.name,
+        stages=process.stages,
+        expires_at=now + timedelta(hours=process.expires_hours),
+        clusters=packed(clusters),
+        count=process.count,
+        requesters=asked.requesters,
+        publishers=asked.publishers,
+        items=asked.items,
+        summary=summary,
+    )
+    return stream_id("approval", name), event
