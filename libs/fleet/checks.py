@@ -17,6 +17,19 @@ from libs.selection import Expression, SelectionError, UnknownName, canonical, p
 if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
 
+REFERRING = (
+    "group",
+    "namespace",
+    "application",
+    "configuration",
+    "choices",
+    "calendar",
+    "freeze",
+    "placementpolicy",
+    "rolebinding",
+)
+"""The categories whose facts may name a cluster, a group, a namespace or an application."""
+
 
 class InvalidExpression(Invalid):
     """The expression cannot be read."""
@@ -88,6 +101,16 @@ def check_unreferenced(kind: str, name: str, referrers: Sequence[str]) -> None:
             fix="change or delete these first",
             referrers=list(referrers),
         )
+
+
+def check_signoff(name: str | None, facts: Fleet, pointer: str = "/spec/signoff") -> None:
+    """Refuse a sign-off process that is not declared.
+
+    Raises:
+        UnknownReference: with the nearest that is.
+    """
+    if name is not None and name not in facts.policy.signoffs:
+        raise unknown("sign-off", name, pointer, facts.policy.signoffs)
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:

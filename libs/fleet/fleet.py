@@ -18,6 +18,7 @@ from libs.fleet.layers import Layers, rank
 from libs.selection import references
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -197,26 +198,36 @@ class Fleet(Facts):
         ]
 
     def referrers(self, kind: str, name: str) -> list[str]:
-        """Return what refers to a group (path), namespace, cluster or application, in words, sorted."""
-        found: set[str] = set()
-        if kind == "application":
-            found |= {
-                f"configuration {each.name}" for each in self.configurations.values() if name in each.applications
-            }
-        if kind == "application":
-            found |= {f"calendar {each.name}" for each in self.policy.calendars.values() if name in each.applications}
-            found |= {f"freeze {each.name}" for each in self.policy.freezes.values() if name in each.applications}
-            found |= {
-                f"placement policy {each.name}" for each in self.policy.laws.values() if name in each.applications
-            }
-        if kind == "namespace":
-            found |= {f"role binding {each.name}" for each in self.policy.bindings.values() if name in each.namespaces}
-            found |= {f"application {each}" for each in self.applications_of(name)}
-            found |= {f"configuration {each.name}" for each in self.configurations.values() if each.namespace == name}
+        """Return what refers to a group (path), namespace, cluster, application, signoff or role, in words, sorted."""
+        found = set(self._naming(kind, name))
         for owner, text in self._expressions():
             if (kind, name) != tuple(owner.split(" ", 1)) and _mentions(text, kind, name):
                 found.add(owner)
         return sorted(found)
+
+    def _naming(self, kind: str, name: str) -> Iterator[str]:
+        """Yield what has the name of a thing in a field of its own."""
+        policy = self.policy
+        match kind:
+            case "application":
+                yield from (f"configuration {each.name}" for each in _with(self.configurations, "applications", name))
+                yield from (f"calendar {each.name}" for each in _with(policy.calendars, "applications", name))
+                yield from (f"freeze {each.name}" for each in _with(policy.freezes, "applications", name))
+                yield from (f"placement policy {each.name}" for each in _with(policy.laws, "applications", name))
+            case "namespace":
+                yield from (f"role binding {each.name}" for each in _with(policy.bindings, "namespaces", name))
+                yield from (f"application {each}" for each in self.applications_of(name))
+                yield from (f"configuration {each.name}" for each in _of(self.configurations, "namespace", name))
+            case "signoff":
+                yield from (f"calendar {each.name}" for each in _of(policy.calendars, "signoff", name))
+                yield from (f"freeze {each.name}" for each in _of(policy.freezes, "signoff", name))
+                yield from (f"namespace {each.name}" for each in _of(self.namespaces, "signoff", name))
+                yield from (f"application {each.name}" for each in _of(self.applications, "signoff", name))
+            case "role":
+                yield from (f"role binding {each.name}" for each in _of(policy.bindings, "role", name))
+                for signoff in policy.signoffs.values():
+                    if any(name in stage.roles for stage in signoff.stages):
+                        yield f"sign-off {signoff.name}"
 
     def _expressions(self) -> list[tuple[str, str]]:
         saved = [(f"group {each.path}", each.expression) for each in self.groups.values()]
@@ -239,6 +250,16 @@ class Fleet(Facts):
 def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
     """Whether a law holds at an instant: from its beginning, until its end, exclusive."""
     return (law.begins is None or law.begins <= at) and (law.ends is None or at < law.ends)
+
+
+def _with(things: Mapping[str, Any], names: str, name: str) -> list[Any]:
+    """Return the things of which a field lists a name."""
+    return [each for each in things.values() if name in getattr(each, names)]
+
+
+def _of(things: Mapping[str, Any], of: str, name: str) -> list[Any]:
+    """Return the things of which a field is a name."""
+    return [each for each in things.values() if getattr(each, of) == name]
 
 
 def _mentions(text: str, kind: str, name: str) -> bool:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
 from libs.web.intents import intent_of
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
     from libs.web.commands import Commands, Proposal
 
-READ = ("store", "group", "namespace", "application", "configuration", "release", "choices")
-"""What the deciders read: what expressions name, what refers to what, capacity, and the values in force."""
+READ = ("store", *REFERRING, "release", "signoff", "withheld")
+"""What the deciders read: what expressions name, what refers to what, capacity, law, and the values in force."""
 NAMED = "/v1/applications/{name:path}"
 
 
@@ -77,6 +78,7 @@ NAMESPACE: DeclaredKind[namespaces.Command, namespaces.State] = DeclaredKind(
     evolve=namespaces.evolve,
     to_document=namespace_document,
     guards=READ,
+    warnings=namespaces.warnings,
     clusters_to_names=namespaces_on,
     schema=document_model("Namespace", NamespaceSpec, "name").model_json_schema(),
 )

@@ -29,6 +29,7 @@ from services.catalog.domain.choices import (
     UnsetRelease,
     decide,
     evolve,
+    warnings,
 )
 from services.catalog.events import ReleaseChoicesSet
 
@@ -38,8 +39,18 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
     from libs.web.commands import Commands, Proposal
 
-READ = ("store", "group", "namespace", "application", "configuration", "release", "choices")
-"""What `decide` reads: what expressions name, the application, its releases, and the values that clusters would get."""
+READ = (
+    "store",
+    "group",
+    "namespace",
+    "application",
+    "configuration",
+    "release",
+    "choices",
+    "placementpolicy",
+    "withheld",
+)
+"""What `decide` reads: what expressions name, the application, its releases, law, and the values of clusters."""
 
 
 class ChoiceItem(Spec):
@@ -105,6 +116,7 @@ CHOICES: DeclaredKind[Command, State] = DeclaredKind(
     evolve=evolve,
     to_document=choices_document,
     guards=READ,
+    warnings=warnings,
 )
 
 

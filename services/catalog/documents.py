@@ -33,6 +33,7 @@ class NamespaceSpec(Spec):
     capacity: dict[str, Any] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     allow: list[str] = Field(default_factory=list)
+    signoff: str | None = None
     allow_empty: bool = False
 
 
@@ -41,6 +42,7 @@ class ApplicationSpec(Spec):
 
     namespace: str
     expression: str | None = None
+    signoff: str | None = None
     allow_empty: bool = False
 
 
@@ -72,6 +74,7 @@ def parse_namespace(document: Any, name: str | None) -> tuple[str, Make[namespac
             capacity=capacity,
             namespace_labels=read.spec.labels,
             allow=tuple(read.spec.allow),
+            signoff=read.spec.signoff,
             allow_empty=read.spec.allow_empty,
             labels=read.labels,
             actor=actor,
@@ -94,6 +97,7 @@ def parse_application(document: Any, name: str | None) -> tuple[str, Make[applic
             name=read.name,
             namespace=read.spec.namespace,
             expression=read.spec.expression,
+            signoff=read.spec.signoff,
             allow_empty=read.spec.allow_empty,
             labels=read.labels,
             actor=actor,
@@ -135,6 +139,7 @@ def namespace_document(event: NamespaceDeclared, _facts: Fleet) -> dict[str, Any
         "capacity": event.capacity,
         "labels": event.namespace_labels,
         "allow": event.allow,
+        "signoff": event.signoff,
         "allow_empty": event.allow_empty,
     }
     return _document("Namespace", event.name, event.labels, {"expression": event.expression, **_saying(said)})
@@ -142,7 +147,7 @@ def namespace_document(event: NamespaceDeclared, _facts: Fleet) -> dict[str, Any
 
 def application_document(event: ApplicationDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of an application."""
-    said = {"expression": event.expression, "allow_empty": event.allow_empty}
+    said = {"expression": event.expression, "signoff": event.signoff, "allow_empty": event.allow_empty}
     return _document("Application", event.name, event.labels, {"namespace": event.namespace, **_saying(said)})
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RELEASE_VERSION = 1
 """A release's stream holds one event: what was published."""
-READ = ("namespace", "application", "release")
+READ = ("store", "group", "namespace", "application", "release", "placementpolicy", "withheld")
 """What publishing reads of others."""
 
 
@@ -74,7 +74,11 @@ class Releases:
                 guards=READ,
                 blobs=known[key].blobs(),
                 status=201,
-                body={"result": "created", "digest": upload.digest, "warnings": []},
+                body={
+                    "result": "created",
+                    "digest": upload.digest,
+                    "warnings": releases.warnings(command, facts) if events else [],
+                },
                 stream=stream,
                 version=RELEASE_VERSION if published else 0,
             )

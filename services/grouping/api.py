@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from libs.contracts.names import nearest
+from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
 from libs.web.kinds import DeclaredKind
 from libs.web.paging import page_answer, page_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
     from libs.web.commands import Commands
 
-READ = ("store", "group", "namespace", "application", "configuration", "choices")
+READ = ("store", *REFERRING)
 """What `decide` reads: names, labels and groups that exist, and all expressions that may refer to a group."""
 
 

@@ -124,7 +124,14 @@ def _decided(
 ) -> list[StoreDeclared]:
     store = row.over(state if isinstance(state, StoreDeclared) else None)
     command = DeclareStore(
-        store.name, store.timezone, store.labels, tuple(store.hours), tuple(store.clusters), actor, at
+        store.name,
+        store.timezone,
+        store.labels,
+        tuple(store.hours),
+        tuple(store.clusters),
+        actor,
+        at,
+        tuple(store.exceptions),
     )
     try:
         return [event for event in decide(command, state, facts) if isinstance(event, StoreDeclared)]

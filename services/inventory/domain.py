@@ -14,10 +14,8 @@ from typing import assert_never
 from libs.contracts import Labels, stream_id
 from libs.contracts.refusals import Rejected, StillReferenced
 from libs.fleet import Fleet
-from services.inventory.events import ClusterSpec, OpeningHours, StoreDeclared, StoreRemoved
-
-REFERRING = ("group", "namespace", "application", "configuration", "choices")
-"""The categories whose expressions may name a cluster."""
+from libs.fleet.checks import REFERRING
+from services.inventory.events import ClusterSpec, HoursException, OpeningHours, StoreDeclared, StoreRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,7 @@ class DeclareStore:
     clusters: tuple[ClusterSpec, ...]
     actor: str
     at: datetime
+    exceptions: tuple[HoursException, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,9 @@ def guards(command: Command, state: State) -> tuple[str, ...]:
 def without_cluster(store: StoreDeclared, cluster: str, actor: str, at: datetime) -> DeclareStore:
     """Return the command that deletes one cluster of a store."""
     left = tuple(each for each in store.clusters if each.name != cluster)
-    return DeclareStore(store.name, store.timezone, store.labels, tuple(store.hours), left, actor, at)
+    return DeclareStore(
+        store.name, store.timezone, store.labels, tuple(store.hours), left, actor, at, tuple(store.exceptions)
+    )
 
 
 def relabelled(store: StoreDeclared, put: Labels, remove: Iterable[str]) -> StoreDeclared:
@@ -117,7 +118,12 @@ def _cluster_names(state: State) -> set[str]:
 
 def _declare(command: DeclareStore, state: State, facts: Fleet) -> Sequence[Event]:
     declared = StoreDeclared(
-        command.name, command.timezone, command.labels, list(command.hours), list(command.clusters)
+        command.name,
+        command.timezone,
+        command.labels,
+        list(command.hours),
+        list(command.clusters),
+        list(command.exceptions),
     )
     if declared == state:
         return []

@@ -1,5 +1,5 @@
 """What inventory publishes: a store as it is now, or that it is gone."""
 
-from libs.contracts import ClusterSpec, OpeningHours, StoreDeclared, StoreRemoved
+from libs.contracts import ClusterSpec, HoursException, OpeningHours, StoreDeclared, StoreRemoved
 
-__all__ = ["ClusterSpec", "OpeningHours", "StoreDeclared", "StoreRemoved"]
+__all__ = ["ClusterSpec", "HoursException", "OpeningHours", "StoreDeclared", "StoreRemoved"]

@@ -18,8 +18,10 @@ from libs.contracts.quantities import milli
 from libs.contracts.refusals import Invalid
 from libs.web.bodies import parse_json
 from libs.web.problems import Problem
-from services.inventory.documents import DAYS, check_hours, check_zone, hours_from_text, zones
-from services.inventory.events import ClusterSpec, OpeningHours, StoreDeclared
+from libs.web.schema import validated
+from services.inventory.documents import check_zone, zones
+from services.inventory.documents.hours import HoursItem, StoreHours, check_items, hours_from_text
+from services.inventory.events import ClusterSpec, StoreDeclared
 
 ERRORS_MAX = 1000
 ROWS_MAX = 200_000
@@ -45,7 +47,7 @@ class StoreRow:
     name: str
     timezone: str
     labels: Labels
-    hours: tuple[OpeningHours, ...] | None
+    hours: StoreHours | None
     capacity: Mapping[str, str] | None
 
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
@@ -61,8 +63,10 @@ class StoreRow:
             ]
         hours = self.hours
         if hours is None:
-            hours = () if before is None else tuple(before.hours)
-        return StoreDeclared(self.name, self.timezone, self.labels, list(hours), clusters)
+            hours = StoreHours() if before is None else StoreHours(tuple(before.hours), tuple(before.exceptions))
+        return StoreDeclared(
+            self.name, self.timezone, self.labels, list(hours.regular), clusters, list(hours.exceptions)
+        )
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class Rows:
     errors_count: int = 0
     _seen: dict[str, int] = field(default_factory=dict)
     _labels: dict[tuple[str, str], str | list[str]] = field(default_factory=dict)
-    _hours: dict[str, tuple[OpeningHours, ...]] = field(default_factory=dict)
+    _hours: dict[str, StoreHours] = field(default_factory=dict)
 
     def error(self, row: int, column: str, detail: str) -> None:
         """Note what is wrong."""
@@ -123,17 +127,17 @@ class Rows:
                 self._labels[column, cell] = value
         return labels
 
-    def _read_hours(self, row: int, cell: Any) -> tuple[OpeningHours, ...]:
+    def _read_hours(self, row: int, cell: Any) -> StoreHours:
         try:
             if isinstance(cell, list):
-                return tuple(_hours_item(each, index) for index, each in enumerate(cell))
+                return check_items([validated(HoursItem, each) for each in cell], "/hours")
             text = str(cell or "")
             if text not in self._hours:
                 self._hours[text] = hours_from_text(text)
             return self._hours[text]
         except Invalid as refusal:
             self.error(row, "hours", _words(refusal))
-            return ()
+            return StoreHours()
 
     def _read_capacity(self, row: int, cells: Mapping[str, Any]) -> dict[str, str]:
         capacity: dict[str, str] = {}
@@ -148,12 +152,6 @@ class Rows:
             else:
                 capacity[resource] = str(cell)
         return capacity
-
-
-def _hours_item(item: Any, index: int) -> OpeningHours:
-    if not isinstance(item, dict) or item.keys() != {"days", "open", "close"} or not isinstance(item["days"], list):
-        raise Invalid("hours are a list of {days, open, close}", fix=f"days are some of {', '.join(DAYS)}")
-    return check_hours([str(day) for day in item["days"]], str(item["open"]), str(item["close"]), f"/hours/{index}")
 
 
 def _sentence(check: Any, text: str) -> str:

@@ -10,15 +10,19 @@ from libs.web.kinds import DeclaredKind
 from libs.web.router import declared_router
 from libs.web.schema import document_model
 from services.policy.approving import approvals_router
-from services.policy.documents import (
-    CalendarSpec,
-    FreezeSpec,
-    calendar_document,
-    freeze_document,
-    parse_calendar,
-    parse_freeze,
+from services.policy.documents.access import (
+    RoleBindingSpec,
+    RoleSpec,
+    binding_document,
+    parse_binding,
+    parse_role,
+    role_document,
 )
-from services.policy.domain import calendars, freezes
+from services.policy.documents.calendars import CalendarSpec, calendar_document, parse_calendar
+from services.policy.documents.freezes import FreezeSpec, freeze_document, parse_freeze
+from services.policy.documents.laws import PlacementPolicySpec, law_document, parse_law
+from services.policy.documents.signoffs import SignOffSpec, parse_signoff, signoff_document
+from services.policy.domain import bindings, calendars, freezes, laws, roles, signoffs
 from services.policy.domain.checks import Absent
 from services.policy.overriding import overrides_router
 
@@ -31,8 +35,18 @@ if TYPE_CHECKING:
     from libs.web.commands import Commands
     from libs.web.schema import Spec
 
-NAMED = ("store", "group", "namespace", "application", "signoff")
+_PLACES = ("store", "group", "namespace")
+"""What expressions name."""
+_NAMED = (*_PLACES, "application", "signoff")
 """What the deciders of calendars and freezes read: what expressions name, and what the documents refer to."""
+_LAW = (*_PLACES, "application", "placementpolicy", "withheld")
+"""What the decider of law reads: what it takes from which placements, and what other law leaves."""
+_SIGNOFF = ("role", "calendar", "freeze", "namespace", "application")
+"""What a process refers to, and what refers to it."""
+_ROLE = ("rolebinding", "signoff")
+"""What refers to a role."""
+_BINDING = (*_PLACES, "role", "rolebinding")
+"""What a binding refers to, and the other bindings, among which there has to be an administrator's."""
 
 
 def bound_on(kind: str, names: Callable[[Fleet], Iterable[str]]) -> Callable[[Fleet, BitMap], Iterable[str]]:
@@ -58,7 +72,7 @@ CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
     decide=calendars.decide,
     evolve=calendars.evolve,
     to_document=calendar_document,
-    guards=NAMED,
+    guards=_NAMED,
     clusters_to_names=bound_on("calendar", lambda facts: facts.policy.calendars),
     schema=_schema("Calendar", CalendarSpec),
 )
@@ -73,18 +87,78 @@ FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
     decide=freezes.decide,
     evolve=freezes.evolve,
     to_document=freeze_document,
-    guards=NAMED,
+    guards=_NAMED,
     warnings=freezes.warnings,
     clusters_to_names=bound_on("freeze", lambda facts: facts.policy.freezes),
     schema=_schema("Freeze", FreezeSpec),
 )
 
-DECLARED: tuple[DeclaredKind[Any, Any], ...] = (CALENDAR, FREEZE)
+PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
+    kind="PlacementPolicy",
+    plural="placementpolicies",
+    category="placementpolicy",
+    absent=Absent(),
+    parse=parse_law,
+    remove=laws.RemovePlacementPolicy,
+    decide=laws.decide,
+    evolve=laws.evolve,
+    to_document=law_document,
+    guards=_LAW,
+    warnings=laws.warnings,
+    clusters_to_names=bound_on("law", lambda facts: facts.policy.laws),
+    schema=_schema("PlacementPolicy", PlacementPolicySpec),
+)
+
+SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
+    kind="SignOff",
+    plural="signoffs",
+    category="signoff",
+    absent=Absent(),
+    parse=parse_signoff,
+    remove=signoffs.RemoveSignOff,
+    decide=signoffs.decide,
+    evolve=signoffs.evolve,
+    to_document=signoff_document,
+    guards=_SIGNOFF,
+    schema=_schema("SignOff", SignOffSpec),
+)
+
+ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
+    kind="Role",
+    plural="roles",
+    category="role",
+    absent=Absent(),
+    parse=parse_role,
+    remove=roles.RemoveRole,
+    decide=roles.decide,
+    evolve=roles.evolve,
+    to_document=role_document,
+    guards=_ROLE,
+    schema=_schema("Role", RoleSpec),
+)
+
+ROLE_BINDING: DeclaredKind[bindings.Command, bindings.State] = DeclaredKind(
+    kind="RoleBinding",
+    plural="rolebindings",
+    category="rolebinding",
+    absent=Absent(),
+    parse=parse_binding,
+    remove=bindings.RemoveRoleBinding,
+    decide=bindings.decide,
+    evolve=bindings.evolve,
+    to_document=binding_document,
+    guards=_BINDING,
+    warnings=bindings.warnings,
+    clusters_to_names=bound_on("binding", lambda facts: facts.policy.bindings),
+    schema=_schema("RoleBinding", RoleBindingSpec),
+)
+
+DECLARED: tuple[DeclaredKind[Any, Any], ...] = (ROLE, SIGNOFF, CALENDAR, FREEZE, PLACEMENT_POLICY, ROLE_BINDING)
 """In the order in which documents can refer to each other."""
 
 
 def policy_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
-    """Return the routes of the declared kinds, of overrides and approvals; `ids` gives new ids."""
+    """Return the routes of the declared kinds, of sign-off and of local tokens; `ids` gives new ids."""
     router = APIRouter()
     router.include_router(overrides_router(commands, ids))
     router.include_router(approvals_router(commands))

@@ -5,7 +5,8 @@ import pytest
 
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
-from services.inventory.documents import hours_from_text, parse_store, store_document
+from services.inventory.documents import parse_store, store_document
+from services.inventory.documents.hours import hours_from_text
 from services.inventory.domain import Absent, decide
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -89,7 +90,7 @@ def test_the_name_in_the_url_and_in_the_document_must_agree() -> None:
 
 
 def test_hours_are_read_from_text() -> None:
-    first, second = hours_from_text("mon-wed,fri 06:00-23:00; sat-sun 07:00-02:00")
+    first, second = hours_from_text("mon-wed,fri 06:00-23:00; sat-sun 07:00-02:00").regular
     assert (first.days, first.open, first.close) == (["mon", "tue", "wed", "fri"], "06:00", "23:00")
     assert second.days == ["sat", "sun"]
     with pytest.raises(Invalid):

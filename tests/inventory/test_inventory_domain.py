@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from libs.contracts import ClusterSpec, Event, GroupDeclared, OpeningHours, StoreDeclared, StoreRemoved
 from libs.fleet import Fleet
+from libs.fleet.checks import REFERRING
 from services.inventory.domain import (
-    REFERRING,
     Absent,
     ClusterNameTaken,
     ClusterStillNamed,

@@ -66,7 +66,7 @@ def test_every_bad_row_is_told_with_row_and_column() -> None:
         ("[1]", "not a JSON object"),
         ('{"name": "a", "name": "b"}', "there twice"),
         ('{"name": "a", "timezone": "UTC", "size": 3}', "must be text"),
-        ('{"name": "a", "timezone": "UTC", "hours": [{"days": 1}]}', "hours are a list"),
+        ('{"name": "a", "timezone": "UTC", "hours": [{"days": 1}]}', "valid list"),
         ('{"name": 1, "timezone": null}', "not a name"),
         ('{"name": "a", "timezone": {"a": []}}', "time zone"),
     ],

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, assert_never
 from libs.contracts import ApplicationDeclared, ApplicationRemoved, Labels, ReleaseChoicesSet
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Rejected
-from libs.fleet.checks import check_expression, check_unreferenced, read_expression, some, unknown
+from libs.fleet.checks import (
+    check_expression,
+    check_signoff,
+    check_unreferenced,
+    read_expression,
+    some,
+    unknown,
+)
 from libs.selection import canonical
 from services.catalog.domain.checks import Absent
+from services.catalog.domain.lawful import check_placements, placement_warnings
 from services.catalog.domain.namespaces import NameReserved
 
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ class DeclareApplication:
     expression: str | None = None
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    signoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,8 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if the application is so already.
 
     Raises:
-        Invalid, NameReserved, UnknownReference, SelectsNothing, ReleasesStay, StillReferenced: why not.
+        Invalid, NameReserved, UnknownReference, SelectsNothing, ReleasesStay, StillReferenced, LawLeavesNothing,
+        LawForbids: why not.
     """
     match command:
         case DeclareApplication():
@@ -90,12 +100,26 @@ def evolve(state: State, event: Event) -> State:
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return what is accepted but may not be meant."""
-    if not isinstance(command, DeclareApplication) or command.expression is None:
+    if not isinstance(command, DeclareApplication):
         return []
-    inside = facts.selection.namespace_members(command.namespace)
-    if inside.isdisjoint(facts.selection.select(read_expression(command.expression))):
-        return [f"no cluster of the namespace {command.namespace} is selected by the application's expression"]
-    return []
+    found = placement_warnings(_declared(command), [command.name], facts, command.at)
+    if command.expression is not None:
+        inside = facts.selection.namespace_members(command.namespace)
+        if inside.isdisjoint(facts.selection.select(read_expression(command.expression))):
+            found.append(f"no cluster of the namespace {command.namespace} is selected by the application's expression")
+    return found
+
+
+def _declared(command: DeclareApplication) -> ApplicationDeclared:
+    expression = None if command.expression is None else canonical(read_expression(command.expression))
+    return ApplicationDeclared(
+        name=command.name,
+        namespace=command.namespace,
+        expression=expression,
+        allow_empty=command.allow_empty,
+        labels=command.labels,
+        signoff=command.signoff,
+    )
 
 
 def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequence[Event]:
@@ -106,24 +130,19 @@ def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequenc
             pointer="/metadata/name",
             fix="choose another name",
         )
-    expression = None if command.expression is None else read_expression(command.expression)
-    declared = ApplicationDeclared(
-        name=command.name,
-        namespace=command.namespace,
-        expression=None if expression is None else canonical(expression),
-        allow_empty=command.allow_empty,
-        labels=command.labels,
-    )
+    declared = _declared(command)
     if declared == state:
         return []
     if command.namespace not in facts.namespaces:
         raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
+    check_signoff(command.signoff, facts)
     _check_move(command, state, facts)
-    if expression is not None and (
+    if command.expression is not None and (
         isinstance(state, Absent)
         or (state.expression, state.allow_empty) != (declared.expression, declared.allow_empty)
     ):
-        check_expression(expression, facts, allow_empty=command.allow_empty)
+        check_expression(read_expression(command.expression), facts, allow_empty=command.allow_empty)
+    check_placements(declared, [command.name], facts, command.at, "/spec/expression")
     return [declared]
 
 

@@ -13,9 +13,11 @@ from pyroaring import BitMap
 from libs.contracts import ReleaseChoice, ReleaseChoicesSet
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, read_expression, unknown
+from libs.fleet.law import check_law, law_warnings
 from libs.selection import canonical
 from services.catalog.domain.checks import EVERYWHERE, Absent, check_size
 from services.catalog.domain.configurations import values_invalid
+from services.catalog.domain.lawful import NARROW, under_law
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +89,8 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if the choices are so already.
 
     Raises:
-        Invalid, UnknownReference, SelectsNothing, ReleaseOfAnotherNamespace, ValuesInvalid: why not.
+        Invalid, UnknownReference, SelectsNothing, ReleaseOfAnotherNamespace, ValuesInvalid, LawLeavesNothing,
+        LawForbids: why not.
     """
     current = () if isinstance(state, Absent) else tuple(state.choices)
     match command:
@@ -117,8 +120,26 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             )
     chosen = ReleaseChoicesSet(command.application, list(wanted))
     check_size(chosen)
-    _try(chosen, asked, facts)
+    _try(chosen, asked, facts, command.at)
     return [chosen]
+
+
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return how many of the chosen placements law takes away."""
+    application = command.application
+    if not under_law(facts, [application]):
+        return []
+    known = facts.choices.get(application)
+    state = Absent() if known is None else ReleaseChoicesSet(application, list(known))
+    tried = facts.fork()
+    for event in decide(command, state, facts):
+        tried.assume(event)
+    return law_warnings(tried, [(application, _running(tried, application))], command.at)
+
+
+def _running(facts: Fleet, application: str) -> BitMap:
+    """Return the clusters on which some release of an application is to run, law left aside."""
+    return BitMap.union(BitMap(), *(clusters for _, clusters in facts.chosen(application))) & facts.placed(application)
 
 
 def evolve(_state: State, event: Event) -> State:
@@ -169,8 +190,8 @@ def _check_version(application: str, choice: Choice, facts: Fleet) -> None:
         )
 
 
-def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet) -> None:
-    """Refuse values that a release's schema refuses on clusters that would come to that release."""
+def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet, at: datetime) -> None:
+    """Refuse what law forbids, and values that a release's schema refuses, on clusters that come to that release."""
     application = chosen.application
     tried = facts.fork()
     tried.assume(chosen)
@@ -178,7 +199,11 @@ def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet) -> N
     for version, clusters in facts.chosen(application):
         before[version] = before.get(version, BitMap()) | clusters
     placed = tried.placed(application)
+    forbidden = tried.forbidden(application, at)
+    whole = _running(tried, application)
     for (version, clusters), each in zip(tried.chosen(application), asked.values(), strict=True):
-        among = (clusters & placed) - before.get(version, BitMap())
+        fresh = (clusters & placed) - before.get(version, BitMap())
+        check_law(tried, application, whole, fresh, at, pointer=f"{each.pointer}/expression", fix=NARROW)
+        among = fresh - forbidden
         if found := tried.values_problems(application, version, among):
             raise values_invalid(tried, (application, version), found[0], f"{each.pointer}/version")

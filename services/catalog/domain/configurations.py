@@ -118,7 +118,7 @@ def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Seque
         check_expression(expression, facts, allow_empty=command.allow_empty)
     _check_conflicts(declared, facts)
     if any(release.schema is not None for release in facts.releases.values()):
-        _check_values(declared, state, facts)
+        _check_values(declared, state, facts, command.at)
     return [declared]
 
 
@@ -164,7 +164,7 @@ def _of_one_rank(one: ConfigurationDeclared, other: ConfigurationDeclared) -> bo
     return not one.applications or not set(one.applications).isdisjoint(other.applications)
 
 
-def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet) -> None:
+def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet, at: datetime) -> None:
     """Refuse values that a release in force could not be rendered with, where it can be rendered now."""
     tried = facts.fork()
     tried.assume(declared)
@@ -177,7 +177,7 @@ def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet) -
         for version, chosen in tried.chosen(application):
             if facts.releases[application, version].schema is None:
                 continue
-            among = chosen & tried.placed(application) & clusters
+            among = (chosen & tried.placed(application) & clusters) - tried.forbidden(application, at)
             problems = tried.values_problems(application, version, among)
             known = {each[0] for each in facts.values_problems(application, version, among)} if problems else set()
             for found in problems:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, assert_never
 from libs.contracts import Labels, NamespaceDeclared, NamespaceRemoved
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
-from libs.fleet.checks import check_expression, check_unreferenced, read_expression, some
+from libs.fleet.checks import check_expression, check_signoff, check_unreferenced, read_expression, some
 from libs.selection import canonical
 from libs.templates import allow_problems
 from services.catalog.domain.checks import Absent
+from services.catalog.domain.lawful import check_placements, placement_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class DeclareNamespace:
     allow: tuple[str, ...] = ()
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    signoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if the namespace is so already.
 
     Raises:
-        Invalid, NameReserved, UnknownReference, Cycle, SelectsNothing, CapacityExceeded, StillReferenced: why not.
+        Invalid, NameReserved, UnknownReference, Cycle, SelectsNothing, CapacityExceeded, StillReferenced,
+        LawLeavesNothing, LawForbids: why not.
     """
     match command:
         case DeclareNamespace():
@@ -108,27 +111,45 @@ def evolve(_state: State, event: Event) -> State:
             assert_never(event)
 
 
-def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[Event]:
-    _check_document(command)
-    expression = read_expression(command.expression)
-    declared = NamespaceDeclared(
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return how much law takes from the namespace's applications."""
+    if not isinstance(command, DeclareNamespace):
+        return []
+    return placement_warnings(_declared(command), facts.applications_of(command.name), facts, command.at)
+
+
+def _declared(command: DeclareNamespace) -> NamespaceDeclared:
+    return NamespaceDeclared(
         name=command.name,
-        expression=canonical(expression),
+        expression=canonical(read_expression(command.expression)),
         owners=sorted(set(command.owners)),
         capacity=dict(sorted(command.capacity.items())),
         namespace_labels=dict(sorted(command.namespace_labels.items())),
         allow=sorted(set(command.allow)),
         allow_empty=command.allow_empty,
         labels=command.labels,
+        signoff=command.signoff,
     )
+
+
+def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[Event]:
+    _check_document(command)
+    declared = _declared(command)
     if declared == state:
         return []
+    check_signoff(command.signoff, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
         declared.expression,
         declared.allow_empty,
     ):
-        check_expression(expression, facts, inside=("namespace", command.name), allow_empty=command.allow_empty)
+        check_expression(
+            read_expression(command.expression),
+            facts,
+            inside=("namespace", command.name),
+            allow_empty=command.allow_empty,
+        )
     _check_capacity(declared, facts)
+    check_placements(declared, facts.applications_of(command.name), facts, command.at, "/spec/expression")
     return [declared]
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from libs.contracts import ObjectRef, ReleasePublished
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import unknown
+from libs.fleet.law import check_law, law_warnings
 from services.catalog.domain.checks import Absent
+from services.catalog.domain.lawful import NARROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +68,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if the release is published already.
 
     Raises:
-        Invalid, UnknownReference, NamespaceChanged, ReleaseDiffers: why not.
+        Invalid, UnknownReference, NamespaceChanged, ReleaseDiffers, LawLeavesNothing, LawForbids: why not.
     """
     check_version(command.version)
     application = facts.applications.get(command.application)
@@ -91,6 +93,8 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             f"{command.application} was compiled for the namespace {command.namespace} as it was before",
             fix="publish it again",
         )
+    placed = facts.placed(command.application)
+    check_law(facts, command.application, placed, placed, command.at, pointer=None, fix=NARROW)
     return [
         ReleasePublished(
             application=command.application,
@@ -105,6 +109,11 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             objects=list(command.objects),
         )
     ]
+
+
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return how many placements of the application law takes away."""
+    return law_warnings(facts, [(command.application, facts.placed(command.application))], command.at)
 
 
 def evolve(_state: State, event: Event) -> State:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts.refusals import Invalid
+from libs.fleet.checks import check_signoff
 from services.policy.domain.checks import (
     Absent,
     canonical_clusters,
     check_applications,
     check_clusters,
-    check_signoff,
 )
 from services.policy.events import CalendarDeclared, CalendarRemoved
 

@@ -45,16 +45,6 @@ def check_clusters(text: str, facts: Fleet, *, allow_empty: bool) -> None:
     check_expression(read_expression(text, CLUSTERS), facts, pointer=CLUSTERS, allow_empty=allow_empty)
 
 
-def check_signoff(name: str | None, facts: Fleet) -> None:
-    """Refuse a sign-off process that is not declared.
-
-    Raises:
-        UnknownReference: with the nearest that is.
-    """
-    if name is not None and name not in facts.policy.signoffs:
-        raise unknown("sign-off", name, "/spec/signoff", facts.policy.signoffs)
-
-
 def check_applications(names: Iterable[str], facts: Fleet, pointer: str = "/spec/applications") -> None:
     """Refuse applications that are not declared.
 

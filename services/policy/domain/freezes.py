@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts.refusals import Invalid
+from libs.fleet.checks import check_signoff
 from services.policy.domain.checks import (
     Absent,
     canonical_clusters,
     check_applications,
     check_clusters,
-    check_signoff,
     check_text,
 )
 from services.policy.events import FreezeDeclared, FreezeRemoved

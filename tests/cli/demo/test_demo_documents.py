@@ -29,7 +29,8 @@ from libs.selection import Selection, parse
 from libs.templates import Layer, compile_template, conflicts
 from services.catalog.documents import parse_application, parse_configuration, parse_namespace
 from services.grouping.documents import parse_group
-from services.inventory.documents import hours_from_text, parse_store
+from services.inventory.documents import parse_store
+from services.inventory.documents.hours import hours_from_text
 
 SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "CustomResourceDefinition"}
@@ -137,7 +138,7 @@ def test_every_service_takes_its_documents(declared: list[Document]) -> None:
 
 def test_hours_are_written_as_an_import_reads_them(fleet: Fleet) -> None:
     for hours in {store.hours for store in fleet.stores}:
-        read = hours_from_text(hours_text(hours))
+        read = hours_from_text(hours_text(hours)).regular
         assert [(tuple(e.days), e.open, e.close) for e in read] == [(e.days, e.opens, e.closes) for e in hours]
 
 

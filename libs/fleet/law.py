@@ -1,0 +1,104 @@
+"""What law takes away from an application where something is declared, as warnings and refusals.
+
+The one rule: law subtracts. A placement that law in force forbids does not exist; a declaration that would leave an
+application none is refused, and so is one that comes to forbidden clusters where that law says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from libs.contracts.refusals import Rejected
+from libs.fleet.fleet import in_force
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from libs.fleet.fleet import Fleet
+
+SENTENCES_MAX = 10
+REFUSE = "refuse"
+
+
+class LawLeavesNothing(Rejected):
+    """Law in force leaves the application no cluster."""
+
+    code = "law-leaves-nothing"
+
+
+class LawForbids(Rejected):
+    """Law in force forbids the application on some of these clusters."""
+
+    code = "law-forbids"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one law takes of an application's placements: some of the `total`, `example` among them."""
+
+    law: str
+    application: str
+    clusters: BitMap
+    total: int
+    example: str
+
+    def sentence(self) -> str:
+        """Return it in words."""
+        return (
+            f"law {self.law} takes {len(self.clusters):,} of {self.total:,} placements of {self.application}, "
+            f"e.g. {self.example}"
+        )
+
+
+def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[Taken]:
+    """Return what each law in force at an instant takes of an application's placements `among`, by the law's name."""
+    found = []
+    for name, law in sorted(facts.policy.laws.items()):
+        if application in law.applications and in_force(law, at):
+            clusters = among & facts.bound("law", name)
+            if clusters:
+                example = min(facts.selection.name(ordinal) for ordinal in clusters[:1_000])
+                found.append(Taken(name, application, clusters, len(among), example))
+    return found
+
+
+def law_warnings(facts: Fleet, placements: Iterable[tuple[str, BitMap]], at: datetime) -> list[str]:
+    """Return the sentences for the placements of some applications, up to a bound."""
+    if not facts.policy.laws:
+        return []
+    said = [taken.sentence() for name, among in placements for taken in taken_by_law(facts, name, among, at)]
+    more = [f"and {len(said) - SENTENCES_MAX:,} more such"] if len(said) > SENTENCES_MAX else []
+    return said[:SENTENCES_MAX] + more
+
+
+def check_law(
+    facts: Fleet, application: str, among: BitMap, fresh: BitMap, at: datetime, *, pointer: str | None, fix: str
+) -> None:
+    """Refuse placements `among`, of which `fresh` were not there before, where law leaves none or says `refuse`.
+
+    Raises:
+        LawLeavesNothing, LawForbids: why not.
+    """
+    if not fresh or not facts.policy.laws:
+        return
+    taken = taken_by_law(facts, application, among, at)
+    if not taken:
+        return
+    names = [each.law for each in taken]
+    if among <= facts.forbidden(application, at):
+        raise LawLeavesNothing(
+            f"{application} would have no cluster left: {'; '.join(each.sentence() for each in taken[:3])}",
+            pointer=pointer,
+            fix=fix,
+            laws=names,
+        )
+    for each in taken:
+        law = facts.policy.laws[each.law]
+        if law.on_conflict == REFUSE and not each.clusters.isdisjoint(fresh):
+            raise LawForbids(
+                f"{each.sentence()} ({law.basis})", pointer=pointer, fix=fix, laws=[each.law], count=len(each.clusters)
+            )
