@@ -24,7 +24,9 @@ from services.policy.documents.laws import PlacementPolicySpec, law_document, pa
 from services.policy.documents.signoffs import SignOffSpec, parse_signoff, signoff_document
 from services.policy.domain import bindings, calendars, freezes, laws, roles, signoffs
 from services.policy.domain.checks import Absent
+from services.policy.loosening import withheld_router
 from services.policy.overriding import overrides_router
+from services.policy.tokening import tokens_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -162,6 +164,8 @@ def policy_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     router = APIRouter()
     router.include_router(overrides_router(commands, ids))
     router.include_router(approvals_router(commands))
+    router.include_router(tokens_router(commands, ids))
+    router.include_router(withheld_router(commands))
     for kind in DECLARED:
         router.include_router(declared_router(kind, commands))
     return router
