@@ -91,6 +91,7 @@ def test_every_alert_says_how_urgent_it_is_and_what_to_do() -> None:
         "placements_refused",
         "refusals",
         "ready",
+        "break_glass",
     ],
 )
 def test_somebody_is_told(figure: str) -> None:
