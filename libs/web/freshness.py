@@ -50,12 +50,17 @@ class Freshness:
             Problem: 503, it has not caught up since it started, or could not compare itself with the log for too long.
         """
         await self._positions.seen(0, self._facts, by_log=True)
-        if self._now() - self._fresh_at > STALE_SECONDS_MAX and not await self._checked():
+        if self._stale():
+            await self.look_again()
+        if self._stale():
             raise unavailable(
                 "this process cannot tell which tokens and roles are still in force",
                 code="rights-unknown",
                 fix="see GET /readyz?verbose; tokens of the server's token file are accepted",
             )
+
+    def _stale(self) -> bool:
+        return self._now() - self._fresh_at > STALE_SECONDS_MAX
 
     async def look_again(self) -> None:
         """Read what the log had on top when this was called, together with whoever else asks now."""
@@ -63,22 +68,21 @@ class Freshness:
         async with self._looking:
             if self._looked_at <= asked_at:
                 await asyncio.sleep(max(0.0, self._looked_at + LOOK_AGAIN_SECONDS - self._now()))
-                await self._checked()
+                await self._check()
 
     async def keep(self) -> None:
         """Compare, for as long as the process runs."""
         while True:
-            await self._checked()
+            await self._check()
             await asyncio.sleep(CHECK_SECONDS)
 
-    async def _checked(self) -> bool:
-        """Bring the fleet to the heads; False where that does not work, which is said in the process's log."""
+    async def _check(self) -> None:
+        """Bring the fleet to the heads; where that does not work, it is said in the process's log."""
         begun = self._looked_at = self._now()
         try:
             head = await asyncio.to_thread(lambda: max(map(self._heads.category_head, CATEGORIES)))
             await self._positions.seen(head, self._facts, by_log=True)
         except (Problem, LogUnavailable, LogClosed) as trouble:
             log.warning("tokens and roles may be out of date", reason=str(trouble))
-            return False
-        self._fresh_at = max(self._fresh_at, begun)
-        return True
+        else:
+            self._fresh_at = max(self._fresh_at, begun)
