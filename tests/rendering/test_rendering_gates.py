@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from pyroaring import BitMap
 
 from libs.contracts import (
     ApprovalCompleted,
@@ -22,6 +24,7 @@ from libs.contracts import (
     OverrideRevoked,
     OverrideStarted,
     PlacementPolicyDeclared,
+    RemovalsConfirmed,
     SignOffDeclared,
     SignOffStage,
     StoreRemoved,
@@ -55,8 +58,6 @@ def nightly(name: str, opens: str, closes: str, **more: object) -> CalendarDecla
 
 
 def ordinals_of(renderer: Renderer, *names: str) -> bytes:
-    from pyroaring import BitMap  # noqa: PLC0415 - only here
-
     found = [renderer.model.fleet.selection.ordinal_ever(name) for name in names]
     return packed(BitMap([each for each in found if each is not None]))
 
@@ -67,7 +68,7 @@ async def at(renderer: Renderer, instant: datetime) -> None:
     await renderer.settle()
 
 
-def why(renderer: Renderer, cluster: str) -> dict[str, object]:
+def why(renderer: Renderer, cluster: str) -> dict[str, Any]:
     ordinal = renderer.model.fleet.selection.ordinal_ever(cluster)
     assert ordinal is not None
     answer = Why(renderer.model, renderer.last.hold, ordinal, "pos-api", renderer.now).answer()
@@ -123,8 +124,9 @@ async def test_a_new_cluster_opens_in_a_freeze_unless_the_freeze_holds_it(new_cl
     await renderer.settle()
 
     assert renderer.version_on(KEY, "store-new") == version
-    registered = renderer.model.fleet.selection.ordinal_ever("store-new") in renderer.model.trees.registered
-    assert registered == (new_clusters == "pass")
+    ordinal = renderer.model.fleet.selection.ordinal_ever("store-new")
+    assert ordinal is not None
+    assert (ordinal in renderer.model.trees.registered) == (new_clusters == "pass")
 
 
 async def test_a_window_admits_while_it_is_open() -> None:
@@ -338,8 +340,6 @@ async def test_a_confirmed_plan_waits_for_its_windows_and_is_not_asked_about_aga
     await at(renderer, datetime(2026, 1, 1, 12, tzinfo=UTC))
     hold = renderer.last.hold
     assert hold is not None
-    from libs.contracts import RemovalsConfirmed  # noqa: PLC0415 - only here
-
     renderer.record(RemovalsConfirmed("main", hold.plan, "closing"), "hold-main")
     await at(renderer, datetime(2026, 1, 1, 16, tzinfo=UTC))  # 01:00 in Tokyo
     assert renderer.version_on(KEY, "store-003") is None
