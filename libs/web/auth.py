@@ -41,10 +41,6 @@ ON_BEHALF_OF = "Resedge-On-Behalf-Of"
 """Names the service account of a source, for whom the relay executes what its event means."""
 
 
-ONESELF = ("read", "Principal")
-"""What everybody may whose token is accepted: see who they are taken for."""
-
-
 def authorize(principal: Principal, verb: str, kind: str, rights: Rights | None = None) -> None:
     """Let `principal` do `verb` to things of `kind`, or refuse; without `rights` only the token's own roles count.
 
@@ -80,7 +76,7 @@ async def principal_of(request: Request) -> Principal:
             401,
             "unauthenticated",
             "A token is needed.",
-            "the token is missing or is not accepted",
+            f"the token is missing or is not accepted: {bad.reason}",
             fix="send Authorization: Bearer TOKEN; `resedge up` writes one to the local context on its first start, "
             "`resedge login` gets one from the identity provider",
             extra={"reason": bad.reason},

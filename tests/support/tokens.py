@@ -245,13 +245,14 @@ def revoke(log: EventLog, id: str = "t-1") -> int:  # noqa: A002 - the event's o
     return appended(log, f"token-{id}", TokenRevoked(id, "lost", ADMIN))
 
 
-def _segment(value: object) -> str:
+def segment(value: object) -> str:
+    """Return one part of a token."""
     return urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
 def unsigned(issuer: Issuer) -> str:
     """Return good claims under the algorithm `none`."""
-    return f"{_segment({'alg': 'none', 'typ': 'JWT'})}.{_segment(issuer.claims())}."
+    return f"{segment({'alg': 'none', 'typ': 'JWT'})}.{segment(issuer.claims())}."
 
 
 def signed_with_the_public_key(issuer: Issuer) -> str:
@@ -260,7 +261,7 @@ def signed_with_the_public_key(issuer: Issuer) -> str:
     assert not isinstance(key, OctKey)
     public = key.as_pem(private=False)
     header = {"alg": "HS256", "kid": str(issuer.keys[0].kid), "typ": "JWT"}
-    said = f"{_segment(header)}.{_segment(issuer.claims())}"
+    said = f"{segment(header)}.{segment(issuer.claims())}"
     signature = urlsafe_b64encode(hmac.digest(public, said.encode(), "sha256")).decode().rstrip("=")
     return f"{said}.{signature}"
 
@@ -275,7 +276,7 @@ def changed(token: str) -> str:
     """Return the token with somebody else's name under the same signature."""
     header, claims, signature = token.split(".")
     read = json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-    return f"{header}.{_segment({**read, 'email': 'eve@example.com'})}.{signature}"
+    return f"{header}.{segment({**read, 'email': 'eve@example.com'})}.{signature}"
 
 
 def bad_tokens(issuer: Issuer, embedded: Embedded) -> dict[str, str | None]:

@@ -1,19 +1,22 @@
 """Access tokens of an identity provider, good and bad, against one that the test runs."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc.errors import SecurityWarning
 
 from libs.web.oidc import BadProvider, Provider, ProviderTokens
-from libs.web.principals import Principal
+from libs.web.principals import Principal, person_name
 from libs.web.problems import Problem
-from libs.web.signing_keys import is_secure
+from libs.web.signing_keys import SigningKeys, is_secure
 from libs.web.tokens import BadToken
-from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing
+from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing, segment
 
 
 def now() -> datetime:
@@ -177,3 +180,61 @@ def test_an_audience_is_needed() -> None:
 def test_http_is_for_loopback_only() -> None:
     assert all(map(is_secure, ("https://a.example", "http://127.0.0.1:80/x", "http://localhost", "http://[::1]:1")))
     assert not any(map(is_secure, ("http://a", "http://127.0.0.1.evil.com", "https://u:p@a", "//a", "http://[::1")))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
+CLAIM = st.sampled_from(
+    ["iss", "aud", "exp", "nbf", "iat", "sub", "email", "email_verified", "groups", "jti", "preferred_username"]
+)
+
+
+@pytest.fixture(scope="module")
+def kept() -> ProviderTokens:
+    """A provider whose key is known and that nobody can ask."""
+    issuer = Issuer(url="https://accounts.example.com")
+
+    async def fetch() -> list[Any]:
+        return [a_key("first").as_dict(private=False)]
+
+    keys = SigningKeys(issuer.url, fetch)
+    return ProviderTokens(Provider(issuer=issuer.url, audience=AUDIENCE), now, keys=keys)
+
+
+@given(changed=st.dictionaries(CLAIM, JSON, min_size=1, max_size=3))
+def test_whatever_a_signed_token_claims_it_is_taken_or_refused(kept: ProviderTokens, changed: dict[str, Any]) -> None:
+    token = Issuer(url="https://accounts.example.com").token(**changed)
+    try:
+        principal = asyncio.run(kept.verify(token))
+    except BadToken:
+        return
+    assert principal.name == person_name(principal.name)
+    assert all(isinstance(group, str) for group in principal.groups)
+    assert principal.expires is not None
+
+
+@given(
+    header=JSON | st.fixed_dictionaries({"alg": st.just("RS256"), "kid": JSON | st.just("first"), "typ": JSON}),
+    claims=JSON | st.fixed_dictionaries({"iss": st.just("https://accounts.example.com")}),
+    signature=st.text("AZaz09-_", max_size=400),
+)
+def test_whatever_is_sent_without_a_good_signature_is_refused(
+    kept: ProviderTokens, header: Any, claims: Any, signature: str
+) -> None:
+    token = ".".join([*(segment(each) for each in (header, claims)), signature])
+    with pytest.raises(BadToken):
+        asyncio.run(kept.verify(token))
+
+
+@given(at=st.integers(0, 10_000), letter=st.sampled_from("AZaz09-_.~"))
+def test_no_letter_of_a_token_can_be_another_one(kept: ProviderTokens, at: int, letter: str) -> None:
+    token = Issuer(url="https://accounts.example.com").token(iat=1, nbf=1)
+    at %= len(token)
+    mutated = token[:at] + letter + token[at + 1 :]
+    if mutated == token or mutated.count(".") != 2:
+        return
+    with pytest.raises(BadToken):
+        asyncio.run(kept.verify(mutated))
