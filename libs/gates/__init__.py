@@ -4,5 +4,6 @@ from libs.gates.approvals import covered
 from libs.gates.cluster import Explained
 from libs.gates.gates import Gates, Instant
 from libs.gates.rules import Closed
+from libs.gates.windows import WindowRow, windows
 
-__all__ = ["Closed", "Explained", "Gates", "Instant", "covered"]
+__all__ = ["Closed", "Explained", "Gates", "Instant", "WindowRow", "covered", "windows"]

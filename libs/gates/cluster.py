@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
+from libs.calendars import zone_of
 from libs.contracts import CalendarDeclared, FreezeDeclared
 from libs.gates.rules import covers
 from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
@@ -261,6 +261,6 @@ def _cited(found: Iterable[Found]) -> list[Evidence]:
 
 def local(at: datetime, zone: str) -> str:
     """Return an instant as a store's wall clock shows it, with the zone named."""
-    shown = at.astimezone(ZoneInfo(zone) if zone else UTC)
+    shown = at.astimezone(zone_of(zone) if zone else UTC)
     seconds = "" if shown.second == 0 and shown.microsecond == 0 else f"{shown:%S.%f}".rstrip("0").rstrip(".")
     return f"{shown:%a %Y-%m-%d %H:%M}{':' if seconds else ''}{seconds} {zone or 'UTC'}"

@@ -19,7 +19,7 @@ from libs.gates.views import Document, View, as_they_are, as_withheld
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libs.fleet import Fleet
+    from libs.fleet import Fleet, Withheld
 
 
 class Gates:
@@ -29,7 +29,7 @@ class Gates:
         self.fleet = fleet
         self._schedules: dict[int, Schedule] = {}
         self._now = View(self._schedule)
-        self._withheld: dict[str, View] = {}
+        self._withheld: dict[str, tuple[Withheld, View]] = {}
 
     def at(self, now: datetime) -> Instant:
         """Return what the gates say at an instant, of the facts as they are; ask it before the fleet folds on."""
@@ -42,11 +42,13 @@ class Gates:
     def views(self) -> list[View]:
         """Return what gates look at now, and for each withheld change what they looked at before."""
         as_they_are(self._now, self.fleet)
-        withheld = self.fleet.policy.withheld
-        self._withheld = {each: self._withheld.get(each) or View(self._schedule, each) for each in withheld}
-        for each, view in self._withheld.items():
-            as_withheld(view, self.fleet, withheld[each])
-        views = [self._now, *self._withheld.values()]
+        known, self._withheld = self._withheld, {}
+        for name, withheld in self.fleet.policy.withheld.items():
+            before = known.get(name)
+            view = before[1] if before is not None and before[0] is withheld else View(self._schedule, name)
+            as_withheld(view, self.fleet, withheld)
+            self._withheld[name] = withheld, view
+        views = [self._now, *(view for _, view in self._withheld.values())]
         used = {id(document) for view in views for document, _ in view.documents.values()}
         self._schedules = {key: schedule for key, schedule in self._schedules.items() if key in used}
         return views
@@ -110,10 +112,8 @@ class Instant:
         return self._of("window", application, first)
 
     def _of(self, gate: str, application: str, first: BitMap) -> Closed:
-        if first is not self._first:
-            if first != self._first:
-                self._closed = {}
-            self._first = first
+        if first != self._first:
+            self._first, self._closed = first.copy(), {}
         key = gate, application if application in self._named else ""
         known = self._closed.get(key)
         if known is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from libs import calendars
+from libs.calendars import Hours, compiled, interval, is_open, next_change
 from libs.contracts import CalendarDeclared, FreezeDeclared
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NEVER = int(np.iinfo(np.int64).max)
+TRUSTED = 5 * 365 * 86_400 * 1_000_000
+"""How long "never" is believed, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
 
 Found = tuple[bool, datetime | None]
@@ -29,7 +31,7 @@ Found = tuple[bool, datetime | None]
 Pair = tuple[str, str]
 """A time zone, and opening hours as their text."""
 
-hours_of: Callable[[str], calendars.Hours] = lru_cache(maxsize=65_536)(calendars.Hours.from_text)
+hours_of: Callable[[str], Hours] = lru_cache(maxsize=65_536)(Hours.from_text)
 """Read opening hours, remembering what was read before."""
 
 
@@ -46,13 +48,13 @@ def instant(microseconds: int) -> datetime | None:
 def calendar_at(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Found:
     """Judge a calendar in a store of this zone and these hours."""
     zone, hours = pair[0], hours_of(pair[1])
-    return calendars.is_open(calendar, zone, hours, at), calendars.next_change(calendar, zone, hours, at)
+    return is_open(calendar, zone, hours, at), next_change(calendar, zone, hours, at)
 
 
 def freeze_interval(freeze: FreezeDeclared, zone: str) -> tuple[datetime, datetime]:
     """Return when a freeze begins and ends in a store of this zone."""
     if freeze.local:
-        return calendars.interval(freeze.begins, freeze.ends, zone)
+        return interval(freeze.begins, freeze.ends, zone)
     return datetime.fromisoformat(freeze.begins), datetime.fromisoformat(freeze.ends)
 
 
@@ -69,26 +71,21 @@ def judged(document: CalendarDeclared | FreezeDeclared, pair: Pair, at: datetime
     return calendar_at(document, pair, at) if isinstance(document, CalendarDeclared) else freeze_at(document, pair, at)
 
 
-def by_hours(calendar: CalendarDeclared) -> bool:
-    """Whether a calendar looks at opening hours."""
-    return any(window.closed is not None for window in calendar.windows)
-
-
 class Schedule:
-    """One document's answers: rows of `on`, `since` (inclusive) and `until` (exclusive), one a combination."""
+    """One document's answers, a row a combination (`pairs`): `on`, `since` (inclusive), `until` (exclusive)."""
 
     def __init__(self, document: CalendarDeclared | FreezeDeclared) -> None:
         self.document = document
         self.on: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self.since: NDArray[np.int64] = np.zeros(0, np.int64)
         self.until: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._pairs: list[Pair] = []
+        self.pairs: list[Pair] = []
         self._row_of: dict[Pair, int] = {}
 
     def _looked_at(self, pair: Pair) -> Pair:
         """Leave out what the document does not look at, so that stores alike share a row."""
         if isinstance(self.document, CalendarDeclared):
-            return pair if by_hours(self.document) else (pair[0], "")
+            return pair if compiled(self.document).by_hours else (pair[0], "")
         return (pair[0], "") if self.document.local else ("", "")
 
     def rows(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
@@ -98,10 +95,10 @@ class Schedule:
             looked_at = self._looked_at(pair)
             row = self._row_of.get(looked_at)
             if row is None:
-                row = self._row_of[looked_at] = len(self._pairs)
-                self._pairs.append(looked_at)
+                row = self._row_of[looked_at] = len(self.pairs)
+                self.pairs.append(looked_at)
             found[place] = row
-        more = len(self._pairs) - len(self.on)
+        more = len(self.pairs) - len(self.on)
         if more:
             self.on = np.concatenate([self.on, np.zeros(more, np.bool_)])
             # An empty span holds at no instant: the row is judged when it is first asked for.
@@ -112,8 +109,10 @@ class Schedule:
     def judge(self, rows: NDArray[np.int64], now: datetime) -> None:
         """Bring these rows up to an instant."""
         at = micros(now)
-        for row in rows[(self.since[rows] > at) | (self.until[rows] <= at)].tolist():
-            pair = self._pairs[row]
+        since = self.since[rows]
+        stale = (since > at) | (self.until[rows] <= at) | (since < at - TRUSTED)
+        for row in rows[stale].tolist():
+            pair = self.pairs[row]
             on, until = judged(self.document, pair, now)
             self.on[row], self.since[row] = on, at
             self.until[row] = NEVER if until is None else micros(until)
