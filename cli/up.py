@@ -9,6 +9,7 @@ import errno
 import re
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,8 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
             return _say_why(f"{data_dir} cannot be used: {error.strerror}")
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         _write_context(embedded, context, url)
-        return 0 if serve(embedded, listening, lambda: _announce(embedded, url, clock)) else 1
+        announce = partial(_announce, embedded, url, clock)
+        return 0 if serve(embedded, listening, announce, settings.trusted_proxies) else 1
 
 
 def _remote_problem() -> str:

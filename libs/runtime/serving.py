@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from libs.runtime.embedded import Embedded
 
@@ -41,13 +42,22 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(
     embedded: Embedded, listening: socket.socket, announce: Callable[[], None], trusted_proxies: str = ""
 ) -> bool:
-    """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start.
+    """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start."""
+    config = configuration(embedded.app, trusted_proxies)
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_until_told_to_end(server, embedded, listening, announce))
+    return server.started
+
+
+def configuration(app: FastAPI, trusted_proxies: str) -> uvicorn.Config:
+    """Return how an application is served.
 
     From `trusted_proxies` (addresses and networks, `,` between) `X-Forwarded-For` is believed; from nobody else, as
     whoever sends it could say to be anywhere.
     """
-    config = uvicorn.Config(
-        embedded.app,
+    return uvicorn.Config(
+        app,
         loop="uvloop",
         http="h11",
         lifespan="on",
@@ -58,10 +68,6 @@ def serve(
         forwarded_allow_ips=trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = uvicorn.Server(config)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_until_told_to_end(server, embedded, listening, announce))
-    return server.started
 
 
 async def _until_told_to_end(

@@ -147,6 +147,10 @@ def test_after_the_creator_withdrew_the_created_token_votes() -> None:
 def test_a_token_that_somebody_created_for_himself_is_his_own() -> None:
     assert isinstance(said(grant("mia"), grant("ana"), grant(voter("ben", creator="ben")))[-1], ApprovalCompleted)
 
+    counted = {"count": ["earlier_approvers"]}
+    itself = voter("all", creator="all")
+    assert len(said(grant(itself), grant(itself), **counted)) == 2
+
 
 COMMANDS = st.tuples(
     st.sampled_from([grant, grant, grant, refuse, withdraw]),

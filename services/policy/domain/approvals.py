@@ -104,8 +104,8 @@ class Voter:
 
     @property
     def creator(self) -> str:
-        """Who made their token, if it was somebody else."""
-        return "" if self.by.creator == self.by.person else self.by.creator
+        """Who made their token."""
+        return self.by.creator
 
 
 @dataclass(frozen=True, slots=True)
