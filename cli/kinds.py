@@ -1,6 +1,6 @@
 """The kinds of things that `get` and `delete` know: their names, where they are read, what a table shows.
 
-The one rule: a kind is added here and nowhere else (what policy holds without being declared: `cli.policy_kinds`).
+The one rule: a kind is added here and nowhere else (those of policy: `cli.policy_documents`, `cli.policy_kinds`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from cli.errors import UsageProblem, nearest
 from cli.kind import Kind
 from cli.output import Column, Item, field
+from cli.policy_documents import POLICY_DOCUMENTS
 from cli.policy_kinds import POLICY_KINDS
 
 
@@ -133,6 +134,7 @@ KINDS = (
         "Configuration",
         aliases=("config", "configs"),
     ),
+    *POLICY_DOCUMENTS,
     Kind(
         "source",
         "sources",

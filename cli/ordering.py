@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cli.documents import Document
 
-_RANK = {
-    kind: rank for rank, kind in enumerate(("Store", "Group", "Namespace", "Application", "Configuration", "Source"))
-}
+_KINDS = (
+    "Store",
+    "Group",
+    "Role",
+    "SignOff",
+    "Namespace",
+    "Application",
+    "Configuration",
+    "Calendar",
+    "Freeze",
+    "PlacementPolicy",
+    "RoleBinding",
+    "Source",
+)
+_RANK = {kind: rank for rank, kind in enumerate(_KINDS)}
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _REFERENCE = re.compile(r"/([gnc])/([^\s(),=!<>\"']+)")
 
@@ -44,18 +56,31 @@ def _rank(document: Document) -> tuple[int, str]:
 
 
 def references(document: Document) -> Iterator[Node]:
-    """Yield what a document needs to exist: names in its fields, and `/g/ /n/ /c/` in its expression."""
+    """Yield what a document needs to exist: names in its fields, and `/g/ /n/ /c/` in its expressions."""
     spec = document.body.get("spec")
     if not isinstance(spec, Mapping):
         return
+    yield from _of_policy(spec)
     yield from (("cluster", name) for name in _texts(spec.get("clusters")) if document.body["kind"] == "Group")
     yield from (("Store", name) for name in _texts(spec.get("stores")))
     yield from (("Application", name) for name in _texts(spec.get("applications")))
     yield from (("Namespace", name) for name in _texts([spec.get("namespace")]))
-    for expression in _texts([spec.get("expression")]):
+    for expression in _texts([spec.get("expression"), spec.get("clusters")]):
         for letter, name in _REFERENCE.findall(_QUOTED.sub(" ", expression)):
             kind = {"g": "below", "n": "Namespace", "c": "cluster"}[letter]
             yield kind, name.strip("/") if letter == "g" else name
+
+
+def _of_policy(spec: Mapping[str, Any]) -> Iterator[Node]:
+    """Yield what only documents of policy name, and the sign-off that others may name too."""
+    yield from (("SignOff", name) for name in _texts([spec.get("signoff")]))
+    yield from (("Role", name) for name in _texts([spec.get("role")]))
+    yield from (("Namespace", name) for name in _texts(spec.get("namespaces")))
+    stages, forbid = spec.get("stages"), spec.get("forbid")
+    for stage in stages if isinstance(stages, list) else ():
+        yield from (("Role", name) for name in _texts(stage.get("roles") if isinstance(stage, Mapping) else None))
+    if isinstance(forbid, Mapping):
+        yield from (("Application", name) for name in _texts(forbid.get("applications")))
 
 
 def _texts(value: Any) -> Iterable[str]:

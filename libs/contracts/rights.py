@@ -21,7 +21,6 @@ ROLE_VERBS = (
     "request",
     "restore",
     "retry",
-    "revoke",
     "send",
     "skip",
     "verify",
@@ -33,6 +32,7 @@ ROLE_KINDS = (
     "Application",
     "Approval",
     "Audit",
+    "Blocked",
     "Branch",
     "Calendar",
     "Cluster",
@@ -50,6 +50,7 @@ ROLE_KINDS = (
     "Override",
     "Placement",
     "PlacementPolicy",
+    "Policy",
     "Principal",
     "Projection",
     "Refusal",
@@ -64,7 +65,6 @@ ROLE_KINDS = (
     "Store",
     "Token",
     "Window",
-    "Withheld",
 )
 """What routes are about: kinds of documents, and what is read or done besides."""
 

@@ -75,6 +75,7 @@ CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
     evolve=calendars.evolve,
     to_document=calendar_document,
     guards=_NAMED,
+    warnings=calendars.warnings,
     clusters_to_names=bound_on("calendar", lambda facts: facts.policy.calendars),
     schema=_schema("Calendar", CalendarSpec),
 )

@@ -36,6 +36,13 @@ FLEET = [
     document("Namespace", "pos", expression="/g/geo"),
     document("Application", "pos-api", namespace="pos"),
     document("Configuration", "pos-tx", applications=["pos-api"], expression="/g/geo/us/tx", values={}),
+    document("Role", "operations", rules=[{"verbs": ["get"], "kinds": ["*"]}]),
+    document("SignOff", "two-people", stages=[{"roles": ["admin", "operations"], "quorum": 2}]),
+    document("Namespace", "till", expression="/c/*", signoff="two-people"),
+    document("Calendar", "a-night", applications=["pos-api"], signoff="two-people", windows=[{"closed": {}}]),
+    document("Freeze", "a-freeze", clusters="/g/geo/us/tx", reason="r", owner="o"),
+    document("PlacementPolicy", "a-law", forbid={"applications": ["pos-api"]}, clusters="/n/menu", basis="b"),
+    document("RoleBinding", "a-binding", role="operations", subjects=[], clusters="/c/tx-1-a", namespaces=["pos"]),
 ]
 EDGES = [
     ("store/tx-1", "group/geo/us/tx"),
@@ -46,6 +53,16 @@ EDGES = [
     ("group/marketing/pilot", "namespace/menu"),
     ("namespace/pos", "application/pos-api"),
     ("application/pos-api", "configuration/pos-tx"),
+    ("role/operations", "signoff/two-people"),
+    ("signoff/two-people", "namespace/till"),
+    ("signoff/two-people", "calendar/a-night"),
+    ("application/pos-api", "calendar/a-night"),
+    ("group/geo/us/tx", "freeze/a-freeze"),
+    ("application/pos-api", "placementpolicy/a-law"),
+    ("namespace/menu", "placementpolicy/a-law"),
+    ("role/operations", "rolebinding/a-binding"),
+    ("namespace/pos", "rolebinding/a-binding"),
+    ("store/tx-1", "rolebinding/a-binding"),
 ]
 
 

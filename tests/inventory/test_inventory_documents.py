@@ -7,7 +7,8 @@ from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from services.inventory.documents import parse_store, store_document
 from services.inventory.documents.hours import hours_from_text
-from services.inventory.domain import Absent, decide
+from services.inventory.domain import Absent, DeclareStore, decide, relabelled, without_cluster
+from services.inventory.events import HoursException, StoreDeclared
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -95,3 +96,65 @@ def test_hours_are_read_from_text() -> None:
     assert second.days == ["sat", "sun"]
     with pytest.raises(Invalid):
         hours_from_text("always")
+
+
+HOURS = [
+    {"days": ["mon"], "open": "06:00", "close": "23:00"},
+    {"date": "2026-12-24", "open": "08:00", "close": "14:00"},
+    {"date": "2026-12-25", "closed": True},
+]
+
+
+def with_hours(*items: object) -> dict[str, object]:
+    return {"metadata": {"name": "a"}, "spec": {"timezone": "UTC", "hours": list(items)}}
+
+
+def test_dated_exceptions_are_kept_by_date_and_written_back() -> None:
+    _, make = parse_store(with_hours(HOURS[2], HOURS[0], HOURS[1]), None)
+    command = make("ada", AT)
+    assert isinstance(command, DeclareStore)
+    assert command.exceptions == (HoursException("2026-12-24", "08:00", "14:00"), HoursException("2026-12-25"))
+
+    (event,) = decide(command, Absent(), Fleet())
+    assert isinstance(event, StoreDeclared)
+    assert store_document(event, Fleet())["spec"]["hours"] == HOURS
+    assert relabelled(event, {"size": "xl"}, ()).exceptions == event.exceptions
+    assert without_cluster(event, "a", "ada", command.at).exceptions == command.exceptions
+
+
+@pytest.mark.parametrize(
+    ("item", "pointer"),
+    [
+        ({"open": "08:00", "close": "14:00"}, "/spec/hours/0"),
+        ({"days": ["mon"], "date": "2026-12-24", "open": "08:00", "close": "14:00"}, "/spec/hours/0"),
+        ({"date": "2026-02-30", "closed": True}, "/spec/hours/0/date"),
+        ({"date": "24.12.2026", "closed": True}, "/spec/hours/0/date"),
+        ({"date": "2026-12-24", "open": "08:00"}, "/spec/hours/0/close"),
+        ({"date": "2026-12-24", "open": "08:00", "close": "08:00"}, "/spec/hours/0/close"),
+        ({"date": "2026-12-24", "open": "08:00", "closed": True}, "/spec/hours/0/closed"),
+        ({"date": "2026-12-24", "closed": False}, "/spec/hours/0/closed"),
+        ({"days": ["mon"], "closed": True}, "/spec/hours/0/closed"),
+    ],
+)
+def test_an_exception_says_one_date_and_when_it_is_open(item: dict[str, object], pointer: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_store(with_hours(item), None)
+    assert caught.value.pointer == pointer
+
+
+def test_a_date_has_one_exception() -> None:
+    with pytest.raises(Invalid, match="2026-12-25 is there twice"):
+        parse_store(with_hours(HOURS[2], HOURS[2]), None)
+    many = [{"date": f"20{year}-01-{day:02}", "closed": True} for year in range(26, 40) for day in range(1, 32)]
+    with pytest.raises(Invalid, match="more than 400"):
+        parse_store(with_hours(*many), None)
+
+
+def test_exceptions_are_read_from_text() -> None:
+    read = hours_from_text("daily 06:00-22:00; 2026-12-25 closed; 2026-12-24  08:00-14:00")
+
+    assert len(read.regular) == 1
+    assert read.exceptions == (HoursException("2026-12-24", "08:00", "14:00"), HoursException("2026-12-25"))
+    for wrong in ("2026-12-24", "2026-13-01 closed", "mon closed", "2026-12-24 closed; 2026-12-24 08:00-14:00"):
+        with pytest.raises(Invalid):
+            hours_from_text(wrong)

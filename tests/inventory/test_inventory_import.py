@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from libs.contracts import ClusterSpec, StoreDeclared
+from libs.contracts import ClusterSpec, HoursException, StoreDeclared
 from libs.web.problems import Problem
 from services.inventory.importing import ERRORS_MAX, RowError, Rows, rows_of
 
@@ -30,6 +30,15 @@ def test_columns_are_labels_but_for_the_known_ones() -> None:
     assert first.clusters == [ClusterSpec("a", {}, {"cpu": "4", "memory": "8Gi"})]
     assert len(first.hours[0].days) == 7
     assert (second.labels, second.hours, second.clusters) == ({}, [], [ClusterSpec("b")])
+
+
+def test_a_row_that_says_no_hours_leaves_the_exceptions() -> None:
+    said = stores(read("name,timezone,hours\na,UTC,daily 06:00-22:00; 2026-12-25 closed\n"))[0]
+    assert said.exceptions == [HoursException("2026-12-25")]
+
+    silent = read("name,timezone,size\na,UTC,large\n").good[0].over(said)
+    assert (silent.hours, silent.exceptions) == (said.hours, said.exceptions)
+    assert read("name,timezone,hours\na,UTC,daily 06:00-22:00\n").good[0].over(said).exceptions == []
 
 
 def test_json_lines_say_the_same() -> None:

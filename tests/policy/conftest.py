@@ -11,7 +11,7 @@ from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
 from services.policy.app import build as policy
 from tests.flow.conftest import running, store
-from tests.policy.policy_words import API, POS
+from tests.policy.policy_words import LOTTERY, POS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ async def fleet(server: Server) -> Server:
     for name, state in (("tx-1", "tx"), ("tx-2", "tx"), ("ut-1", "ut")):
         assert (await server.declare(store(name, state=state))).status_code == 201
     await server.settled()
-    answer = await server.client.post("/v1/documents", json={"documents": [POS, API]})
+    answer = await server.client.post("/v1/documents", json={"documents": [POS, LOTTERY]})
     assert answer.status_code == 200, answer.text
     await server.settled()
     return server

@@ -17,7 +17,7 @@ def changed(one: dict[str, Any], **spec: Any) -> dict[str, Any]:
 
 
 POS = document("Namespace", "pos", expression="/c/*")
-API = document("Application", "lottery", namespace="pos")
+LOTTERY = document("Application", "lottery", namespace="pos")
 
 NIGHT = document(
     "Calendar",
@@ -34,10 +34,56 @@ NIGHT = document(
 BLACK_FRIDAY = document(
     "Freeze",
     "black-friday",
-    from_="2026-11-27T00:00",
-    until="2026-12-01T00:00",
+    from_="2026-11-27T00:00:00",
+    until="2026-12-01T00:00:00",
     at="store",
     clusters="/c/*",
     reason="Black Friday",
     owner="operations",
+    signoff="freeze-override",
 )
+NO_LOTTERY = document(
+    "PlacementPolicy",
+    "no-lottery-in-utah",
+    forbid={"applications": ["lottery"]},
+    clusters="state = ut",
+    basis="Utah Code 76-10-1102",
+    from_="2026-01-01T00:00:00Z",
+    enforcement="immediate",
+)
+OPERATIONS = document(
+    "Role",
+    "operations",
+    rules=[
+        {"verbs": ["approve", "get"], "kinds": ["*"]},
+        {"verbs": ["apply", "delete"], "kinds": ["Calendar", "Freeze"]},
+    ],
+)
+OVERRIDING = document(
+    "SignOff",
+    "freeze-override",
+    stages=[{"roles": ["operations"], "quorum": 1}, {"roles": ["admin", "operations"], "quorum": 2}],
+    expires_hours=24,
+)
+OPS_EAST = document(
+    "RoleBinding",
+    "ops-east",
+    role="operations",
+    subjects=[{"user": "ana@example.com"}, {"group": "ops-east"}, {"service_account": "deployer"}],
+    clusters="/c/tx-1 or /c/tx-2",
+    namespaces=["pos"],
+    expires="2030-01-01T00:00:00Z",
+)
+ALL = (OPERATIONS, OVERRIDING, NIGHT, BLACK_FRIDAY, NO_LOTTERY, OPS_EAST)
+PLACES = {
+    "Role": "roles",
+    "SignOff": "signoffs",
+    "Calendar": "calendars",
+    "Freeze": "freezes",
+    "PlacementPolicy": "placementpolicies",
+    "RoleBinding": "rolebindings",
+}
+
+
+def place(one: dict[str, Any]) -> str:
+    return f"/v1/{PLACES[one['kind']]}/{one['metadata']['name']}"

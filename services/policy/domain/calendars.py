@@ -8,8 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
+import numpy as np
+from pyroaring import BitMap
+
+from libs.calendars import Hours, never_opens
 from libs.contracts.refusals import Invalid
-from libs.fleet.checks import check_signoff
+from libs.fleet import bitmap, ordinals
+from libs.fleet.checks import check_signoff, read_expression
 from services.policy.domain.checks import (
     Absent,
     canonical_clusters,
@@ -19,10 +24,13 @@ from services.policy.domain.checks import (
 from services.policy.events import CalendarDeclared, CalendarRemoved
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from libs.fleet import Fleet
+
+DISTINCT_MAX = 200
+"""How many distinct hours and zones are looked at for a warning: the most common ones."""
 
 State = Absent | CalendarDeclared
 Event = CalendarDeclared | CalendarRemoved
@@ -73,6 +81,39 @@ def evolve(_state: State, event: Event) -> State:
             return Absent()
         case _:
             assert_never(event)
+
+
+def warnings(command: Command, facts: Fleet) -> list[str]:
+    """Return on how many of the bound clusters the calendar never opens, with why it does not on one of them."""
+    if not isinstance(command, DeclareCalendar):
+        return []
+    calendar = command.calendar
+    if calendar.clusters is None:
+        bound = BitMap.union(BitMap(), *(facts.placed(name) for name in calendar.applications))
+    else:
+        bound = facts.selection.select(read_expression(calendar.clusters))
+    by_hours = any(window.closed is not None for window in calendar.windows)
+    never: list[tuple[str, str]] = []
+    for (zone, hours), among in _alike(bound, facts, by_hours=by_hours):
+        why = never_opens(calendar, zone, Hours.from_text(hours), command.at)
+        if why is not None:
+            never += [(facts.selection.name(ordinal), why) for ordinal in among]
+    if not never:
+        return []
+    example, why = min(never)
+    return [f"{len(never):,} of {len(bound):,} clusters never open, e.g. {example}: {why}"]
+
+
+def _alike(bound: BitMap, facts: Fleet, *, by_hours: bool) -> Iterator[tuple[tuple[str, str], BitMap]]:
+    """Yield clusters that share a time zone and (where they matter) hours, most of them first, up to a bound."""
+    among, size = ordinals(bound), facts.selection.size
+    zones = facts.zone_of.reach(size)[among].astype(np.int64)
+    hours = facts.hours_of.reach(size)[among].astype(np.int64) * by_hours
+    distinct, places = np.unique(zones * (len(facts.hours.names) + 1) + hours, return_inverse=True)
+    counts = np.bincount(places, minlength=len(distinct))
+    for place in np.argsort(-counts, kind="stable")[:DISTINCT_MAX]:
+        zone, hour = divmod(int(distinct[place]), len(facts.hours.names) + 1)
+        yield (facts.zones.names[zone], facts.hours.names[hour]), bitmap(among[places == place])
 
 
 def _declare(asked: CalendarDeclared, state: State, facts: Fleet) -> Sequence[Event]:
