@@ -137,7 +137,7 @@ def test_a_cluster_that_is_relabelled_later_is_not_added() -> None:
         ({"applications": ("pos-apy",)}, UnknownReference, "/applications/0"),
         ({"applications": ("kiosk", "kiosk")}, Invalid, "/applications/1"),
         ({"kind": "calendar", "name": "night", "applications": ("kiosk",)}, NotBound, "/applications"),
-        ({"minutes": 0}, Invalid, "/minutes"),
+        ({"minutes": 0.9}, Invalid, "/minutes"),
         ({"minutes": 7 * 24 * 60 + 1}, Invalid, "/minutes"),
         ({"minutes": 241, "break_glass": True}, Invalid, "/minutes"),
         ({"reason": " "}, Invalid, "/reason"),

@@ -167,9 +167,9 @@ def _request(command: RequestOverride, facts: Fleet) -> Sequence[Event]:
 
 def _check_minutes(command: RequestOverride) -> None:
     limit = BREAK_GLASS_MINUTES_MAX if command.break_glass else MINUTES_MAX
-    if not 0 < command.minutes <= limit:
+    if not 1 <= command.minutes <= limit:
         raise Invalid(
-            f"an override lasts more than 0 and at most {limit:,} minutes, not {command.minutes:g}",
+            f"an override lasts 1 to {limit:,} minutes, not {command.minutes:g}",
             pointer="/minutes",
             fix=f"ask for at most {limit // 60} hours; another one can follow",
         )
