@@ -43,7 +43,8 @@ class Gate:
 
     def cite(self, what: str, fact: Fact | None, **more: Any) -> Gate:
         """Add a fact of the log to the evidence."""
-        entry: dict[str, Any] = {"what": what, **more}
+        said = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in more.items()}
+        entry: dict[str, Any] = {"what": what, **said}
         if fact is not None and fact.position:
             entry |= {"position": fact.position, "time": fact.at.isoformat()}
             entry |= {"actor": fact.actor} if fact.actor else {}
