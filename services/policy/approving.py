@@ -19,7 +19,7 @@ from libs.web.problems import not_found
 from libs.web.rights import holds
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
-from services.policy.domain.approvals import Command, Grant, Refuse, Voter, Withdraw, decide, may_vote
+from services.policy.domain.approvals import Command, Grant, Refuse, Voter, Withdraw, decide, may_vote, recorded_from
 from services.policy.domain.overrides import started
 from services.policy.reaching import namespaces_of
 from services.policy.showing import approval_document, check_state, listed, one, placed, seen
@@ -105,7 +105,7 @@ class Approvals:
         principal, by = request.state.principal, by_of(request)
 
         async def propose(facts: Fleet) -> Proposal:
-            state, at = _approval(facts, approval), self._commands.clock()
+            state, at = _approval(facts, approval), recorded_from(facts, self._commands.clock())
             events = decide(make(voter_of(facts, principal, by, state, at), at, said), state)
             everything = [*events, *_following(events, state, facts, at)]
             return Proposal(
@@ -134,7 +134,8 @@ class Approvals:
         del limit, cursor, mine  # declared for the schema; page_of and flag read them
         check_state(state, STATES)
         mine_only = flag(request, "mine")
-        facts, now = await seen(request, self._commands), self._commands.clock()
+        facts = await seen(request, self._commands)
+        now = recorded_from(facts, self._commands.clock())
         principal, by = request.state.principal, by_of(request)
         found = [
             approval_document(each, facts, now)

@@ -19,6 +19,7 @@ from libs.web.problems import not_found
 from libs.web.rights import AFFECT
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import recorded_from
 from services.policy.domain.withheld import ConfirmLoosening, decide
 from services.policy.reaching import check_reach
 from services.policy.showing import listed, one, seen, withheld_document
@@ -59,7 +60,8 @@ class Loosenings:
             if state is None and ("withheld", change) not in facts.facts:
                 raise not_found("withheld", change, nearest(change, facts.policy.withheld))
             if state is not None:
-                check_reach(facts, request.state.principal, RIGHT, state.clusters, self._commands.clock())
+                at = recorded_from(facts, self._commands.clock())
+                check_reach(facts, request.state.principal, RIGHT, state.clusters, at)
             events = decide(ConfirmLoosening(change, said.reason, by, said.ticket), state)
             return Proposal(
                 events=[(stream, event) for event in events],

@@ -23,6 +23,7 @@ from libs.web.intents import intent_of
 from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import recorded_from
 from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide
 from services.policy.reaching import check_reach
 from services.policy.showing import ID_CHARACTERS, check_state, listed, one, override_document, placed, seen
@@ -97,7 +98,7 @@ class Overrides:
                 minutes=said.minutes,
                 reason=said.reason,
                 by=by,
-                at=self._commands.clock(),
+                at=recorded_from(facts, self._commands.clock()),
                 applications=tuple(said.applications),
                 ticket=said.ticket,
                 break_glass=said.break_glass,
@@ -144,7 +145,7 @@ class Overrides:
         by = by_of(request)
 
         async def propose(facts: Fleet) -> Proposal:
-            asked, at = _override(facts, override).request, self._commands.clock()
+            asked, at = _override(facts, override).request, recorded_from(facts, self._commands.clock())
             check_reach_of(facts, request, "request", [asked], at)
             command = RevokeOverride(override, said.reason, by, at, said.ticket)
             return Proposal(

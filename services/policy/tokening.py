@@ -24,6 +24,7 @@ from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from libs.web.tokens import new_token
+from services.policy.domain.approvals import recorded_from
 from services.policy.domain.tokens import HOURS_DEFAULT, IssueToken, RevokeToken, decide
 from services.policy.reaching import check_everywhere
 from services.policy.showing import ID_CHARACTERS, listed, seen, token_document
@@ -78,7 +79,7 @@ class LocalTokens:
         by, new, token = by_of(request), self._ids()[:ID_CHARACTERS], new_token()
 
         async def propose(facts: Fleet) -> Proposal:
-            at = self._commands.clock()
+            at = recorded_from(facts, self._commands.clock())
             check_everywhere(facts, request.state.principal, RIGHT, at)
             command = IssueToken(
                 id=new,
@@ -131,7 +132,7 @@ class LocalTokens:
             if known is None:
                 raise not_found("token", token, nearest(token, facts.policy.tokens))
             stream = stream_id("token", token)
-            command = RevokeToken(token, said.reason, by, self._commands.clock())
+            command = RevokeToken(token, said.reason, by, recorded_from(facts, self._commands.clock()))
             return Proposal(
                 events=[(stream, event) for event in decide(command, facts.policy)],
                 guards=("token", "role", "rolebinding"),

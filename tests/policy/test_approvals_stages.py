@@ -23,6 +23,7 @@ from services.policy.domain.approvals import (
     NothingToWithdraw,
     decide,
     may_vote,
+    recorded_from,
     stage_of,
 )
 from tests.policy.signoff_words import (
@@ -31,6 +32,7 @@ from tests.policy.signoff_words import (
     NOW,
     after,
     approval,
+    folded,
     grant,
     refuse,
     said,
@@ -236,3 +238,10 @@ def test_what_may_be_voted_on_now_is_what_adds_a_vote() -> None:
     assert not may_vote(voter("ana"), run, EXPIRES)
     assert not may_vote(voter("ana"), after(grant("mia"), grant("ana")), NOW)
     assert not may_vote(voter("ana"), after(grant("mia"), refuse("ben")), NOW)
+
+
+def test_a_clock_that_is_behind_the_log_makes_no_vote_earlier() -> None:
+    facts = folded(at=NOW + HOUR)
+
+    assert recorded_from(facts, NOW) == NOW + HOUR
+    assert recorded_from(facts, NOW + 2 * HOUR) == NOW + 2 * HOUR

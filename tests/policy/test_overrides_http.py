@@ -8,7 +8,7 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from tests.policy.policy_words import BLACK_FRIDAY
+from tests.policy.policy_words import BLACK_FRIDAY, changed
 from tests.policy.signoff_people import WANTED, People, people_of
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ async def test_broken_glass_stays_within_reach(people: People) -> None:
 
 
 async def test_a_freeze_without_a_process_points_to_the_glass(people: People) -> None:
-    await people.server.declare(BLACK_FRIDAY)
+    await people.server.declare(changed(BLACK_FRIDAY, signoff=None))
     await people.server.settled()
 
     answer = await people.post("rita", "/v1/overrides", WANTED)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.contracts import ApprovalRequested, By, SignOffStage
-    from libs.fleet import Approval
+    from libs.fleet import Approval, Fleet
 
 Event = ApprovalGranted | ApprovalCompleted | ApprovalRefused | ApprovalWithdrawn
 
@@ -161,6 +161,11 @@ def decide(command: Command, state: Approval) -> Sequence[Event]:
             return _withdraw(command, state)
         case _:
             assert_never(command)
+
+
+def recorded_from(facts: Fleet, now: datetime) -> datetime:
+    """Return the earliest instant at which the log records what is said now: its times never decrease."""
+    return max(now, facts.now.at)
 
 
 def stage_of(state: Approval) -> int:
