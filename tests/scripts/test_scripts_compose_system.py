@@ -126,6 +126,8 @@ def test_a_service_gets_the_file_s_environment_with_this_machine_s_places(servic
         "RESEDGE_KAFKA_SERVERS": "127.0.0.1:19092",
         "RESEDGE_LOG_LEVEL": "INFO",
         "RESEDGE_LOG_URL": f"postgresql+pg8000://resedge:{log}@127.0.0.1:15432/log?sslmode=disable",
+        "RESEDGE_OIDC_AUDIENCE": "",
+        "RESEDGE_OIDC_ISSUER": "",
         "RESEDGE_OTLP_ENDPOINT": "",
         "RESEDGE_RELAY_PORT": "8106",
         "RESEDGE_RELAY_TOKEN": SECRETS["RESEDGE_RELAY_TOKEN"],
