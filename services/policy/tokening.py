@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 READ = ("role", "rolebinding", "source", "token")
 """What issuing rests on: who may, and which names belong to whom."""
 RIGHT = ("issue", "Token")
+RELAY = "relay"
+"""The process of ours that acts for sources; no person is called so."""
 SHOWN_ONCE = "the token was shown once, to the request that issued it; revoke it and issue another one if it is lost"
 
 
@@ -90,7 +92,7 @@ class LocalTokens:
                 hours=said.hours,
                 service_account=said.service_account,
                 reason=said.reason,
-                service_names={each.service_account for each in facts.sources.values()},
+                service_names={RELAY, *(each.service_account for each in facts.sources.values())},
             )
             issued = decide(command, facts.policy)
             stream = stream_id("token", new)

@@ -82,6 +82,7 @@ async def test_a_dry_run_shows_no_token(people: People) -> None:
         ("ivy", {"user": "resedge/rendering"}, 422, "invalid-document"),
         ("ivy", {"user": "an a"}, 422, "invalid-document"),
         ("ivy", {"user": "ana", "service_account": True}, 409, "name-taken"),
+        ("ivy", {"user": "relay"}, 409, "name-taken"),
         ("ivy", {"user": "ana", "groups": ["admins"]}, 422, "invalid-document"),
     ],
 )
