@@ -81,6 +81,7 @@ class Embedded:
         self.facts = self._restored()
         self._positions = Positions()
         self._freshness = Freshness(self.log, self.facts, self._positions)
+        self._accounts: tuple[int, set[str]] = (-1, set())
         self._turns = Turns()
         self._engines: list[AsyncEngine] = []
         self._clock, self._ids = clock, ids
@@ -149,10 +150,14 @@ class Embedded:
 
     def _service_accounts(self) -> set[str]:
         """Return the names that no person has, whatever the identity provider says."""
-        policy = self.facts.fleet.policy
-        local = {token.user for token in policy.tokens.values() if token.service_account}
-        bound = {each.service_account for binding in policy.bindings.values() for each in binding.subjects}
-        return self.tokens.service_accounts() | local | (bound - {""})
+        position, known = self._accounts
+        if position != self.facts.position:
+            policy = self.facts.fleet.policy
+            local = {token.user for token in policy.tokens.values() if token.service_account}
+            bound = {each.service_account for binding in policy.bindings.values() for each in binding.subjects}
+            known = local | (bound - {""})
+            self._accounts = self.facts.position, known
+        return self.tokens.service_accounts() | known
 
     def _application(self) -> FastAPI:
         @asynccontextmanager
