@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.contracts import (
+    ApplicationDeclared,
     ApprovalGranted,
     ApprovalRefused,
     ApprovalRequested,
     By,
+    NamespaceDeclared,
     RoleBindingDeclared,
     RoleBindingRemoved,
     RoleSubject,
     SignOffStage,
 )
 from libs.fleet import packed
-from tests.policy.signoff_people import People, people_of
+from tests.policy.signoff_people import WANTED, People, people_of
 from tests.policy.signoff_words import HOUR
 
 if TYPE_CHECKING:
@@ -84,6 +86,25 @@ async def test_a_binding_to_namespaces_covers_their_applications_only(people: Pe
     )
     assert await vote(people, "nat", change) == (200, "approved")
     assert await vote(people, "nat", hold) == (409, "not-an-approver")
+
+
+async def test_an_override_of_two_namespaces_needs_a_binding_to_both(people: People) -> None:
+    await people.recorded(
+        ("namespace-signs", NamespaceDeclared("signs", "/c/*")),
+        ("application-boards", ApplicationDeclared("boards", "signs")),
+    )
+    both = {**WANTED, "applications": ["boards", "lottery"]}
+    approval = (await people.post("rita", "/v1/overrides", both)).json()["approval"]
+
+    async def bind(*namespaces: str) -> None:
+        subject = [RoleSubject(user="nat")]
+        binding = RoleBindingDeclared("nat", "release-manager", subject, namespaces=list(namespaces))
+        await people.recorded(("rolebinding-nat", binding))
+
+    await bind("pos")
+    assert await vote(people, "nat", approval) == (409, "not-an-approver")
+    await bind("pos", "signs")
+    assert await vote(people, "nat", approval) == (200, "granted")
 
 
 async def test_a_binding_that_has_expired_gives_no_vote(people: People) -> None:
