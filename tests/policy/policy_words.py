@@ -40,8 +40,8 @@ BLACK_FRIDAY = document(
     clusters="/c/*",
     reason="Black Friday",
     owner="operations",
-    signoff="freeze-override",
 )
+OVERRIDABLE = changed(BLACK_FRIDAY, signoff="freeze-override")
 NO_LOTTERY = document(
     "PlacementPolicy",
     "no-lottery-in-utah",
@@ -74,7 +74,7 @@ OPS_EAST = document(
     namespaces=["pos"],
     expires="2030-01-01T00:00:00Z",
 )
-ALL = (OPERATIONS, OVERRIDING, NIGHT, BLACK_FRIDAY, NO_LOTTERY, OPS_EAST)
+ALL = (OPERATIONS, OVERRIDING, NIGHT, OVERRIDABLE, NO_LOTTERY, OPS_EAST)
 PLACES = {
     "Role": "roles",
     "SignOff": "signoffs",

@@ -209,28 +209,27 @@ async def test_a_refusal_says_where_and_appends_nothing(policy: Server) -> None:
     assert policy.embedded.log.head().position == before
 
 
-@pytest.mark.parametrize(
-    ("one", "nearest"),
-    [
-        (changed(NIGHT, signoff="freeze-overide"), "freeze-override"),
-        (changed(NIGHT, applications=["lotery"]), "lottery"),
-        (weekly(days=["Mon"]), "mon"),
-        (rule("FREQ=WEEKLI"), "WEEKLY"),
-        (rule("FREQ=WEEKLY;BYDAI=SU"), "BYDAY"),
-        (changed(BLACK_FRIDAY, new_clusters="passes"), "pass"),
-        (changed(NO_LOTTERY, enforcement="imediate"), "immediate"),
-        (stage(roles=["operation"]), "operations"),
-        (changed(OVERRIDING, count=["requestor"]), "requester"),
-        (rules(verbs=["aply"]), "apply"),
-        (rules(kinds=["Calender"]), "Calendar"),
-        (changed(OPS_EAST, role="viewr"), "viewer"),
-    ],
+TYPOS: tuple[tuple[dict[str, Any], str], ...] = (
+    (changed(NIGHT, signoff="freeze-overide"), "freeze-override"),
+    (changed(NIGHT, applications=["lotery"]), "lottery"),
+    (weekly(days=["Mon"]), "mon"),
+    (rule("FREQ=WEEKLI"), "WEEKLY"),
+    (rule("FREQ=WEEKLY;BYDAI=SU"), "BYDAY"),
+    (changed(BLACK_FRIDAY, new_clusters="passes"), "pass"),
+    (changed(NO_LOTTERY, enforcement="imediate"), "immediate"),
+    (stage(roles=["operation"]), "operations"),
+    (changed(OVERRIDING, count=["requestor"]), "requester"),
+    (rules(verbs=["aply"]), "apply"),
+    (rules(kinds=["Calender"]), "Calendar"),
+    (changed(OPS_EAST, role="viewr"), "viewer"),
 )
-async def test_a_typo_is_told_what_was_meant(policy: Server, one: dict[str, Any], nearest: str) -> None:
-    problem = (await policy.declare(one)).json()
 
-    assert problem["nearest"] == nearest
-    assert nearest in problem["fix"]
+
+async def test_a_typo_is_told_what_was_meant(policy: Server) -> None:
+    for one, nearest in TYPOS:
+        problem = (await policy.declare(one)).json()
+        assert problem["nearest"] == nearest, one
+        assert nearest in problem["fix"]
 
 
 async def test_what_is_referred_to_cannot_be_deleted(policy: Server) -> None:
