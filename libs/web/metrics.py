@@ -25,6 +25,9 @@ REFUSALS = Counter("resedge_refusals_total", "Commands that were refused, by the
 AUTHENTICATION_FAILURES = Counter(
     "resedge_authentication_failures_total", "Requests whose token was not accepted, by why", ("reason",)
 )
+SIGNING_KEY_FETCHES = Counter(
+    "resedge_signing_key_fetches_total", "Looks at the identity provider's keys: ok, or failed", ("outcome",)
+)
 READY = Gauge("resedge_ready", "1 where a readiness check of this process is met", ("check",))
 DECISIONS_AGAIN = Counter("resedge_decisions_again_total", "Decisions made again because what they read had changed")
 REQUEST_SECONDS = Histogram(

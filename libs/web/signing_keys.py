@@ -20,6 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 from joserfc.util import urlsafe_b64decode
 
+from libs.web.metrics import SIGNING_KEY_FETCHES
 from libs.web.problems import unavailable
 
 FRESH_SECONDS = 600.0
@@ -197,9 +198,11 @@ class SigningKeys:
             self._keys = usable(await self._fetch())
         except FetchFailed as failed:
             self._failed = True
+            SIGNING_KEY_FETCHES.labels("failed").inc()
             log.warning("signing keys could not be fetched", issuer=self._issuer, reason=str(failed))
         else:
             self._fetched_at, self._failed = begun, False
+            SIGNING_KEY_FETCHES.labels("ok").inc()
         finally:
             self._under_way = None
 

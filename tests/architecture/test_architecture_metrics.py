@@ -91,6 +91,8 @@ def test_every_alert_says_how_urgent_it_is_and_what_to_do() -> None:
         "placements_refused",
         "refusals",
         "ready",
+        "authentication_failures",
+        "signing_key_fetches",
         "break_glass",
     ],
 )
