@@ -24,6 +24,7 @@ HORIZONS_DAYS = (8, 40, 400, 3_660)
 HOURS_REACH_DAYS = 9
 EXCEPTIONS_REACH_DAYS = 60
 MINUTES_A_DAY = 1_440
+DAYS_A_WEEK = 7
 _NO_HOURS = Hours()
 
 
@@ -85,7 +86,7 @@ def _chunk(known: Compiled, zone: str, hours: Hours | None, t: datetime, days: i
 @lru_cache(maxsize=32_768)
 def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int) -> tuple[Interval, ...]:
     """Return the openings of some local days: exact within them, since more is looked at on both sides."""
-    reach = _reach(known, hours)
+    reach = _reach(known, hours, first, first + days)
     begins = date.fromordinal(first) - timedelta(days=reach)
     until = date.fromordinal(first + days) + timedelta(days=reach)
     found: list[Interval] = []
@@ -96,16 +97,27 @@ def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int
     return tuple((start, end - cutoff) for start, end in opened if start < end - cutoff)
 
 
-def _reach(known: Compiled, hours: Hours | None) -> int:
-    """Return how many days before and after a time may matter to it."""
+def _reach(known: Compiled, hours: Hours | None, first: int, until: int) -> int:
+    """Return how many days before and after some days may matter to them."""
     days = 2 + known.cutoff // MINUTES_A_DAY
     for window in known.windows:
         if isinstance(window, Recurring):
             days = max(days, 2 + (window.minutes + known.cutoff) // MINUTES_A_DAY)
         if isinstance(window, Closed) and hours is not None:
-            far = EXCEPTIONS_REACH_DAYS if hours.exceptions else HOURS_REACH_DAYS
-            days = max(days, far + known.cutoff // MINUTES_A_DAY)
+            days = max(days, _hours_reach(hours, first, until) + known.cutoff // MINUTES_A_DAY)
     return days
+
+
+def _hours_reach(hours: Hours, first: int, until: int) -> int:
+    """Return within how many days of some days a store opens: a week, and one more for each opening that falls out."""
+    if not hours.exceptions:
+        return HOURS_REACH_DAYS
+    if not hours.regular:
+        return EXCEPTIONS_REACH_DAYS
+    low = date.fromordinal(first - EXCEPTIONS_REACH_DAYS).isoformat()
+    high = date.fromordinal(until + EXCEPTIONS_REACH_DAYS).isoformat()
+    closed = sum(not opens and low <= day <= high for day, opens, _ in hours.exceptions)
+    return min(EXCEPTIONS_REACH_DAYS, HOURS_REACH_DAYS + DAYS_A_WEEK * closed)
 
 
 def _exclusions(known: Compiled, zone: str) -> list[Interval]:

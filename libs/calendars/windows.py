@@ -133,8 +133,12 @@ def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: da
             return closed_times(zone, hours, first, until, timedelta(minutes=after), timedelta(minutes=before))
 
 
-def store_openings(zone: str, hours: Hours, first: date, until: date) -> list[Interval]:
-    """Return when a store is open, by its hours and their exceptions, for openings on these local days."""
+@lru_cache(maxsize=4096)
+def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[Interval, ...]:
+    """Return when a store is open, by its hours and their exceptions, for openings on these local days.
+
+    Kept, because several calendars ask it of the same stores one after the other.
+    """
     exceptions: dict[str, list[tuple[str, str]]] = {}
     for dated, opens, closes in hours.exceptions:
         exceptions.setdefault(dated, []).extend([(opens, closes)] if opens and closes else [])
@@ -147,7 +151,7 @@ def store_openings(zone: str, hours: Hours, first: date, until: date) -> list[In
         known = exceptions.get(day.isoformat())
         here = by_weekday.get(day.weekday(), []) if known is None else known
         found += [from_to(zone, day, opens, closes) for opens, closes in here]
-    return merged(found)
+    return tuple(merged(found))
 
 
 def closed_times(

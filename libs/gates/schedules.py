@@ -1,18 +1,21 @@
 """When a calendar is open, or a freeze in force, for each distinct (time zone, opening hours) that was asked about.
 
-The one rule: a combination is judged once and what was found holds until its next change; instants are microseconds.
+The one rule: a combination is judged once, and what was found holds until its next change. Numbers are microseconds.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
-from libs.calendars import Hours, compiled, interval, is_open, next_change
+from libs.calendars import Hours, compiled, interval, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, FreezeDeclared
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NEVER = int(np.iinfo(np.int64).max)
-TRUSTED = 5 * 365 * 86_400 * 1_000_000
+DAY = 86_400 * 1_000_000
+AHEAD_DAYS = 4
+SPREAD_DAYS = 8
+TRUSTED = 5 * 365 * DAY
 """How long "never" is believed, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
 
@@ -66,9 +72,22 @@ def freeze_at(freeze: FreezeDeclared, pair: Pair, at: datetime) -> Found:
     return (True, ends) if begins <= at < ends else (False, None)
 
 
-def judged(document: CalendarDeclared | FreezeDeclared, pair: Pair, at: datetime) -> Found:
-    """Judge either."""
-    return calendar_at(document, pair, at) if isinstance(document, CalendarDeclared) else freeze_at(document, pair, at)
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The edges of a calendar's openings in [begins, ends): before the first it is closed."""
+
+    begins: int
+    ends: int
+    edges: Sequence[int]
+
+
+def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
+    """Look some days ahead; stores differ in how many, so that not all of them are looked at again at one time."""
+    days = AHEAD_DAYS + crc32((pair[0] + pair[1]).encode()) % SPREAD_DAYS
+    begins, ends = micros(at), micros(at) + days * DAY
+    found = openings(calendar, pair[0], hours_of(pair[1]), at, at + days * timedelta(days=1))
+    edges = [edge for opening in found for edge in map(micros, opening)]
+    return Ahead(begins, ends, edges[: bisect_right(edges, ends - 1)])
 
 
 class Schedule:
@@ -81,12 +100,13 @@ class Schedule:
         self.until: NDArray[np.int64] = np.zeros(0, np.int64)
         self.pairs: list[Pair] = []
         self._row_of: dict[Pair, int] = {}
+        self._ahead: dict[int, Ahead] = {}
+        self._by_hours = isinstance(document, CalendarDeclared) and compiled(document).by_hours
+        self._by_zone = isinstance(document, CalendarDeclared) or document.local
 
     def _looked_at(self, pair: Pair) -> Pair:
         """Leave out what the document does not look at, so that stores alike share a row."""
-        if isinstance(self.document, CalendarDeclared):
-            return pair if compiled(self.document).by_hours else (pair[0], "")
-        return (pair[0], "") if self.document.local else ("", "")
+        return pair[0] if self._by_zone else "", pair[1] if self._by_hours else ""
 
     def rows(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
         """Return the row of each combination."""
@@ -112,7 +132,21 @@ class Schedule:
         since = self.since[rows]
         stale = (since > at) | (self.until[rows] <= at) | (since < at - TRUSTED)
         for row in rows[stale].tolist():
-            pair = self.pairs[row]
-            on, until = judged(self.document, pair, now)
-            self.on[row], self.since[row] = on, at
-            self.until[row] = NEVER if until is None else micros(until)
+            self.on[row], self.until[row] = self._judged(row, now, at)
+            self.since[row] = at
+
+    def _judged(self, row: int, now: datetime, at: int) -> tuple[bool, int]:
+        """Return whether a row is on, and until when."""
+        pair = self.pairs[row]
+        if isinstance(self.document, FreezeDeclared):
+            in_force, ends = freeze_at(self.document, pair, now)
+            return in_force, NEVER if ends is None else micros(ends)
+        known = self._ahead.get(row)
+        if known is None or not known.begins <= at < known.ends:
+            known = self._ahead[row] = ahead(self.document, pair, now)
+        place = bisect_right(known.edges, at)
+        if place < len(known.edges):
+            return bool(place % 2), known.edges[place]
+        # Nothing changes as far as was looked ahead.
+        is_on, until = calendar_at(self.document, pair, now)
+        return is_on, NEVER if until is None else micros(until)

@@ -5,11 +5,13 @@ Warm: the gates were asked before, at an earlier instant. Cold: nothing is known
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pyroaring import BitMap
@@ -21,6 +23,7 @@ from libs.contracts import (
     ClusterSpec,
     Exclusion,
     FreezeDeclared,
+    HoursException,
     LooseningWithheld,
     OpeningHours,
     OverrideRequested,
@@ -39,7 +42,7 @@ SCALE = float(os.environ.get("RESEDGE_BENCH_SCALE", "1"))
 STORES = max(100, int(60_000 * SCALE))
 APPLICATIONS = 25
 HOURS = 40
-ROUNDS = 48
+ROUNDS = 48 * 9
 NOW = datetime(2026, 11, 25, 3, 7, tzinfo=UTC)
 STEP = timedelta(minutes=30)
 DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -74,8 +77,10 @@ def fleet() -> Fleet:
             "state": f"s{number % 50}",
             "owner": rng.choice(["corporate", "franchise"]),
         }
-        zone, opening = ZONES[rng.randrange(len(ZONES))], hours(rng.randrange(HOURS))
-        found.assume(StoreDeclared(f"s{number:05}", zone, dict(labels), opening, [ClusterSpec(f"s{number:05}")]))
+        zone = ZONES[rng.randrange(len(ZONES))]
+        name, code = f"s{number:05}", rng.randrange(HOURS)
+        holidays = [HoursException("2026-11-26"), HoursException("2026-12-25", "08:00", "14:00")] if code % 2 else []
+        found.assume(StoreDeclared(name, zone, dict(labels), hours(code), [ClusterSpec(name)], holidays))
     for document in (*calendars(), *freezes(), *laws()):
         found.assume(document)
     for number in range(4):
@@ -137,14 +142,14 @@ def _all(gates: Gates, now: datetime, first: BitMap) -> None:
 
 
 def closed(found: Fleet) -> Iterator[Figure]:
-    """Freeze and window of every application, at one instant after the other through a day."""
+    """Freeze and window of every application, at one instant after the other through nine days."""
     gates, first = Gates(found), BitMap(range(0, STORES, 97))
     cold = _milliseconds(lambda: _all(gates, NOW, first))
-    taken = sorted(_milliseconds(lambda at=NOW + STEP * n: _all(gates, at, first)) for n in range(1, ROUNDS + 1))
+    taken = sorted(_milliseconds(partial(_all, gates, NOW + STEP * n, first)) for n in range(1, ROUNDS + 1))
     again = _milliseconds(lambda: _all(gates, NOW + STEP * ROUNDS, first))
     name = f"gates of {STORES:,} stores x {APPLICATIONS}"
-    yield _figure(f"{name}, half an hour later, median of a day", taken[ROUNDS // 2], "ms", 50)
-    yield _figure(f"{name}, half an hour later, slowest of a day", taken[-1], "ms", 50)
+    yield _figure(f"{name}, half an hour later, median of nine days", taken[ROUNDS // 2], "ms", 50)
+    yield _figure(f"{name}, half an hour later, p99 of nine days", taken[ROUNDS * 99 // 100], "ms", 50)
     yield _figure(f"{name}, the same instant again", again, "ms", 50)
     yield _figure(f"{name}, cold", cold, "ms", None)
 
@@ -153,10 +158,10 @@ def following(found: Fleet) -> Iterator[Figure]:
     """The next instant at which any gate changes."""
     gates = Gates(found)
     cold = _milliseconds(lambda: gates.next_change(NOW))
-    taken = sorted(_milliseconds(lambda at=NOW + STEP * n: gates.next_change(at)) for n in range(1, ROUNDS + 1))
+    taken = sorted(_milliseconds(partial(gates.next_change, NOW + STEP * n)) for n in range(1, ROUNDS + 1))
     name = f"the next instant at which a gate of {STORES:,} stores changes"
     yield _figure(f"{name}, cold", cold / 1e3, "s", 1)
-    yield _figure(f"{name}, half an hour later, slowest of a day", taken[-1] / 1e3, "s", 1)
+    yield _figure(f"{name}, half an hour later, slowest of nine days", taken[-1] / 1e3, "s", 1)
 
 
 def _figure(name: str, value: float, unit: str, target: float | None) -> Figure:
@@ -169,5 +174,8 @@ SCENARIOS = {"gates": closed, "gates-next": following}
 def run(names: tuple[str, ...] = FIGURES) -> Iterator[Figure]:
     """Measure the named scenarios on one fleet."""
     found = fleet()
+    # As a server does when it is ready: what stays for good is not looked through again and again.
+    gc.collect()
+    gc.freeze()
     for name in names:
         yield from SCENARIOS[name](found)
