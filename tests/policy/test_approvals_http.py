@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from httpx2 import AsyncClient
 
 from libs.contracts import (
     ApplicationDeclared,
@@ -13,18 +15,26 @@ from libs.contracts import (
     ApprovalRefused,
     ApprovalRequested,
     By,
+    ClusterSpec,
     NamespaceDeclared,
     RoleBindingDeclared,
     RoleBindingRemoved,
     RoleSubject,
     SignOffStage,
+    StoreDeclared,
 )
 from libs.fleet import packed
-from tests.policy.signoff_people import WANTED, People, people_of
-from tests.policy.signoff_words import HOUR
+from libs.runtime.embedded import Embedded
+from services.catalog.app import build as catalog
+from services.inventory.app import build as inventory
+from services.policy.app import build as policy
+from tests.flow.conftest import Server
+from tests.policy.signoff_people import PEOPLE, WANTED, People, people_of
+from tests.policy.signoff_words import HOUR, NOW
 
 if TYPE_CHECKING:
-    from tests.flow.conftest import Server
+    from datetime import datetime
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -185,6 +195,31 @@ async def test_a_vote_comes_too_late_by_the_clock_of_the_log(people: People) -> 
 
     assert await vote(people, "ana", change) == (409, "approval-expired")
     assert (await people.get("ana", f"/v1/approvals/{change}"))["state"] == "expired"
+
+
+class Late:
+    """A clock by which what is decided in time is recorded too late, once `late` is set."""
+
+    def __init__(self) -> None:
+        self.late: datetime | None = None
+        self._recorded = False
+
+    def __call__(self) -> datetime:
+        self._recorded |= self.late is not None and threading.current_thread() is not threading.main_thread()
+        return self.late if self.late is not None and self._recorded else NOW
+
+
+async def test_a_vote_that_would_be_recorded_too_late_is_decided_again(tmp_path: Path) -> None:
+    clock = Late()
+    embedded = Embedded(tmp_path / "data", (inventory, catalog, policy), clock=clock)
+    async with embedded.running():
+        people = People(Server(embedded, AsyncClient(), ""))
+        await people.recorded(*PEOPLE, ("store-tx-1", StoreDeclared("tx-1", "UTC", clusters=[ClusterSpec("tx-1")])))
+        change = await run(people, "a-1")
+
+        clock.late = NOW + HOUR
+
+        assert await vote(people, "ana", change) == (409, "approval-expired")
 
 
 async def test_a_no_ends_it_and_needs_a_reason(people: People) -> None:
