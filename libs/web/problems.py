@@ -62,12 +62,13 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
 def not_found(kind: str, name: str, near: str | None = None) -> Problem:
     """Return the 404 of a resource that the URL names."""
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
     return Problem(
         404,
         "not-found",
         "There is no such thing.",
         f"there is no {kind} {name!r}",
-        fix=f"did you mean {near!r}?" if near else f"list what exists with GET /v1/{kind}s",
+        fix=f"did you mean {near!r}?" if near else f"list what exists with GET /v1/{plural}",
         extra={"nearest": near},
     )
 

@@ -1,6 +1,8 @@
 """Recurrence rules (RFC 5545, section 3.3.10) as far as a window may use them: by days, without times.
 
-The one rule: a rule that passes here is cheap to expand, and opens at least once in a generation.
+The one rule: a rule that passes here gives a day within a generation, so that whoever expands it never looks long.
+Calendars repeat every 400 years, weekdays included: a rule is tried near the last year that Python has, since dateutil
+looks for a first day until there is no later year.
 """
 
 from __future__ import annotations
@@ -15,25 +17,38 @@ from libs.contracts.names import nearest
 from libs.contracts.refusals import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 RULE_CHARACTERS_MAX = 200
-LISTED_MAX = 62
 YEARS_LOOKED_AHEAD = 29
-"""Within which a rule has to open: the 29th of February falls on each weekday within 28 years, but for 2100."""
-FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
-_DAY = "MO|TU|WE|TH|FR|SA|SU"
+"""Within which a rule has to give a day: a date falls on each weekday within 28 years, but for a century's end."""
+CYCLE_YEARS = 400
+LAST_YEAR = 9_999
+WEEKS_OF_A_MONTH, WEEKS_OF_A_YEAR = 5, 53
+ANY_START = date(2024, 1, 1)
+_ALWAYS = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYMONTH", "BYDAY"})
+_ALLOWED: Mapping[str, frozenset[str]] = {
+    "DAILY": _ALWAYS | {"BYMONTHDAY"},
+    "WEEKLY": _ALWAYS,
+    "MONTHLY": _ALWAYS | {"BYMONTHDAY", "BYSETPOS"},
+    "YEARLY": _ALWAYS | {"BYMONTHDAY", "BYSETPOS", "BYYEARDAY", "BYWEEKNO"},
+}
+"""Frequency → the parts that mean something there (the RFC's table), but for parts that only a year has in practice."""
+_WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_DAY = "|".join(_WEEKDAYS)
+_WITH_ORDINAL = rf"(?:[+-]?(?:[1-9]|[1-4][0-9]|5[0-3]))?(?:{_DAY})"
+_OF_A_YEAR = r"[+-]?(?:[1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])"
 _PARTS: Mapping[str, re.Pattern[str]] = {
-    "FREQ": re.compile("|".join(FREQUENCIES)),
+    "FREQ": re.compile("|".join(_ALLOWED)),
     "INTERVAL": re.compile(r"[1-9][0-9]{0,3}"),
     "COUNT": re.compile(r"[1-9][0-9]{0,3}"),
-    "UNTIL": re.compile(r"[0-9]{8}"),
-    "BYDAY": re.compile(rf"(?:[+-]?[1-9][0-9]?)?(?:{_DAY})(?:,(?:[+-]?[1-9][0-9]?)?(?:{_DAY}))*"),
-    "BYMONTHDAY": re.compile(r"[+-]?[1-9][0-9]?(?:,[+-]?[1-9][0-9]?)*"),
-    "BYYEARDAY": re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[+-]?[1-9][0-9]{0,2})*"),
-    "BYWEEKNO": re.compile(r"[+-]?[1-9][0-9]?(?:,[+-]?[1-9][0-9]?)*"),
-    "BYMONTH": re.compile(r"[1-9][0-9]?(?:,[1-9][0-9]?)*"),
-    "BYSETPOS": re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[+-]?[1-9][0-9]{0,2})*"),
+    "UNTIL": re.compile(r"[12][0-9]{7}"),
+    "BYDAY": re.compile(rf"{_WITH_ORDINAL}(?:,{_WITH_ORDINAL})*"),
+    "BYMONTHDAY": re.compile(r"[+-]?(?:[1-9]|[12][0-9]|3[01])(?:,[+-]?(?:[1-9]|[12][0-9]|3[01]))*"),
+    "BYYEARDAY": re.compile(rf"{_OF_A_YEAR}(?:,{_OF_A_YEAR})*"),
+    "BYWEEKNO": re.compile(r"[+-]?(?:[1-9]|[1-4][0-9]|5[0-3])(?:,[+-]?(?:[1-9]|[1-4][0-9]|5[0-3]))*"),
+    "BYMONTH": re.compile(r"(?:[1-9]|1[0-2])(?:,(?:[1-9]|1[0-2]))*"),
+    "BYSETPOS": re.compile(rf"{_OF_A_YEAR}(?:,{_OF_A_YEAR})*"),
     "WKST": re.compile(_DAY),
 }
 _FIX = "write such as FREQ=WEEKLY;BYDAY=SU; `from` says the time"
@@ -43,19 +58,24 @@ def check_rule(text: str, start: date | None, pointer: str) -> str:
     """Return a rule in upper case, its parts as they were ordered.
 
     Raises:
-        Invalid: it is none, needs a `start`, or never opens.
+        Invalid: it is none, needs a `start`, or gives no day.
     """
     if len(text) > RULE_CHARACTERS_MAX:
         raise Invalid(f"the rule is longer than {RULE_CHARACTERS_MAX} characters", pointer=pointer)
     rule = text.upper()
     parts = _parts(rule, pointer)
+    _check_together(parts, pointer)
     if start is None and (needy := [part for part in ("INTERVAL", "COUNT") if part in parts]):
         raise Invalid(
             f"a rule with {needy[0]} depends on where it begins",
             pointer=pointer.replace("/rrule", "/start"),
             fix="say start, a local date such as 2026-11-01",
         )
-    _check_opens(rule, start or date(2024, 1, 1), pointer)
+    begins = start or ANY_START
+    until = min(_until(parts, pointer), date(begins.year + YEARS_LOOKED_AHEAD, 1, 1))
+    first = _first_of_days(parts, begins, until) if parts["FREQ"] == "DAILY" else _first(parts, begins)
+    if first is None or first > until:
+        raise Invalid("the rule never gives a day", pointer=pointer, fix=_FIX)
     return rule
 
 
@@ -69,29 +89,86 @@ def _parts(rule: str, pointer: str) -> dict[str, str]:
             raise Invalid(f"{name[:20]!r} is not a part of a window's rule", pointer=pointer, fix=fix, nearest=near)
         if name in parts:
             raise Invalid(f"{name} is there twice", pointer=pointer)
-        if not _PARTS[name].fullmatch(value) or value.count(",") >= LISTED_MAX:
-            near = nearest(value, FREQUENCIES) if name == "FREQ" else None
+        if not _PARTS[name].fullmatch(value):
+            near = nearest(value, _ALLOWED) if name == "FREQ" else None
             fix = f"did you mean {near}?" if near else _FIX
             raise Invalid(f"{part[:40]!r} is not understood", pointer=pointer, fix=fix, nearest=near)
         parts[name] = value
     if "FREQ" not in parts:
         raise Invalid("the rule has no FREQ", pointer=pointer, fix=_FIX)
-    if "COUNT" in parts and "UNTIL" in parts:
-        raise Invalid("a rule has COUNT or UNTIL, not both", pointer=pointer)
     return parts
 
 
-def _check_opens(rule: str, start: date, pointer: str) -> None:
-    """Refuse a rule that gives no day within `YEARS_LOOKED_AHEAD`; dateutil would look for one until the year 9999."""
-    begins = datetime.combine(start, time())
-    until = begins + timedelta(days=366 * YEARS_LOOKED_AHEAD)
-    bounded = ";".join(part for part in rule.split(";") if not part.startswith(("COUNT=", "UNTIL=")))
+def _check_together(parts: Mapping[str, str], pointer: str) -> None:
+    """Refuse parts that mean nothing beside each other, which dateutil reads in its own way.
+
+    Raises:
+        Invalid: with which ones.
+    """
+    frequency = parts["FREQ"]
+    if "COUNT" in parts and "UNTIL" in parts:
+        raise Invalid("a rule has COUNT or UNTIL, not both", pointer=pointer)
+    for name in parts:
+        if name not in _ALLOWED[frequency]:
+            raise Invalid(f"{name} means nothing in a rule that is {frequency}", pointer=pointer, fix=_FIX)
+    _check_numbered(parts, pointer)
+    if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH"}:
+        raise Invalid("BYSETPOS picks among the days of another part, and there is none", pointer=pointer)
+
+
+def _check_numbered(parts: Mapping[str, str], pointer: str) -> None:
+    """Refuse `2MO` where there is no second Monday: dateutil looks past the end of its tables for it."""
+    numbers = [abs(int(day[:-2])) for day in parts.get("BYDAY", "").split(",") if len(day) > len("MO")]
+    by_week = parts["FREQ"] in {"DAILY", "WEEKLY"} or "BYWEEKNO" in parts
+    by_month = parts["FREQ"] == "MONTHLY" or "BYMONTH" in parts
+    number_max = 0 if by_week else WEEKS_OF_A_MONTH if by_month else WEEKS_OF_A_YEAR
+    if numbers and max(numbers) > number_max:
+        raise Invalid(
+            f"a weekday numbered {max(numbers)} means nothing in this rule",
+            pointer=pointer,
+            fix="write such as FREQ=MONTHLY;BYDAY=1SU, the first Sunday of a month",
+        )
+
+
+def _until(parts: Mapping[str, str], pointer: str) -> date:
+    text = parts.get("UNTIL")
+    if text is None:
+        return date.max
     try:
-        last = re.search(r"UNTIL=(\d{8})", rule)
-        ends = until if last is None else min(until, datetime.strptime(last[1], "%Y%m%d"))  # noqa: DTZ007 - local
-        found = rrulestr(f"{bounded};UNTIL={ends:%Y%m%dT%H%M%S}", dtstart=begins)
-        opens = next(iter(found), None)
-    except ValueError as error:
-        raise Invalid(f"the rule cannot be read: {error}", pointer=pointer, fix=_FIX) from None
-    if opens is None:
-        raise Invalid("the rule never gives a day", pointer=pointer, fix=_FIX)
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise Invalid(f"UNTIL={text} is no date", pointer=pointer, fix="write such as UNTIL=20271231") from None
+
+
+def _first_of_days(parts: Mapping[str, str], begins: date, until: date) -> date | None:
+    """Return the first day of a daily rule, which is each day that its parts let pass."""
+    months = {int(each) for each in parts["BYMONTH"].split(",")} if "BYMONTH" in parts else None
+    weekdays = {_WEEKDAYS.index(each) for each in parts["BYDAY"].split(",")} if "BYDAY" in parts else None
+    days = {int(each) for each in parts["BYMONTHDAY"].split(",")} if "BYMONTHDAY" in parts else None
+    for day in _each_day(begins, until, int(parts.get("INTERVAL", "1"))):
+        if months is not None and day.month not in months:
+            continue
+        if weekdays is not None and day.weekday() not in weekdays:
+            continue
+        if days is None or not days.isdisjoint({day.day, day.day - _last_of_month(day) - 1}):
+            return day
+    return None
+
+
+def _each_day(begins: date, until: date, interval: int) -> Iterator[date]:
+    while begins <= until:
+        yield begins
+        begins += timedelta(days=interval)
+
+
+def _last_of_month(day: date) -> int:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1).toordinal() - day.replace(day=1).toordinal()
+
+
+def _first(parts: Mapping[str, str], begins: date) -> date | None:
+    """Return the first day of a rule, as it is found whole cycles later."""
+    later = (LAST_YEAR - YEARS_LOOKED_AHEAD - 1 - begins.year) // CYCLE_YEARS * CYCLE_YEARS
+    rule = ";".join(f"{name}={value}" for name, value in parts.items() if name not in {"COUNT", "UNTIL"})
+    moved = datetime.combine(begins.replace(year=begins.year + later), time())
+    found = next(iter(rrulestr(rule, dtstart=moved)), None)
+    return None if found is None else found.date().replace(year=found.year - later)
