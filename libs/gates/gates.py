@@ -97,11 +97,11 @@ class Instant:
 
     @cached_property
     def _freezes(self) -> list[Rule]:
-        return [_limited(view, rule) for view in self.views for rule in view.freeze_rules(self.now, self.overrides)]
+        return [rule for view in self.views for rule in view.freeze_rules(self.now, self.overrides)]
 
     @cached_property
     def _windows(self) -> list[Rule]:
-        return [_limited(view, view.level_rule(None, self.now, self.overrides)) for view in self.views]
+        return [view.level_rule(None, self.now, self.overrides) for view in self.views]
 
     def closed_by_freeze(self, application: str, *, first: BitMap) -> Closed:
         """Return where freezes keep an application back; `first` are the clusters whose first admission it would be."""
@@ -124,7 +124,7 @@ class Instant:
     def _of_application(self, application: str) -> list[Rule]:
         if not application:
             return []
-        return [_limited(view, view.level_rule(application, self.now, self.overrides)) for view in self.views]
+        return [view.level_rule(application, self.now, self.overrides) for view in self.views]
 
     def opens_at(self, application: str, ordinal: int, *, first: bool = False) -> datetime | None:
         """Return when freeze and window will both be open, as far as the calendars know today; nothing: never."""
@@ -140,8 +140,3 @@ class Instant:
 
     def _case(self, application: str, ordinal: int, *, first: bool) -> Case:
         return Case(self.fleet.policy, self.views, application, ordinal, self.now, first=first)
-
-
-def _limited(view: View, rule: Rule) -> Rule:
-    """Return a rule of a withheld view within that view's clusters."""
-    return rule if view.withheld is None else rule.within(view.clusters)

@@ -38,11 +38,6 @@ class Rule:
     applications: Sequence[str] = ()
     passes_first: bool = True
 
-    def within(self, clusters: BitMap) -> Rule:
-        """Return the rule on some clusters only."""
-        opened = [(override, where & clusters) for override, where in self.opened]
-        return Rule(self.closed & clusters, opened, self.applications, self.passes_first)
-
 
 def covers(override: Override, application: str) -> bool:
     """Whether an override is for an application."""

@@ -64,7 +64,7 @@ class Spread:
 class View:
     """The calendars and freezes of some clusters, with these clusters' zones and hours.
 
-    `withheld` is the id of the withheld change before which this was so; with it, rules hold within `clusters` only.
+    `withheld` is the id of the withheld change before which this was so; with it, all members are among `clusters`.
     """
 
     def __init__(self, schedule_of: ScheduleOf, withheld: str | None = None) -> None:

@@ -132,6 +132,19 @@ def test_an_override_of_another_document_of_that_name_opens_nothing() -> None:
     assert frozen(fleet, DURING) == {"tx", "ny"}
 
 
+def test_overrides_of_one_freeze_open_each_their_own_clusters() -> None:
+    fleet = fleet_of(*STORES, store("ut"), UTC_FREEZE)
+    override(fleet, "o", ["tx", "ny"], BEGINS, ENDS, freeze="sale")
+    override(fleet, "p", ["ny", "ut"], BEGINS, ENDS, freeze="sale")
+
+    found = gates(fleet, DURING).closed_by_freeze("pos", first=NOBODY)
+    assert found.clusters == NOBODY
+    assert {each: names(fleet, clusters) for each, clusters in found.used.items()} == {
+        "o": {"tx", "ny"},
+        "p": {"ny", "ut"},
+    }
+
+
 def test_an_override_that_was_revoked_opens_nothing() -> None:
     fleet = fleet_of(*STORES, UTC_FREEZE)
     override(fleet, "o", ["tx", "ny"], BEGINS, ENDS, freeze="sale")

@@ -124,7 +124,7 @@ def histories(draw: st.DrawFn) -> list[list[Event]]:
         )
         for name in NAMES
     ]
-    documents = [draw(calendars()), draw(freezes())]
+    documents = [draw(calendars()), draw(freezes()), *draw(overrides())]
     return [[*begin, *documents], *draw(st.lists(st.lists(several, min_size=1, max_size=4).map(_flat), max_size=4))]
 
 
