@@ -31,7 +31,7 @@ OTHERS_MAX = 1_000
 Subject = tuple[str, str]
 """What an event speaks of: kind and name, such as ("store", "tx-austin-0042") or ("group", "/geo/us")."""
 
-_KINDS = {"choices": "application", "hold": "branch", "log": "log"}
+_KINDS = {"choices": "application", "hold": "branch", "log": "log", "use": "override"}
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -160,6 +160,68 @@ def _held(event: Any) -> tuple[str, list[Subject]]:
     return f"held back {counted(event.count, 'removal')} as plan {event.plan}", others
 
 
+def _bound(event: Any) -> list[Subject]:
+    """Return the applications that a calendar, freeze or law names."""
+    return [("application", each) for each in event.applications]
+
+
+def _law(event: Any) -> tuple[str, list[Subject]]:
+    return f"declared placement policy {event.name} ({event.basis})", _bound(event)
+
+
+def _asked(event: Any) -> tuple[str, list[Subject]]:
+    """Tell of a run of sign-off, with what it is over."""
+    kind = {"change": "application", "hold": "branch"}.get(event.kind, event.kind)
+    others = [(kind, event.subject)] if kind != "branch" else []
+    told = f": {event.summary}" if event.summary else ""
+    return f"asked sign-off {event.signoff} about {event.kind} {event.subject}{told}", others
+
+
+def _override(event: Any) -> tuple[str, list[Subject]]:
+    gate = ("freeze", event.freeze) if event.freeze else ("calendar", event.calendar)
+    how = "broke the glass on" if event.break_glass else "asked for an override of"
+    where = counted(len(unpacked(event.clusters)), "cluster")
+    return f"{how} {gate[0]} {gate[1]} on {where} for {event.minutes:g} minutes", [gate, *_bound(event)]
+
+
+def _used(event: Any) -> tuple[str, list[Subject]]:
+    where = counted(len(unpacked(event.clusters)), "cluster")
+    return f"used override {event.id} on {where}", [("override", event.id), *_bound(event)]
+
+
+def _withheld(event: Any) -> tuple[str, list[Subject]]:
+    where = counted(len(unpacked(event.clusters)), "cluster")
+    return f"withheld what {event.what or 'a change'} would open on {where}", []
+
+
+_POLICY_SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
+    "CalendarDeclared": lambda event: (f"declared calendar {event.name}", _bound(event)),
+    "FreezeDeclared": lambda event: (f"declared freeze {event.name} of {event.owner}", _bound(event)),
+    "PlacementPolicyDeclared": _law,
+    "PlacementPolicyRemoved": lambda event: (f"removed placement policy {event.name}", []),
+    "SignOffDeclared": lambda event: (f"declared sign-off {event.name}", []),
+    "RoleBindingDeclared": lambda event: (f"bound role {event.role} as {event.name}", [("role", event.role)]),
+    "RoleBindingRemoved": lambda event: (f"removed role binding {event.name}", []),
+    "ApprovalRequested": _asked,
+    "ApprovalGranted": lambda event: (f"granted approval {event.id} as {event.role}", []),
+    "ApprovalCompleted": lambda event: (f"completed approval {event.id} by {', '.join(event.people)}", []),
+    "ApprovalRefused": lambda event: (f"refused approval {event.id}", []),
+    "ApprovalWithdrawn": lambda event: (
+        f"withdrew {'the request of' if event.whole else 'a vote from'} approval {event.id}",
+        [],
+    ),
+    "OverrideRequested": _override,
+    "OverrideStarted": lambda event: (f"began override {event.id} until {rfc3339(event.ends)}", []),
+    "OverrideRevoked": lambda event: (f"revoked override {event.id}", []),
+    "OverrideUsed": _used,
+    "TokenIssued": lambda event: (f"issued token {event.id} for {event.user}", []),
+    "TokenRevoked": lambda event: (f"revoked token {event.id}", []),
+    "AccessDenied": lambda event: (f"denied {event.actor} {counted(event.count, 'request')} to {event.route}", []),
+    "LooseningWithheld": _withheld,
+    "LooseningConfirmed": lambda event: (f"confirmed withheld change {event.id}", []),
+    "ConfirmationLapsed": lambda event: (f"voided the confirmation of plan {event.plan}", []),
+}
+
 _SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
     "StoreDeclared": _store,
     "GroupDeclared": _group,
@@ -185,6 +247,7 @@ _SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
     "LetterRetried": lambda event: (f"retried dead letter {event.letter}", []),
     "LetterSkipped": lambda event: (f"skipped dead letter {event.letter}", []),
     "LetterSettled": lambda event: (f"settled dead letter {event.letter} ({event.how})", []),
+    **_POLICY_SENTENCES,
 }
 
 
