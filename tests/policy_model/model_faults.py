@@ -1,0 +1,104 @@
+"""Faults that are easily made, each planted where it would be: the model has to find every one of them.
+
+The one rule: a fault changes one judgement of production code and nothing of the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from libs.fleet import Override
+from libs.fleet.facts import Facts
+from libs.gates import schedules
+from libs.gates.schedules import Found, Pair
+from services.policy.domain import approvals
+from services.rendering.gating import Gating, Passing
+
+if TYPE_CHECKING:
+    import pytest
+    from pyroaring import BitMap
+
+    from libs.contracts import ApprovalRequested, CalendarDeclared, FreezeDeclared
+    from services.rendering.placements import Placement
+
+Fault = Callable[["pytest.MonkeyPatch"], None]
+INSTANT = timedelta(microseconds=1)
+
+
+def a_window_that_is_still_open_at_its_end(patch: pytest.MonkeyPatch) -> None:
+    """An interval is taken for closed: the instant at which a window ends counts as in it."""
+    usual = schedules.calendar_at
+
+    def judged(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Found:
+        found = usual(calendar, pair, at)
+        ended = not found[0] and usual(calendar, pair, at - INSTANT)[0]
+        return (True, at + INSTANT) if ended else found
+
+    patch.setattr(schedules, "calendar_at", judged)
+
+
+def a_freeze_that_still_holds_at_its_end(patch: pytest.MonkeyPatch) -> None:
+    """An interval is taken for closed: the instant at which a freeze ends counts as in it."""
+    usual = schedules.freeze_at
+
+    def judged(freeze: FreezeDeclared, pair: Pair, at: datetime) -> Found:
+        ended = at == schedules.freeze_interval(freeze, pair[0])[1]
+        return (True, at + INSTANT) if ended else usual(freeze, pair, at)
+
+    patch.setattr(schedules, "freeze_at", judged)
+
+
+def a_requester_who_approves(patch: pytest.MonkeyPatch) -> None:
+    """Nobody is taken for a requester when votes are counted."""
+
+    def nobody(_request: ApprovalRequested) -> frozenset[str]:
+        return frozenset()
+
+    patch.setattr(approvals, "_requesters", nobody)
+
+
+def an_override_that_is_checked_when_it_is_granted_only(patch: pytest.MonkeyPatch) -> None:
+    """Whether an override is in force is not asked again at the instant of its use."""
+
+    def active(self: Override, _now: datetime) -> bool:
+        return self.begins is not None and self.revoked_at is None
+
+    patch.setattr(Override, "active", active)
+
+
+def a_law_that_misses_who_is_regrouped(patch: pytest.MonkeyPatch) -> None:
+    """Whom a law binds is worked out once, when it is first asked about after its declaration."""
+    usual: Callable[[Facts, str, str], BitMap] = Facts.bound
+
+    def bound(self: Facts, kind: str, name: str) -> BitMap:
+        if kind != "law" or name not in self.policy.laws:
+            return usual(self, kind, name)
+        known: dict[int, tuple[Any, BitMap]] = self.__dict__.setdefault("law_members", {})
+        law = self.policy.laws[name]
+        if id(law) not in known:
+            known[id(law)] = law, usual(self, kind, name).copy()
+        return known[id(law)][1]
+
+    patch.setattr(Facts, "bound", bound)
+
+
+def a_removal_that_passes_closed_gates(patch: pytest.MonkeyPatch) -> None:
+    """Removals are thought to be harmless, so that they need no open gate."""
+    usual = Gating.of
+
+    def of(self: Gating, placement: Placement) -> Passing:
+        answer = usual(self, placement)
+        answer.admitted = answer.admitted | answer.removals
+        return answer
+
+    patch.setattr(Gating, "of", of)
+
+
+FAULTS: tuple[Fault, ...] = (
+    a_freeze_that_still_holds_at_its_end,
+    a_requester_who_approves,
+    a_law_that_misses_who_is_regrouped,
+    a_removal_that_passes_closed_gates,
+)
