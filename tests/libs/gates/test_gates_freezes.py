@@ -59,6 +59,24 @@ def test_a_freeze_binds_the_clusters_that_its_expression_selects() -> None:
     assert frozen(fleet, DURING) == set()
 
 
+def test_gates_that_were_asked_before_follow_what_the_expression_selects() -> None:
+    fleet = fleet_of(store("tx", state="tx"), store("ny", state="ny"), freeze("f", *_SPAN, "state = tx"))
+    known = Gates(fleet)
+
+    def held() -> set[str]:
+        return names(fleet, known.at(DURING).closed_by_freeze("pos", first=NOBODY).clusters)
+
+    assert held() == {"tx"}
+    fleet.assume(store("ny", state="tx"))
+    assert held() == {"tx", "ny"}
+    fleet.assume(store("ut", state="tx"))
+    assert held() == {"tx", "ny", "ut"}
+    fleet.assume(StoreRemoved("ut"))
+    assert held() == {"tx", "ny", "ut"}
+    fleet.assume(store("tx", state="ut"))
+    assert held() == {"ny", "ut"}
+
+
 def test_a_freeze_of_some_applications_leaves_the_others_alone() -> None:
     fleet = fleet_of(*STORES, freeze("f", *_SPAN, applications=["pos"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,7 +102,16 @@ def overrides(draw: st.DrawFn) -> list[Event]:
     ]
 
 
+@dataclass(frozen=True)
+class Relabelled:
+    """A store gets another size, and nothing else changes."""
+
+    name: str
+    size: str
+
+
 several = st.one_of(
+    st.builds(lambda name, size: [Relabelled(name, size)], st.sampled_from(NAMES), st.sampled_from(["large", "small"])),
     stores().map(lambda event: [event]),
     calendars().map(lambda event: [event]),
     freezes().map(lambda event: [event]),
@@ -164,7 +174,10 @@ def naively(naive: Naive, now: datetime, first: BitMap) -> dict[tuple[str, str],
 
 
 def _fold(fleet: Fleet, naive: Naive, chunk: list[Event]) -> None:
-    for event in chunk:
+    for each in chunk:
+        event = each
+        if isinstance(event, Relabelled):
+            event = replace(naive.facts.stores[naive.ordinals[event.name]], labels={"size": event.size})
         if isinstance(event, OverrideStarted | OverrideRevoked) and event.id not in naive.overrides:
             continue
         fleet.assume(event)
