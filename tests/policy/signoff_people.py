@@ -53,6 +53,8 @@ PEOPLE: tuple[tuple[str, Event], ...] = (
     bound("finn", "firefighter", "finn"),
     bound("fred", "firefighter", "fred", "/c/tx-2"),
     bound("rob", "requester", "rob", "/c/tx-2"),
+    bound("fay", "requester", "fay"),
+    bound("fay-tx-2", "firefighter", "fay", "/c/tx-2"),
 )
 
 

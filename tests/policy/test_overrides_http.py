@@ -158,6 +158,8 @@ async def test_broken_glass_stays_within_reach(people: People) -> None:
     body = {**WANTED, "expression": "/c/*", "break_glass": True}
 
     assert (await people.post("fred", "/v1/overrides", body)).json()["code"] == "out-of-scope"
+    assert (await people.post("fay", "/v1/overrides", {**WANTED, "expression": "/c/*"})).status_code == 201
+    assert (await people.post("fay", "/v1/overrides", body)).json()["code"] == "out-of-scope"
     assert (await people.post("fred", "/v1/overrides", {**body, "expression": "/c/tx-2"})).status_code == 201
 
 
