@@ -204,7 +204,7 @@ _POLICY_SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
     "RoleBindingRemoved": lambda event: (f"removed role binding {event.name}", []),
     "ApprovalRequested": _asked,
     "ApprovalGranted": lambda event: (f"granted approval {event.id} as {event.role}", []),
-    "ApprovalCompleted": lambda event: (f"completed approval {event.id} by {', '.join(event.people)}", []),
+    "ApprovalCompleted": lambda event: (f"completed approval {event.id} by {', '.join(event.people) or 'nobody'}", []),
     "ApprovalRefused": lambda event: (f"refused approval {event.id}", []),
     "ApprovalWithdrawn": lambda event: (
         f"withdrew {'the request of' if event.whole else 'a vote from'} approval {event.id}",

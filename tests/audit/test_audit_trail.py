@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from pyroaring import BitMap
 
 from libs.bus import view_engine
 from libs.contracts import Recorded, event_types
 from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
+from libs.fleet import packed
 from services.audit.app import build as audit
 from services.audit.asking import subject_asked, types_asked
 from services.audit.domain import instant, tell
@@ -140,7 +142,8 @@ async def test_the_trail_is_the_same_whatever_the_feed_does(log: EventLog, tmp_p
 @pytest.mark.parametrize("name", sorted(event_types()))
 def test_every_event_type_is_told(name: str) -> None:
     cls = event_types()[name]
-    values = {"int": 1, "bytes": b"", "bool": False, "list[str]": []}
+    nobody = packed(BitMap())
+    values = {"int": 1, "float": 1.0, "bytes": nobody, "bool": False, "list[str]": [], "datetime": START}
     required = {
         each.name: values.get(str(each.type), "x")
         for each in fields(cls)
