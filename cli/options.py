@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.errors import UsageProblem
 from cli.output import Format
 
 Output = Annotated[
@@ -17,6 +18,19 @@ Limit = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
+
+Ticket = Annotated[str, typer.Option("--ticket", help="Where it is kept track of; kept in the log.", metavar="TEXT")]
+
+
+def said(reason: str, what: str) -> str:
+    """Return a reason that must be given.
+
+    Raises:
+        UsageProblem: there is none.
+    """
+    if not reason.strip():
+        raise UsageProblem(f"{what} needs a reason", fix="say why with --reason TEXT")
+    return reason
 
 
 def dry(dry_run: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`resedge confirm`: let the removals of one held plan go on."""
+"""`resedge confirm`: let the removals of one held plan go on, or a change that is withheld from the gates count."""
 
 from typing import Annotated
 
@@ -6,7 +6,8 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
-from cli.options import Reason, verb_app
+from cli.errors import UsageProblem
+from cli.options import Reason, said, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -15,14 +16,33 @@ app = verb_app()
 @app.command()
 def confirm(
     ctx: typer.Context,
-    plan: Annotated[str, typer.Argument(metavar="PLAN-ID", help="From `resedge get holds`.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="PLAN-ID|withheld ID", help="From `resedge get holds`, or from `resedge get withheld`."),
+    ],
     reason: Reason = "",
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Confirm exactly the removals that a plan holds.
+    """Confirm exactly the removals that a plan holds, or let a withheld change count for gates.
 
-    When they have grown since, the id is void and this is refused.
+    When a plan has grown since, its id is void and this is refused. A withheld change needs a reason.
     """
+    plural, name = _meant(what)
     session = session_of(ctx)
-    answer = session.client.change("POST", path_of("holds", plan, "confirm"), {"reason": reason})
-    tell_answer(session, f"hold/{plan}", answer, output)
+    body = {"reason": said(reason, "confirm withheld") if plural == "withheld" else reason}
+    answer = session.client.change("POST", path_of(plural, name, "confirm"), body)
+    tell_answer(session, f"{plural.removesuffix('s')}/{name}", answer, output)
+
+
+def _meant(words: list[str]) -> tuple[str, str]:
+    """Return of which list the id is, and the id: `ID`, `hold ID`, `hold/ID`, `withheld ID` or `withheld/ID`."""
+    kind, slash, name = words[0].partition("/")
+    if not slash and len(words) == 1:
+        return "holds", kind
+    rest = [name, *words[1:]] if slash else words[1:]
+    plural = {"hold": "holds", "holds": "holds", "withheld": "withheld"}.get(kind)
+    if plural is None or len(rest) != 1:
+        raise UsageProblem(
+            "confirm one thing at a time", fix="resedge confirm PLAN-ID, or resedge confirm withheld ID --reason TEXT"
+        )
+    return plural, rest[0]

@@ -9,11 +9,11 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell
 from cli.client import Answer, Client, path_of
+from cli.durations import duration_seconds
 from cli.errors import CliError, ExitCode, Problem, TimedOut, nearest
 from cli.options import verb_app
 from cli.session import session_of
 from cli.terminal import is_plain
-from cli.verbs.wait import duration_seconds
 
 app = verb_app()
 SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")

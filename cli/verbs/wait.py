@@ -1,6 +1,5 @@
 """`resedge wait`: return when rendering has caught up, so that scripts never sleep."""
 
-import re
 import time
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,14 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from cli.client import Client
-from cli.errors import CliError, ExitCode, TimedOut, UsageProblem
+from cli.durations import duration_seconds
+from cli.errors import CliError, ExitCode, TimedOut
 from cli.options import verb_app
 from cli.session import session_of
 
 app = verb_app()
 _POLL_SECONDS_MAX = 20.0
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
 
 
 class Condition(StrEnum):
@@ -38,12 +36,12 @@ def wait(
     seconds = duration_seconds(timeout)
     deadline = time.monotonic() + seconds
     head = position or session.client.get("/v1/events", {"after": 0, "limit": 1}, fresh=False).position
-    body = _settled(session.client, head, deadline, timeout)
+    body = settled(session.client, head, deadline, timeout)
     commit = body.get("commit") or "no commit yet"
     print(f"{condition} at position {body.get('position')}: {commit}")
 
 
-def _settled(client: Client, position: int, deadline: float, timeout: str) -> dict[str, Any]:
+def settled(client: Client, position: int, deadline: float, timeout: str) -> dict[str, Any]:
     """Poll until that position is rendered.
 
     Raises:
@@ -64,16 +62,3 @@ def _settled(client: Client, position: int, deadline: float, timeout: str) -> di
                     why=error.why,
                     fix="wait longer with --timeout; a closed gate is no reason to wait, see `resedge get holds`",
                 ) from error
-
-
-def duration_seconds(text: str) -> float:
-    """Return the seconds of a duration like `90s`, `1m30s` or `500ms`; a bare number is seconds.
-
-    Raises:
-        UsageProblem: it is not a duration.
-    """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not _DURATION.fullmatch(text):
-        raise UsageProblem(f"{text!r} is not a duration", fix="write 500ms, 60s, 5m or 1m30s")
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.verbs.wait import duration_seconds
+from cli.durations import duration_seconds
 from tests.cli.cli_server import Answer, Asked, FakeServer, problem
 
 if TYPE_CHECKING:

@@ -1,0 +1,103 @@
+"""`resedge override`: an exception to one freeze or one calendar, for some time."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from cli.approving import tell_what_is_needed
+from cli.changes import ChangeFormat, ChangeOutput, tell_answer
+from cli.client import Answer, path_of
+from cli.durations import duration_of
+from cli.errors import UsageProblem
+from cli.options import DryRun, Reason, Ticket, dry, said, verb_app
+from cli.session import Session, session_of
+
+app = verb_app()
+
+
+@app.callback()
+def override() -> None:
+    """Ask for an exception to a freeze or a calendar, or end one; `resedge get overrides` lists them."""
+
+
+@app.command()
+def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
+    ctx: typer.Context,
+    lasting: Annotated[
+        str, typer.Option("--for", help="How long, from the last grant on: 90m, 4h, 2d.", metavar="DURATION")
+    ],
+    freeze: Annotated[str, typer.Option("--freeze", help="The freeze to be excepted from.", metavar="NAME")] = "",
+    calendar: Annotated[str, typer.Option("--calendar", help="The calendar to be excepted from.", metavar="NAME")] = "",
+    where: Annotated[
+        str, typer.Option("--where", "-l", help="Only these clusters; without it, all it binds.", metavar="EXPRESSION")
+    ] = "",
+    application: Annotated[
+        list[str] | None, typer.Option("--application", help="Only this one; may be repeated.", metavar="NAME")
+    ] = None,
+    reason: Reason = "",
+    ticket: Ticket = "",
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="At once, without approval, at most 4h, by who may; loudly recorded.")
+    ] = False,
+    dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.NAME,
+) -> None:
+    """Ask for an override and write its id to stdout; what is needed next is said on stderr.
+
+    The clusters are those that the expression selects now: later labels add nobody. It begins with the last grant.
+    """
+    session = session_of(ctx)
+    if bool(freeze) == bool(calendar):
+        raise UsageProblem(
+            "an override is of one freeze or of one calendar", fix="give --freeze NAME or --calendar NAME"
+        )
+    body = {
+        ("freeze" if freeze else "calendar"): freeze or calendar,
+        "applications": application or [],
+        "minutes": duration_of(lasting, "--for") / 60,
+        "reason": said(reason, "an override"),
+        "ticket": ticket,
+        "break_glass": break_glass,
+    }
+    body |= {"expression": where} if where else {}
+    answer = session.client.change("POST", path_of("overrides"), body, params=dry(dry_run))
+    if dry_run:
+        tell_answer(session, "override", answer, output, dry_run=True)
+        return
+    _tell(session, answer, output)
+
+
+def _tell(session: Session, answer: Answer, how: ChangeFormat) -> None:
+    name = str(answer.body.get("id"))
+    match how:
+        case ChangeFormat.JSON:
+            print(json.dumps(answer.body, ensure_ascii=False), flush=True)
+        case ChangeFormat.NAME:
+            print(name, flush=True)
+        case ChangeFormat.TEXT:
+            print(f"override/{name} {answer.result}", flush=True)
+    session.warn(*answer.warnings)
+    if approval := answer.body.get("approval"):
+        tell_what_is_needed(session, str(approval))
+    else:
+        session.say(
+            f"in force now, and recorded as break-glass; to end it: resedge override revoke {name} --reason TEXT"
+        )
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="ID", help="From `resedge get overrides`.")],
+    reason: Reason = "",
+    ticket: Ticket = "",
+    dry_run: DryRun = False,
+    output: ChangeOutput = ChangeFormat.TEXT,
+) -> None:
+    """End an override now; one that was only asked for never begins."""
+    session = session_of(ctx)
+    body = {"reason": said(reason, "revoke"), "ticket": ticket}
+    path = path_of("overrides", name.removeprefix("override/"), "revoke")
+    answer = session.client.change("POST", path, body, params=dry(dry_run))
+    tell_answer(session, f"override/{name.removeprefix('override/')}", answer, output, dry_run=dry_run)
