@@ -8,7 +8,7 @@ import typer
 from cli.config import redacted_url
 from cli.errors import UsageProblem, nearest
 from cli.kinds import KINDS
-from cli.options import Output, Where, verb_app
+from cli.options import Output, verb_app
 from cli.output import Format, text, write_value
 from cli.session import session_of
 
@@ -41,28 +41,29 @@ def can_i(
     ctx: typer.Context,
     verb: Annotated[str, typer.Argument(metavar="VERB", help="Like get, apply, approve, policy:affect.")],
     kind: Annotated[str, typer.Argument(metavar="KIND", help="Like Freeze, or freezes.")],
-    where: Where = "",
+    where: Annotated[
+        str, typer.Option("--where", "-l", help="On all that it selects; without it, anywhere.", metavar="EXPRESSION")
+    ] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="To things of it.", metavar="NAME")] = "",
     output: Output = Format.TABLE,
 ) -> None:
-    """Say yes or no, exit 0 or 1: may I do this to things of that kind, on all that the expression selects?"""
-    body = session_of(ctx).client.get("/v1/can-i", {"verb": verb, "kind": _kind(kind)} | _where(where)).body
-    allowed = bool(body.get("allowed"))
+    """Say yes or no, exit 0 or 1: may I do this to things of that kind?"""
+    narrowed = {"where": where} if where else {}
+    narrowed |= {"namespace": namespace} if namespace else {}
+    body = session_of(ctx).client.get("/v1/can-i", {"verb": verb, "kind": _kind(kind)} | narrowed).body
+    allowed = bool(body["allowed"])
     if output in (Format.JSON, Format.JSONL, Format.YAML):
         write_value(body, output)
     else:
         print("yes" if allowed else "no")
-        if why := body.get("reason") or body.get("detail"):
-            session_of(ctx).say(str(why))
+        if body.get("reason"):
+            session_of(ctx).say(str(body["reason"]))
     raise typer.Exit(0 if allowed else 1)
 
 
 def _kind(word: str) -> str:
     """Return the name of a kind as rights have it: `freezes` and `freeze` are `Freeze`; others are left as they are."""
     return next((kind.document for kind in KINDS if kind.document and word in (kind.singular, kind.plural)), word)
-
-
-def _where(where: str) -> dict[str, str]:
-    return {"where": where} if where else {}
 
 
 @app.command()

@@ -25,6 +25,7 @@ from services.policy.documents.signoffs import SignOffSpec, parse_signoff, signo
 from services.policy.domain import bindings, calendars, freezes, laws, roles, signoffs
 from services.policy.domain.checks import Absent
 from services.policy.loosening import withheld_router
+from services.policy.openings import openings_router
 from services.policy.overriding import overrides_router
 from services.policy.tokening import tokens_router
 
@@ -167,6 +168,7 @@ def policy_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     router.include_router(approvals_router(commands))
     router.include_router(tokens_router(commands, ids))
     router.include_router(withheld_router(commands))
+    router.include_router(openings_router(commands))
     for kind in DECLARED:
         router.include_router(declared_router(kind, commands))
     return router

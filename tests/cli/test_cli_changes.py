@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cli.kinds import BY_DOCUMENT
 from tests.cli.cli_server import Answer, FakeServer, changed, problem
 from tests.cli.conftest import Resedge
 
@@ -187,7 +188,7 @@ def test_choices_confirmations_and_restores_are_sent(resedge: Resedge, server: F
 
 
 def exported(server: FakeServer) -> None:
-    for plural in ("stores", "groups", "namespaces", "configurations", "sources"):
+    for plural in (kind.plural for kind in BY_DOCUMENT.values()):
         server.on("GET", f"/v1/{plural}", Answer(200, {"items": [], "next": None}))
     server.on("GET", "/v1/applications", Answer(200, {"items": [APPLICATION], "next": None}))
     below = "/v1/applications/pos-api"
