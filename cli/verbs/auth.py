@@ -13,6 +13,7 @@ from cli.output import Format, text, write_value
 from cli.session import session_of
 
 app = verb_app()
+_RIGHTS_KINDS = {"release-choice": "ReleaseChoices", "withheld": "Policy"}
 
 
 @app.callback()
@@ -62,8 +63,11 @@ def can_i(
 
 
 def _kind(word: str) -> str:
-    """Return the name of a kind as rights have it: `freezes` and `freeze` are `Freeze`; others are left as they are."""
-    return next((kind.document for kind in KINDS if kind.document and word in (kind.singular, kind.plural)), word)
+    """Return the kind as rights name it: `freezes` and `freeze` are `Freeze`; other words are left as they are."""
+    kind = next((each for each in KINDS if word in (each.singular, each.plural, *each.aliases)), None)
+    if kind is None:
+        return word
+    return kind.document or _RIGHTS_KINDS.get(kind.singular) or kind.singular.capitalize()
 
 
 @app.command()
