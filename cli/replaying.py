@@ -39,6 +39,7 @@ from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import CHOICES
 from services.grouping.api import GROUP
 from services.inventory.api import STORE
+from services.policy.api import DECLARED as POLICY
 from services.relay.api import SOURCE
 from services.relay.projections import LettersView
 from services.rendering.asof import RebuildFailed, Rebuilt, rebuild_branch
@@ -55,6 +56,7 @@ KINDS: Mapping[str, Sequence[DeclaredKind[Any, Any]]] = {
     "catalog": [NAMESPACE, APPLICATION, CONFIGURATION, CHOICES],
     "rendering": [],
     "relay": [SOURCE],
+    "policy": POLICY,
 }
 """The declared kinds whose documents each service's view holds."""
 
