@@ -106,6 +106,8 @@ class Gating:
         for name, law in fleet.policy.laws.items():
             if law.enforcement == "immediate" and application in law.applications and in_force(law, self.now):
                 answer |= fleet.bound("law", name)
+                for withheld in fleet.policy.withheld.values():
+                    answer |= withheld.laws.get(name, BitMap())
         return answer
 
     def _approval(self, placement: Placement, removals: BitMap, answer: Passing) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from libs.contracts import category_of
 from libs.gittree import Trailer
 from services.rendering.observing import Causes
 
@@ -52,7 +53,8 @@ class Reasons:
         kind.last = recorded.position
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
             kind.streams.append(recorded.stream)
-        self.actors[recorded.actor] = None
+        if category_of(recorded.stream) != "approval":  # who voted did not ask: a decision names them as approvers
+            self.actors[recorded.actor] = None
         self.causes.note(recorded)
         self.position = recorded.position
 

@@ -128,6 +128,7 @@ def _behind(model: Model, application: str, items: dict[str, str], runs: Sequenc
     done = [run for run in runs if run.people]
     before = done[-1].request.items if done else {}
     changed = [name for name, digest in items.items() if before.get(name) != digest]
+    changed += [name for name in before if name.startswith("configuration ") and name not in items]
     facts = model.fleet.facts
     publishers: list[str] = []
     requesters: list[str] = []
