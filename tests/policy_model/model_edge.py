@@ -7,18 +7,22 @@ time of the append is refused and made anew. The judge sees every event before a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pyroaring import BitMap
 
 from libs.contracts import (
     ApprovalCompleted,
     By,
+    CalendarRemoved,
     ClusterSpec,
+    ConfigurationDeclared,
     Event,
+    FreezeRemoved,
     LooseningWithheld,
     OpeningHours,
     ReleasePublished,
@@ -46,12 +50,15 @@ from services.rendering.plan import Plan, plan
 from services.rendering.requesting import awaited, outstanding
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_people import demand
-from tests.policy_model.model_time import Hours
+from tests.policy_model.model_time import MICROSECOND, Hours
 from tests.support.renderer import Renderer, held
 
 START = datetime(2026, 3, 7, 12, tzinfo=UTC)
 """The day before America's clocks change."""
 SECOND = timedelta(seconds=1)
+NONE = timedelta(0)
+Delay = timedelta | Literal["until then", "just before"]
+"""What passes between a plan and its append: some time, all until the plan does not hold, or all but an instant."""
 STEPS_MAX = 40
 HOMES = {"pos-api": "pos", "kiosk": "pos", "lottery": "games"}
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
@@ -67,9 +74,11 @@ TOKENS = {
     "omar-by-rita": By("omar", "omar-3", "rita"),
     "tess-1": By("tess", "tess-1"),
     "bot-1": By(BOT, "bot-1"),
+    **{f"{person}-1": By(person, f"{person}-1") for person in ("vera", "walt", "yuri")},
 }
 """Who has which tokens, and who made them for somebody else."""
-EVERYWHERE = ("rita", "pat", "mia", "omar")
+PANEL = ("vera-1", "walt-1", "yuri-1")
+EVERYWHERE = ("rita", "pat", "mia", "omar", "vera", "walt", "yuri")
 PROCESSES = [
     SignOffDeclared("one-eye", [SignOffStage(["operations"], 1)], 24),
     SignOffDeclared("two-eyes", [SignOffStage(["operations", "managers"], 2)], 12),
@@ -124,6 +133,7 @@ class Edge(Renderer):
         self.judge = Judge()
         self.now = START
         self.said = 0
+        self.sound = True
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
 
     def close(self) -> None:
@@ -138,8 +148,18 @@ class Edge(Renderer):
         """Append an event at the instant that the clock shows, and have it judged."""
         self.now -= SECOND  # the renderer's own clock moves with every event; this one only when it is told to
         decision = super().record(event, stream, actor)
-        self.judge.fold(self.history[-1])
+        with self._judging():
+            self.judge.fold(self.history[-1])
         return decision
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Remember that a violation was found: what comes after it means nothing."""
+        try:
+            yield
+        except BaseException:
+            self.sound = False
+            raise
 
     def say(self, *events: Event, actor: str = "rita") -> None:
         """Record facts of these streams' categories."""
@@ -153,21 +173,32 @@ class Edge(Renderer):
 
     # --- rendering ---------------------------------------------------------------------------------------------------
 
-    def settle_through(self, delays: Iterable[timedelta]) -> None:
-        """Render until nothing is left to do; each `delay` passes between a plan and its append."""
-        self.run(self._settle(list(delays)))
+    def settle_through(self, delay: Delay = NONE) -> None:
+        """Render until nothing is left to do; the delay passes between the first plan and its append."""
+        with self._judging():
+            self.run(self._settle(delay))
+            self._judge_what_is_left()
+
+    def _held(self) -> dict[str, set[str]]:
+        """Return what the fuse keeps back."""
         hold = self.last.hold
         kept = {} if hold is None else {key.split("/")[1]: packed(on) for key, on in hold.applications.items()}
-        self.judge.settled({name: self.judge.world.resolved(on) for name, on in kept.items()}, self.now)
+        return {name: self.judge.world.resolved(on) for name, on in kept.items()}
+
+    def _judge_what_is_left(self) -> None:
+        self.judge.settled(self._held(), self.now)
         self._compare()
 
-    async def _settle(self, delays: list[timedelta]) -> None:
+    async def _settle(self, delay: Delay) -> None:
+        before = self.judge.decisions
         for _ in range(STEPS_MAX):
-            if not await self._one(delays):
+            if not await self._one(delay):
                 return
+            if self.last.now != self.now or self.judge.decisions > before:
+                delay = NONE
         raise AssertionError("rendering does not settle")
 
-    async def _one(self, delays: list[timedelta]) -> bool:
+    async def _one(self, delay: Delay) -> bool:
         """Do as the reconciler does; return whether there may be more to do."""
         planned = self.last = await plan(self.model, self.now)
         hold = planned.hold
@@ -180,11 +211,17 @@ class Edge(Renderer):
             return True  # what was just appended is among what a decision is guarded by
         if planned.empty and not self.model.must_commit:
             return False
-        self.now += delays.pop(0) if delays else timedelta(0)
+        self._pass(planned, delay)
         if planned.until is not None and self.now >= planned.until:
             return True  # the log answers Expired
         await self._decide(planned)
         return True
+
+    def _pass(self, planned: Plan, delay: Delay) -> None:
+        if isinstance(delay, timedelta):
+            self.now += delay
+        elif planned.until is not None:
+            self.now = max(self.now, planned.until - (NONE if delay == "until then" else MICROSECOND))
 
     async def _decide(self, planned: Plan) -> None:
         parts = compose(self.model, planned, 0)
@@ -211,6 +248,31 @@ class Edge(Renderer):
         among = self.model.placements.by_key[f"{HOMES[application]}/{application}"].pending
         ordinal = self.model.fleet.selection.ordinal_ever(name)
         return ordinal is not None and ordinal in among
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def open_everything(self) -> None:
+        """Take back what closes gates, approve and confirm all else: then nothing may be left to do."""
+        facts = self.judge.world
+        self.now += timedelta(hours=1)
+        self.say(*map(FreezeRemoved, [*facts.freezes]), *map(CalendarRemoved, [*facts.calendars]))
+        self.say(ConfigurationDeclared("layer-2", "/c/*", [], None, 2, {"level": "last"}), actor="zoe")
+        for change in [*facts.withheld]:
+            self.confirm_loosening(change)
+        for _ in range(STEPS_MAX):
+            before = len(self.history)
+            self.settle_through()
+            for run in [*self.model.fleet.policy.approvals]:
+                self.votes(run, PANEL)
+            self.confirm_removals()
+            if len(self.history) == before:
+                break
+        with self._judging():
+            hold, runs = self.last.hold, self.judge.people.runs.values()
+            said_no = hold is not None and any(
+                each.request.subject == hold.plan for each in runs if each.state == "over"
+            )
+            self.judge.done(self._held() if said_no else {}, self.now)
 
     # --- people ------------------------------------------------------------------------------------------------------
 
@@ -249,8 +311,13 @@ class Edge(Renderer):
 
         return self.attempt(decided, by.person)
 
-    def request(self, kind: str, name: str, expression: str, of: Sequence[str], minutes: float, token: str) -> None:
-        """Ask for an override, through the real decider; who has a token of their own may break the glass."""
+    def votes(self, run: str, tokens: Iterable[str]) -> None:
+        """Let some people say yes, one after the other."""
+        for token in tokens if run in self.model.fleet.policy.approvals else ():
+            self.vote(run, token, "grant")
+
+    def request(self, kind: str, name: str, expression: str, of: Sequence[str], minutes: float, token: str) -> str:
+        """Ask for an override, through the real decider; mia breaks the glass. Return the run that has to grant it."""
         command = overrides.RequestOverride(
             id=self.fresh(),
             approval=self.fresh(),
@@ -265,6 +332,7 @@ class Edge(Renderer):
             break_glass=token == "mia-1",
         )
         self.attempt(lambda: overrides.decide(command, self.model.fleet), TOKENS[token].person)
+        return command.approval
 
     def revoke(self, override: str) -> None:
         """Revoke an override."""

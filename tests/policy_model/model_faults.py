@@ -9,18 +9,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from libs.contracts import CalendarDeclared
 from libs.fleet import Override
 from libs.fleet.facts import Facts
 from libs.gates import schedules
-from libs.gates.schedules import Found, Pair
+from libs.gates.schedules import Found, Pair, Schedule
 from services.policy.domain import approvals
 from services.rendering.gating import Gating, Passing
 
 if TYPE_CHECKING:
+    import numpy as np
     import pytest
+    from numpy.typing import NDArray
     from pyroaring import BitMap
 
-    from libs.contracts import ApprovalRequested, CalendarDeclared, FreezeDeclared
+    from libs.contracts import ApprovalRequested, FreezeDeclared
     from services.rendering.placements import Placement
 
 Fault = Callable[["pytest.MonkeyPatch"], None]
@@ -29,14 +32,17 @@ INSTANT = timedelta(microseconds=1)
 
 def a_window_that_is_still_open_at_its_end(patch: pytest.MonkeyPatch) -> None:
     """An interval is taken for closed: the instant at which a window ends counts as in it."""
-    usual = schedules.calendar_at
+    usual = Schedule.judge
 
-    def judged(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Found:
-        found = usual(calendar, pair, at)
-        ended = not found[0] and usual(calendar, pair, at - INSTANT)[0]
-        return (True, at + INSTANT) if ended else found
+    def judge(self: Schedule, rows: NDArray[np.int64], now: datetime) -> None:
+        usual(self, rows, now - INSTANT)
+        before = self.on[rows].copy()
+        usual(self, rows, now)
+        if isinstance(self.document, CalendarDeclared):
+            ended = rows[before & ~self.on[rows]]
+            self.on[ended], self.until[ended] = True, schedules.micros(now + INSTANT)
 
-    patch.setattr(schedules, "calendar_at", judged)
+    patch.setattr(Schedule, "judge", judge)
 
 
 def a_freeze_that_still_holds_at_its_end(patch: pytest.MonkeyPatch) -> None:
@@ -96,9 +102,23 @@ def a_removal_that_passes_closed_gates(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gating, "of", of)
 
 
-FAULTS: tuple[Fault, ...] = (
-    a_freeze_that_still_holds_at_its_end,
-    a_requester_who_approves,
-    a_law_that_misses_who_is_regrouped,
-    a_removal_that_passes_closed_gates,
-)
+TIME = ("the_clock_nears_a_boundary", "time_passes")
+CONTENT = ("chooses", "configures")
+FAULTS: dict[Fault, tuple[str, tuple[str, ...]]] = {
+    a_window_that_is_still_open_at_its_end: ("though closed: calendars", ("declares_a_calendar", *CONTENT, *TIME)),
+    a_freeze_that_still_holds_at_its_end: ("waits for nothing", ("declares_a_freeze", *CONTENT, *TIME)),
+    a_requester_who_approves: ("without its quorum", ("redeclares_an_application", "people_vote", *CONTENT)),
+    an_override_that_is_checked_when_it_is_granted_only: (
+        "though closed: freeze|not in force",
+        ("declares_a_freeze", "asks_for_an_override", *CONTENT, *TIME),
+    ),
+    a_law_that_misses_who_is_regrouped: (
+        "waits for nothing|forbid|is rendered as",
+        ("declares_law", "declares_a_store", "regroups", *CONTENT, *TIME),
+    ),
+    a_removal_that_passes_closed_gates: (
+        "was removed from .* though closed",
+        ("declares_a_freeze", "declares_a_calendar", *CONTENT, *TIME),
+    ),
+}
+"""Each fault: what the model says of it, and the rules of the histories in which it is looked for."""

@@ -127,6 +127,15 @@ class Judge:
                 demand(asked, f"{application} on {name} waits for an approval that nobody was asked for")
         self._registrations(now)
 
+    def done(self, refused: Mapping[str, set[str]], now: datetime) -> None:
+        """Check that everything is as it should be, for every gate is open; somebody `refused` to let the fuse go."""
+        for application, name in self.places():
+            wanted, known = self.world.target(application, name, now), self.admitted.get((application, name))
+            excused = wanted is None and name in refused.get(application, ())
+            demand(excused or wanted == known, f"{application} on {name} should end as {wanted}, and is {known}")
+        left = self.registered - set(self.world.clusters) if refused else set[str]()
+        demand(self.registered - left == set(self.world.clusters), f"{self.registered} end registered")
+
     def places(self) -> list[tuple[str, str]]:
         """Return every application with every cluster that ever was."""
         applications = {*self.world.applications, *(application for application, _ in self.admitted)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -35,21 +35,23 @@ from libs.contracts import (
 from tests.policy_model.model_edge import (
     COMMON,
     HOMES,
+    NONE,
+    PANEL,
     PROCESSES,
     TOKENS,
     VERSIONS,
+    Delay,
     Edge,
     published,
     store,
 )
-from tests.policy_model.model_time import DAY, DAYS, MICROSECOND, Hours, freeze_edges, on, shown
+from tests.policy_model.model_moments import OFFSETS, ZONES, Moment, move
+from tests.policy_model.model_time import DAY, DAYS, Hours, shown
 from tests.policy_model.model_world import EXPRESSIONS, GROUP_EXPRESSIONS, STORES
 
-ZONES = ["America/Chicago", "Europe/Berlin", "Australia/Lord_Howe"]
 APPLICATIONS = list(HOMES)
 AUTHORS = ["rita", "pat", "omar"]
 PATHS = ["/geo/west", "/geo/west/coast", "/geo/east"]
-CLOCKS = ["00:30", "02:30", "05:00", "13:00", "22:00", "24:00"]
 HOURS: list[Hours] = [
     (),
     ((DAYS, "06:00", "22:00"),),
@@ -66,14 +68,21 @@ WINDOWS = [
 ]
 MINUTES = [30, 60, 240, 1_440]
 REMOVED = [CalendarRemoved, FreezeRemoved, PlacementPolicyRemoved]
-OFFSETS = [-MICROSECOND, timedelta(0), timedelta(0), MICROSECOND]
-DELAYS = [timedelta(0), MICROSECOND, timedelta(seconds=1), timedelta(minutes=40), timedelta(hours=5)]
+DELAYS: list[Delay] = [
+    timedelta(0), timedelta(0), timedelta(minutes=40), timedelta(hours=5), "until then", "just before"
+]  # fmt: skip
 
+delays = st.sampled_from(DELAYS)
+moments = st.tuples(st.integers(0, 2), st.sampled_from(OFFSETS))
+perhaps = st.one_of(st.none(), moments)
 zones, hours = st.sampled_from(ZONES), st.sampled_from(HOURS)
 expressions = st.sampled_from(list(EXPRESSIONS))
 applications = st.sampled_from(APPLICATIONS)
 some_applications = st.sampled_from([[], [], ["pos-api"], ["lottery"], ["pos-api", "kiosk"]])
 tokens = st.sampled_from(list(TOKENS))
+voters = st.one_of(st.just(list(PANEL)), st.lists(tokens, min_size=1, max_size=4))
+windows = st.lists(st.sampled_from(WINDOWS), min_size=1, max_size=2)
+wide = st.one_of(st.just("/c/*"), expressions)
 processes = st.sampled_from([None, *(each.name for each in PROCESSES)])
 signoffs = st.sampled_from([each.name for each in PROCESSES])
 calm = st.integers(0, 3).map(bool)
@@ -89,7 +98,11 @@ class PolicyHistory(RuleBasedStateMachine):
         self.edge = Edge()
 
     def teardown(self) -> None:
-        self.edge.close()
+        try:
+            if self.edge.sound:
+                self.edge.open_everything()
+        finally:
+            self.edge.close()
 
     @initialize(drawn=st.lists(st.tuples(zones, hours, labels), min_size=2, max_size=8))
     def begins(self, drawn: list[Any]) -> None:
@@ -102,11 +115,15 @@ class PolicyHistory(RuleBasedStateMachine):
             self.edge.say(ApplicationDeclared(name, home))
             self.edge.say(*(published()[0][name, version] for version in VERSIONS[:2]), actor="pat")
             self.edge.say(ReleaseChoicesSet(name, [ReleaseChoice("/c/*", "1.0.0")]))
-        self.edge.settle_through(())
+        self.edge.settle_through()
 
-    def settle(self, calm: bool, delays: tuple[timedelta, ...] = ()) -> None:
+    def settle(self, calm: bool, delay: Delay = NONE) -> None:
         if calm:
-            self.edge.settle_through(delays)
+            self.edge.settle_through(delay)
+
+    def near(self, moment: Moment | None) -> None:
+        if moment is not None:
+            move(self.edge, moment)
 
     # --- what exists -------------------------------------------------------------------------------------------------
 
@@ -146,24 +163,27 @@ class PolicyHistory(RuleBasedStateMachine):
         application=applications,
         choices=st.lists(st.tuples(expressions, versions), max_size=2, unique_by=lambda each: each[0]),
         everywhere=st.booleans(), version=versions, author=st.sampled_from(AUTHORS), calm=calm,
-        delays=st.tuples(st.sampled_from(DELAYS)),
+        delay=delays, moment=perhaps,
     )  # fmt: skip
     def chooses(
         self,
+        *,
         application: str,
         choices: list[tuple[str, str]],
         everywhere: bool,
         version: str,
         author: str,
         calm: bool,
-        delays: tuple[timedelta, ...],
+        delay: Delay,
+        moment: Moment | None,
     ) -> None:
+        self.near(moment)
         first = [("/c/*", version)] if everywhere else []
         wanted = [*first, *(each for each in choices if each[0] != "/c/*" or not everywhere)]
         known = self.edge.judge.world.releases
         said = [ReleaseChoice(*each) for each in wanted if (application, each[1]) in known]
         self.edge.say(ReleaseChoicesSet(application, said), actor=author)
-        self.settle(calm, delays)
+        self.settle(calm, delay)
 
     @rule(application=applications, author=st.sampled_from(AUTHORS), calm=calm)
     def publishes(self, application: str, author: str, calm: bool) -> None:
@@ -173,11 +193,20 @@ class PolicyHistory(RuleBasedStateMachine):
 
     @rule(
         place=st.integers(0, 2), expression=expressions, of=some_applications,
-        level=st.sampled_from(["debug", "warn", None]), author=st.sampled_from(AUTHORS), calm=calm,
+        level=st.sampled_from(["debug", "warn", None]), author=st.sampled_from(AUTHORS), calm=calm, moment=perhaps,
     )  # fmt: skip
     def configures(
-        self, place: int, expression: str, of: list[str], level: str | None, author: str, calm: bool
+        self,
+        *,
+        place: int,
+        expression: str,
+        of: list[str],
+        level: str | None,
+        author: str,
+        calm: bool,
+        moment: Moment | None,
     ) -> None:
+        self.near(moment)
         name = f"layer-{place}"
         layer: Event = ConfigurationRemoved(name)
         if level is not None:
@@ -199,7 +228,7 @@ class PolicyHistory(RuleBasedStateMachine):
     # --- policy ------------------------------------------------------------------------------------------------------
 
     @rule(
-        place=st.integers(0, 2), windows=st.lists(st.sampled_from(WINDOWS), max_size=2), clusters=expressions,
+        place=st.integers(0, 2), windows=windows, clusters=expressions,
         everywhere=st.booleans(), of=some_applications, cutoff=st.sampled_from([0, 0, 15]), excluded=st.integers(0, 4),
         process=signoffs, calm=calm,
     )  # fmt: skip
@@ -280,11 +309,11 @@ class PolicyHistory(RuleBasedStateMachine):
         runs = self.edge.model.fleet.policy.approvals.items()
         return [name for name, run in runs if run.running(self.edge.now)]
 
-    @rule(nth=st.integers(0, 3), tokens=st.lists(tokens, min_size=1, max_size=4), calm=calm)
+    @rule(nth=st.integers(0, 3), tokens=voters, calm=calm)
     def people_vote(self, nth: int, tokens: list[str], calm: bool) -> None:
         runs = self._open_runs()
-        for token in tokens if runs else ():
-            self.edge.vote(runs[nth % len(runs)], token, "grant")
+        if runs:
+            self.edge.votes(runs[nth % len(runs)], tokens)
         self.settle(calm)
 
     @rule(
@@ -300,16 +329,17 @@ class PolicyHistory(RuleBasedStateMachine):
         self.settle(calm)
 
     @rule(
-        place=st.integers(0, 4), expression=expressions, of=some_applications, minutes=st.sampled_from(MINUTES),
-        token=st.sampled_from(["mia-1", "rita-1", "omar-by-mia"]), calm=calm,
+        place=st.integers(0, 4), expression=wide, of=some_applications, minutes=st.sampled_from(MINUTES),
+        token=st.sampled_from(["mia-1", "mia-1", "rita-1", "omar-by-mia"]), voting=voters, calm=calm,
     )  # fmt: skip
     def asks_for_an_override(
-        self, place: int, expression: str, of: list[str], minutes: int, token: str, calm: bool
+        self, *, place: int, expression: str, of: list[str], minutes: int, token: str, voting: list[str], calm: bool
     ) -> None:
         policy = self.edge.judge.world
         known = [("freeze", each) for each in policy.freezes] + [("calendar", each) for each in policy.calendars]
         if known:
-            self.edge.request(*known[place % len(known)], expression, of, minutes, token)
+            run = self.edge.request(*known[place % len(known)], expression, of, minutes, token)
+            self.edge.votes(run, voting)
         self.settle(calm)
 
     @rule(nth=st.integers(0, 3), calm=calm)
@@ -329,38 +359,17 @@ class PolicyHistory(RuleBasedStateMachine):
 
     # --- time --------------------------------------------------------------------------------------------------------
 
-    @rule(
-        nth=st.integers(0, 2),
-        offset=st.sampled_from(OFFSETS),
-        calm=calm,
-    )
-    def the_clock_nears_a_boundary(self, nth: int, offset: timedelta, calm: bool) -> None:
-        found = sorted({each for each in self._boundaries() if each + offset > self.edge.now})
-        if found:
-            self.edge.now = found[min(nth, len(found) - 1)] + offset
+    @rule(moment=moments, calm=calm)
+    def the_clock_nears_a_boundary(self, moment: Moment, calm: bool) -> None:
+        move(self.edge, moment)
         self.settle(calm)
 
-    @rule(minutes=st.sampled_from([1, 30, 240, 1_500]), delays=st.tuples(st.sampled_from(DELAYS)))
-    def time_passes(self, minutes: int, delays: tuple[timedelta, ...]) -> None:
+    @rule(minutes=st.sampled_from([1, 30, 240, 1_500]), delay=delays)
+    def time_passes(self, minutes: int, delay: Delay) -> None:
         self.edge.now += timedelta(minutes=minutes)
-        self.edge.settle_through(delays)
+        self.edge.settle_through(delay)
 
     @rule()
     def rendering_restarts(self) -> None:
         self.edge.restart()
-        self.edge.settle_through(())
-
-    def _boundaries(self) -> list[datetime]:
-        """Return instants around which something may begin or end."""
-        world, people = self.edge.judge.world, self.edge.judge.people
-        found = [] if self.edge.last.until is None else [self.edge.last.until]
-        found += [edge for freeze in world.freezes.values() for zone in ZONES for edge in freeze_edges(freeze, zone)]
-        for law in world.laws.values():
-            found += [edge for edge in (law.begins, law.ends) if edge is not None]
-        found += [each.ends for each in people.overrides.values() if each.ends is not None and not each.revoked]
-        found += [each.request.expires_at for each in people.runs.values() if each.state == "running"]
-        if world.calendars:
-            today = self.edge.now.date()
-            days = (today, today + DAY)
-            found += [on(zone, day, clock) for zone in ZONES for day in days for clock in ("01:00", *CLOCKS)]
-        return found
+        self.edge.settle_through()

@@ -143,8 +143,7 @@ class World:
                 self.releases[event.application, event.version] = event.digest
                 self.authors["release", f"{event.application}/{event.version}"] = actor
             case ConfigurationDeclared() | ConfigurationRemoved():
-                self.authors["configuration", event.name] = actor
-                self._named(event)
+                self._configured(event, actor)
             case LooseningWithheld():
                 clusters = self.resolved(event.clusters)
                 self.withheld[event.id] = {name: self.view(name) for name in clusters}
@@ -152,6 +151,11 @@ class World:
                 self.withheld.pop(event.id, None)
             case _:
                 self._named(event)
+
+    def _configured(self, event: ConfigurationDeclared | ConfigurationRemoved, actor: str) -> None:
+        if isinstance(event, ConfigurationDeclared) or event.name in self.configurations:
+            self.authors["configuration", event.name] = actor
+        self._named(event)
 
     def _named(self, event: Event) -> None:
         """Take what is declared and removed by name."""
