@@ -86,8 +86,11 @@ class Documents:
                         fork.assume(event)
                 await commands.positions.seen(max(intent.position, position), commands.view, by_log=True)
                 stream = served.kind.stream(name)
-                here = replace(intent, assume=assumed.get(stream, []), if_match=None, if_none_match=None)
-                proposal = await commands.propose(served.kind, name, make, here, fork)
+                here = replace(
+                    _of_kind(intent, served), assume=assumed.get(stream, []), if_match=None, if_none_match=None
+                )
+                decided = await commands.propose(served.kind, name, make, here, fork)
+                proposal = await commands.judged(decided, fork, here)
                 for each in proposal.events:
                     fork.assume(each[1])
                     assumed.setdefault(each[0], []).append(each)
@@ -102,7 +105,7 @@ class Documents:
             with _of_document(index):
                 served, name, make = self._parsed(document)
                 key = None if intent.key is None else f"{intent.key}/{index}"
-                here = replace(intent, key=key, position=position, if_match=None, if_none_match=None)
+                here = replace(_of_kind(intent, served), key=key, position=position, if_match=None, if_none_match=None)
                 answer = await served.commands.declare(served.kind, name, make, here)
                 position = max(position, answer.position if answer.body else position)
                 results.append(_result(served.kind.kind, name, answer.body))
@@ -110,6 +113,11 @@ class Documents:
                     results[-1]["position"] = answer.position
                     results[-1]["version"] = answer.version
         return results, position
+
+
+def _of_kind(intent: Intent, served: Served) -> Intent:
+    """Return the intent of one document: its rights are those of its own kind."""
+    return replace(intent, verb="declare", kind=served.kind.kind)
 
 
 def _documents(value: Any) -> list[Any]:

@@ -105,8 +105,8 @@ class Rule:
     async def __call__(self, request: Request) -> Principal:
         """Let the request through, or raise 401 or 403."""
         sender = await principal_of(request)
+        request.state.rule, request.state.sender = self, sender
         authorize(sender, self.verb, self.kind, request.app.state.rights)
-        request.state.sender = sender
         request.state.principal = acting_for(request, sender)
         return sender
 

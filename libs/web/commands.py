@@ -33,6 +33,7 @@ from libs.fleet import Fleet
 from libs.selection import SelectionError
 from libs.web.documents import DocumentsView
 from libs.web.intents import Intent
+from libs.web.judging import judged
 from libs.web.kinds import DeclaredKind, Make
 from libs.web.metrics import DECISIONS_AGAIN, appending
 from libs.web.positions import Follower, Positions
@@ -174,7 +175,15 @@ class Commands:
             version=version,
         )
 
-    async def change(self, propose: Propose, intent: Intent) -> Answer:
+    async def judged(self, proposal: Proposal, facts: Fleet, intent: Intent) -> Proposal:
+        """Return a proposal that was decided on `facts` as its author may append it.
+
+        Raises:
+            Problem: 403, it reaches beyond what is the sender's.
+        """
+        return await judged(proposal, facts, intent, self.clock())
+
+    async def change(self, decide: Propose, intent: Intent) -> Answer:
         """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.
 
         Raises:
@@ -183,6 +192,10 @@ class Commands:
         """
         if not intent.dry_run and (earlier := await self._earlier(intent)) is not None:
             return earlier
+
+        async def propose(facts: Fleet) -> Proposal:
+            return await self.judged(await decide(facts), facts, intent)
+
         await self.positions.seen(intent.position, self.facts, self.view, by_log=True)
         if intent.dry_run:
             return await self._try_out(propose, intent)

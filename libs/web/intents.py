@@ -15,9 +15,9 @@ import msgspec
 from fastapi import Request
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.contracts import Event, decode
+from libs.contracts import By, Event, decode
 from libs.contracts.envelope import UnknownEventType
-from libs.web.auth import Principal
+from libs.web.auth import Principal, by_of
 from libs.web.positions import wanted_position
 from libs.web.problems import Problem, invalid
 
@@ -36,9 +36,18 @@ _propagator = TraceContextTextMapPropagator()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """`key` is scoped to the actor already; `position` is what the decision must have seen at least."""
+    """`key` is scoped to the actor already; `position` is what the decision must have seen at least.
+
+    `author` is in whose name it is, `sender` whose rights count: the relay's, where it carries out what a source
+    may say. `verb` and `kind` are what the route, or the document, asks for; `by` is who, as events keep it.
+    """
 
     actor: str
+    author: Principal
+    sender: Principal
+    verb: str
+    kind: str
+    by: By
     key: str | None = None
     digest: str = ""
     dry_run: bool = False
@@ -110,6 +119,11 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
     _propagator.inject(carrier)
     return Intent(
         actor=principal.name,
+        author=principal,
+        sender=request.state.sender,
+        verb=request.state.rule.verb,
+        kind=request.state.rule.kind,
+        by=by_of(request),
         key=_key(request, RELAYED_SCOPE if relayed else principal.name),
         digest=(request.headers.get(EVENT_DIGEST) if relayed else None) or _digest(request, body),
         dry_run=dry_run,

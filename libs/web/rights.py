@@ -63,6 +63,8 @@ class Scope:
     everywhere: bool = False
     clusters: BitMap = field(default_factory=BitMap)
     namespaces: frozenset[str] | None = None
+    expressions: tuple[str, ...] = ()
+    """What selects `clusters`, apart from gone ones."""
 
     def covers(self, clusters: BitMap) -> bool:
         """Whether it is held on all of `clusters`."""
@@ -163,6 +165,7 @@ def _rule_gives(rule: RoleRule, verb: str, kind: str) -> bool:
 
 def _where(fleet: Fleet, bindings: Iterator[RoleBindingDeclared], namespace: str | None) -> Scope:
     clusters = BitMap()
+    expressions: list[str] = []
     elsewhere: set[str] = set()
     everywhere = found = False
     for binding in bindings:
@@ -175,4 +178,6 @@ def _where(fleet: Fleet, bindings: Iterator[RoleBindingDeclared], namespace: str
         else:
             clusters |= fleet.selection.saved(("binding", binding.name))
             clusters |= fleet.gone.select(parsed(binding.clusters))
-    return Scope(everywhere, clusters, frozenset(elsewhere) if elsewhere and not found else None)
+            expressions.append(binding.clusters)
+    limited = frozenset(elsewhere) if elsewhere and not found else None
+    return Scope(everywhere, clusters, limited, tuple(dict.fromkeys(expressions)))

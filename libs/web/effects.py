@@ -1,0 +1,315 @@
+"""What the events of a proposal reach: the clusters that they change, and what is declared that has none.
+
+The one rule: what is asked is not which document is changed but which clusters are others afterwards, in themselves or
+by what they are members of; what cannot be told to be of some clusters is of the whole fleet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import singledispatch
+from itertools import chain
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    ApprovalCompleted,
+    ApprovalGranted,
+    ApprovalRefused,
+    ApprovalRequested,
+    ApprovalSuperseded,
+    ApprovalWithdrawn,
+    CalendarDeclared,
+    CalendarRemoved,
+    ConfigurationDeclared,
+    ConfigurationRemoved,
+    Event,
+    FreezeDeclared,
+    FreezeRemoved,
+    GroupDeclared,
+    GroupRemoved,
+    LooseningConfirmed,
+    NamespaceDeclared,
+    NamespaceRemoved,
+    OverrideRequested,
+    OverrideRevoked,
+    OverrideStarted,
+    PlacementPolicyDeclared,
+    PlacementPolicyRemoved,
+    ReleaseChoicesSet,
+    ReleasePublished,
+    StoreDeclared,
+    StoreRemoved,
+)
+from libs.fleet import Fleet
+from libs.fleet.bitmaps import bitmap
+from libs.fleet.facts import parsed
+from libs.selection import Expression
+from libs.selection.expression import InNamespace
+
+EVENTS_A_TURN = 500
+"""Events that are tried between two turns of the event loop."""
+
+Narrowing = tuple[Expression, ...]
+"""Expressions all of which a cluster has to fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A fleet and what the events of a proposal make of it; neither changes any more."""
+
+    before: Fleet
+    after: Fleet
+    moved: BitMap
+    """The clusters that are others themselves, or members of something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one event reaches: a thing of some namespaces (empty: of none).
+
+    `clusters` is `None` where the thing has no clusters; `said` are the expressions that are new here or gone.
+    """
+
+    what: str
+    clusters: BitMap | None
+    said: Sequence[Narrowing] = ()
+    namespaces: frozenset[str] = field(default_factory=frozenset)
+
+
+async def tried(facts: Fleet, events: Iterable[Event]) -> Before:
+    """Return what `events` would make of the facts; other work of the process goes on meanwhile."""
+    before, after = facts.fork(), facts.fork()
+    after.selection.settle()
+    known = dict(after.selection.node_members)
+    for count, event in enumerate(events, start=1):
+        after.assume(event)
+        if count % EVENTS_A_TURN == 0:
+            await asyncio.sleep(0)
+    changes = after.selection.settle()
+    moved = changes.clusters | after.touched.clusters | _hours_changed(before, after)
+    for each in changes.labels.values():
+        moved |= each
+    members = after.selection.node_members
+    for key in known.keys() | members.keys():
+        was, now = known.get(key, _NOBODY), members.get(key, _NOBODY)
+        if was is not now:
+            moved |= was ^ now
+    return Before(before, after, moved)
+
+
+_NOBODY = BitMap()
+
+
+def _hours_changed(before: Fleet, after: Fleet) -> BitMap:
+    size = before.selection.size
+    return bitmap(np.flatnonzero(before.hours_of.reach(size)[:size] != after.hours_of.reach(size)[:size]))
+
+
+def parts(events: Iterable[Event], change: Before) -> list[Part]:
+    """Return what each event reaches."""
+    return [_part(event, change) for event in events]
+
+
+@singledispatch
+def _part(event: Event, _change: Before) -> Part:
+    return Part(type(event).__name__, None)
+
+
+def _own(fleet: Fleet, names: Iterable[str]) -> BitMap:
+    found = (fleet.selection.ordinal(name) for name in names)
+    return BitMap([each for each in found if each is not None])
+
+
+def _some(clusters: BitMap) -> BitMap | None:
+    return clusters or None
+
+
+def _said(*expressions: str | None, by: Sequence[Expression] = ()) -> list[Narrowing]:
+    """Return the expressions as they narrow: none where before and after say the same."""
+    first, second = expressions
+    if first == second:
+        return []
+    return [(parsed(each), *by) for each in expressions if each is not None]
+
+
+@_part.register(StoreDeclared)
+@_part.register(StoreRemoved)
+def _(event: StoreDeclared | StoreRemoved, change: Before) -> Part:
+    clusters = BitMap()
+    for fleet in (change.before, change.after):
+        store = fleet.stores.get(event.name)
+        clusters |= _own(fleet, () if store is None else store.clusters)
+    seen = clusters & change.moved
+    return Part(f"store {event.name}", _some(seen or clusters))
+
+
+@_part.register(GroupDeclared)
+@_part.register(GroupRemoved)
+def _(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
+    was, now = (fleet.groups.get(event.path) for fleet in (change.before, change.after))
+    listed = BitMap()
+    bare = False
+    old = set() if was is None else {*was.clusters, *was.stores}
+    for name in () if now is None else (each for each in chain(now.clusters, now.stores) if each not in old):
+        store = change.after.stores.get(name) if name in now.stores else None  # type: ignore[union-attr]
+        found = _own(change.after, (name,) if store is None else store.clusters)
+        bare |= not found
+        listed |= found
+    reached = listed | change.moved
+    if not reached:
+        reached = change.before.selection.members(event.path) | change.after.selection.members(event.path)
+    said = _said(None if was is None else was.expression, None if now is None else now.expression)
+    return Part(f"group {event.path}", None if bare else _some(reached), said)
+
+
+@_part.register(NamespaceDeclared)
+@_part.register(NamespaceRemoved)
+def _(event: NamespaceDeclared | NamespaceRemoved, change: Before) -> Part:
+    was, now = (fleet.namespaces.get(event.name) for fleet in (change.before, change.after))
+    clusters = change.before.selection.namespace_members(event.name)
+    clusters = clusters | change.after.selection.namespace_members(event.name)
+    said = _said(None if was is None else was.expression, None if now is None else now.expression)
+    return Part(f"namespace {event.name}", _some(clusters), said)
+
+
+def _of_namespace(fleet: Fleet, namespace: str) -> list[Expression]:
+    declared = fleet.namespaces.get(namespace)
+    return [InNamespace(namespace), *([] if declared is None else [parsed(declared.expression)])]
+
+
+def _narrowing(fleet: Fleet, application: str) -> list[Expression]:
+    """Return what narrows an application: its namespace, and its own expression."""
+    declared = fleet.applications.get(application)
+    if declared is None:
+        return []
+    own = [] if declared.expression is None else [parsed(declared.expression)]
+    return [*_of_namespace(fleet, declared.namespace), *own]
+
+
+def _namespaces(change: Before, applications: Iterable[str]) -> frozenset[str]:
+    found = (
+        fleet.applications[name].namespace
+        for name in applications
+        for fleet in (change.before, change.after)
+        if name in fleet.applications
+    )
+    return frozenset(found)
+
+
+@_part.register(ApplicationDeclared)
+@_part.register(ApplicationRemoved)
+def _(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> Part:
+    said: list[Narrowing] = []
+    was, now = (fleet.applications.get(event.name) for fleet in (change.before, change.after))
+    if was is None or now is None or (was.namespace, was.expression) != (now.namespace, now.expression):
+        narrowed = (_narrowing(fleet, event.name) for fleet in (change.before, change.after))
+        said = [tuple(each) for each in narrowed if each]
+    clusters = change.before.placed(event.name) | change.after.placed(event.name)
+    return Part(f"application {event.name}", _some(clusters), said, _namespaces(change, [event.name]))
+
+
+@_part.register(ConfigurationDeclared)
+@_part.register(ConfigurationRemoved)
+def _(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> Part:
+    key = ("configuration", event.name)
+    clusters = change.before.selection.saved(key) | change.after.selection.saved(key)
+    namespaces: set[str] = set()
+    bound = True
+    for fleet in (change.before, change.after):
+        layer = fleet.configurations.get(event.name)
+        if layer is not None and layer.applications:
+            namespaces |= _namespaces(change, layer.applications)
+        elif layer is not None and layer.namespace is not None:
+            namespaces.add(layer.namespace)
+        elif layer is not None:
+            bound = False
+    was, now = (fleet.configurations.get(event.name) for fleet in (change.before, change.after))
+    said = _said(None if was is None else was.expression, None if now is None else now.expression)
+    # A layer of all applications is of no namespace, whatever it was before.
+    of = frozenset(namespaces) if bound else frozenset()
+    return Part(f"configuration {event.name}", _some(clusters), said, of)
+
+
+@_part.register
+def _(event: ReleaseChoicesSet, change: Before) -> Part:
+    application = event.application
+    was, now = (dict(_chosen(fleet, application)) for fleet in (change.before, change.after))
+    clusters = BitMap()
+    for version in was.keys() | now.keys():
+        clusters |= was.get(version, _NOBODY) ^ now.get(version, _NOBODY)
+    before, after = (fleet.choices.get(application, ()) for fleet in (change.before, change.after))
+    differing = [each for each in (*before, *after) if (each in before) != (each in after)]
+    narrowing = _narrowing(change.after, application) or _narrowing(change.before, application)
+    said = [(parsed(each.expression), *narrowing) for each in differing]
+    placed = change.before.placed(application) | change.after.placed(application)
+    for each in differing:
+        clusters |= change.after.selection.select(parsed(each.expression))
+    return Part(f"release choices of {application}", _some(clusters & placed), said, _namespaces(change, [application]))
+
+
+def _chosen(fleet: Fleet, application: str) -> Iterable[tuple[str, BitMap]]:
+    found: dict[str, BitMap] = {}
+    for version, members in fleet.chosen(application):
+        found[version] = found.get(version, _NOBODY) | members
+    return found.items()
+
+
+@_part.register
+def _(event: ReleasePublished, change: Before) -> Part:
+    namespaces = _namespaces(change, [event.application])
+    return Part(f"release {event.application} {event.version}", None, (), namespaces)
+
+
+_BOUND = {
+    CalendarDeclared: "calendar",
+    CalendarRemoved: "calendar",
+    FreezeDeclared: "freeze",
+    FreezeRemoved: "freeze",
+    PlacementPolicyDeclared: "law",
+    PlacementPolicyRemoved: "law",
+}
+
+
+def _of_policy(event: CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared, change: Before) -> Part:
+    kind = _BOUND[type(event)]
+    declared = [_bound_by(fleet, kind, event.name) for fleet in (change.before, change.after)]
+    clusters = change.before.bound(kind, event.name) | change.after.bound(kind, event.name)
+    texts = [None if each is None else each.clusters for each in declared]
+    fleetwide = any(each is not None and each.clusters is None for each in declared)
+    return Part(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
+
+
+def _bound_by(fleet: Fleet, kind: str, name: str) -> CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared | None:
+    policy = fleet.policy
+    known = {"calendar": policy.calendars, "freeze": policy.freezes, "law": policy.laws}[kind]
+    return known.get(name)  # type: ignore[attr-defined,no-any-return]
+
+
+for _type in _BOUND:
+    _part.register(_type, _of_policy)
+
+
+def _judged(event: Event, _change: Before) -> Part:
+    return Part(type(event).__name__, _NOBODY)
+
+
+# Their deciders judge for which clusters, applications and roles somebody speaks (services/policy).
+for _own_rules in (
+    ApprovalCompleted,
+    ApprovalGranted,
+    ApprovalRefused,
+    ApprovalRequested,
+    ApprovalSuperseded,
+    ApprovalWithdrawn,
+    LooseningConfirmed,
+    OverrideRequested,
+    OverrideRevoked,
+    OverrideStarted,
+):
+    _part.register(_own_rules, _judged)
