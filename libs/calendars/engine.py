@@ -9,32 +9,53 @@ from __future__ import annotations
 from bisect import bisect_right
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from libs.calendars.edges import edge, local_of
 from libs.calendars.hours import Hours
-from libs.calendars.windows import Closed, Compiled, Interval, Recurring, compiled, intervals_of, merged
+from libs.calendars.windows import (
+    Closed,
+    Compiled,
+    Interval,
+    Recurring,
+    Window,
+    compiled,
+    intervals_of,
+    merged,
+    neighbours,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from libs.contracts.policy import CalendarDeclared
 
 CHUNK_DAYS = 8
 HORIZONS_DAYS = (8, 40, 400, 3_660)
 """How far `next_change` looks, step by step: ten years at last."""
-HOURS_REACH_DAYS = 9
-EXCEPTIONS_REACH_DAYS = 60
+WHOLE_DAYS = (1, 8, 40, 400)
+"""How far `openings` looks on both sides for the edges of an opening, step by step."""
 MINUTES_A_DAY = 1_440
-DAYS_A_WEEK = 7
 _NO_HOURS = Hours()
 
 
 def openings(calendar: CalendarDeclared, zone: str, hours: Hours, start: datetime, end: datetime) -> list[Interval]:
-    """Return the openings that overlap [start, end): instants in UTC, half-open, sorted, disjoint, whole."""
+    """Return the openings that overlap [start, end): instants in UTC, half-open, sorted, disjoint.
+
+    They are whole: their edges may lie outside. One that goes on for more than a year is cut beyond that.
+    """
     known, kept = compiled(calendar), _kept(calendar, hours)
-    first = local_of(zone, start).date() - timedelta(days=1)
-    until = local_of(zone, end).date() + timedelta(days=2)
-    found = _span(known, zone, kept, first.toordinal(), (until - first).days)
-    return [each for each in found if each[1] > start and each[0] < end]
+    found: list[Interval] = []
+    for more in WHOLE_DAYS:
+        first = local_of(zone, start).date() - timedelta(days=more)
+        until = local_of(zone, end).date() + timedelta(days=more + 1)
+        span = _span(known, zone, kept, first.toordinal(), (until - first).days)
+        found = [each for each in span if each[1] > start and each[0] < end]
+        low, high = _midnight(zone, first.isoformat()), _midnight(zone, until.isoformat())
+        if not found or (low <= found[0][0] and found[-1][1] <= high):
+            break
+    return found
 
 
 def is_open(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime) -> bool:
@@ -86,59 +107,51 @@ def _chunk(known: Compiled, zone: str, hours: Hours | None, t: datetime, days: i
 @lru_cache(maxsize=32_768)
 def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int) -> tuple[Interval, ...]:
     """Return the openings of some local days: exact within them, since more is looked at on both sides."""
-    reach = _reach(known, hours, first, first + days)
-    begins = date.fromordinal(first) - timedelta(days=reach)
-    until = date.fromordinal(first + days) + timedelta(days=reach)
+    low, high = date.fromordinal(first), date.fromordinal(first + days)
     found: list[Interval] = []
     for window in known.windows:
+        begins, until = _looked_at(window, known.cutoff, zone, hours or _NO_HOURS, low, high)
         found += intervals_of(window, zone, hours or _NO_HOURS, begins, until)
-    opened = _without(merged(found), _exclusions(known, zone))
+    opened = _without(merged(found), _exclusions(known.exclude, zone))
     cutoff = timedelta(minutes=known.cutoff)
     return tuple((start, end - cutoff) for start, end in opened if start < end - cutoff)
 
 
-def _reach(known: Compiled, hours: Hours | None, first: int, until: int) -> int:
-    """Return how many days before and after some days may matter to them."""
-    days = 2 + known.cutoff // MINUTES_A_DAY
-    for window in known.windows:
-        if isinstance(window, Recurring):
-            days = max(days, 2 + (window.minutes + known.cutoff) // MINUTES_A_DAY)
-        if isinstance(window, Closed) and hours is not None:
-            days = max(days, _hours_reach(hours, first, until) + known.cutoff // MINUTES_A_DAY)
-    return days
+def _looked_at(window: Window, cutoff: int, zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
+    """Return from which local day until which one a window's openings may matter to some days."""
+    more = timedelta(days=2 + cutoff // MINUTES_A_DAY)
+    match window:
+        case Recurring():
+            return first - more - timedelta(days=window.minutes // MINUTES_A_DAY), until + more
+        case Closed():
+            return neighbours(zone, hours, first - more, until + more)
+        case _:
+            return first - more, until + more
 
 
-def _hours_reach(hours: Hours, first: int, until: int) -> int:
-    """Return within how many days of some days a store opens: a week, and one more for each opening that falls out."""
-    if not hours.exceptions:
-        return HOURS_REACH_DAYS
-    if not hours.regular:
-        return EXCEPTIONS_REACH_DAYS
-    low = date.fromordinal(first - EXCEPTIONS_REACH_DAYS).isoformat()
-    high = date.fromordinal(until + EXCEPTIONS_REACH_DAYS).isoformat()
-    closed = sum(not opens and low <= day <= high for day, opens, _ in hours.exceptions)
-    return min(EXCEPTIONS_REACH_DAYS, HOURS_REACH_DAYS + DAYS_A_WEEK * closed)
-
-
-def _exclusions(known: Compiled, zone: str) -> list[Interval]:
-    return merged((_midnight(zone, first), _midnight(zone, until)) for first, until in known.exclude)
+@lru_cache(maxsize=1024)
+def _exclusions(exclude: tuple[tuple[str, str], ...], zone: str) -> tuple[Interval, ...]:
+    return tuple(merged((_midnight(zone, first), _midnight(zone, until)) for first, until in exclude))
 
 
 def _midnight(zone: str, day: str) -> datetime:
     return edge(zone, datetime.combine(date.fromisoformat(day), time()))
 
 
-def _without(found: list[Interval], excluded: list[Interval]) -> list[Interval]:
+def _without(found: Sequence[Interval], excluded: Sequence[Interval]) -> list[Interval]:
     """Return what is left of intervals; both are sorted and disjoint."""
     left: list[Interval] = []
+    at = 0
     for begins, ends in found:
+        while at < len(excluded) and excluded[at][1] <= begins:
+            at += 1
         start = begins
-        for out_begins, out_ends in excluded:
-            if out_ends <= start or out_begins >= ends:
-                continue
+        for out_begins, out_ends in islice(excluded, at, None):
+            if out_begins >= ends:
+                break
             if start < out_begins:
                 left.append((start, out_begins))
-            start = max(start, out_ends)
+            start = out_ends
         if start < ends:
             left.append((start, ends))
     return left

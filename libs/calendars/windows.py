@@ -139,19 +139,74 @@ def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[I
 
     Kept, because several calendars ask it of the same stores one after the other.
     """
-    exceptions: dict[str, list[tuple[str, str]]] = {}
-    for dated, opens, closes in hours.exceptions:
-        exceptions.setdefault(dated, []).extend([(opens, closes)] if opens and closes else [])
-    by_weekday: dict[int, list[tuple[str, str]]] = {}
+    known = _timetable(hours)
+    return tuple(merged(each for day in days_from(first, until) for each in known.openings(zone, day)))
+
+
+@lru_cache(maxsize=4096)
+def neighbours(zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
+    """Return days so far apart that the store opens both before `first` and from `until` on, if it ever does.
+
+    However long it is closed in between: a store that is rebuilt for months is closed for all of them.
+    """
+    known = _timetable(hours)
+    # An opening ends on the next day at the latest, so that two days more hold whatever overlaps it.
+    for day in known.days_before(first):
+        if known.opens(zone, day):
+            first = day - 2 * DAY
+            break
+    for day in known.days_from(until):
+        if known.opens(zone, day):
+            until = day + 3 * DAY
+            break
+    return first, until
+
+
+@dataclass(frozen=True, slots=True)
+class _Timetable:
+    """A store's hours by date and by weekday; a date with an empty list is closed."""
+
+    dated: dict[date, list[tuple[str, str]]]
+    weekdays: dict[int, list[tuple[str, str]]]
+
+    def openings(self, zone: str, day: date) -> list[Interval]:
+        """Return the openings that begin on a local day."""
+        here = self.dated.get(day)
+        if here is None:
+            here = self.weekdays.get(day.weekday(), [])
+        return [from_to(zone, day, opens, closes) for opens, closes in here]
+
+    def opens(self, zone: str, day: date) -> bool:
+        """Return whether an opening begins on a local day."""
+        return any(begins < ends for begins, ends in self.openings(zone, day))
+
+    def days_before(self, day: date) -> Iterable[date]:
+        """Return the days before one, the latest first, among which the last opening before it has to be."""
+        if self.weekdays:
+            return (day - back * DAY for back in range(1, self._pause_days()))
+        return sorted((each for each in self.dated if each < day), reverse=True)
+
+    def days_from(self, day: date) -> Iterable[date]:
+        """Return the days from one on, in order, among which the next opening has to be."""
+        if self.weekdays:
+            return (day + ahead * DAY for ahead in range(self._pause_days()))
+        return sorted(each for each in self.dated if each >= day)
+
+    def _pause_days(self) -> int:
+        """Return more days than hours of the week pause: a week for each opening that falls out."""
+        return len(DAYS) * (len(self.dated) + 3)
+
+
+@lru_cache(maxsize=4096)
+def _timetable(hours: Hours) -> _Timetable:
+    dated: dict[date, list[tuple[str, str]]] = {}
+    for on, opens, closes in hours.exceptions:
+        dated.setdefault(date.fromisoformat(on), []).extend([(opens, closes)] if opens and closes else [])
+    weekdays: dict[int, list[tuple[str, str]]] = {}
     for days, opens, closes in hours.regular:
         for name in days:
-            by_weekday.setdefault(DAYS.index(name), []).append((opens, closes))
-    found = []
-    for day in days_from(first, until):
-        known = exceptions.get(day.isoformat())
-        here = by_weekday.get(day.weekday(), []) if known is None else known
-        found += [from_to(zone, day, opens, closes) for opens, closes in here]
-    return tuple(merged(found))
+            weekdays.setdefault(DAYS.index(name), []).append((opens, closes))
+    return _Timetable(dated, weekdays)
 
 
 def closed_times(

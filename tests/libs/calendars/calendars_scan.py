@@ -23,8 +23,8 @@ from libs.contracts.inventory import HoursException, OpeningHours
 MINUTE = timedelta(minutes=1)
 EPOCH = datetime.fromisoformat("1970-01-01")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-BEFORE, AFTER = timedelta(days=12), timedelta(days=12)
-"""What is scanned around the days that are compared: the longest window or pause of a store reaches no further."""
+REACH = timedelta(days=12)
+"""What is scanned around the days that are compared, where no window or pause of a store reaches further."""
 
 
 TZDATA = Path(str(files("tzdata")))
@@ -61,10 +61,10 @@ class Scan:
     local: NDArray[np.int64]
 
     @classmethod
-    def around(cls, zone: str, day: date, days: int) -> Scan:
+    def around(cls, zone: str, day: date, days: int, *, reach: timedelta = REACH) -> Scan:
         tz = zone_info(zone)
-        begins = datetime.combine(day, time(), UTC) - BEFORE
-        count = int((AFTER + BEFORE + timedelta(days=days)) / MINUTE)
+        begins = datetime.combine(day, time(), UTC) - reach
+        count = int((2 * reach + timedelta(days=days)) / MINUTE)
         local = np.empty(count, np.int64)
         at = 0
         while at < count:
@@ -96,6 +96,9 @@ class Scan:
 
     def instant(self, minute: int) -> datetime:
         return self.begins + minute * MINUTE
+
+    def minute(self, at: datetime) -> int:
+        return (at - self.begins) // MINUTE
 
     # --- calendars -----------------------------------------------------------------------------------------------
 
