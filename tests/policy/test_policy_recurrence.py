@@ -97,3 +97,20 @@ def test_what_gives_no_day_or_is_no_rule_is_refused(rule: str) -> None:
 )
 def test_a_rule_is_kept_in_upper_case(rule: str) -> None:
     assert check_rule(rule, START, "/rrule") == rule.upper()
+
+
+@pytest.mark.parametrize(
+    "rule", ["FREQ=WEEKLY", "FREQ=MONTHLY", "FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=3", "FREQ=WEEKLY;UNTIL=20301231"]
+)
+def test_a_rule_that_names_no_day_takes_it_from_its_start(rule: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check_rule(rule, None, "/spec/windows/0/rrule")
+    assert caught.value.pointer == "/spec/windows/0/start"
+    assert check_rule(rule, START, "/spec/windows/0/rrule") == rule
+
+
+@pytest.mark.parametrize(
+    "rule", ["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=SU", "FREQ=MONTHLY;BYDAY=-1SU", "FREQ=YEARLY;BYYEARDAY=1"]
+)
+def test_a_rule_that_names_its_days_needs_no_start(rule: str) -> None:
+    assert check_rule(rule, None, "/rrule") == rule

@@ -34,6 +34,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "YEARLY": _ALWAYS | {"BYMONTHDAY", "BYSETPOS", "BYYEARDAY", "BYWEEKNO"},
 }
 """Frequency → the parts that mean something there (the RFC's table), but for parts that only a year has in practice."""
+_NAMING_DAYS = frozenset({"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"})
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _DAY = "|".join(_WEEKDAYS)
 _WITH_ORDINAL = rf"(?:[+-]?(?:[1-9]|[1-4][0-9]|5[0-3]))?(?:{_DAY})"
@@ -70,6 +71,12 @@ def check_rule(text: str, start: date | None, pointer: str) -> str:
             f"a rule with {needy[0]} depends on where it begins",
             pointer=pointer.replace("/rrule", "/start"),
             fix="say start, a local date such as 2026-11-01",
+        )
+    if start is None and parts["FREQ"] != "DAILY" and not parts.keys() & _NAMING_DAYS:
+        raise Invalid(
+            "the rule does not say on which day, so it depends on where it begins",
+            pointer=pointer.replace("/rrule", "/start"),
+            fix="name the day, such as FREQ=WEEKLY;BYDAY=SU or FREQ=MONTHLY;BYMONTHDAY=1, or say start",
         )
     begins = start or ANY_START
     until = min(_until(parts, pointer), date(begins.year + YEARS_LOOKED_AHEAD, 1, 1))
