@@ -28,6 +28,7 @@ from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.commands import Turns
+from libs.web.denials import Denials, DenialsKept
 from libs.web.freshness import Freshness
 from libs.web.metrics import note_batch
 from libs.web.oidc import ProviderTokens
@@ -90,6 +91,7 @@ class Embedded:
         self._projections = Projections(self.log, views)
         self._feed: Feed | None = None
         self._ready_at = 0
+        self._stopped = False
         self._background: list[asyncio.Task[None]] = []
         self.app = self._application()
 
@@ -170,10 +172,13 @@ class Embedded:
 
         checks: list[ReadinessCheck] = [self._check_consumers]
         checks += [check for service in self.services for check in service.checks]
+        denials = Denials(self._clock)
+        self._denials = DenialsKept(self.log, denials, f"resedge/{self._name or 'embedded'}")
         app = web_application(
             title="Resilient Edge",
             tokens=self._verifier(),
             rights=Rights(lambda: self.facts.fleet, self._clock),
+            denials=denials,
             new_id=self._ids,
             checks=checks,
             collect=self._collect,
@@ -212,7 +217,8 @@ class Embedded:
             if service.start is not None:
                 await service.start()
         self._background = [
-            asyncio.create_task(each) for each in (self._snapshot_now_and_then(), self._freshness.keep())
+            asyncio.create_task(each)
+            for each in (self._snapshot_now_and_then(), self._freshness.keep(), self._denials.keep())
         ]
         log.info("started", services=[service.name for service in self.services], position=self._ready_at)
 
@@ -227,7 +233,10 @@ class Embedded:
                 service.drain()
 
     async def stop(self) -> None:
-        """Stop the services, bring the consumers to the log's end, keep a snapshot, let go of everything."""
+        """Stop the services, bring the consumers to the log's end, keep a snapshot, let go of everything; once."""
+        if self._stopped:
+            return
+        self._stopped = True
         for task in self._background:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -235,6 +244,7 @@ class Embedded:
         for service in reversed(self.services):
             if service.stop is not None:
                 await service.stop()
+        await self._denials.append(whole=True)
         await self._projections.stop()
         if self._feed is not None:
             await self._feed.stop(DRAIN_SECONDS)

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.web.auth import open_to_all, requires
+from libs.web.denials import Denials
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.principals import Principal
 from libs.web.problems import install_problems
@@ -60,8 +62,15 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 class AroundRequests:
     """The outermost layer: request id, span, duration, one log line, and what a virtual clock shows."""
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], str], clock_told: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        new_id: Callable[[], str],
+        clock_told: Callable[[], str] | None = None,
+        denials: Denials | None = None,
+    ) -> None:
         self._app = app
+        self._denials = denials
         self._new_id = new_id
         self._clock_told = clock_told
 
@@ -98,6 +107,8 @@ class AroundRequests:
                 span.update_name(f"{scope['method']} {route}")
                 span.set_attributes({"http.route": route, "http.response.status_code": status})
                 self._note(scope, request_id, route, status, time.perf_counter() - started)
+                if status == HTTPStatus.FORBIDDEN and self._denials is not None:
+                    self._denials.note_request(scope, route)
 
     @staticmethod
     def _note(scope: Scope, request_id: str, route: str, status: int, seconds: float) -> None:
@@ -123,12 +134,13 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     collect: Callable[[], None] = lambda: None,
     clock_told: Callable[[], str] | None = None,
     rights: Rights | None = None,
+    denials: Denials | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
     """Return an application with health, metrics, schema, problems and request ids, to which routers are added.
 
     `collect` brings the gauges up to date when metrics are read; `clock_told` says what a virtual clock shows.
-    Without `rights` nobody has more than the roles of their token.
+    Without `rights` nobody has more than the roles of their token; `denials` counts what is refused.
     """
     app = FastAPI(
         title=title,
@@ -141,7 +153,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     )
     app.state.tokens = tokens
     app.state.rights = rights
-    app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told)
+    app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told, denials=denials)
     install_problems(app)
     _add_health(app, checks)
 

@@ -180,6 +180,8 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
         problem = Problem(500, "internal", "The server failed.", detail, headers=said)
     if problem.status == HTTPStatus.CONFLICT:
         REFUSALS.labels(problem.code).inc()
+    if problem.status == HTTPStatus.FORBIDDEN:
+        request.state.refused = problem.detail
     return answer(problem, request_id)
 
 

@@ -1,0 +1,121 @@
+"""Refused requests (403) as facts: one event for each actor, route and minute, whatever their number.
+
+The one rule: what is held is bounded, so that a flood of refusals floods neither the memory nor the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from starlette.types import Scope
+
+from libs.contracts import AccessDenied, By, encode, stream_id, type_name
+from libs.eventlog import EventLog, LogClosed, LogUnavailable, NewEvent, Submission
+
+ROUTES_MAX = 9_000
+"""Pairs of actor and route within a minute; what comes on top is merged by actor, under the route `others`."""
+ACTORS_MAX = 1_000
+"""Actors whose other routes are told apart; what comes on top has the actor `others`."""
+OTHERS = "others"
+EVENTS_MAX = 200
+"""Events of one submission."""
+DETAIL_CHARACTERS_MAX = 500
+MINUTE = timedelta(minutes=1)
+
+log = structlog.get_logger("resedge.web")
+
+Key = tuple[datetime, str, str]
+
+
+@dataclass(slots=True)
+class Refused:
+    """What is held of one actor at one route in one minute: the first one's words and address stand for all."""
+
+    first: datetime
+    last: datetime
+    detail: str
+    by: By
+    count: int = 1
+
+    def event(self, key: Key) -> AccessDenied:
+        """Return it as the fact that the log keeps."""
+        return AccessDenied(key[1], key[2], self.count, self.first, self.last, self.detail, self.by)
+
+
+class Denials:
+    """The refusals of a process that the log does not have yet."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._held: dict[Key, Refused] = {}
+        self._merged = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def note(self, actor: str, route: str, detail: str, by: By) -> None:
+        """Count one refusal."""
+        now = self._clock()
+        minute = now.replace(second=0, microsecond=0)
+        key = (minute, actor, route)
+        if key not in self._held and len(self._held) - self._merged >= ROUTES_MAX:
+            key = (minute, actor, OTHERS)
+            if key not in self._held and self._merged >= ACTORS_MAX:
+                key = (minute, OTHERS, OTHERS)
+        known = self._held.get(key)
+        if known is not None:
+            known.count, known.last = known.count + 1, now
+            return
+        self._merged += key[2] == OTHERS
+        self._held[key] = Refused(now, now, detail[:DETAIL_CHARACTERS_MAX], by)
+
+    def note_request(self, scope: Scope, route: str) -> None:
+        """Count a request that was answered with 403; without a verified token there is no actor to count it for."""
+        state = scope["state"]
+        sender = state.get("sender")
+        if sender is None:
+            return
+        principal = state.get("principal", sender)
+        client = scope.get("client")
+        by = By(principal.name, sender.token_id, principal.creator, client[0] if client else "")
+        self.note(principal.name, f"{scope['method']} {route}", state.get("refused", ""), by)
+
+    def take(self, *, whole: bool = False) -> list[AccessDenied]:
+        """Return what is held of the minutes that are over, or (`whole`) everything, and hold it no longer."""
+        now = self._clock()
+        over = [key for key in self._held if whole or key[0] + MINUTE <= now]
+        taken = [self._held.pop(key).event(key) for key in sorted(over)]
+        self._merged -= sum(key[2] == OTHERS for key in over)
+        return taken
+
+
+class DenialsKept:
+    """Appends what `denials` holds as each minute ends, and the rest when the process stops."""
+
+    def __init__(self, log: EventLog, denials: Denials, actor: str) -> None:
+        self._log, self._denials, self._actor = log, denials, actor
+        self._waiting: list[AccessDenied] = []
+
+    async def keep(self, seconds: float = 60.0) -> None:
+        """Append, for as long as the process runs."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.append()
+
+    async def append(self, *, whole: bool = False) -> None:
+        """Append what is over; what the log does not take now is tried again with the next minute's."""
+        self._waiting += self._denials.take(whole=whole)
+        del self._waiting[ROUTES_MAX + ACTORS_MAX :]
+        while self._waiting:
+            part = self._waiting[:EVENTS_MAX]
+            events = [NewEvent(stream_id("denial", each.actor), type_name(each), encode(each)) for each in part]
+            try:
+                await self._log.append_async(Submission(events, self._actor))
+            except (LogUnavailable, LogClosed) as trouble:
+                log.warning("refused requests are not in the log yet", reason=str(trouble), count=len(self._waiting))
+                return
+            del self._waiting[:EVENTS_MAX]
