@@ -149,6 +149,47 @@ def test_rules_that_depend_on_their_start_keep_to_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "start", "days"),
+    [
+        ("FREQ=MONTHLY;BYDAY=-1SU", None, ["2026-01-25", "2026-02-22", "2026-03-29"]),
+        ("FREQ=MONTHLY;BYMONTHDAY=31", None, ["2026-01-31", "2026-03-31"]),
+        ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", None, ["2026-01-30", "2026-02-27", "2026-03-31"]),
+        ("FREQ=YEARLY;BYMONTH=2;BYDAY=1MO", None, ["2026-02-02"]),
+        ("FREQ=DAILY;INTERVAL=30", "2025-12-31", ["2026-01-30", "2026-03-01", "2026-03-31"]),
+        ("FREQ=WEEKLY;BYDAY=SU;COUNT=3", "2025-12-25", ["2026-01-04", "2026-01-11"]),
+        ("FREQ=WEEKLY;BYDAY=SU;UNTIL=20260111", None, ["2026-01-04", "2026-01-11"]),
+        (
+            "FREQ=WEEKLY;INTERVAL=2;BYDAY=SU,MO;WKST=SU",
+            "2026-03-15",
+            ["2026-03-15", "2026-03-16", "2026-03-29", "2026-03-30"],
+        ),
+        ("FREQ=MONTHLY", "2026-01-31", ["2026-01-31", "2026-03-31"]),
+        ("FREQ=DAILY;BYMONTH=1", "2026-01-30", ["2026-01-30", "2026-01-31"]),
+    ],
+)
+def test_a_rule_gives_the_days_that_a_diary_would(rule: str, start: str | None, days: list[str]) -> None:
+    declared = calendar(CalendarWindow(recurring=RecurringWindow(rule, "12:00", 60, start)))
+    found = openings(declared, "Asia/Tokyo", NONE, at("2026-01-01T00:00+09:00"), at("2026-04-01T00:00+09:00"))
+    assert [str((opens + 9 * HOUR).date()) for opens, _ in found] == days
+
+
+def test_a_renamed_zone_is_the_same_zone() -> None:
+    declared = calendar(weekly("22:00", "06:00"))
+    begins, ends = at("2026-01-01T00:00+00:00"), at("2027-01-01T00:00+00:00")
+    assert openings(declared, "America/Godthab", NONE, begins, ends) == openings(
+        declared, "America/Nuuk", NONE, begins, ends
+    )
+
+
+@pytest.mark.parametrize(("day", "minutes"), [("2026-10-03", 450), ("2026-04-04", 510), ("2026-06-06", 480)])
+def test_clocks_that_change_by_half_an_hour_lengthen_a_night_by_that(day: str, minutes: int) -> None:
+    declared = calendar(weekly("22:00", "06:00", ["sat"]))
+    noon = edge("Australia/Lord_Howe", datetime.fromisoformat(f"{day}T12:00"))
+    ((opens, closes),) = openings(declared, "Australia/Lord_Howe", NONE, noon, noon + 24 * HOUR)
+    assert closes - opens == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
     ("zone", "local", "instant"),
     [
         ("Pacific/Apia", "2011-12-30T12:00", "2011-12-30T10:00+00:00"),
@@ -156,6 +197,12 @@ def test_rules_that_depend_on_their_start_keep_to_it() -> None:
         ("America/Sao_Paulo", "2018-11-04T00:00", "2018-11-04T03:00+00:00"),
         ("Africa/Cairo", "2026-04-24T00:30", "2026-04-23T22:00+00:00"),
         ("Asia/Beirut", "2026-03-29T00:00", "2026-03-28T22:00+00:00"),
+        ("America/Nuuk", "2026-03-28T23:30", "2026-03-29T01:00+00:00"),
+        ("America/Godthab", "2026-03-28T23:30", "2026-03-29T01:00+00:00"),
+        ("Africa/Casablanca", "2026-02-15T02:30", "2026-02-15T01:30+00:00"),
+        ("Africa/Casablanca", "2026-03-22T02:30", "2026-03-22T02:00+00:00"),
+        ("Europe/Dublin", "2026-10-25T01:30", "2026-10-25T00:30+00:00"),
+        ("Australia/Lord_Howe", "2026-04-05T01:45", "2026-04-04T14:45+00:00"),
         (NEW_YORK, "2026-11-01T01:30", "2026-11-01T05:30+00:00"),
         (NEW_YORK, "2026-11-01T02:00", "2026-11-01T07:00+00:00"),
     ],
