@@ -221,7 +221,7 @@ def _close(model: Model, now: datetime) -> Plan:
         if may_go:
             answer.applications[key] = may_go
             answer.removals += len(may_go & passed.removals)
-            _note_evidence(answer, key, passed, may_go)
+            _note_evidence(model, answer, key, passed, may_go)
     _count_confirmed(model, answer, passing)
     closed = gating.everywhere_closed()
     answer.clusters = (model.fleet.selection.everything - model.trees.registered - closed) | (
@@ -231,10 +231,11 @@ def _close(model: Model, now: datetime) -> Plan:
     return answer
 
 
-def _note_evidence(answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:
+def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:
     for override, clusters in passed.used.items():
         if through := clusters & may_go:
             answer.used.setdefault(override, {})[key] = through
+            answer.approved_by.update(dict.fromkeys(model.fleet.policy.overrides[override].people))
     answer.approved_by.update(dict.fromkeys(passed.people))
 
 
