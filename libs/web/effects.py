@@ -96,7 +96,8 @@ async def tried(facts: Fleet, events: Iterable[Event]) -> Before:
     for each in changes.labels.values():
         moved |= each
     members = after.selection.node_members
-    for key in known.keys() | members.keys():
+    # What expressions select changes with the facts of a cluster, or is declared: the parts tell of that.
+    for key in (each for each in known.keys() | members.keys() if each.kind != "saved"):
         was, now = known.get(key, _NOBODY), members.get(key, _NOBODY)
         if was is not now:
             moved |= was ^ now
