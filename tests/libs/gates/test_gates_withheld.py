@@ -13,6 +13,7 @@ from tests.libs.gates.gates_words import (
     BERLIN,
     BY,
     CHICAGO,
+    NEW_YORK,
     NOBODY,
     at,
     calendar,
@@ -179,3 +180,32 @@ def test_a_withheld_rule_is_named_where_it_closes() -> None:
         ("calendar night", ("calendar", "night")),
         ("withheld change w", ("withheld", "w")),
     ]
+
+
+def test_a_withheld_rule_is_explained_by_the_clusters_own_clock_of_then() -> None:
+    fleet = fleet_of(store("ny", NEW_YORK), store("bln", BERLIN), store("tx"), NIGHT)
+    withhold(fleet, ["bln", "tx"], CalendarRemoved("night"), store("bln", CHICAGO))
+
+    found = gates(fleet, SHUT).explain_window("pos", ordinal(fleet, "bln"), first=False)
+    assert found.opens_at == at("2026-07-01T23:00")
+    assert found.reason.endswith("it opens Thu 2026-07-02 01:00 Europe/Berlin")
+    assert gates(fleet, SHUT).explain_window("pos", ordinal(fleet, "tx"), first=False).opens_at == at(
+        "2026-07-02T06:00"
+    )
+
+
+def test_another_withheld_change_under_the_same_name_is_another() -> None:
+    fleet = fleet_of(store("tx"), store("ny"), NIGHT)
+    known = Gates(fleet)
+
+    def shut() -> set[str]:
+        return names(fleet, known.at(SHUT).closed_by_window("pos", first=NOBODY).clusters)
+
+    withhold(fleet, ["tx"], CalendarRemoved("night"))
+    assert shut() == {"tx"}
+    confirm(fleet)
+    fleet.assume(NIGHT)
+    withhold(fleet, ["ny"], CalendarRemoved("night"))
+    assert shut() == {"ny"}
+    assert not known.at(SHUT).explain_window("pos", ordinal(fleet, "ny"), first=False).open
+    assert known.at(SHUT).explain_window("pos", ordinal(fleet, "tx"), first=False).open
