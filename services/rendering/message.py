@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ACTORS_MAX = 20
 REASONS_MAX = 20
 _SHOWN = 3
+ANSWERS = frozenset({"approval", "override", "hold"})
+"""Categories of what people answer: whoever votes, or lets an override begin, is not behind a change."""
 
 
 @dataclass(slots=True)
@@ -39,10 +41,11 @@ class Kind:
 
 @dataclass(slots=True)
 class Reasons:
-    """The facts since the last decision, by type, and who stated them."""
+    """The facts since the last decision, by type, and who stated them; `fresh` did since targets were evaluated."""
 
     kinds: dict[str, Kind] = field(default_factory=dict)
     actors: dict[str, None] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
     causes: Causes = field(default_factory=Causes)
     position: int = 0
 
@@ -53,8 +56,11 @@ class Reasons:
         kind.last = recorded.position
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
             kind.streams.append(recorded.stream)
-        if category_of(recorded.stream) != "approval":  # who voted did not ask: a decision names them as approvers
+        category = category_of(recorded.stream)
+        if category != "approval":  # who voted did not ask: a decision names them as approvers
             self.actors[recorded.actor] = None
+        if category not in ANSWERS:
+            self.fresh.add(recorded.actor)
         self.causes.note(recorded)
         self.position = recorded.position
 

@@ -126,6 +126,7 @@ class Model:
         self.gates = Gates(self.fleet)
         self.laws_in_force: set[str] = set()
         self.verified: set[str] = set()
+        self.behind: dict[str, set[str]] = {}
         self.at = EPOCH
         self.placements = Placements()
         self.trees = Trees()
@@ -310,6 +311,8 @@ class Model:
                 await writes.start(part, placement)
         differs = placement.differs(among)
         placement.pending = (placement.pending - bitmap(among)) | bitmap(among[differs])
+        if not placement.pending:
+            self.behind.pop(key, None)
         return len(among)
 
     def version_code(self, part: Part) -> int:

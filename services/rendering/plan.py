@@ -99,8 +99,18 @@ async def evaluate(model: Model, now: datetime) -> None:
     for key, clusters in sorted(dirty.items()):
         if clusters:
             _evaluate(model, model.placements.at(key), clusters, crowded, now)
+            _note_authors(model, key)
             await pause()
     refuse_conflicts(model, dirty)
+    model.reasons.fresh.clear()
+
+
+def _note_authors(model: Model, key: str) -> None:
+    """Remember who stated the facts for which something of a placement waits, for as long as anything of it does."""
+    if model.placements.by_key[key].pending:
+        model.behind.setdefault(key, set()).update(model.reasons.fresh)
+    else:
+        model.behind.pop(key, None)
 
 
 def _dirty(model: Model, touched: Touched) -> dict[str, BitMap]:
@@ -235,7 +245,9 @@ def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go
     for override, clusters in passed.used.items():
         if through := clusters & may_go:
             answer.used.setdefault(override, {})[key] = through
-            answer.approved_by.update(dict.fromkeys(model.fleet.policy.overrides[override].people))
+            known = model.fleet.policy.overrides[override]
+            # Who breaks the glass has nobody's approval.
+            answer.approved_by.update(dict.fromkeys(() if known.request.break_glass else known.people))
     answer.approved_by.update(dict.fromkeys(passed.people))
 
 

@@ -70,7 +70,7 @@ def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list
         runs = _runs(model, "change", application)
         if any(_answers(run, content, clusters, now) for run in runs):
             continue
-        asked = _behind(model, application, items, runs)
+        asked = _behind(model, key, items, runs)
         digest = hashlib.sha256(f"{application}\0{content}\0".encode() + packed(clusters)).hexdigest()
         versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
         summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"
@@ -81,7 +81,7 @@ def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list
 def _held(model: Model, hold: Hold, now: datetime) -> list[tuple[str, ApprovalRequested]]:
     """Return (stream, event) for every run over held removals that has to begin: one a process of theirs."""
     clusters = BitMap.union(hold.clusters, *hold.applications.values())
-    asked = Asked({}, _people(model.reasons.actors), [])
+    asked = Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
     summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
     answered = {
         run.request.signoff for run in _runs(model, "hold", hold.plan) if run.running(now) or run.state != "running"
@@ -123,26 +123,26 @@ def _answers(run: Approval, content: str, clusters: BitMap, now: datetime) -> bo
     return run.running(now) or run.state in {"refused", "withdrawn"}
 
 
-def _behind(model: Model, application: str, items: dict[str, str], runs: Sequence[Approval]) -> Asked:
+def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> Asked:
     """Return who changed what since the last approved content; where nothing did, who stated the last facts."""
     done = [run for run in runs if run.people]
     before = done[-1].request.items if done else {}
     changed = [name for name, digest in items.items() if before.get(name) != digest]
     changed += [name for name in before if name.startswith("configuration ") and name not in items]
-    facts = model.fleet.facts
+    facts, application = model.fleet.facts, split_key(key)[1]
     publishers: list[str] = []
     requesters: list[str] = []
     for name in changed:
         kind, _, rest = name.partition(" ")
-        key = {
+        spoken = {
             "release": ("release", f"{application}/{rest}"),
             "choices": ("choices", application),
             "configuration": ("configuration", rest),
         }[kind]
-        fact = facts.get(key)
+        fact = facts.get(spoken)
         if fact is not None:
             (publishers if kind == "release" else requesters).append(fact.actor)
-    return Asked(items, _people(requesters) or _people(model.reasons.actors), _people(publishers))
+    return Asked(items, _people(requesters) or _people(model.behind.get(key, ())), _people(publishers))
 
 
 def _people(names: Iterable[str]) -> list[str]:

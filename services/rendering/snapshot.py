@@ -24,7 +24,7 @@ from services.rendering.observing import Cause, Causes
 from services.rendering.placements import Admission, Placement, Placements, RefusalKey, split_key
 from services.rendering.trees import NamespaceTree, Trees
 
-VERSION = f"rendering-4/{FLEET_VERSION}"
+VERSION = f"rendering-5/{FLEET_VERSION}"
 _SCALARS = (
     "epoch", "hash", "position", "branch_version", "clusters_tree", "written_tree",
     "parent", "must_commit", "applied", "applied_position",
@@ -43,6 +43,7 @@ def dump_model(model: Model) -> bytes:
                 for plan, left in model.confirmed.items()
             },
             "at": model.at.isoformat(),
+            "behind": {key: sorted(people) for key, people in model.behind.items()},
             "held": None if model.held is None else _event(model.held),
             "removals": [(at.isoformat(), count) for at, count in model.removals],
             "decision": [[_event(each) for each in model.decision.parts], model.decision.position],
@@ -71,6 +72,7 @@ def load_model(model: Model, data: bytes) -> None:
         plan: {key: BitMap.deserialize(clusters) for key, clusters in left.items()}
         for plan, left in read["confirmed"].items()
     }
+    fresh.behind = {key: set(people) for key, people in read["behind"].items()}
     fresh.at = datetime.fromisoformat(read["at"])
     fresh.held = None if read["held"] is None else decode(*read["held"])
     fresh.removals = deque((datetime.fromisoformat(at), count) for at, count in read["removals"])
@@ -90,6 +92,7 @@ def _plain_reasons(model: Model) -> dict[str, Any]:
     kinds = {name: (kind.count, kind.first, kind.last, kind.streams) for name, kind in model.reasons.kinds.items()}
     causes = [(each.id, each.traceparent, each.position) for each in model.reasons.causes]
     said = {"kinds": kinds, "actors": list(model.reasons.actors), "position": model.reasons.position}
+    said["fresh"] = sorted(model.reasons.fresh)
     return {**said, "causes": causes}
 
 
@@ -97,6 +100,7 @@ def _load_reasons(model: Model, plain: dict[str, Any]) -> None:
     model.reasons.kinds = {name: Kind(*each) for name, each in plain["kinds"].items()}
     model.reasons.actors = dict.fromkeys(plain["actors"])
     model.reasons.position = plain["position"]
+    model.reasons.fresh = set(plain["fresh"])
     model.reasons.causes = Causes(Cause(*each) for each in plain.get("causes", ()))
 
 

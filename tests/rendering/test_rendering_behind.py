@@ -63,3 +63,19 @@ async def test_who_voted_before_did_not_ask_for_what_is_held_next() -> None:
     await renderer.settle()
     assert asked(renderer).kind == "hold"
     assert asked(renderer).requesters == ["rita"]
+
+
+async def test_who_removed_something_is_behind_its_hold_though_others_went_on() -> None:
+    renderer = await signed_off()
+    renderer.record(application("pos-api", "pos", "/c/store-0"), "application-pos-api", "rita")
+    renderer.facts(replace(application("pos-api", "pos", "/c/store-0"), signoff="two-eyes"))
+    renderer.record(store("store-new"), "store-store-new", "omar")
+    await renderer.settle()
+    first = asked(renderer)
+    assert first.kind == "hold"
+    renderer.restart()
+    renderer.record(replace(application("pos-api", "pos", "none"), signoff="two-eyes"), "application-pos-api", "mia")
+    await renderer.settle()
+
+    assert asked(renderer).subject != first.subject
+    assert {"rita", "mia"} <= set(asked(renderer).requesters)
