@@ -41,8 +41,8 @@ MEANINGS = {
     "kafka_prefix": "What the names of topics and groups begin with, where several systems share a Kafka.",
     "kafka_create_topics": "Whether the relay creates missing topics at start.",
     "tokens_path": "The file of hashed tokens that services share; `tokens.json` in the data directory if not set.",
-    "oidc_issuer": "The identity provider whose access tokens are accepted: exactly its `iss`, an https address; none if "
-    "not set.",
+    "oidc_issuer": "The identity provider whose access tokens are accepted: exactly its `iss`, an https address; "
+    "none if not set.",
     "oidc_audience": "What must be among a token's `aud`; the client id if not set.",
     "oidc_algorithms": "The signature algorithms that are accepted, by commas; none with a shared secret can be.",
     "oidc_name_claim": "The claim with a person's name; if not set `email`, unless it is unverified, or `sub`.",
