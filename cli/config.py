@@ -222,7 +222,7 @@ def connection(flags: Flags, environment: Mapping[str, str], config: Config) -> 
     """Decide server and token: flag, then environment, then context, then the default.
 
     Raises:
-        UsageProblem: a named context does not exist, an address or a token file cannot be used.
+        UsageProblem: a named context does not exist, an address, a token or a token file cannot be used.
     """
     name = flags.context or environment.get("RESEDGE_CONTEXT", "") or config.current
     context = config.named(name) if name else None
@@ -230,8 +230,23 @@ def connection(flags: Flags, environment: Mapping[str, str], config: Config) -> 
     server = server_url(said) if said else (context.server if context else DEFAULT_SERVER)
     token = flags.token or _environment_token(environment)
     if context and server == context.server:
-        return Connection(server, token or context.token, context.name)
-    return Connection(server, token)
+        return Connection(server, one_word(token or context.token), context.name)
+    return Connection(server, one_word(token))
+
+
+def one_word(token: str) -> str:
+    """Return a token that a header can carry: it would be shown by the error of one that cannot.
+
+    Raises:
+        UsageProblem: it holds a space, a line break or what is not ASCII.
+    """
+    if not all("!" <= character <= "~" for character in token):
+        raise UsageProblem(
+            "the token is not one word",
+            why="it holds a space, a line break or a letter that no token has",
+            fix="give only the token: what `resedge token create` writes to stdout, without what it says on stderr",
+        )
+    return token
 
 
 def _environment_token(environment: Mapping[str, str]) -> str:
@@ -246,9 +261,9 @@ def token_from_file(path: Path) -> str:
     """Return the token that a file holds.
 
     Raises:
-        UsageProblem: the file cannot be read.
+        UsageProblem: the file cannot be read, or holds more than a token.
     """
     try:
-        return path.read_text(encoding="utf-8")[:10_000].strip()
+        return one_word(path.read_text(encoding="utf-8")[:10_000].strip())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(f"cannot read the token file {path}", why=type(error).__name__) from error

@@ -63,7 +63,9 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     body |= {"expression": where} if where else {}
     answer = session.client.change("POST", path_of("overrides"), body, params=dry(dry_run))
     if dry_run:
-        tell_answer(session, "override", answer, output, dry_run=True)
+        # It has no id yet that could be written alone.
+        how = ChangeFormat.TEXT if output is ChangeFormat.NAME else output
+        tell_answer(session, "override", answer, how, dry_run=True)
         return
     _tell(session, answer, output)
 

@@ -48,6 +48,18 @@ def test_a_token_can_come_from_a_file(tmp_path: Path) -> None:
         connection(Flags(), {"RESEDGE_TOKEN_FILE": str(tmp_path / "none")}, Config())
 
 
+@pytest.mark.parametrize("more", ["\ntoken ab12 of mia expires", " x", "\u2028", "\r\nX-Evil: 1"])
+def test_a_token_with_more_beside_it_is_told_without_showing_it(resedge: Resedge, tmp_path: Path, more: str) -> None:
+    (tmp_path / "token").write_bytes(f"{TOKEN}{more}.".encode())
+    saved = resedge("context", "set", "mia", "--server", "http://shop:1", "--token-file", str(tmp_path / "token"))
+    used = resedge("--token", f"{TOKEN}{more}.", "get", "stores")
+
+    for ran in (saved, used):
+        assert (ran.code, ran.out) == (2, "")
+        assert "the token is not one word" in ran.err
+        assert TOKEN not in ran.err
+
+
 def test_an_unknown_context_names_the_nearest() -> None:
     with pytest.raises(UsageProblem) as refused:
         connection(Flags(context="shup"), {}, SHOP)

@@ -237,6 +237,13 @@ def test_what_an_approval_needs_may_be_unreadable(resedge: Resedge, server: Fake
     assert "expression" not in server.asked[0].json
 
 
+def test_an_override_that_is_only_tried_has_no_id_to_write(resedge: Resedge, server: FakeServer) -> None:
+    server.on("POST", "/v1/overrides", Answer(201, {"result": "requested", "id": "o1", "approval": "a1"}))
+    ran = resedge("override", "request", "--calendar", "night", "--for", "2d", "--reason", "x", "--dry-run")
+
+    assert (ran.code, ran.out) == (0, "override requested (dry run)\n")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("4h", 14400), ("90m", 5400), ("2d", 172800), ("1h30m", 5400)])
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert duration_of(text, "--for") == seconds == duration_seconds(text)
