@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli_journey import FLEET, MANIFEST, STORES, Machine
+from tests.cli.cli_machine import Machine
+from tests.cli.test_cli_journey import FLEET, MANIFEST, STORES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "audit-and-replay.md").read_text("utf-8")
