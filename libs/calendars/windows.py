@@ -150,14 +150,13 @@ def neighbours(zone: str, hours: Hours, first: date, until: date) -> tuple[date,
     However long it is closed in between: a store that is rebuilt for months is closed for all of them.
     """
     known = _timetable(hours)
-    # An opening ends on the next day at the latest, so that two days more hold whatever overlaps it.
     for day in known.days_before(first):
         if known.opens(zone, day):
-            first = day - 2 * DAY
+            first = day - DAY  # whose opening may last into it
             break
     for day in known.days_from(until):
         if known.opens(zone, day):
-            until = day + 3 * DAY
+            until = day + DAY
             break
     return first, until
 

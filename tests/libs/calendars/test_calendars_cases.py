@@ -173,6 +173,20 @@ def test_a_rule_gives_the_days_that_a_diary_would(rule: str, start: str | None, 
     assert [str((opens + 9 * HOUR).date()) for opens, _ in found] == days
 
 
+def test_a_store_whose_opening_is_left_out_by_the_clocks_stays_closed() -> None:
+    """Nor does such an opening end one closed time and begin another."""
+    hours = Hours.of(STORE, [HoursException("2026-03-08", "02:15", "02:45")])
+    found = spans(CLOSED, NEW_YORK, "2026-03-07T23:45-05:00", "2026-03-09T00:00-04:00", hours)
+    assert found == [("08 04:30", "09 09:00")]
+
+
+@pytest.mark.parametrize("closes", ["00:00", "24:00"])
+def test_a_whole_day_ends_with_the_day(closes: str) -> None:
+    """Documents keep `24:00` as `00:00`."""
+    declared = calendar(weekly("00:00", closes, ["wed"]))
+    assert spans(declared, "UTC", "2026-06-01T00:00+00:00", "2026-06-08T00:00+00:00") == [("03 00:00", "04 00:00")]
+
+
 def test_a_renamed_zone_is_the_same_zone() -> None:
     declared = calendar(weekly("22:00", "06:00"))
     begins, ends = at("2026-01-01T00:00+00:00"), at("2027-01-01T00:00+00:00")
