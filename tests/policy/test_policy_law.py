@@ -86,7 +86,10 @@ async def test_what_law_would_leave_no_cluster_is_refused(law: Server) -> None:
     assert (await law.client.delete("/v1/applications/scratch")).status_code == 409
 
     utah = changed(document("Application", "lottery", namespace="pos"), expression="state = ut")
-    assert (await declare(law, utah)).status_code == 200, "nothing comes to a cluster by narrowing"
+    assert (await declare(law, utah)).json()["code"] == "law-leaves-nothing"
+    moved = await law.client.post("/v1/stores:label", json={"where": "/c/*", "set": {"state": "ut"}})
+    assert moved.status_code == 200, moved.text
+    await law.settled()
     refused = await publish(law, "2")
     assert (refused.status_code, refused.json()["code"]) == (409, "law-leaves-nothing")
 
@@ -125,3 +128,12 @@ async def test_values_need_not_fit_where_law_forbids(law: Server) -> None:
 
     assert (await declare(law, port("state = tx"))).json()["code"] == "values-invalid"
     assert (await declare(law, port("state = ut"))).status_code == 201
+
+
+async def test_an_application_that_is_narrowed_to_where_law_leaves_nothing_is_refused(law: Server) -> None:
+    narrowed = changed(LOTTERY, expression="state = ut")
+
+    refused = await declare(law, narrowed)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "law-leaves-nothing")
+    assert (await declare(law, changed(LOTTERY, expression="not state = ut"))).status_code == 200

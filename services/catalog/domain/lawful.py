@@ -35,8 +35,11 @@ def check_placements(event: Event, applications: Iterable[str], facts: Fleet, at
         tried = facts.fork()
         tried.assume(event)
         for name in concerned:
-            placed = tried.placed(name)
-            check_law(tried, name, placed, placed - facts.placed(name), at, pointer=pointer, fix=NARROW)
+            placed, before = tried.placed(name), facts.placed(name)
+            forbidden = tried.forbidden(name, at)
+            # Narrowed to where law leaves nothing, it comes nowhere new and has no cluster left all the same.
+            emptied = placed <= forbidden and not before <= forbidden
+            check_law(tried, name, placed, placed if emptied else placed - before, at, pointer=pointer, fix=NARROW)
 
 
 def placement_warnings(event: Event, applications: Iterable[str], facts: Fleet, at: datetime) -> list[str]:
