@@ -45,8 +45,11 @@ def shown(zone: str, at: datetime) -> datetime:
 
 
 def first_shown(zone: str, change: datetime, local: datetime) -> datetime:
-    """Return the first instant around a change whose clocks do not show less than `local`, minute by minute."""
-    at = change - timedelta(hours=4)
+    """Return the first instant around a change whose clocks do not show less than `local`, minute by minute.
+
+    It begins six hours earlier: Casey put its clocks back by three, and `local` is at most two and a half before.
+    """
+    at = change - timedelta(hours=6)
     while shown(zone, at) < local:
         # Clocks change at whole quarters of an hour: between them they go on as usual.
         at += MINUTE if (shown(zone, at + 15 * MINUTE) >= local) else 15 * MINUTE
