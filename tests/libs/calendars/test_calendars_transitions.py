@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,7 @@ from libs.calendars import Hours, edge, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, CalendarWindow, WeeklyWindow
 from tests.libs.calendars.calendars_scan import DAYS, every_zone, zone_info
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+MINUTE, QUARTER, DAY = timedelta(minutes=1), timedelta(minutes=15), timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
 FIRST, LAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
 LOOK = 5 * DAY
@@ -44,28 +45,36 @@ def shown(zone: str, at: datetime) -> datetime:
     return at.astimezone(zone_info(zone)).replace(tzinfo=None, fold=0)
 
 
-def first_shown(zone: str, change: datetime, local: datetime) -> datetime:
-    """Return the first instant around a change whose clocks do not show less than `local`, minute by minute.
+def quarters(zone: str, change: datetime) -> list[tuple[datetime, datetime]]:
+    """Return each quarter of an hour around a change, with what the clocks show at its beginning.
 
-    It begins six hours earlier: Casey put its clocks back by three, and `local` is at most two and a half before.
+    Six hours: Casey put its clocks back by three, and what is asked is at most two and a half before that.
     """
-    at = change - timedelta(hours=6)
-    while shown(zone, at) < local:
-        # Clocks change at whole quarters of an hour: between them they go on as usual.
-        at += MINUTE if (shown(zone, at + 15 * MINUTE) >= local) else 15 * MINUTE
-    return at
+    begins = (change + step * QUARTER for step in range(-24, 25))
+    return [(at, shown(zone, at)) for at in begins]
+
+
+def first_shown(known: list[tuple[datetime, datetime]], local: datetime) -> datetime:
+    """Return the first instant whose clocks do not show less than `local`; within a quarter they go on as usual."""
+    assert known[0][1] < local
+    for (at, shows), (after, shows_after) in pairwise(known):
+        if local < shows + QUARTER:
+            return at + (local - shows)
+        if local <= shows_after:
+            return after
+    raise AssertionError("the quarters end before that")
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_each_local_time_around_each_change_is_the_first_instant_that_shows_it(part: int) -> None:
     for zone in every_zone()[part::PARTS]:
         for number, change in enumerate(changes(zone)):
-            middle = shown(zone, change)
+            middle, known = shown(zone, change), quarters(zone, change)
             # Every time for some of the changes; the times that matter for all of them.
             offsets = AROUND if number % 8 == len(zone) % 8 else (-60, -30, -1, 0, 1, 30)
             for minutes in offsets:
                 local = middle + minutes * MINUTE
-                assert edge(zone, local) == first_shown(zone, change, local), f"{zone} {local}"
+                assert edge(zone, local) == first_shown(known, local), f"{zone} {local}"
 
 
 def test_clocks_change_in_these_years_as_often_as_is_known() -> None:
