@@ -160,7 +160,11 @@ def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at:
         held = [holds(facts, principal, role, at, namespace) for namespace in namespaces]
         return all(each.everywhere or (bool(clusters) and clusters <= each.clusters) for each in held)
 
-    return Voter(by, covers, principal.service_account)
+    def made(people: frozenset[str]) -> bool:
+        issued = facts.policy.tokens.values()
+        return any(each.user in people and by.person in {each.by.person, each.by.creator} for each in issued)
+
+    return Voter(by, covers, principal.service_account, made)
 
 
 def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:

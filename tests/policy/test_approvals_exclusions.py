@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,29 @@ def test_who_created_the_token_of_the_requester_decides_nothing_unless_counted(c
     with pytest.raises(RequesterVotes, match="a token that mia created"):
         decide(command("mia"), approval(**asked))
     assert len(decide(command("mia"), approval(**asked, count=["requester"]))) == 1
+
+
+@pytest.mark.parametrize("command", [grant, refuse])
+@pytest.mark.parametrize(
+    ("part", "refusal"), [("requester", RequesterVotes), ("publisher", PublisherVotes)], ids=["asked", "published"]
+)
+def test_who_ever_created_a_token_of_who_changed_something_decides_nothing_unless_counted(
+    command: Any, part: str, refusal: type[Rejected]
+) -> None:
+    """A run over a change knows whose facts it is about, not by which of their tokens they were stated."""
+    run: dict[str, Any] = {"kind": "change", "subject": "pos-api", "by": By(""), "requesters": [], f"{part}s": ["nora"]}
+    mia = replace(voter("mia"), made=lambda people: "nora" in people)
+
+    with pytest.raises(refusal, match="a token that mia created"):
+        decide(command(mia), approval(**run))
+    assert len(decide(command(mia), approval(**run, count=[part]))) == 1
+    assert len(decide(command("moe"), approval(**run))) == 1
+
+
+def test_a_token_made_another_day_does_not_make_its_creator_the_requester_of_an_override() -> None:
+    mia = replace(voter("mia"), made=lambda people: "rita" in people)
+
+    assert len(decide(grant(mia), approval())) == 1
 
 
 def test_all_that_asked_for_it_are_its_requesters() -> None:

@@ -22,6 +22,7 @@ from libs.contracts import (
     RoleSubject,
     SignOffStage,
     StoreDeclared,
+    TokenIssued,
 )
 from libs.fleet import packed
 from libs.runtime.embedded import Embedded
@@ -181,6 +182,23 @@ async def test_one_person_with_two_tokens_is_one_vote(people: People) -> None:
 
     assert [each.status_code for each in said] == [200, 204]
     assert (await people.get("ana", f"/v1/approvals/{change}"))["state"] == "running"
+
+
+async def test_who_made_a_token_for_the_publisher_does_not_approve_what_was_published(people: People) -> None:
+    """Whoever makes a token for somebody can publish in that name, and a run over a change knows only names."""
+    expires = people.server.embedded.log.head().recorded_at + HOUR
+    tokens = {
+        "t-nora": TokenIssued("t-nora", "nora", "n" * 64, expires, By("ana")),
+        "t-zoe": TokenIssued("t-zoe", "zoe", "z" * 64, expires, By("nora", "t-nora", creator="ana")),
+    }
+    await people.recorded(*((f"token-{name}", issued) for name, issued in tokens.items()))
+    for name in ("nora", "zoe"):
+        change = await run(people, f"p-{name}", publishers=[name])
+        assert await vote(people, "ana", change) == (409, "publisher-votes")
+        asked = await run(people, f"r-{name}", requesters=[name])
+        assert await vote(people, "ana", asked) == (409, "requester-votes")
+
+    assert await vote(people, "ana", await run(people, "other", publishers=["pia"])) == (200, "approved")
 
 
 async def test_a_digest_that_is_another_one_decides_nothing(people: People) -> None:

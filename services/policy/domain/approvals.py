@@ -90,12 +90,14 @@ class NothingToWithdraw(Rejected):
 class Voter:
     """Somebody who says something about a run.
 
-    `covers` tells whether they hold a role now, by a binding that has not expired, for all clusters of the subject.
+    `covers` tells whether they hold a role now, by a binding that has not expired, for all clusters of the subject;
+    `made` whether they ever created a token for one of these people.
     """
 
     by: By
     covers: Callable[[str], bool]
     service_account: bool = False
+    made: Callable[[frozenset[str]], bool] = lambda _people: False
 
     @property
     def person(self) -> str:
@@ -266,16 +268,22 @@ def _eligible(voter: Voter, state: Approval, stage: int) -> str:
             fix="see its stages with resedge get approvals; a RoleBinding says for which clusters a role is held",
         )
     asked = _requesters(request)
-    if REQUESTER not in request.count and (
-        voter.person in asked or voter.creator in asked or voter.person == request.by.creator
-    ):
+    if REQUESTER not in request.count and (_had_a_part(voter, asked, request) or voter.person == request.by.creator):
         raise RequesterVotes(f"{_who(voter, asked)} asked for {request.id}", fix="somebody else has to decide it")
     published = _named(request.publishers)
-    if PUBLISHER not in request.count and (voter.person in published or voter.creator in published):
+    if PUBLISHER not in request.count and _had_a_part(voter, published, request):
         raise PublisherVotes(
             f"{_who(voter, published)} published what {request.id} is about", fix="somebody else has to decide it"
         )
     return role
+
+
+def _had_a_part(voter: Voter, people: frozenset[str], request: ApprovalRequested) -> bool:
+    """Whether somebody is one of `people`, or may have spoken as one of them, or they as them.
+
+    A run that the renderer asked for knows names only, not by which token each of them changed something.
+    """
+    return voter.person in people or voter.creator in people or (not request.by.person and voter.made(people))
 
 
 def _check_digest(digest: str | None, request: ApprovalRequested) -> None:
