@@ -47,22 +47,32 @@ class Column:
 
 
 class Codes:
-    """Names for dense integers: each distinct text gets the next code, from 1; 0 is "none"."""
+    """Names for dense integers: each distinct text gets the next code, from 1; 0 is "none".
 
-    __slots__ = ("_code", "names")
+    Copies share what they hold until one of them gives a new code: a fork of 60,000 stores that tries one label must
+    not cost their names. Read `names`, never change it.
+    """
+
+    __slots__ = ("_code", "_shared", "names")
 
     def __init__(self, names: list[str] | None = None) -> None:
         self.names = names if names is not None else [""]
         self._code = {name: code for code, name in enumerate(self.names)}
+        self._shared = False
 
     def code(self, name: str) -> int:
         """Return the code of `name`, a new one if need be."""
         code = self._code.get(name)
         if code is None:
+            if self._shared:
+                self.names, self._code, self._shared = list(self.names), dict(self._code), False
             code = self._code[name] = len(self.names)
             self.names.append(name)
         return code
 
     def copy(self) -> Codes:
-        """Return codes that share nothing with these."""
-        return Codes(list(self.names))
+        """Return codes of which neither side sees what the other adds."""
+        twin = Codes.__new__(Codes)
+        twin.names, twin._code = self.names, self._code  # noqa: SLF001 - its own class
+        self._shared = twin._shared = True  # noqa: SLF001 - its own class
+        return twin
