@@ -184,18 +184,33 @@ class Why:
         if not binding:
             gate = _opened("law", f"no law forbids {self.application} here")
         else:
-            told = "; ".join(f"{law.name} forbids it here ({law.basis})" for law in binding)
+            told = "; ".join(
+                f"{law.name} forbids it here ({law.basis}){self._before(self._law_withheld(law.name))}"
+                for law in binding
+            )
             gate = _closed("law", told)
             ends = [law.ends for law in binding if law.ends is not None]
             gate.opens_at = max(ends) if len(ends) == len(binding) else None
         for law in binding:
             fact = self.fleet.facts.get(("law", law.name))
             gate.cite(f"placement policy {law.name}", fact, basis=law.basis, enforcement=law.enforcement)
+            for change in self._law_withheld(law.name):
+                gate.cite(f"withheld change {change}", self.fleet.facts.get(("withheld", change)))
         return gate
 
     def _bound_by_law(self, law: str) -> bool:
-        withheld = (each.laws.get(law, ()) for each in self.fleet.policy.withheld.values())
-        return self.ordinal in self.fleet.bound("law", law) or any(self.ordinal in each for each in withheld)
+        return self.ordinal in self.fleet.bound("law", law) or bool(self._law_withheld(law))
+
+    def _law_withheld(self, law: str) -> list[str]:
+        """Return the withheld changes without which a law would not forbid anything here any more."""
+        if self.ordinal in self.fleet.bound("law", law):
+            return []
+        withheld = self.fleet.policy.withheld
+        return [name for name, each in withheld.items() if law in each.laws and self.ordinal in each.laws[law]]
+
+    @staticmethod
+    def _before(changes: Sequence[str]) -> str:
+        return f" (as it was before withheld change {', '.join(changes)})" if changes else ""
 
     def _approval(self) -> Gate:
         name = signoff_of(self.fleet, self.namespace, self.application)

@@ -366,6 +366,26 @@ async def test_what_is_withheld_keeps_the_stricter_of_old_and_new_until_it_is_co
     assert renderer.version_on(KEY, "store-000") == "2.0.0"
 
 
+async def test_why_names_the_withheld_change_for_which_a_law_still_forbids() -> None:
+    renderer = await fleet_of(2)
+    renderer.facts(PlacementPolicyDeclared("no-pos", ["pos-api"], "size = small", "Code 1"))
+    renderer.facts(LooseningWithheld("w1", ordinals_of(renderer, "store-000"), ["store-store-000"], "labels"))
+    renderer.facts(store("store-000", size="large"))
+    await renderer.settle()
+
+    gates = {
+        cluster: next(each for each in why(renderer, cluster)["gates"] if each["gate"] == "law")
+        for cluster in ("store-000", "store-001")
+    }
+    assert gates["store-000"]["reason"] == "no-pos forbids it here (Code 1) (as it was before withheld change w1)"
+    assert [each["what"] for each in gates["store-000"]["evidence"]] == [
+        "placement policy no-pos",
+        "withheld change w1",
+    ]
+    assert gates["store-001"]["reason"] == "no-pos forbids it here (Code 1)"
+    assert [each["what"] for each in gates["store-001"]["evidence"]] == ["placement policy no-pos"]
+
+
 async def test_blocked_lists_what_waits_with_counts() -> None:
     renderer = await fleet_of(3)
     renderer.facts(replace(FREEZE, clusters="/c/store-000"), nightly("night", "01:00", "02:00"))
