@@ -47,9 +47,9 @@ def virtual_clock(at: str, speed: str) -> VirtualClock | None:
     Raises:
         UsageProblem: one of them cannot be read, or there is a speed and no instant.
     """
+    from libs.contracts.instants import read_instant  # noqa: PLC0415 - start-up time
     from libs.contracts.refusals import Invalid  # noqa: PLC0415 - start-up time
     from libs.runtime.clock import SPEED_MAX, VirtualClock  # noqa: PLC0415 - start-up time
-    from services.audit.domain import instant  # noqa: PLC0415 - start-up time
 
     if not at:
         if speed:
@@ -58,7 +58,7 @@ def virtual_clock(at: str, speed: str) -> VirtualClock | None:
     if speed and not _SPEED.fullmatch(speed):
         raise UsageProblem(f"--speed takes a number, not {speed!r}", fix="write --speed 60 for an hour a minute")
     try:
-        return VirtualClock(instant(at), float(speed or 1))
+        return VirtualClock(read_instant(at, "--at"), float(speed or 1))
     except Invalid as refusal:
         raise UsageProblem(f"--at: {refusal.detail}", fix=refusal.fix or "") from None
     except ValueError:

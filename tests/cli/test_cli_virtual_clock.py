@@ -61,7 +61,8 @@ def test_a_log_that_others_write_or_that_ends_later_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--at", "2030-11-29T05:00:00"], "not an instant"),
+        (["--at", "2030-11-29T05:00:00"], "has no offset"),
+        (["--at", "9999-12-31T23:59:59Z"], "not an instant between 1900 and 2199"),
         (["--at", "soon"], "not an instant"),
         (["--at", AT, "--speed", "0"], "above 0 and at most 100,000"),
         (["--at", AT, "--speed", "100001"], "above 0 and at most 100,000"),
