@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
@@ -32,15 +33,16 @@ from libs.fleet.bitmaps import packed
 from libs.fleet.facts import parsed
 from libs.web.bounds import within
 from libs.web.effects import Before, Part, parts, tried
-from libs.web.loosening import loosened, may_loosen
+from libs.web.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
 from libs.web.problems import Problem
-from libs.web.rights import AFFECT, Scope, held_by_token, scope, user_verb
+from libs.web.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
 
 if TYPE_CHECKING:
     from libs.web.commands import Proposal
     from libs.web.intents import Intent
 
 AFFECTING = (AFFECT, "Policy")
+BINDING = ("apply", "RoleBinding")
 CAUSES_MAX = 200
 WORDS_MAX = 20
 ID_CHARACTERS = 16
@@ -77,8 +79,10 @@ async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime
     if not events:
         return proposal
     free = held_by_token(intent.sender, intent.verb, intent.kind)
-    counts = held_by_token(intent.author, *AFFECTING) or not may_loosen(events)
-    if free and counts:
+    affects = held_by_token(intent.author, *AFFECTING)
+    counts = affects or not may_loosen(events)
+    unsigns = not affects and may_unsign(events)
+    if free and counts and not unsigns:
         return proposal
     guards = [*proposal.guards, *OF_RIGHTS]
     if not all(isinstance(event, StoreDeclared | StoreRemoved) for event in events):
@@ -87,12 +91,17 @@ async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime
         guards += OF_CATALOG
     if not counts:
         guards += OF_GATES
-    proposal = replace(proposal, guards=tuple(dict.fromkeys(guards)))
-    if free and facts.policy.empty:
+    proposal = replace(
+        proposal, guards=tuple(dict.fromkeys(guards)), expires_at=_voided(proposal.expires_at, facts, intent, now)
+    )
+    if free and facts.policy.empty and not unsigns:
         return proposal
     change = await tried(facts, events)
     if not free:
         _check(Asked(intent, now), parts(events, change), change)
+        _check_own_bindings(Asked(intent, now), change)
+    if unsigns:
+        _check_signed(Asked(intent, now), unsigned(change, events), change.before)
     return proposal if counts or facts.policy.empty else _withheld(proposal, change, intent, now)
 
 
@@ -122,6 +131,61 @@ def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:
     for held in scopes.values():
         if not held.covers(change.moved):
             raise _beyond(asked, change, change.moved - held.clusters)
+
+
+def _voided(expires_at: datetime | None, facts: Fleet, intent: Intent, now: datetime) -> datetime | None:
+    """Return when a decision is void: as it is itself, or when a binding of whoever asks ends."""
+    bound = chain.from_iterable(bindings_of(facts, each, now) for each in (intent.sender, intent.author))
+    ends = [each.expires for each in bound if each.expires is not None]
+    return min([*ends, *([] if expires_at is None else [expires_at])], default=None)
+
+
+def _check_own_bindings(asked: Asked, change: Before) -> None:
+    """Refuse to add a cluster to what somebody is bound to: a right to change facts would grow into their other rights.
+
+    Who may declare role bindings everywhere could bind themselves to it anyway; reading is not narrowed by clusters.
+
+    Raises:
+        Problem: 403.
+    """
+    before, after, sender = change.before, change.after, asked.intent.sender
+    if scope(before, sender, *BINDING, asked.now).everywhere:
+        return
+    known = before.selection.everything | BitMap(before.gone.remains)
+    for binding in bindings_of(before, sender, asked.now):
+        if binding.clusters is None or reads_only(before, binding.role):
+            continue
+        key = ("binding", binding.name)
+        had = before.selection.saved(key) | before.gone.select(parsed(binding.clusters))
+        more = (after.selection.saved(key) - had) & known
+        if more and not holds(before, sender, binding.role, asked.now).covers(more):
+            raise _refused(
+                asked,
+                f"it would widen what {sender.name} is bound to by the role binding {binding.name}, "
+                f"by {before.selection.name(more.min())} for example",
+                f"and apply RoleBinding that is not limited to clusters, or let somebody else do it than {sender.name}",
+                {"count": len(more)},
+            )
+
+
+def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> None:
+    """Refuse to take an application's sign-off away, or to exchange it, where somebody may not affect policy.
+
+    Raises:
+        Problem: 403.
+    """
+    author = asked.intent.author
+    for each in found:
+        may = scope(before, author, *AFFECTING, asked.now, each.namespace)
+        if not may.everywhere and (not each.clusters or not may.covers(each.clusters)):
+            raise Problem(
+                403,
+                "out-of-scope",
+                "This reaches beyond what is yours.",
+                f"{author.name} may not take the sign-off {each.process} from the application {each.application}",
+                fix=f"keep its sign-off, or ask for a role binding with {' '.join(AFFECTING)} that covers its clusters",
+                extra={"verb": AFFECT, "kind": AFFECTING[1], "count": len(each.clusters)},
+            )
 
 
 def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:

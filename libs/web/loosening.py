@@ -1,4 +1,4 @@
-"""Which clusters a change of stores, groups, namespaces or calendars opens a gate on, or lifts a law from.
+"""Which clusters a change of facts opens a gate on, lifts a law from, or relieves of a sign-off.
 
 The one rule: what is not provably stricter is looser; a cluster that never existed has nothing to loosen, one that is
 gone and comes back has.
@@ -7,12 +7,15 @@ gone and comes back has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts import (
+    ApplicationDeclared,
+    ApplicationRemoved,
     CalendarDeclared,
     CalendarRemoved,
     Event,
@@ -42,12 +45,61 @@ MAY_LOOSEN = (
     CalendarRemoved,
 )
 
+MAY_UNSIGN = (ApplicationDeclared, ApplicationRemoved, NamespaceDeclared)
+
 Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
 
 
 def may_loosen(events: Iterable[Event]) -> bool:
     """Tell whether events are of a kind that can open a gate."""
     return any(isinstance(event, MAY_LOOSEN) for event in events)
+
+
+def may_unsign(events: Iterable[Event]) -> bool:
+    """Tell whether events are of a kind that can take a sign-off away."""
+    return any(isinstance(event, MAY_UNSIGN) for event in events)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """An application whose changes `process` would not approve any more, and where it is placed before or after."""
+
+    application: str
+    namespace: str
+    process: str
+    clusters: BitMap
+
+
+def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
+    """Return the applications that lose their process of sign-off, or that of a namespace which they come to."""
+    before, after = change.before, change.after
+    names: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, ApplicationDeclared | ApplicationRemoved):
+            names[event.name] = None
+        elif isinstance(event, NamespaceDeclared):
+            names.update(dict.fromkeys(before.applications_of(event.name)))
+    found = []
+    for name in names:
+        declared = before.applications.get(name) or after.applications[name]
+        process = _signoff_of(before, name) or _signoff_of_namespace(after, name)
+        if process is not None and _signoff_of(after, name) != process:
+            clusters = before.placed(name) | after.placed(name)
+            found.append(Unsigned(name, declared.namespace, process, clusters))
+    return found
+
+
+def _signoff_of(fleet: Fleet, application: str) -> str | None:
+    declared = fleet.applications.get(application)
+    if declared is not None and declared.signoff:
+        return declared.signoff
+    return _signoff_of_namespace(fleet, application)
+
+
+def _signoff_of_namespace(fleet: Fleet, application: str) -> str | None:
+    declared = fleet.applications.get(application)
+    space = None if declared is None else fleet.namespaces.get(declared.namespace)
+    return None if space is None else space.signoff
 
 
 def loosened(change: Before, now: datetime) -> dict[str, BitMap]:

@@ -48,6 +48,7 @@ BUILT_IN: Mapping[str, frozenset[str] | None] = {
 `source` is a system outside that sends events; what they may say stands in its `Source` document. `relay` is the one
 service that acts for others.
 """
+READING = frozenset({"get"})
 BINDABLE = frozenset({"admin", "viewer"})
 """The built-in roles that a binding can give; the others belong to tokens of the token file."""
 
@@ -150,6 +151,16 @@ def role_gives(fleet: Fleet, role: str, verb: str, kind: str) -> bool:
         return role in BINDABLE and _built_in(role, verb)
     declared = fleet.policy.roles.get(role)
     return declared is not None and any(_rule_gives(rule, verb, kind) for rule in declared.rules)
+
+
+def reads_only(fleet: Fleet, role: str) -> bool:
+    """Tell whether a role that a binding names gives no more than reading, and no vote in a sign-off."""
+    if any(role in stage.roles for process in fleet.policy.signoffs.values() for stage in process.stages):
+        return False
+    if role in BUILT_IN:
+        return role not in BINDABLE or BUILT_IN[role] == READING
+    declared = fleet.policy.roles.get(role)
+    return declared is None or all(READING.issuperset(rule.verbs) for rule in declared.rules)
 
 
 def _built_in(role: str, verb: str) -> bool:

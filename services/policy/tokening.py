@@ -131,6 +131,7 @@ class LocalTokens:
             known = facts.policy.tokens.get(token)
             if known is None or known.user != principal.name:
                 authorize(principal, *RIGHT, request.app.state.rights)
+                check_everywhere(facts, principal, RIGHT, recorded_from(facts, self._commands.clock()))
             if known is None:
                 raise not_found("token", token, nearest(token, facts.policy.tokens))
             stream = stream_id("token", token)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libs.contracts import LooseningWithheld
+from libs.contracts import By, LooseningWithheld, StoreDeclared
+from libs.web.commands import Proposal
+from libs.web.intents import Intent
+from libs.web.judging import judged
+from libs.web.principals import Principal
 from services.catalog.app import build as catalog
 from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
@@ -298,3 +302,59 @@ async def test_a_binding_that_has_ended_gives_nothing(team: Team) -> None:
     await team.server.declare(binding("zoe", "zoe", expires=soon))
     answer = await team.put(store("ny-1", size="xl"), "zoe")
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_nobody_grows_into_their_other_rights_by_changing_facts(team: Team) -> None:
+    await team.server.declare(FROZEN)
+    await team.server.declare(group("/mine", stores=["tx-1"]))
+    await team.server.declare(document("Role", "facts", rules=[{"verbs": ["apply"], "kinds": ["Group", "Store"]}]))
+    await team.server.declare(binding("kim", "kim", "facts"))
+    await team.server.declare(binding("kim-affects", "kim", "affecting", clusters="/g/mine"))
+    widened = group("/mine", stores=["tx-1", "ny-1"])
+    answer = await team.put(widened, "kim")
+    assert beyond(answer)
+    assert "kim-affects" in answer.json()["detail"]
+    assert (await team.put(group("/mine", stores=["tx-1"], clusters=["ny-2"]), "kim")).status_code == 403
+    assert (await team.put(group("/other", stores=["ny-1"]), "kim")).status_code == 201
+    await team.server.declare(binding("kim-affects", "kim", "viewer", clusters="/g/mine"))
+    assert (await team.put(widened, "kim")).status_code == 200
+    assert (await team.put(group("/geo/us/northeast", stores=["ny-1"]), "kim")).status_code == 200
+
+
+async def test_a_team_does_not_take_the_sign_off_from_its_own_application(team: Team) -> None:
+    for name in ("two-eyes", "easy"):
+        await team.server.declare(document("SignOff", name, stages=[{"roles": ["team"], "quorum": 1}]))
+    signed = document("Application", "east-api", namespace="east", signoff="two-eyes")
+    assert (await team.put(signed)).status_code == 200  # a first one is stricter
+    for spec in ({}, {"signoff": "easy"}):
+        assert beyond(await team.put(document("Application", "east-api", namespace="east", **spec))), spec
+    assert beyond(await team.by("ann", "DELETE", "/v1/applications/east-api"))
+    assert (await team.put(signed)).status_code == 204
+    space = document("Namespace", "east", expression=HOME, signoff="two-eyes")
+    assert (await team.server.declare(space)).status_code == 200
+    assert (await team.put(document("Application", "east-api", namespace="east"))).status_code == 200
+    assert beyond(await team.put(document("Application", "east-new", namespace="east", signoff="easy")))
+    assert (await team.put(document("Application", "east-new", namespace="east"))).status_code == 201
+    assert beyond(await team.put(document("Namespace", "east", expression=HOME)))
+    await team.server.declare(binding("ann-affects", "ann", "affecting", clusters=HOME))
+    assert (await team.put(document("Namespace", "east", expression=HOME))).status_code == 200
+
+
+async def test_who_issues_tokens_for_some_clusters_only_revokes_nobodys(team: Team) -> None:
+    await team.server.declare(document("Role", "issuer", rules=[{"verbs": ["issue"], "kinds": ["Token"]}]))
+    await team.server.declare(binding("kim", "kim", "issuer", clusters=HOME))
+    local_token(team.server.embedded.log, "bob", id="t-bob")
+    assert beyond(await team.by("kim", "DELETE", "/v1/tokens/t-bob", {"reason": "x"}))
+    await team.server.declare(binding("kim", "kim", "issuer"))
+    assert (await team.by("kim", "DELETE", "/v1/tokens/t-bob", {"reason": "x"})).status_code == 200
+
+
+async def test_what_is_decided_by_a_binding_is_void_once_it_has_ended(team: Team) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    await team.server.declare(binding("kim", "kim", expires=ends.isoformat()))
+    await team.server.settled()
+    facts, by = team.server.embedded.facts.fleet, Principal("kim", frozenset())
+    change = StoreDeclared("ny-1", "America/New_York")
+    intent = Intent(actor="kim", author=by, sender=by, verb="declare", kind="Store", by=By("kim", "t"))
+    decided = await judged(Proposal(events=[("store-ny-1", change)]), facts, intent, ends - timedelta(minutes=1))
+    assert decided.expires_at == ends
