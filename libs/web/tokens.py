@@ -231,7 +231,8 @@ class Tokens:
             frozenset(),
             frozenset(found.groups),
             token_id=found.id,
-            creator="" if found.by.person == found.user else found.by.person,
+            # Who has a token by somebody else's hand and makes another one with it, has that one by the same hand.
+            creator=found.by.creator if found.by.person == found.user else found.by.person,
             service_account=found.service_account,
             expires=found.expires_at,
         )

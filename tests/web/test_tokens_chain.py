@@ -39,10 +39,14 @@ class Fold:
         self.unsettled = False
         self.looked = 0
 
-    def issue(self, user: str, *, hours: float = 8, by: str = "admin", service_account: bool = False) -> str:
+    def issue(
+        self, user: str, *, hours: float = 8, by: str = "admin", service_account: bool = False, creator: str = ""
+    ) -> str:
         token = new_token()
         expires = NOW + timedelta(hours=hours)
-        event = TokenIssued("t-1", user, digest_of(token), expires, By(by), service_account, ["ops-east"])
+        event = TokenIssued(
+            "t-1", user, digest_of(token), expires, By(by, creator=creator), service_account, ["ops-east"]
+        )
         self.tokens[event.sha256] = event
         return token
 
@@ -100,6 +104,11 @@ async def test_a_local_token_is_its_person_without_roles_of_its_own(tokens: Toke
 
 async def test_who_made_their_own_token_has_no_creator(tokens: Tokens, fold: Fold) -> None:
     assert (await tokens.verify(fold.issue(ANA, by=ANA))).creator == ""
+
+
+async def test_a_token_made_with_one_that_somebody_else_made_has_the_same_creator(tokens: Tokens, fold: Fold) -> None:
+    assert (await tokens.verify(fold.issue(ANA, by=ANA, creator="bob"))).creator == "bob"
+    assert (await tokens.verify(fold.issue(ANA, by="eve", creator="bob"))).creator == "eve"
 
 
 async def test_a_local_token_expires_at_its_instant_by_the_log_s_clock(
