@@ -17,12 +17,15 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from libs.contracts import By, Event, decode
 from libs.contracts.envelope import UnknownEventType
+from libs.fleet.bitmaps import unpacked
 from libs.web.auth import Principal, by_of
 from libs.web.positions import wanted_position
 from libs.web.problems import Problem, invalid
 
 KEY_CHARACTERS_MAX = 255
 ASSUMED_EVENTS_MAX = 10_000
+ASSUMED_CLUSTERS_MAX = 1 << 22
+"""No fleet has had so many clusters, gone ones included."""
 POSITION_PARAMETERS = frozenset({"position"})
 EVENT_DIGEST = "Resedge-Event-Digest"
 """From the relay only: the digest of an external event, which the idempotency key stands for instead of the request."""
@@ -168,9 +171,23 @@ def _assumed(assume: Any) -> list[tuple[str, Event]]:
     events = []
     for index, each in enumerate(assume):
         try:
-            events.append((str(each["stream"]), decode(each["type"], msgspec.json.encode(each["data"]))))
-        except (KeyError, TypeError, UnknownEventType, msgspec.MsgspecError):
+            event = decode(each["type"], msgspec.json.encode(each["data"]))
+            _check_clusters(event)
+            events.append((str(each["stream"]), event))
+        except (KeyError, TypeError, ValueError, UnknownEventType, msgspec.MsgspecError):
             raise invalid(
                 "not an event that a dry run returned: {stream, type, data}", pointer=f"/assume/{index}"
             ) from None
     return events
+
+
+def _check_clusters(event: Event) -> None:
+    """Refuse a set of clusters that no dry run returned: unpacked, a few bytes can be billions of them.
+
+    Raises:
+        ValueError: it is none, or names clusters beyond any fleet.
+    """
+    packed = getattr(event, "clusters", b"")
+    clusters = unpacked(packed) if isinstance(packed, bytes) else None
+    if clusters and clusters.max() >= ASSUMED_CLUSTERS_MAX:
+        raise ValueError(clusters.max())

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyroaring import BitMap
 
 from libs.contracts import By, LooseningWithheld, StoreDeclared
-from libs.web.commands import Proposal
+from libs.web.commands import Proposal, shown_event
 from libs.web.intents import Intent
 from libs.web.judging import judged
 from libs.web.principals import Principal
@@ -358,3 +359,14 @@ async def test_what_is_decided_by_a_binding_is_void_once_it_has_ended(team: Team
     intent = Intent(actor="kim", author=by, sender=by, verb="declare", kind="Store", by=By("kim", "t"))
     decided = await judged(Proposal(events=[("store-ny-1", change)]), facts, intent, ends - timedelta(minutes=1))
     assert decided.expires_at == ends
+
+
+async def test_no_dry_run_assumes_more_clusters_than_any_fleet_has(team: Team) -> None:
+    everything = BitMap()
+    everything.add_range(0, 1 << 26)
+    everything.run_optimize()
+    for clusters in (everything.serialize(), b"none"):
+        said = LooseningWithheld("w", clusters, [], "", By("ann"))
+        body = {"document": store("ny-1", state="ny"), "assume": [shown_event("withheld-w", said)]}
+        answer = await team.by("ann", "PUT", "/v1/stores/ny-1", body, dry_run="true")
+        assert (answer.status_code, answer.json()["pointer"]) == (422, "/assume/0")
