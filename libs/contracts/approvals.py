@@ -52,7 +52,8 @@ class ApprovalRequested:
 
     `kind` is `override`, `hold` or `change`; `subject` the override's id, the plan's id or the application; `digest`
     covers every byte of the subject and its resolved `clusters`. `items` name the parts of a change's content by digest
-    (`release 1.2`, `choices`, `configuration x`). The stages and what counts are the process's as of now.
+    (`release 1.2`, `choices`, `configuration x`), and `parts` which of `clusters` each of them reached then. The stages
+    and what counts are the process's as of now.
     """
 
     id: str
@@ -71,6 +72,7 @@ class ApprovalRequested:
     reason: str = ""
     ticket: str = ""
     by: By = NOBODY
+    parts: dict[str, bytes] = field(default_factory=dict)
 
 
 @published("policy")

@@ -65,6 +65,18 @@ def items_of(fleet: Fleet, application: str) -> dict[str, str]:
     return items
 
 
+def parts_of(fleet: Fleet, application: str) -> dict[str, BitMap]:
+    """Return the clusters that each part of an application's content reaches now: its releases, its configurations."""
+    found: dict[str, BitMap] = {}
+    for version, clusters in fleet.chosen(application):
+        name = f"release {version}"
+        found[name] = found.get(name, BitMap()) | clusters
+    layers = fleet.layers(application)
+    for layer, clusters in zip(layers.configurations, layers.covered, strict=True):
+        found[f"configuration {layer.name}"] = clusters
+    return found
+
+
 class Gating:
     """The gates of the whole model at one instant."""
 
@@ -115,7 +127,8 @@ class Gating:
         fleet, application = self.model.fleet, placement.application
         if application not in fleet.applications or signoff_of(fleet, placement.namespace, application) is None:
             return
-        clusters, people = covered(fleet.policy, application, content_digest(items_of(fleet, application)))
+        content = content_digest(items_of(fleet, application))
+        clusters, people = covered(fleet.policy, application, content, parts_of(fleet, application))
         taken = removals - (fleet.placed(application) - fleet.forbidden(application, self.now))
         answer.approval = placement.pending - clusters - taken
         if (placement.pending - answer.approval) & clusters:

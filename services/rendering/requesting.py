@@ -7,7 +7,7 @@ run, and what was given before is void.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ from pyroaring import BitMap
 
 from libs.contracts import stream_id
 from libs.fleet import content_digest, packed
+from libs.gates import unmoved
 from services.rendering.events import ApprovalRequested, ConfirmationLapsed
-from services.rendering.gating import items_of, signoff_of
+from services.rendering.gating import items_of, parts_of, signoff_of
 from services.rendering.placements import split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from libs.contracts import Event, SignOffDeclared
@@ -68,13 +69,17 @@ def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list
         items = items_of(model.fleet, application)
         content = content_digest(items)
         runs = _runs(model, "change", application)
-        if any(_answers(run, content, clusters, now) for run in runs):
+        parts = parts_of(model.fleet, application)
+        if any(_answers(run, content, clusters, parts, now) for run in runs):
             continue
         asked = _behind(model, key, items, runs)
-        digest = hashlib.sha256(f"{application}\0{content}\0".encode() + packed(clusters)).hexdigest()
+        reached = {part: packed(members & clusters) for part, members in sorted(parts.items())}
+        said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
+        digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
         versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
         summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"
-        found.append(_request(model, process, "change", application, (digest, clusters, summary), asked, now))
+        stream, event = _request(model, process, "change", application, (digest, clusters, summary), asked, now)
+        found.append((stream, replace(event, parts=reached)))
     return found
 
 
@@ -116,9 +121,9 @@ def _runs(model: Model, kind: str, subject: str) -> list[Approval]:
     return [each for each in every if each.request.kind == kind and each.request.subject == subject]
 
 
-def _answers(run: Approval, content: str, clusters: BitMap, now: datetime) -> bool:
+def _answers(run: Approval, content: str, clusters: BitMap, parts: Mapping[str, BitMap], now: datetime) -> bool:
     """Whether a run goes on over this, or ended with a no that nobody has changed anything about since."""
-    if run.content != content or clusters - run.clusters:
+    if run.content != content or clusters - unmoved(run, parts):
         return False
     return run.running(now) or run.state in {"refused", "withdrawn"}
 

@@ -396,3 +396,24 @@ async def test_blocked_lists_what_waits_with_counts() -> None:
     counts = {(each["gate"], each["by"]): each["count"] for each in found}
     assert counts == {("freeze", "freeze black-friday"): 1, ("window", "calendar night"): 3}
     assert all(each["until"] for each in found)
+
+
+async def test_an_approved_change_cannot_be_steered_by_a_label_afterwards() -> None:
+    renderer = await signed_off()
+    renderer.facts(store("store-002", size="canary"))
+    renderer.facts(choose("pos-api", ("/c/*", "1.0.0"), ("size = canary", "2.0.0")))
+    await renderer.settle()
+    renderer.facts(*(ApprovalCompleted(each.id, each.digest, ["omar"]) for each in requests_of(renderer)))
+    await renderer.settle()
+    assert renderer.version_on(KEY, "store-002") == "2.0.0"
+    before = len(requests_of(renderer))
+
+    renderer.facts(store("store-002", size="small"), store("store-001", size="canary"))
+    await renderer.settle()
+    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("1.0.0", "2.0.0")
+    assert len(requests_of(renderer)) == before + 1
+
+    last = requests_of(renderer)[-1]
+    renderer.facts(ApprovalCompleted(last.id, last.digest, ["omar"]))
+    await renderer.settle()
+    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("2.0.0", "1.0.0")
