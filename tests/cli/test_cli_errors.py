@@ -165,7 +165,7 @@ def test_reads_wait_for_what_this_context_wrote(resedge: Resedge, server: FakeSe
     resedge("get", "stores")
     resedge("delete", "store", "tx-1", "--yes")
     resedge("get", "stores")
-    resedge("get", "stores", "--token", "somebody else")
+    resedge("get", "stores", "--token", "somebody-else")
 
     positions = [asked.headers.get("resedge-position") for asked in server.asked_for("GET")]
     assert positions == [None, "42", None]

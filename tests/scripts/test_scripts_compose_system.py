@@ -48,6 +48,11 @@ def test_it_has_every_service_that_is_described(services: dict[str, Service]) ->
         assert (ROOT / "services" / name / "__main__.py").exists()
 
 
+def test_every_service_s_role_is_made_before_it_logs_in(services: dict[str, Service]) -> None:
+    made = {name for name in services["init-views"].environment if name.endswith("_VIEWS_PASSWORD")}
+    assert made == {f"RESEDGE_{name.upper()}_VIEWS_PASSWORD" for name in SERVICES}
+
+
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_no_secret_has_a_default(name: str) -> None:
     text = COMPOSE_FILE.read_text("utf-8")
