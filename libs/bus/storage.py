@@ -96,7 +96,7 @@ def _postgresql(url: str) -> AsyncEngine:
                 "application_name": "resedge-views",
                 "synchronous_commit": "off",
                 "lock_timeout": "10s",
-                "idle_in_transaction_session_timeout": "60s",
+                "idle_in_transaction_session_timeout": "15s",  # who hangs in one holds what its successor needs
                 "tcp_keepalives_idle": "15",
                 "jit": "off",
             },

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from libs.bus import START, Checkpoint
 from libs.bus.outbox import Outbox
+from libs.bus.storage import create_tables
 from libs.bus.topics import ensure_topics
 from libs.web.application import Readiness
 
@@ -72,12 +73,18 @@ class PublishedRecords:
         if self._made:
             return
         async with self._engine.begin() as connection:
-            await connection.run_sync(_metadata.create_all)
+            await create_tables(connection, _metadata)
         row = {"topic": STREAM, "epoch": START.epoch, "position": 0, "hash": START.hash, "fencing": 0}
         with contextlib.suppress(IntegrityError):  # the row is there
             async with self._engine.begin() as connection:
                 await connection.execute(insert(_published).values(row))
         self._made = True
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Log why publishing ended, if nobody ended it: readiness says so too, but a log is looked at first."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("relay.publishing-ended", reason=f"{type(error).__name__}: {error}")
 
 
 class Publishing:
@@ -107,6 +114,7 @@ class Publishing:
     async def begin(self) -> None:
         """Begin to publish, or to stand by."""
         self._task = asyncio.create_task(self.outbox.run())
+        self._task.add_done_callback(_say_why)
         self._telling = asyncio.create_task(self._tell())
 
     async def end(self) -> None:

@@ -18,6 +18,7 @@ from cli.__main__ import main
 from tests.cli.cli_server import Ran, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+SAYS = "resedge is up at"
 UP_SECONDS_MAX = 30.0
 
 
@@ -64,7 +65,7 @@ class Machine:
         ):
             try:
                 deadline = time.monotonic() + UP_SECONDS_MAX
-                while not (context.exists() and self.resedge("get", "stores").code == 0):
+                while not (SAYS in log.read_text() and context.exists() and self.resedge("get", "stores").code == 0):
                     assert server.poll() is None, log.read_text()
                     assert time.monotonic() < deadline, log.read_text()
                     time.sleep(0.05)
