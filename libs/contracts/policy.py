@@ -27,7 +27,7 @@ class WeeklyWindow:
 class RecurringWindow:
     """Opens at the wall-clock time `opens` on each day that an RFC 5545 rule gives; stays so for elapsed minutes.
 
-    `start` (a local date) is where the rule begins; a rule with INTERVAL or COUNT has one.
+    `start` (a local date) is where the rule begins; a rule whose days depend on that has one.
     """
 
     rrule: str

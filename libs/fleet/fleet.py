@@ -52,6 +52,17 @@ class Fleet(Facts):
                     answer |= withheld.laws.get(name, BitMap())
         return answer
 
+    def signoff_of(self, application: str, namespace: str | None = None) -> str | None:
+        """Return the process by which an application's changes are approved: its own, or its namespace's.
+
+        `namespace` is where it is placed, if that is not where it is declared (any more).
+        """
+        declared = self.applications.get(application)
+        if declared is not None and declared.signoff:
+            return declared.signoff
+        space = self.namespaces.get(namespace or ("" if declared is None else declared.namespace))
+        return None if space is None else space.signoff
+
     def layers(self, application: str) -> Layers:
         """Return an application's configuration layers in ascending rank."""
         known = self._layers.get(application)

@@ -82,24 +82,14 @@ def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
     found = []
     for name in names:
         declared = before.applications.get(name) or after.applications[name]
-        process = _signoff_of(before, name) or _signoff_of_namespace(after, name)
-        if process is not None and _signoff_of(after, name) != process:
+        process = before.signoff_of(name)
+        if process is None and (now := after.applications.get(name)) is not None:
+            space = after.namespaces.get(now.namespace)
+            process = None if space is None else space.signoff
+        if process is not None and after.signoff_of(name) != process:
             clusters = before.placed(name) | after.placed(name)
             found.append(Unsigned(name, declared.namespace, process, clusters))
     return found
-
-
-def _signoff_of(fleet: Fleet, application: str) -> str | None:
-    declared = fleet.applications.get(application)
-    if declared is not None and declared.signoff:
-        return declared.signoff
-    return _signoff_of_namespace(fleet, application)
-
-
-def _signoff_of_namespace(fleet: Fleet, application: str) -> str | None:
-    declared = fleet.applications.get(application)
-    space = None if declared is None else fleet.namespaces.get(declared.namespace)
-    return None if space is None else space.signoff
 
 
 def loosened(change: Before, now: datetime) -> dict[str, BitMap]:

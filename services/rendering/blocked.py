@@ -14,7 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, held, ordinals
-from services.rendering.gating import Gating, signoff_of
+from services.rendering.gating import Gating
 from services.rendering.inputs import distinct
 from services.rendering.placements import split_key
 
@@ -79,7 +79,7 @@ def _of(gating: Gating, hold: Hold | None, key: str, where: BitMap | None) -> It
         return
     passing = gating.of(placement)
     if there := _within(passing.approval, where):
-        name = signoff_of(model.fleet, placement.namespace, owner) or ""
+        name = model.fleet.signoff_of(owner, placement.namespace) or ""
         yield Waiting("approval", f"sign-off {name}", owner, None, "nobody has approved this change yet", there)
     for gate, clusters, explain in (
         ("freeze", passing.freeze, gating.instant.explain_freeze),

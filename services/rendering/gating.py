@@ -41,15 +41,6 @@ class Passing:
     people: list[str] = field(default_factory=list)
 
 
-def signoff_of(fleet: Fleet, namespace: str, application: str) -> str | None:
-    """Return the process by which changes of an application are approved, if it has one."""
-    declared = fleet.applications.get(application)
-    if declared is not None and declared.signoff:
-        return declared.signoff
-    space = fleet.namespaces.get(namespace)
-    return None if space is None else space.signoff
-
-
 def items_of(fleet: Fleet, application: str) -> dict[str, str]:
     """Return an application's content by part, each with its digest: releases, choices, configurations."""
     choices = fleet.choices.get(application, ())
@@ -125,7 +116,7 @@ class Gating:
     def _approval(self, placement: Placement, removals: BitMap, answer: Passing) -> None:
         """Keep back what nobody approved: changes of content; what facts or law take away is nobody's content."""
         fleet, application = self.model.fleet, placement.application
-        if application not in fleet.applications or signoff_of(fleet, placement.namespace, application) is None:
+        if application not in fleet.applications or fleet.signoff_of(application, placement.namespace) is None:
             return
         content = content_digest(items_of(fleet, application))
         clusters, people = covered(fleet.policy, application, content, parts_of(fleet, application))

@@ -17,7 +17,7 @@ from libs.contracts import stream_id
 from libs.fleet import content_digest, packed
 from libs.gates import unmoved
 from services.rendering.events import ApprovalRequested, ConfirmationLapsed
-from services.rendering.gating import items_of, parts_of, signoff_of
+from services.rendering.gating import items_of, parts_of
 from services.rendering.placements import split_key
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list
     found = []
     for key, clusters in sorted(unapproved.items()):
         namespace, application = split_key(key)
-        name = signoff_of(model.fleet, namespace, application)
+        name = model.fleet.signoff_of(application, namespace)
         process = model.fleet.policy.signoffs.get(name or "")
         if process is None:
             continue
@@ -111,7 +111,8 @@ def awaited(model: Model, hold: Hold) -> list[str]:
 
 def _processes(model: Model, hold: Hold) -> list[SignOffDeclared]:
     """Return the processes of the applications of which a plan removes something, by name."""
-    names = {signoff_of(model.fleet, *split_key(key)) for key in hold.applications}
+    placed = map(split_key, hold.applications)
+    names = {model.fleet.signoff_of(application, namespace) for namespace, application in placed}
     signoffs = model.fleet.policy.signoffs
     return [signoffs[name] for name in sorted(each for each in names if each) if name in signoffs]
 

@@ -16,7 +16,7 @@ from libs.gates import Explained
 from libs.selection import references
 from services.rendering.conflicts import OBJECT_CONFLICT
 from services.rendering.domain import Hold
-from services.rendering.gating import Gating, signoff_of
+from services.rendering.gating import Gating
 from services.rendering.model import Model
 from services.rendering.placements import Placement, placement_key
 from services.rendering.plan import CAPACITY
@@ -213,7 +213,7 @@ class Why:
         return f" (as it was before withheld change {', '.join(changes)})" if changes else ""
 
     def _approval(self) -> Gate:
-        name = signoff_of(self.fleet, self.namespace, self.application)
+        name = self.fleet.signoff_of(self.application, self.namespace)
         if name is None:
             return _opened("approval", f"changes of {self.application} need nobody's approval")
         passing = self.gating.of(self.placement)

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from pyroaring import BitMap
 
 from libs.contracts import (
-    ApprovalCompleted,
-    ApprovalRefused,
-    ApprovalRequested,
     By,
-    CalendarDeclared,
-    CalendarWindow,
-    ConfigurationDeclared,
-    FreezeDeclared,
     LooseningConfirmed,
     LooseningWithheld,
     OverrideRequested,
@@ -25,55 +16,12 @@ from libs.contracts import (
     OverrideStarted,
     PlacementPolicyDeclared,
     RemovalsConfirmed,
-    SignOffDeclared,
-    SignOffStage,
     StoreRemoved,
-    WeeklyWindow,
 )
-from libs.fleet import packed
 from services.rendering.blocked import blocked
 from services.rendering.message import trailers
-from services.rendering.why import GATES, Why
-from tests.support.renderer import Renderer, application, choose, namespace, store
-
-KEY = "pos/pos-api"
-FREEZE = FreezeDeclared(
-    "black-friday", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "/c/*", "Black Friday", "operations"
-)
-DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-async def fleet_of(count: int) -> Renderer:
-    renderer = Renderer()
-    renderer.facts(*(store(f"store-{number:03}", size="small") for number in range(count)))
-    renderer.facts(namespace("pos"), application("pos-api", "pos"), renderer.release("pos-api", "pos", "1.0.0"))
-    renderer.facts(renderer.release("pos-api", "pos", "2.0.0"), choose("pos-api", ("/c/*", "1.0.0")))
-    await renderer.settle()
-    return renderer
-
-
-def nightly(name: str, opens: str, closes: str, **more: object) -> CalendarDeclared:
-    window = CalendarWindow(weekly=WeeklyWindow(DAYS, opens, closes))
-    return CalendarDeclared(name, [window], clusters="/c/*", **more)  # type: ignore[arg-type]
-
-
-def ordinals_of(renderer: Renderer, *names: str) -> bytes:
-    found = [renderer.model.fleet.selection.ordinal_ever(name) for name in names]
-    return packed(BitMap([each for each in found if each is not None]))
-
-
-async def at(renderer: Renderer, instant: datetime) -> None:
-    """Move the clock, never back, and settle."""
-    renderer.now = max(renderer.now, instant)
-    await renderer.settle()
-
-
-def why(renderer: Renderer, cluster: str) -> dict[str, Any]:
-    ordinal = renderer.model.fleet.selection.ordinal_ever(cluster)
-    assert ordinal is not None
-    answer = Why(renderer.model, renderer.last.hold, ordinal, "pos-api", renderer.now).answer()
-    assert [gate["gate"] for gate in answer["gates"]] == list(GATES)
-    return answer
+from tests.rendering.rendering_gated import FREEZE, KEY, at, fleet_of, nightly, ordinals_of, why
+from tests.support.renderer import application, choose, namespace, store
 
 
 async def test_a_freeze_keeps_everything_back_until_it_ends() -> None:
@@ -232,106 +180,6 @@ async def test_an_override_that_ended_or_was_revoked_opens_nothing() -> None:
     assert renderer.version_on(KEY, "store-000") == "1.0.0"
 
 
-SIGNOFF = SignOffDeclared("two-eyes", [SignOffStage(["release-manager"], 1)], 24)
-
-
-async def signed_off() -> Renderer:
-    renderer = await fleet_of(3)
-    renderer.facts(SIGNOFF, replace(namespace("pos"), signoff="two-eyes"))
-    await renderer.settle()
-    return renderer
-
-
-def requests_of(renderer: Renderer) -> list[ApprovalRequested]:
-    return [each.event for each in renderer.history if isinstance(each.event, ApprovalRequested)]
-
-
-async def test_a_change_of_content_waits_for_its_approval() -> None:
-    renderer = await signed_off()
-    renderer.record(choose("pos-api", ("/c/*", "2.0.0")), actor="rita")
-    await renderer.settle()
-    assert renderer.version_on(KEY, "store-000") == "1.0.0"
-    assert why(renderer, "store-000")["closed"] == "approval"
-    (asked,) = requests_of(renderer)
-    assert (asked.kind, asked.subject, asked.requesters) == (
-        "change",
-        "pos-api",
-        ["ana", "rita"],
-    ) or asked.requesters == ["rita"]
-
-    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
-    await renderer.settle()
-    assert renderer.version_on(KEY, "store-000") == "2.0.0"
-    assert renderer.model.decision.first.approved_by == ["omar"]
-    assert len(requests_of(renderer)) == 1
-
-
-async def test_one_byte_more_voids_what_was_given() -> None:
-    renderer = await signed_off()
-    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
-    await renderer.settle()
-    (asked,) = requests_of(renderer)
-    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
-    renderer.facts(ConfigurationDeclared("loud", "/c/store-000", ["pos-api"], values={"level": "loud"}))
-    await renderer.settle()
-
-    assert renderer.version_on(KEY, "store-000") == "1.0.0"
-    assert len(requests_of(renderer)) == 2
-
-
-async def test_relabelling_adds_nobody_to_what_was_approved() -> None:
-    renderer = await signed_off()
-    renderer.facts(
-        choose(
-            "pos-api",
-            ("size = small", "2.0.0"),
-        ),
-        store("store-002", size="large"),
-    )
-    await renderer.settle()
-    (first, *_) = requests_of(renderer)
-    renderer.facts(*(ApprovalCompleted(each.id, each.digest, ["omar"]) for each in requests_of(renderer)))
-    renderer.facts(store("store-009", size="small"))
-    await renderer.settle()
-
-    assert renderer.version_on(KEY, "store-000") == "2.0.0"
-    assert renderer.version_on(KEY, "store-009") is None
-    assert requests_of(renderer)[-1].digest != first.digest
-
-
-async def test_a_refused_change_is_not_asked_about_again_until_it_is_another() -> None:
-    renderer = await signed_off()
-    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
-    await renderer.settle()
-    (asked,) = requests_of(renderer)
-    renderer.facts(ApprovalRefused(asked.id, asked.digest, "not tested", By("omar")))
-    await renderer.settle()
-    assert len(requests_of(renderer)) == 1
-    assert renderer.version_on(KEY, "store-000") == "1.0.0"
-
-
-async def test_an_approval_that_ran_out_of_time_is_asked_for_again() -> None:
-    renderer = await signed_off()
-    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
-    await renderer.settle()
-    await at(renderer, renderer.now + timedelta(hours=25))
-    assert len(requests_of(renderer)) == 2
-
-
-async def test_a_held_plan_of_a_signed_off_application_goes_when_it_is_approved() -> None:
-    renderer = await signed_off()
-    renderer.facts(application("pos-api", "pos", "/c/store-000"))
-    await renderer.settle()
-    assert renderer.last.hold is not None
-    (asked,) = requests_of(renderer)
-    assert (asked.kind, asked.subject) == ("hold", renderer.last.hold.plan)
-
-    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
-    await renderer.settle()
-    assert renderer.version_on(KEY, "store-001") is None
-    assert renderer.version_on(KEY, "store-000") == "1.0.0"
-
-
 async def test_a_confirmed_plan_waits_for_its_windows_and_is_not_asked_about_again() -> None:
     renderer = await fleet_of(4)
     renderer.facts(store("store-003", zone="Asia/Tokyo", size="small"))
@@ -396,24 +244,3 @@ async def test_blocked_lists_what_waits_with_counts() -> None:
     counts = {(each["gate"], each["by"]): each["count"] for each in found}
     assert counts == {("freeze", "freeze black-friday"): 1, ("window", "calendar night"): 3}
     assert all(each["until"] for each in found)
-
-
-async def test_an_approved_change_cannot_be_steered_by_a_label_afterwards() -> None:
-    renderer = await signed_off()
-    renderer.facts(store("store-002", size="canary"))
-    renderer.facts(choose("pos-api", ("/c/*", "1.0.0"), ("size = canary", "2.0.0")))
-    await renderer.settle()
-    renderer.facts(*(ApprovalCompleted(each.id, each.digest, ["omar"]) for each in requests_of(renderer)))
-    await renderer.settle()
-    assert renderer.version_on(KEY, "store-002") == "2.0.0"
-    before = len(requests_of(renderer))
-
-    renderer.facts(store("store-002", size="small"), store("store-001", size="canary"))
-    await renderer.settle()
-    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("1.0.0", "2.0.0")
-    assert len(requests_of(renderer)) == before + 1
-
-    last = requests_of(renderer)[-1]
-    renderer.facts(ApprovalCompleted(last.id, last.digest, ["omar"]))
-    await renderer.settle()
-    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("2.0.0", "1.0.0")

@@ -1,0 +1,138 @@
+"""Changes that wait for somebody's approval: what it covers, what voids it, and who goes when it is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from libs.contracts import (
+    ApprovalCompleted,
+    ApprovalRefused,
+    ApprovalRequested,
+    By,
+    ConfigurationDeclared,
+    SignOffDeclared,
+    SignOffStage,
+)
+from tests.rendering.rendering_gated import KEY, at, fleet_of, why
+from tests.support.renderer import Renderer, application, choose, namespace, store
+
+SIGNOFF = SignOffDeclared("two-eyes", [SignOffStage(["release-manager"], 1)], 24)
+
+
+async def signed_off() -> Renderer:
+    renderer = await fleet_of(3)
+    renderer.facts(SIGNOFF, replace(namespace("pos"), signoff="two-eyes"))
+    await renderer.settle()
+    return renderer
+
+
+def requests_of(renderer: Renderer) -> list[ApprovalRequested]:
+    return [each.event for each in renderer.history if isinstance(each.event, ApprovalRequested)]
+
+
+async def test_a_change_of_content_waits_for_its_approval() -> None:
+    renderer = await signed_off()
+    renderer.record(choose("pos-api", ("/c/*", "2.0.0")), actor="rita")
+    await renderer.settle()
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+    assert why(renderer, "store-000")["closed"] == "approval"
+    (asked,) = requests_of(renderer)
+    assert (asked.kind, asked.subject, asked.requesters) == (
+        "change",
+        "pos-api",
+        ["ana", "rita"],
+    ) or asked.requesters == ["rita"]
+
+    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
+    await renderer.settle()
+    assert renderer.version_on(KEY, "store-000") == "2.0.0"
+    assert renderer.model.decision.first.approved_by == ["omar"]
+    assert len(requests_of(renderer)) == 1
+
+
+async def test_one_byte_more_voids_what_was_given() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    (asked,) = requests_of(renderer)
+    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
+    renderer.facts(ConfigurationDeclared("loud", "/c/store-000", ["pos-api"], values={"level": "loud"}))
+    await renderer.settle()
+
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+    assert len(requests_of(renderer)) == 2
+
+
+async def test_relabelling_adds_nobody_to_what_was_approved() -> None:
+    renderer = await signed_off()
+    renderer.facts(
+        choose(
+            "pos-api",
+            ("size = small", "2.0.0"),
+        ),
+        store("store-002", size="large"),
+    )
+    await renderer.settle()
+    (first, *_) = requests_of(renderer)
+    renderer.facts(*(ApprovalCompleted(each.id, each.digest, ["omar"]) for each in requests_of(renderer)))
+    renderer.facts(store("store-009", size="small"))
+    await renderer.settle()
+
+    assert renderer.version_on(KEY, "store-000") == "2.0.0"
+    assert renderer.version_on(KEY, "store-009") is None
+    assert requests_of(renderer)[-1].digest != first.digest
+
+
+async def test_a_refused_change_is_not_asked_about_again_until_it_is_another() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    (asked,) = requests_of(renderer)
+    renderer.facts(ApprovalRefused(asked.id, asked.digest, "not tested", By("omar")))
+    await renderer.settle()
+    assert len(requests_of(renderer)) == 1
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+
+
+async def test_an_approval_that_ran_out_of_time_is_asked_for_again() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    await at(renderer, renderer.now + timedelta(hours=25))
+    assert len(requests_of(renderer)) == 2
+
+
+async def test_a_held_plan_of_a_signed_off_application_goes_when_it_is_approved() -> None:
+    renderer = await signed_off()
+    renderer.facts(application("pos-api", "pos", "/c/store-000"))
+    await renderer.settle()
+    assert renderer.last.hold is not None
+    (asked,) = requests_of(renderer)
+    assert (asked.kind, asked.subject) == ("hold", renderer.last.hold.plan)
+
+    renderer.facts(ApprovalCompleted(asked.id, asked.digest, ["omar"]))
+    await renderer.settle()
+    assert renderer.version_on(KEY, "store-001") is None
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+
+
+async def test_an_approved_change_cannot_be_steered_by_a_label_afterwards() -> None:
+    renderer = await signed_off()
+    renderer.facts(store("store-002", size="canary"))
+    renderer.facts(choose("pos-api", ("/c/*", "1.0.0"), ("size = canary", "2.0.0")))
+    await renderer.settle()
+    renderer.facts(*(ApprovalCompleted(each.id, each.digest, ["omar"]) for each in requests_of(renderer)))
+    await renderer.settle()
+    assert renderer.version_on(KEY, "store-002") == "2.0.0"
+    before = len(requests_of(renderer))
+
+    renderer.facts(store("store-002", size="small"), store("store-001", size="canary"))
+    await renderer.settle()
+    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("1.0.0", "2.0.0")
+    assert len(requests_of(renderer)) == before + 1
+
+    last = requests_of(renderer)[-1]
+    renderer.facts(ApprovalCompleted(last.id, last.digest, ["omar"]))
+    await renderer.settle()
+    assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("2.0.0", "1.0.0")
