@@ -72,6 +72,7 @@ from libs.contracts.relay import (
 from libs.contracts.rendering import (
     AdmissionDecided,
     AdmissionWritten,
+    ConfirmationAccepted,
     ConfirmationLapsed,
     ForeignCommitFound,
     RemovalsConfirmed,
@@ -100,6 +101,7 @@ __all__ = [
     "ClusterSpec",
     "ConfigurationDeclared",
     "ConfigurationRemoved",
+    "ConfirmationAccepted",
     "ConfirmationLapsed",
     "ConsumerHalted",
     "Event",

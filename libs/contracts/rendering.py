@@ -85,6 +85,15 @@ class RemovalsConfirmed:
 
 @published("rendering")
 @dataclass(frozen=True, slots=True)
+class ConfirmationAccepted:
+    """A confirmed plan was all that was to be removed: it may wait for its gates while other removals are held."""
+
+    branch: str
+    plan: str
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
 class ConfirmationLapsed:
     """Something of a confirmed plan is not to be removed any more: its name is void, the rest is asked about again."""
 

@@ -2,7 +2,7 @@
 
 from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
-from libs.fleet.columns import Codes, Column
+from libs.fleet.columns import Codes, Column, Extent
 from libs.fleet.distinct import compact, distinct_rows
 from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.fleet import Fleet, in_force
@@ -17,6 +17,7 @@ __all__ = [
     "Codes",
     "Column",
     "Combination",
+    "Extent",
     "Fact",
     "Fleet",
     "FleetModel",

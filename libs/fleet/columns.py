@@ -10,39 +10,53 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Extent:
+    """How many ordinals a fleet has given. The one rule: it grows in one place, where the fleet takes a new cluster."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int = 0) -> None:
+        self.size = size
+
+    def reach(self, size: int) -> None:
+        """Note that there are at least `size` ordinals."""
+        self.size = max(self.size, size)
+
+    def copy(self) -> Extent:
+        """Return one that grows by itself."""
+        return Extent(self.size)
+
+
 class Column:
-    """A numpy array whose first axis is the ordinal; rows beyond what was written hold `fill`."""
+    """A numpy array whose first axis is the ordinal, never shorter than its fleet; what was not written is `fill`."""
 
-    __slots__ = ("fill", "values")
+    __slots__ = ("_extent", "_values", "fill")
 
-    def __init__(self, dtype: Any, *, width: int = 0, fill: Any = 0, size: int = 0) -> None:
-        shape = (size, width) if width else (size,)
+    def __init__(self, extent: Extent, dtype: Any, *, width: int = 0, fill: Any = 0) -> None:
+        self._extent = extent
         self.fill = fill
-        self.values: NDArray[Any] = np.full(shape, fill, dtype)
+        self._values: NDArray[Any] = np.full((0, width) if width else (0,), fill, dtype)
 
-    def reach(self, size: int) -> NDArray[Any]:
-        """Return the array, with at least `size` rows."""
-        have = len(self.values)
+    @property
+    def values(self) -> NDArray[Any]:
+        """The array itself, with at least as many rows as the fleet has ordinals; do not keep it over a fold."""
+        have, size = len(self._values), self._extent.size
         if have < size:
             rows = max(size, have + (have >> 1), 64)
-            grown = np.full((rows, *self.values.shape[1:]), self.fill, self.values.dtype)
-            grown[:have] = self.values
-            self.values = grown
-        return self.values
+            grown = np.full((rows, *self._values.shape[1:]), self.fill, self._values.dtype)
+            grown[:have] = self._values
+            self._values = grown
+        return self._values
 
-    def copy(self) -> Column:
-        """Return a column that shares nothing with this one."""
-        twin = Column.__new__(Column)
-        twin.fill = self.fill
-        twin.values = self.values.copy()
-        return twin
+    def copy(self, extent: Extent) -> Column:
+        """Return a column of another fleet that shares nothing with this one."""
+        return Column.of(extent, self._values.copy(), self.fill)
 
     @staticmethod
-    def of(values: NDArray[Any], fill: Any = 0) -> Column:
+    def of(extent: Extent, values: NDArray[Any], fill: Any = 0) -> Column:
         """Return a column around an array, as a snapshot restores it."""
         column = Column.__new__(Column)
-        column.fill = fill
-        column.values = values
+        column._extent, column._values, column.fill = extent, values, fill  # noqa: SLF001 - its own class
         return column
 
 

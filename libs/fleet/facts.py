@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, singledispatchmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
@@ -37,10 +37,23 @@ from libs.contracts import (
     StoreRemoved,
 )
 from libs.contracts.quantities import milli
-from libs.fleet.columns import Codes, Column
+from libs.fleet.columns import Codes, Column, Extent
 from libs.fleet.layers import Layers
 from libs.fleet.policy import Policy
 from libs.fleet.policy_folding import fold_policy
+from libs.fleet.state import (
+    Parts,
+    begin_parts,
+    codes,
+    column,
+    columns,
+    events,
+    made,
+    mapping,
+    remembered,
+    typed,
+    value,
+)
 from libs.selection import Expression, Gone, Selection, parse
 
 UNLIMITED = -1
@@ -82,40 +95,93 @@ class Touched:
         self.applications[application] = clusters.copy() if known is None else known | clusters
 
 
+def _facts_plain(it: dict[tuple[str, str], Fact]) -> list[Any]:
+    return [(*key, fact.position, fact.at.isoformat(), fact.actor) for key, fact in it.items()]
+
+
+def _fact(position: int, at: str, actor: str) -> Fact:
+    return Fact(position, datetime.fromisoformat(at), actor)
+
+
+def _facts_of(plain: Any) -> dict[tuple[str, str], Fact]:
+    return {(kind, name): _fact(*said) for kind, name, *said in plain}
+
+
+PARTS: Parts = {
+    "selection": made(Selection, Selection.dump, Selection.load, Selection.fork),
+    "position": value(0),
+    "now": value(Fact(0, EPOCH, ""), lambda it: (it.position, it.at.isoformat(), it.actor), lambda it: _fact(*it)),
+    "stores": mapping(
+        lambda it: [tuple(each) for each in it.values()],
+        lambda plain: {name: Store(name, zone, tuple(clusters)) for name, zone, clusters in plain},
+    ),
+    "groups": events(lambda each: each.path),
+    "namespaces": events(lambda each: each.name),
+    "applications": events(lambda each: each.name),
+    "configurations": events(lambda each: each.name),
+    "choices": typed(dict[str, tuple[ReleaseChoice, ...]], dict),
+    "releases": events(lambda each: (each.application, each.version)),
+    "sources": events(lambda each: each.name),
+    "facts": mapping(_facts_plain, _facts_of),
+    "zones": codes(),
+    "store_names": codes(),
+    "hours": codes(),
+    "zone_of": column(np.int32),
+    "hours_of": column(np.int32),
+    "store_of": column(np.int32),
+    "declared_position": column(np.int64),
+    "declared_at": column(np.int64),
+    "capacity": columns(),
+    "policy": typed(Policy, Policy.fork),
+    "gone": made(Gone, Gone.dump, Gone.load, Gone.fork),
+    "touched": typed(Touched, lambda _: Touched()),
+    "_gone_bound": remembered(dict, dict),
+    "_layers": remembered(dict),
+}
+"""All that a fleet is, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
+
+
 class Facts:
     """Stores, clusters, groups, namespaces, applications, configurations, releases, release choices and sources.
 
     Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
     """
 
+    __slots__ = ("blob", "extent", *PARTS)
+
+    selection: Selection
+    position: int
+    now: Fact
+    """Where the event that is being taken stands in the log."""
+    stores: dict[str, Store]
+    groups: dict[str, GroupDeclared]
+    namespaces: dict[str, NamespaceDeclared]
+    applications: dict[str, ApplicationDeclared]
+    configurations: dict[str, ConfigurationDeclared]
+    choices: dict[str, tuple[ReleaseChoice, ...]]
+    releases: dict[tuple[str, str], ReleasePublished]
+    sources: dict[str, SourceDeclared]
+    facts: dict[tuple[str, str], Fact]
+    zones: Codes
+    store_names: Codes
+    hours: Codes
+    zone_of: Column
+    hours_of: Column
+    store_of: Column
+    declared_position: Column
+    declared_at: Column
+    capacity: dict[str, Column]
+    policy: Policy
+    gone: Gone
+    touched: Touched
+    _gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]]
+    _layers: dict[str, Layers]
+
     def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
         """`blob` gives a body of the log by its digest, or nothing."""
         self.blob = blob
-        self.selection = Selection()
-        self.position = 0
-        self.stores: dict[str, Store] = {}
-        self.groups: dict[str, GroupDeclared] = {}
-        self.namespaces: dict[str, NamespaceDeclared] = {}
-        self.applications: dict[str, ApplicationDeclared] = {}
-        self.configurations: dict[str, ConfigurationDeclared] = {}
-        self.choices: dict[str, tuple[ReleaseChoice, ...]] = {}
-        self.releases: dict[tuple[str, str], ReleasePublished] = {}
-        self.sources: dict[str, SourceDeclared] = {}
-        self.facts: dict[tuple[str, str], Fact] = {}
-        self.zones = Codes()
-        self.store_names = Codes()
-        self.zone_of = Column(np.int32)
-        self.hours = Codes()
-        self.hours_of = Column(np.int32)
-        self.policy = Policy()
-        self.gone = Gone()
-        self._gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]] = {}
-        self.store_of = Column(np.int32)
-        self.declared_position = Column(np.int64)
-        self.declared_at = Column(np.int64)
-        self.capacity: dict[str, Column] = {}
-        self.touched = Touched()
-        self._layers: dict[str, Layers] = {}
+        self.extent = Extent()
+        begin_parts(self, PARTS, self.extent)
 
     # --- folding -----------------------------------------------------------------------------------------------
 
@@ -129,9 +195,6 @@ class Facts:
         """Take an event that is not in the log (on a fork)."""
         self.now = Fact(self.position, EPOCH, "")
         self._take(event)
-
-    now = Fact(0, EPOCH, "")
-    """Where the event that is being taken stands in the log."""
 
     @singledispatchmethod
     def _take(self, event: Event) -> None:
@@ -191,10 +254,10 @@ class Facts:
     def _put(self, store: StoreDeclared, cluster: ClusterSpec, hours: int) -> None:
         labels = {**store.labels, **cluster.labels} if cluster.labels else store.labels
         ordinal = self.selection.put_cluster(cluster.name, store.name, labels)
+        self.extent.reach(ordinal + 1)
         self.gone.forget(ordinal)
-        size = ordinal + 1
-        self.declared_position.reach(size)[ordinal] = self.now.position
-        self.declared_at.reach(size)[ordinal] = _microseconds(self.now.at)
+        self.declared_position.values[ordinal] = self.now.position
+        self.declared_at.values[ordinal] = _microseconds(self.now.at)
         changed = _set(self.zone_of, ordinal, self.zones.code(store.timezone))
         if changed:
             self.policy.version += 1
@@ -203,10 +266,10 @@ class Facts:
         changed |= _set(self.store_of, ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
-                self.capacity[resource] = Column(np.int64, fill=UNLIMITED)
-        for resource, column in self.capacity.items():
+                self.capacity[resource] = Column(self.extent, np.int64, fill=UNLIMITED)
+        for resource, limits in self.capacity.items():
             text = cluster.capacity.get(resource)
-            changed |= _set(column, ordinal, UNLIMITED if text is None else milli(text))
+            changed |= _set(limits, ordinal, UNLIMITED if text is None else milli(text))
         if changed:
             self.touched.clusters.add(ordinal)
 
@@ -358,12 +421,12 @@ def hours_text(store: StoreDeclared) -> str:
     return Hours.of(store.hours, store.exceptions).text()
 
 
-def _set(column: Column, ordinal: int, value: int) -> bool:
+def _set(into: Column, ordinal: int, figure: int) -> bool:
     """Write one value; return whether it is another one."""
-    values = column.reach(ordinal + 1)
-    if values[ordinal] == value:
+    values = into.values
+    if values[ordinal] == figure:
         return False
-    values[ordinal] = value
+    values[ordinal] = figure
     return True
 
 

@@ -13,8 +13,9 @@ from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
-from libs.fleet.facts import EPOCH, UNLIMITED, Fact, Facts, Store, Touched, parsed
+from libs.fleet.facts import EPOCH, PARTS, UNLIMITED, Fact, Facts, Store, Touched, parsed
 from libs.fleet.layers import Layers, rank
+from libs.fleet.state import fork_parts
 from libs.selection import references
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Fleet(Facts):
 
     Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
     """
+
+    __slots__ = ()
 
     def store(self, name: str) -> Store | None:
         """Return a store, if it exists."""
@@ -100,36 +103,8 @@ class Fleet(Facts):
     def fork(self) -> Fleet:
         """Return a fleet that starts as this one; changes to one never show in the other."""
         twin = Fleet.__new__(Fleet)
-        twin.__dict__.update(self.__dict__)
-        twin.selection = self.selection.fork()
-        for name in (
-            "stores",
-            "groups",
-            "namespaces",
-            "applications",
-            "configurations",
-            "choices",
-            "releases",
-            "sources",
-            "facts",
-        ):
-            setattr(twin, name, dict(getattr(self, name)))
-        twin.policy, twin.gone = self.policy.fork(), self.gone.fork()
-        twin._gone_bound = dict(self._gone_bound)  # noqa: SLF001 - its own class
-        for name in (
-            "zones",
-            "hours",
-            "store_names",
-            "zone_of",
-            "hours_of",
-            "store_of",
-            "declared_position",
-            "declared_at",
-        ):
-            setattr(twin, name, getattr(self, name).copy())
-        twin.capacity = {resource: column.copy() for resource, column in self.capacity.items()}
-        twin.touched = Touched()
-        twin._layers = {}  # noqa: SLF001 - its own class
+        twin.blob, twin.extent = self.blob, self.extent.copy()
+        fork_parts(self, twin, PARTS, twin.extent)
         return twin
 
     def declared(self, ordinal: int) -> Fact:
@@ -141,7 +116,7 @@ class Fleet(Facts):
 
     def cluster_capacity(self, ordinal: int) -> dict[str, int]:
         """Return what a cluster has of each resource (milli-units); a resource without a figure is unlimited."""
-        figures = {resource: int(column.reach(ordinal + 1)[ordinal]) for resource, column in self.capacity.items()}
+        figures = {resource: int(column.values[ordinal]) for resource, column in self.capacity.items()}
         return {resource: figure for resource, figure in figures.items() if figure != UNLIMITED}
 
     def taken(self, resource: str, *, without: str | None = None) -> NDArray[np.int64]:
@@ -170,7 +145,7 @@ class Fleet(Facts):
             if before is not None and resource in before.capacity:
                 was_member = held(self.selection.saved(("in", namespace.name)), among, self.selection.size)
                 had = was_member * milli(before.capacity[resource])
-            limit = limits.reach(self.selection.size)[among]
+            limit = limits.values[among]
             total = self.taken(resource, without=namespace.name)[among] + wanted
             over = (limit != UNLIMITED) & (total > limit) & (wanted > had)
             if over.any():

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from libs.contracts import (
@@ -36,9 +36,6 @@ from libs.contracts import (
     TokenIssued,
 )
 from libs.fleet.bitmaps import unpacked
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 RUNNING = "running"
 

@@ -211,7 +211,6 @@ def _(event: OverrideUsed, facts: Facts) -> None:
 def _(event: LooseningWithheld, facts: Facts) -> None:
     policy, clusters = facts.policy, unpacked(event.clusters)
     among = ordinals(clusters)
-    size = facts.selection.size
     calendars = {
         name: (calendar, facts.bound("calendar", name) & clusters) for name, calendar in policy.calendars.items()
     }
@@ -222,8 +221,8 @@ def _(event: LooseningWithheld, facts: Facts) -> None:
         calendars,
         {name: facts.bound("freeze", name) & clusters for name in policy.freezes},
         {name: facts.bound("law", name) & clusters for name in policy.laws},
-        facts.zone_of.reach(size)[among].copy(),
-        facts.hours_of.reach(size)[among].copy(),
+        facts.zone_of.values[among].copy(),
+        facts.hours_of.values[among].copy(),
     )
     facts.note("withheld", event.id)
     policy.version += 1

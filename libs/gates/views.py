@@ -167,7 +167,7 @@ def as_they_are(view: View, fleet: Fleet) -> None:
     """Bring the view of the facts up to date; `fleet` may have changed in any way."""
     policy, size = fleet.policy, fleet.selection.size
     everywhere = BitMap(range(size))
-    zones, hours = fleet.zone_of.reach(size)[:size], fleet.hours_of.reach(size)[:size]
+    zones, hours = fleet.zone_of.values[:size], fleet.hours_of.values[:size]
     view.put(everywhere, _codes(zones, hours), _pair_of(fleet))
     documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
     for name, calendar in policy.calendars.items():

@@ -7,7 +7,7 @@ The one rule: a cluster that comes back is forgotten here, and selected by what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyroaring import BitMap
 
@@ -84,14 +84,28 @@ class Gone:
         """Return a copy that shares nothing that either side changes."""
         return Gone(self.remains.items(), self.version)
 
-    def dump(self) -> list[tuple[int, tuple[object, ...]]]:
+    def dump(self) -> tuple[int, list[tuple[int, tuple[Any, ...]]]]:
         """Return all of it as plain values."""
-        return [(ordinal, (*each[:2], dict(each.labels), *each[3:])) for ordinal, each in self.remains.items()]
+        remains: list[tuple[int, tuple[Any, ...]]] = [
+            (ordinal, (*each[:2], dict(each.labels), *each[3:])) for ordinal, each in self.remains.items()
+        ]
+        return self.version, remains
 
     @classmethod
-    def load(cls, plain: Iterable[tuple[int, tuple[str, str, Mapping[str, LabelValue], list[str], list[str]]]]) -> Gone:
+    def load(cls, plain: tuple[int, Iterable[tuple[int, tuple[Any, ...]]]]) -> Gone:
         """Return what `dump` wrote."""
+        version, remains = plain
         return cls(
-            (ordinal, Remains(name, store, labels, tuple(groups), tuple(namespaces)))
-            for ordinal, (name, store, labels, groups, namespaces) in plain
+            (
+                (
+                    ordinal,
+                    Remains(name, store, {key: _value(each) for key, each in labels.items()}, tuple(groups), tuple(of)),
+                )
+                for ordinal, (name, store, labels, groups, of) in remains
+            ),
+            version,
         )
+
+
+def _value(plain: str | list[str]) -> LabelValue:
+    return plain if isinstance(plain, str) else tuple(plain)

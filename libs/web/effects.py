@@ -109,7 +109,7 @@ _NOBODY = BitMap()
 
 def _hours_changed(before: Fleet, after: Fleet) -> BitMap:
     size = before.selection.size
-    return bitmap(np.flatnonzero(before.hours_of.reach(size)[:size] != after.hours_of.reach(size)[:size]))
+    return bitmap(np.flatnonzero(before.hours_of.values[:size] != after.hours_of.values[:size]))
 
 
 def parts(events: Iterable[Event], change: Before) -> list[Part]:

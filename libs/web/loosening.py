@@ -115,7 +115,7 @@ def loosened(change: Before, now: datetime) -> dict[str, BitMap]:
 
 
 def _changed(before: Column, after: Column, size: int) -> BitMap:
-    return bitmap(np.flatnonzero(before.reach(size)[:size] != after.reach(size)[:size]))
+    return bitmap(np.flatnonzero(before.values[:size] != after.values[:size]))
 
 
 def _ended(freeze: FreezeDeclared, now: datetime) -> bool:

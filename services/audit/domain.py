@@ -219,6 +219,7 @@ _POLICY_SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
     "AccessDenied": lambda event: (f"denied {event.actor} {counted(event.count, 'request')} to {event.route}", []),
     "LooseningWithheld": _withheld,
     "LooseningConfirmed": lambda event: (f"confirmed withheld change {event.id}", []),
+    "ConfirmationAccepted": lambda event: (f"accepted the confirmation of plan {event.plan}", []),
     "ConfirmationLapsed": lambda event: (f"voided the confirmation of plan {event.plan}", []),
 }
 

@@ -62,7 +62,6 @@ def blocked(
     found: list[Waiting] = []
     for key, placement in sorted(model.placements.by_key.items()):
         if application in {None, placement.application}:
-            placement.reach(model.size)
             found += _of(gating, hold, key, where)
     return [each.shown(model) for each in found]
 
@@ -103,7 +102,7 @@ def _alike(gating: Gating, clusters: BitMap) -> list[BitMap]:
         return []
     fleet = gating.model.fleet
     among, size = ordinals(clusters), gating.model.size
-    columns = [fleet.zone_of.reach(size)[among], fleet.hours_of.reach(size)[among]]
+    columns = [fleet.zone_of.values[among], fleet.hours_of.values[among]]
     policy = fleet.policy
     bounds = [fleet.bound("calendar", name) for name, each in policy.calendars.items() if each.clusters is not None]
     bounds += [fleet.bound("freeze", name) for name in policy.freezes]

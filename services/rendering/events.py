@@ -4,6 +4,7 @@ from libs.contracts import ApprovalRequested, OverrideUsed
 from libs.contracts.rendering import (
     AdmissionDecided,
     AdmissionWritten,
+    ConfirmationAccepted,
     ConfirmationLapsed,
     ForeignCommitFound,
     RemovalsConfirmed,
@@ -15,6 +16,7 @@ __all__ = [
     "AdmissionDecided",
     "AdmissionWritten",
     "ApprovalRequested",
+    "ConfirmationAccepted",
     "ConfirmationLapsed",
     "ForeignCommitFound",
     "OverrideUsed",

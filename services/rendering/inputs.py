@@ -88,10 +88,10 @@ class Inputs:
             case "cluster.name":
                 return self._coded("cluster.name", self.names(), among.astype(np.int32), own=True)
             case "store.name":
-                codes = self.fleet.store_of.reach(self.fleet.selection.size)[among]
+                codes = self.fleet.store_of.values[among]
                 return self._coded("store.name", self.fleet.store_names.names, codes)
             case "store.timezone":
-                codes = self.fleet.zone_of.reach(self.fleet.selection.size)[among]
+                codes = self.fleet.zone_of.values[among]
                 return self._coded("store.timezone", self.fleet.zones.names, codes)
             case "labels":
                 return self._label(each.key, among)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyroaring import BitMap
@@ -18,6 +18,7 @@ from pyroaring import BitMap
 from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.fleet import Fleet, bitmap, ordinals, unpacked
 from libs.fleet.facts import EPOCH
+from libs.fleet.state import Parts, begin_parts, event_of, plain_event, typed, value
 from libs.gates import Gates
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
@@ -26,6 +27,7 @@ from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
 from services.rendering.events import (
     AdmissionDecided,
     AdmissionWritten,
+    ConfirmationAccepted,
     ConfirmationLapsed,
     ForeignCommitFound,
     RemovalsConfirmed,
@@ -55,6 +57,9 @@ CATEGORIES = (
 )  # fmt: skip
 """What can change a target or close a gate: an admission is guarded by all of them."""
 PAGE_EVENTS = 1_000
+
+Holding = RemovalsHeld | RemovalsConfirmed | ConfirmationAccepted | ConfirmationLapsed
+"""What is said of removals that the fuse keeps back."""
 
 
 @dataclass(slots=True)
@@ -116,40 +121,74 @@ class Writes:
         self._tasks.clear()
 
 
+def _event_or_none(plain: Any) -> Any:
+    return None if plain is None else event_of(*plain)
+
+
+PARTS: Parts = {
+    "laws_in_force": typed(set[str]),
+    "accepted": typed(set[str]),
+    "behind": typed(dict[str, set[str]]),
+    "at": value(EPOCH, datetime.isoformat, datetime.fromisoformat),
+    "reasons": typed(Reasons),
+    "epoch": value(""),
+    "hash": value(b""),
+    "position": value(0),
+    "branch_version": value(0),
+    "clusters_tree": value(None),
+    "written_tree": value(None),
+    "parent": value(""),
+    "must_commit": value(begin=False),
+    "decision": typed(Decision),
+    "applied": value(""),
+    "applied_position": value(0),
+    "state": typed(BranchState),
+    "confirmed": typed(dict[str, dict[str, BitMap]]),
+    "held": value(None, lambda it: None if it is None else plain_event(it), _event_or_none),
+    "removals": typed(list[tuple[datetime, int]]),
+}
+"""What a snapshot keeps of a model beside the fleet, the placements and the trees."""
+
+
 class Model:
     """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given."""
+
+    __slots__ = ("branch", "fleet", "gates", "inputs", "placements", "trees", *PARTS)
+
+    laws_in_force: set[str]
+    accepted: set[str]
+    behind: dict[str, set[str]]
+    at: datetime
+    reasons: Reasons
+    epoch: str
+    hash: bytes
+    position: int
+    branch_version: int
+    clusters_tree: bytes | None
+    written_tree: bytes | None
+    parent: str
+    must_commit: bool
+    decision: Decision
+    applied: str
+    applied_position: int
+    state: BranchState
+    confirmed: dict[str, dict[str, BitMap]]
+    held: RemovalsHeld | None
+    removals: list[tuple[datetime, int]]
 
     def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH) -> None:
         self.branch = branch
         self.fleet = Fleet(blob)
         self.inputs = Inputs(self.fleet)
         self.gates = Gates(self.fleet)
-        self.laws_in_force: set[str] = set()
-        self.verified: set[str] = set()
-        self.behind: dict[str, set[str]] = {}
-        self.at = EPOCH
-        self.placements = Placements()
-        self.trees = Trees()
-        self.reasons = Reasons()
-        self.epoch = ""
-        self.hash = b""
-        self.position = 0
-        self.branch_version = 0
-        self.clusters_tree: bytes | None = None
-        self.written_tree: bytes | None = None
-        self.parent = ""
-        self.must_commit = False
-        self.decision = Decision()
-        self.applied = ""
-        self.applied_position = 0
-        self.state = BranchState()
-        self.confirmed: dict[str, dict[str, BitMap]] = {}
-        self.held: RemovalsHeld | None = None
-        self.removals: deque[tuple[datetime, int]] = deque()
+        self.placements = Placements(self.fleet.extent)
+        self.trees = Trees(self.fleet.extent)
+        begin_parts(self, PARTS, self.fleet.extent)
 
     def become(self, other: Model) -> None:
         """Take over everything of another model, which must not be used any more."""
-        self.__dict__.update(other.__dict__)
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
 
     @property
     def size(self) -> int:
@@ -181,17 +220,25 @@ class Model:
                 self.parent = "" if event.onto == "nothing" else event.onto
                 self.must_commit = True
                 self.state = BranchState(self.state.held, self.state.confirmed)
+            case RemovalsHeld() | RemovalsConfirmed() | ConfirmationAccepted() | ConfirmationLapsed():
+                self._hold(recorded, event)
+            case _ if category_of(recorded.stream) in CATEGORIES:
+                self.reasons.note(recorded)
+        return None
+
+    def _hold(self, recorded: Recorded, event: Holding) -> None:
+        match event:
             case RemovalsHeld():
                 self.held = event
                 self.state = BranchState(event.plan, self.state.confirmed, self.state.foreign)
             case RemovalsConfirmed():
                 self.reasons.note(recorded)
                 self._confirm(event.plan)
+            case ConfirmationAccepted():
+                if event.plan in self.confirmed:
+                    self.accepted.add(event.plan)
             case ConfirmationLapsed():
                 self._forget_plans([event.plan])
-            case _ if category_of(recorded.stream) in CATEGORIES:
-                self.reasons.note(recorded)
-        return None
 
     def _confirm(self, plan: str) -> None:
         if self.held is not None and self.held.plan == plan:
@@ -236,7 +283,6 @@ class Model:
         May be done again with another sink where the first one failed.
         """
         first = decision.first
-        self.placements.size = self.size
         self._note(decision)
         changed: dict[str, BitMap] = {}
         writes = Writes(sink)
@@ -273,7 +319,8 @@ class Model:
         if unconfirmed is None:
             unconfirmed = 0 if first.confirmed else first.removals
         if unconfirmed:
-            self.removals.append((at, unconfirmed))
+            since = at - timedelta(minutes=FUSE_WINDOW_MINUTES)
+            self.removals = [*(each for each in self.removals if each[0] > since), (at, unconfirmed)]
         self._go_ahead(decision)
         self.reasons.taken(first.model_position)
 
@@ -288,6 +335,7 @@ class Model:
     def _forget_plans(self, plans: Sequence[str]) -> None:
         for plan in plans:
             self.confirmed.pop(plan, None)
+            self.accepted.discard(plan)
         if self.held is not None and self.held.plan in plans:
             self.held = None
         held = "" if self.state.held in plans else self.state.held
@@ -330,7 +378,7 @@ class Model:
     def _set_content(self, namespace: str, among: BitMap) -> None:
         code = self.namespace_content(namespace)
         if code is not None:
-            self.trees.at(namespace, self.size).content.values[ordinals(among)] = code
+            self.trees.at(namespace).content.values[ordinals(among)] = code
 
     def _register(self, parts: Sequence[AdmissionDecided]) -> BitMap:
         clusters = BitMap()
@@ -362,9 +410,7 @@ class Model:
     def recent_removals(self, now: datetime) -> int:
         """Return how many removals were admitted, unconfirmed, within the fuse's window before `now`."""
         since = now - timedelta(minutes=FUSE_WINDOW_MINUTES)
-        while self.removals and self.removals[0][0] <= since:
-            self.removals.popleft()
-        return sum(count for _, count in self.removals)
+        return sum(count for at, count in self.removals if at > since)
 
 
 async def render_again(model: Model, events: EventLog, until: int, sink: ObjectSink) -> None:

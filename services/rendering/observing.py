@@ -5,7 +5,6 @@ The one rule: a decision belongs to the newest fact that it rests on, by trace a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,26 +67,26 @@ class Cause:
 UNKNOWN = Cause()
 
 
+@dataclass(slots=True)
 class Causes:
-    """The newest facts since the last decision."""
+    """The newest facts since the last decision, in the order of the log."""
 
-    def __init__(self, newest: Iterable[Cause] = ()) -> None:
-        self._newest = deque(newest, CAUSES_MAX)
+    kept: list[Cause] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Cause]:
-        return iter(self._newest)
+        return iter(self.kept)
 
     def note(self, recorded: Recorded) -> None:
         """Take a fact as a possible cause."""
-        self._newest.append(Cause.of(recorded))
+        self.kept = [*self.kept[1 - CAUSES_MAX :], Cause.of(recorded)]
 
     def taken(self, position: int) -> None:
         """Forget those that a decision as of `position` has seen."""
-        self._newest = deque((each for each in self._newest if each.position > position), CAUSES_MAX)
+        self.kept = [each for each in self.kept if each.position > position]
 
     def newest(self) -> Cause:
         """Return the newest fact."""
-        return self._newest[-1] if self._newest else UNKNOWN
+        return self.kept[-1] if self.kept else UNKNOWN
 
 
 @contextmanager

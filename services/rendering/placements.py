@@ -6,18 +6,28 @@ place in the tree. The one rule: `admitted` changes by admissions only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import Codes, Column, bitmap
+from libs.fleet import Codes, Column, Extent, bitmap
+from libs.fleet.state import (
+    Part,
+    Parts,
+    begin_parts,
+    codes,
+    columns_of,
+    mapping,
+    never,
+    plain_bitmap,
+    plain_columns,
+    typed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
     from numpy.typing import NDArray
 
 
@@ -35,13 +45,21 @@ class Placement:
 
     namespace: str
     application: str
-    release: Column = field(default_factory=lambda: Column(np.int32))
-    variant: Column = field(default_factory=lambda: Column(np.uint64, width=2))
-    blob: Column = field(default_factory=lambda: Column(np.uint8, width=20))
-    admission: Column = field(default_factory=lambda: Column(np.int32))
-    target_release: Column = field(default_factory=lambda: Column(np.int32))
-    target_variant: Column = field(default_factory=lambda: Column(np.uint64, width=2))
+    release: Column
+    variant: Column
+    blob: Column
+    admission: Column
+    target_release: Column
+    target_variant: Column
     pending: BitMap = field(default_factory=BitMap)
+
+    @classmethod
+    def new(cls, key: str, extent: Extent) -> Placement:
+        """Return a placement that is nowhere yet."""
+        release, admission, target = (Column(extent, np.int32) for _ in range(3))
+        variant, target_variant = (Column(extent, np.uint64, width=2) for _ in range(2))
+        blob = Column(extent, np.uint8, width=20)
+        return cls(*split_key(key), release, variant, blob, admission, target, target_variant)
 
     @property
     def key(self) -> str:
@@ -52,15 +70,6 @@ class Placement:
     def file(self) -> str:
         """The application's file name in its namespace's directory."""
         return f"{self.application}.yaml"
-
-    def reach(self, size: int) -> None:
-        """Make every column long enough for `size` ordinals."""
-        for column in self.columns():
-            column.reach(size)
-
-    def columns(self) -> Iterator[Column]:
-        """Every column, in a fixed order."""
-        yield from (self.release, self.variant, self.blob, self.admission, self.target_release, self.target_variant)
 
     def differs(self, among: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return for each ordinal whether what it should have is not what it has been given."""
@@ -83,29 +92,53 @@ class RefusalKey:
     detail: str
 
 
-@dataclass(slots=True)
+def _placement(key: str, columns: dict[str, Column], pending: bytes) -> Placement:
+    namespace, application = split_key(key)
+    return Placement(namespace=namespace, application=application, pending=BitMap.deserialize(pending), **columns)
+
+
+PARTS: Parts = {
+    "versions": codes(),
+    "by_key": Part(
+        lambda _: {},
+        never,
+        lambda it: {key: (plain_columns(each), plain_bitmap(each.pending)) for key, each in it.items()},
+        lambda plain, extent: {
+            key: _placement(key, columns_of(columns, extent), pending) for key, (columns, pending) in plain.items()
+        },
+    ),
+    "refusals": mapping(
+        lambda it: [(*astuple(each), plain_bitmap(members)) for each, members in it.items()],
+        lambda plain: {RefusalKey(*said): BitMap.deserialize(members) for *said, members in plain},
+    ),
+    "admissions": typed(list[Admission]),
+}
+
+
 class Placements:
     """All placements, the refusals among them, and the releases' codes."""
 
-    versions: Codes = field(default_factory=Codes)
-    by_key: dict[str, Placement] = field(default_factory=dict)
-    refusals: dict[RefusalKey, BitMap] = field(default_factory=dict)
-    admissions: list[Admission] = field(default_factory=list)
-    size: int = 0
+    __slots__ = ("extent", *PARTS)
+
+    versions: Codes
+    by_key: dict[str, Placement]
+    refusals: dict[RefusalKey, BitMap]
+    admissions: list[Admission]
+
+    def __init__(self, extent: Extent) -> None:
+        self.extent = extent
+        begin_parts(self, PARTS, extent)
 
     def at(self, key: str) -> Placement:
-        """Return a placement's columns, as long as the fleet."""
+        """Return a placement's columns."""
         placement = self.by_key.get(key)
         if placement is None:
-            placement = self.by_key[key] = Placement(*split_key(key))
-        placement.reach(self.size)
+            placement = self.by_key[key] = Placement.new(key, self.extent)
         return placement
 
     def of_namespace(self, namespace: str) -> list[Placement]:
         """Return the placements of a namespace, by application name."""
         found = [each for each in self.by_key.values() if each.namespace == namespace]
-        for each in found:
-            each.reach(self.size)
         return sorted(found, key=lambda each: each.application)
 
     def namespaces(self) -> list[str]:

@@ -34,7 +34,8 @@ class Plan:
     """What may be admitted at `now` (`applications`, by placement key; `namespaces`; `clusters`), and what is held.
 
     It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
-    the overrides that let something through, `lapsed` the confirmed plans whose name is void.
+    the overrides that let something through, `lapsed` the confirmed plans whose name is void, `accepted` those that
+    were looked at for the first time.
     """
 
     now: datetime
@@ -46,6 +47,7 @@ class Plan:
     unconfirmed: int = 0
     confirmed: list[str] = field(default_factory=list)
     lapsed: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
     hold: Hold | None = None
     unapproved: dict[str, BitMap] = field(default_factory=dict)
     used: dict[str, dict[str, BitMap]] = field(default_factory=dict)
@@ -92,7 +94,6 @@ async def evaluate(model: Model, now: datetime) -> None:
     """Bring targets and refusals up to date with the facts and the law at `now`, on the clusters that they touched."""
     touched = model.fleet.take_touched()
     touched.whole |= _law_changed(model, now)
-    model.placements.size = model.size
     dirty = _dirty(model, touched)
     among = ordinals(BitMap.union(BitMap(), *dirty.values()))
     crowded = over_capacity(model.fleet, _admitted(model), among) if model.fleet.capacity and len(among) else {}
@@ -155,13 +156,11 @@ class _admitted:  # noqa: N801 - reads as a question
     """Answers whether a namespace has something admitted on a cluster."""
 
     def __init__(self, model: Model) -> None:
-        self._trees = model.trees
-        self._size = model.size
+        self._namespaces = model.trees.namespaces
 
     def __call__(self, namespace: str, ordinal: int) -> bool:
-        return namespace in self._trees.namespaces and bool(
-            self._trees.at(namespace, self._size).present.values[ordinal]
-        )
+        tree = self._namespaces.get(namespace)
+        return tree is not None and bool(tree.present.values[ordinal])
 
 
 def _law_changed(model: Model, now: datetime) -> set[str]:
@@ -218,7 +217,6 @@ def _close(model: Model, now: datetime) -> Plan:
     pending: dict[str, BitMap] = {}
     passing: dict[str, Passing] = {}
     for key, placement in sorted(model.placements.by_key.items()):
-        placement.reach(model.size)
         if placement.pending:
             passed = passing[key] = gating.of(placement)
             if passed.removals:
@@ -257,7 +255,7 @@ def _fuse(model: Model, pending: dict[str, BitMap], now: datetime, answer: Plan)
     A plan is judged as a whole before the gates: who confirms it is not asked again as one window after another opens.
     """
     leaving = model.trees.registered - model.fleet.selection.everything
-    answer.lapsed = _lapsed(model, pending)
+    _judge_confirmed(model, pending, answer)
     valid = [left for plan, left in model.confirmed.items() if plan not in answer.lapsed]
     confirmed = {key: BitMap.union(BitMap(), *(left.get(key, BitMap()) for left in valid)) for key in pending}
     asked = {key: rest for key, clusters in pending.items() if (rest := clusters - confirmed[key])}
@@ -271,28 +269,23 @@ def _fuse(model: Model, pending: dict[str, BitMap], now: datetime, answer: Plan)
     return pending
 
 
-def _lapsed(model: Model, pending: dict[str, BitMap]) -> list[str]:
-    """Return the confirmed plans that are void: their set is another one now.
+def _judge_confirmed(model: Model, pending: dict[str, BitMap], answer: Plan) -> None:
+    """Find the confirmed plans that are void, since their set is another one now, and those that hold from now on.
 
     A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
     while others are asked about, but nothing of it may have become unwanted.
     """
-    lapsed = []
     for plan, left in model.confirmed.items():
         unwanted = any(clusters - pending.get(key, BitMap()) for key, clusters in left.items())
-        others = [each for each in model.confirmed if each != plan and each in model.verified]
-        grown = plan not in model.verified and any(
-            clusters
-            - left.get(key, BitMap())
-            - BitMap.union(BitMap(), *(model.confirmed[each].get(key, BitMap()) for each in others))
+        others = [model.confirmed[each] for each in model.confirmed if each != plan and each in model.accepted]
+        grown = plan not in model.accepted and any(
+            clusters - left.get(key, BitMap()) - BitMap.union(BitMap(), *(each.get(key, BitMap()) for each in others))
             for key, clusters in pending.items()
         )
         if unwanted or grown:
-            lapsed.append(plan)
-        else:
-            model.verified.add(plan)
-    model.verified &= model.confirmed.keys()
-    return lapsed
+            answer.lapsed.append(plan)
+        elif plan not in model.accepted:
+            answer.accepted.append(plan)
 
 
 def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) -> None:
@@ -331,7 +324,7 @@ def _contents(model: Model, answer: Plan, gating: Gating) -> None:
         code = model.namespace_content(namespace)
         if code is None:
             continue
-        content = model.trees.at(namespace, model.size).content.values
+        content = model.trees.at(namespace).content.values
         there = BitMap()
         for placement in model.placements.of_namespace(namespace):
             changed = answer.applications.get(placement.key, BitMap())

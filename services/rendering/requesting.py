@@ -16,7 +16,7 @@ from pyroaring import BitMap
 from libs.contracts import stream_id
 from libs.fleet import content_digest, packed
 from libs.gates import unmoved
-from services.rendering.events import ApprovalRequested, ConfirmationLapsed
+from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
 from services.rendering.gating import items_of, parts_of
 from services.rendering.placements import split_key
 
@@ -48,9 +48,9 @@ def outstanding(model: Model, planned: Plan) -> list[tuple[str, Event]]:
 
     Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now.
     """
-    events: list[tuple[str, Event]] = [
-        (f"hold-{model.branch}", ConfirmationLapsed(model.branch, name)) for name in planned.lapsed
-    ]
+    stream = f"hold-{model.branch}"
+    events: list[tuple[str, Event]] = [(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
+    events += [(stream, ConfirmationAccepted(model.branch, name)) for name in planned.accepted]
     events += _changes(model, planned.unapproved, planned.now)
     if planned.hold is not None:
         events += _held(model, planned.hold, planned.now)

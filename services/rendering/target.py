@@ -215,7 +215,7 @@ def over_capacity(
         for name, namespace in sorted(fleet.namespaces.items())
     }
     member = {name: held(fleet.selection.saved(("in", name)), among, size) for name, take in takes.items() if take}
-    limits = {resource: column.reach(size)[among] for resource, column in fleet.capacity.items()}
+    limits = {resource: column.values[among] for resource, column in fleet.capacity.items()}
     crowded = np.zeros(len(among), np.bool_)
     for resource, limit in limits.items():
         total = np.zeros(len(among), np.int64)

@@ -5,14 +5,27 @@ The one rule: a directory is there exactly while something admitted is in it, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts.tree import cluster_path, shard
-from libs.fleet import Codes, Column, bitmap, distinct_rows, ordinals
+from libs.fleet import Codes, Column, Extent, bitmap, distinct_rows, ordinals
+from libs.fleet.state import (
+    Part,
+    Parts,
+    begin_parts,
+    codes,
+    column,
+    columns_in,
+    columns_of,
+    never,
+    plain_columns,
+    remembered,
+    typed,
+)
 from libs.gittree import Column as Values
 from libs.gittree import Family, Mode, tree_body, tree_family
 from services.rendering import layout
@@ -34,37 +47,60 @@ SHARDS_A_TURN = 32
 class NamespaceTree:
     """One namespace over all clusters: which `namespace.yaml` it has (0: none yet), and its directory."""
 
-    content: Column = field(default_factory=lambda: Column(np.int32))
-    tree: Column = field(default_factory=lambda: Column(np.uint8, width=20))
-    present: Column = field(default_factory=lambda: Column(np.bool_, fill=False))
+    content: Column
+    tree: Column
+    present: Column
 
-    def columns(self) -> tuple[Column, Column, Column]:
-        """Every column, in a fixed order."""
-        return self.content, self.tree, self.present
+    @classmethod
+    def new(cls, extent: Extent) -> NamespaceTree:
+        """Return a namespace that is nowhere yet."""
+        return cls(Column(extent, np.int32), Column(extent, np.uint8, width=20), Column(extent, np.bool_, fill=False))
 
 
-@dataclass(slots=True)
+PARTS: Parts = {
+    "contents": codes(),
+    "namespaces": Part(
+        lambda _: {},
+        never,
+        lambda it: {name: plain_columns(tree) for name, tree in it.items()},
+        lambda plain, extent: {name: NamespaceTree(**columns_of(each, extent)) for name, each in plain.items()},
+    ),
+    "flux": column(np.uint8, width=20),
+    "cluster": column(np.uint8, width=20),
+    "registered": typed(BitMap),
+    "shards": remembered(dict),
+    "shard_ids": typed(dict[str, dict[str, bytes]]),
+    "first_ids": typed(dict[str, bytes]),
+    "moved": typed(BitMap),
+}
+
+
 class Trees:
     """Tree ids of namespaces, of Flux's directory and of whole clusters, and which clusters are in the tree."""
 
-    contents: Codes = field(default_factory=Codes)
-    namespaces: dict[str, NamespaceTree] = field(default_factory=dict)
-    flux: Column = field(default_factory=lambda: Column(np.uint8, width=20))
-    cluster: Column = field(default_factory=lambda: Column(np.uint8, width=20))
-    registered: BitMap = field(default_factory=BitMap)
-    shards: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    shard_ids: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    first_ids: dict[str, bytes] = field(default_factory=dict)
-    moved: BitMap = field(default_factory=BitMap)
+    __slots__ = ("extent", *PARTS)
+
+    contents: Codes
+    namespaces: dict[str, NamespaceTree]
+    flux: Column
+    cluster: Column
+    registered: BitMap
+    shards: dict[str, dict[str, dict[str, int]]]
+    """The registered clusters by the directories that they lie in: made again from `registered` by `register`."""
+    shard_ids: dict[str, dict[str, bytes]]
+    first_ids: dict[str, bytes]
+    moved: BitMap
     """Where the present decision adds or removes namespaces; kept, since it may have to be written again."""
 
-    def at(self, namespace: str, size: int) -> NamespaceTree:
-        """Return a namespace's columns, long enough for `size` ordinals."""
+    def __init__(self, extent: Extent) -> None:
+        self.extent = extent
+        begin_parts(self, PARTS, extent)
+
+    def at(self, namespace: str) -> NamespaceTree:
+        """Return a namespace's columns."""
         tree = self.namespaces.get(namespace)
         if tree is None:
-            tree = self.namespaces[namespace] = NamespaceTree()
-        for column in tree.columns():
-            column.reach(size)
+            tree = self.namespaces[namespace] = NamespaceTree.new(self.extent)
         return tree
 
     def register(self, ordinal: int, name: str) -> None:
@@ -78,8 +114,8 @@ class Trees:
         first, second = shard(name)
         self.registered.discard(ordinal)
         for tree in self.namespaces.values():
-            for column in tree.columns():
-                column.reach(ordinal + 1)[ordinal] = 0
+            for each in columns_in(tree).values():
+                each.values[ordinal] = 0
         self.shards.get(first, {}).get(second, {}).pop(name, None)
 
 
@@ -95,9 +131,6 @@ async def rebuild(
 
     `changed` holds per namespace the clusters on which a file of it changed; `clusters` those that came or went.
     """
-    size = placements.size
-    trees.flux.reach(size)
-    trees.cluster.reach(size)
     trees.moved |= clusters
     touched = clusters.copy()
     for namespace, where in sorted(changed.items()):
@@ -114,7 +147,7 @@ async def _namespace(
     trees: Trees, placements: Placements, namespace: str, here: NDArray[np.int64], sink: ObjectSink
 ) -> BitMap:
     """Build one namespace's directories; return the clusters on which it appeared or vanished."""
-    own = trees.at(namespace, placements.size)
+    own = trees.at(namespace)
     inside = placements.of_namespace(namespace)
     was = own.present.values[here]
     flags = [placement.release.values[here] != 0 for placement in inside]

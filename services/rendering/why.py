@@ -93,8 +93,7 @@ class Why:
         self.declared = self.fleet.applications[application]
         self.namespace = self.declared.namespace
         self.key = placement_key(self.namespace, application)
-        self.placement = model.placements.by_key.get(self.key) or Placement(self.namespace, application)
-        self.placement.reach(model.size)
+        self.placement = model.placements.by_key.get(self.key) or Placement.new(self.key, self.fleet.extent)
 
     def answer(self) -> dict[str, Any]:
         """Return the gates in order and which releases are admitted and targeted."""

@@ -184,9 +184,11 @@ def held(hold: Hold) -> RemovalsHeld:
     )
 
 
-async def replay(history: Iterable[Recorded], blobs: dict[str, bytes]) -> tuple[Model, list[str]]:
-    """Fold a whole log in a fresh model; return it and the commits that its decisions give."""
-    model = Model(blobs.get)
+async def replay(
+    history: Iterable[Recorded], blobs: dict[str, bytes], model: Model | None = None
+) -> tuple[Model, list[str]]:
+    """Fold a log in a fresh model, or its rest in a given one; return it and the commits that its decisions give."""
+    model = model or Model(blobs.get)
     sink = IdSink()
     commits = []
     for recorded in history:

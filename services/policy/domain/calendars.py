@@ -109,9 +109,9 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
 
 def _alike(bound: BitMap, facts: Fleet, *, by_hours: bool) -> Iterator[tuple[tuple[str, str], BitMap]]:
     """Yield clusters that share a time zone and (where they matter) hours, most of them first, up to a bound."""
-    among, size = ordinals(bound), facts.selection.size
-    zones = facts.zone_of.reach(size)[among].astype(np.int64)
-    hours = facts.hours_of.reach(size)[among].astype(np.int64) * by_hours
+    among = ordinals(bound)
+    zones = facts.zone_of.values[among].astype(np.int64)
+    hours = facts.hours_of.values[among].astype(np.int64) * by_hours
     distinct, places = np.unique(zones * (len(facts.hours.names) + 1) + hours, return_inverse=True)
     counts = np.bincount(places, minlength=len(distinct))
     for place in np.argsort(-counts, kind="stable")[:DISTINCT_MAX]:

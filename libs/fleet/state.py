@@ -1,0 +1,220 @@
+"""What a model in memory consists of, declared once: how each part begins, is forked, and goes into a snapshot.
+
+The one rule: a model has no attribute beside its parts (its `__slots__` are made from them), so that neither a fork nor
+a snapshot can leave one out.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, get_origin
+
+import msgspec
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import Event, decode, encode, type_name
+from libs.fleet.columns import Codes, Column, Extent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One attribute of a model.
+
+    `begin` makes it for a new model, `fork` copies it so that neither side sees what the other changes, `dump` returns
+    it as msgpack takes it, `load` takes that back. The extent is that of the model which the result belongs to.
+    """
+
+    begin: Callable[[Extent], Any]
+    fork: Callable[[Any, Extent], Any]
+    dump: Callable[[Any], Any]
+    load: Callable[[Any, Extent], Any]
+
+
+Parts = Mapping[str, Part]
+
+
+def dump_parts(model: object, parts: Parts) -> dict[str, Any]:
+    """Return all parts of a model as plain values."""
+    return {name: part.dump(getattr(model, name)) for name, part in parts.items()}
+
+
+def load_parts(model: object, parts: Parts, plain: Mapping[str, Any], extent: Extent) -> None:
+    """Set all parts of a model.
+
+    Raises:
+        KeyError: a part is missing; the model may have been changed in part.
+    """
+    for name, part in parts.items():
+        setattr(model, name, part.load(plain[name], extent))
+
+
+def begin_parts(model: object, parts: Parts, extent: Extent) -> None:
+    """Set all parts of a new model."""
+    for name, part in parts.items():
+        setattr(model, name, part.begin(extent))
+
+
+def fork_parts(model: object, twin: object, parts: Parts, extent: Extent) -> None:
+    """Set all parts of `twin` to copies of the model's."""
+    for name, part in parts.items():
+        setattr(twin, name, part.fork(getattr(model, name), extent))
+
+
+# --- kinds of parts --------------------------------------------------------------------------------------------------
+
+
+def value(begin: Any, dump: Callable[[Any], Any] = lambda it: it, load: Callable[[Any], Any] = lambda it: it) -> Part:
+    """Return a part that is never changed in place: a number, text, a frozen thing."""
+    return Part(lambda _: begin, lambda it, _: it, dump, lambda it, _: load(it))
+
+
+def never(*_: Any) -> Any:
+    """Stand in for the fork of a model that is not forked."""
+    raise NotImplementedError("this model is not forked")
+
+
+def made(
+    make: Callable[[], Any],
+    dump: Callable[[Any], Any],
+    load: Callable[[Any], Any],
+    fork: Callable[[Any], Any] = never,
+) -> Part:
+    """Return a part with a state of its own, which knows how to fork itself."""
+    return Part(lambda _: make(), lambda it, _: fork(it), dump, lambda it, _: load(it))
+
+
+def remembered(make: Callable[[], Any], fork: Callable[[Any], Any] | None = None) -> Part:
+    """Return a part that only saves work: it may begin empty whenever it likes."""
+    return Part(
+        lambda _: make(),
+        lambda it, _: make() if fork is None else fork(it),
+        lambda _: None,
+        lambda _, __: make(),
+    )
+
+
+def mapping(dump: Callable[[dict[Any, Any]], Any], load: Callable[[Any], dict[Any, Any]]) -> Part:
+    """Return a dictionary whose values are never changed in place."""
+    return Part(lambda _: {}, lambda it, _: dict(it), dump, lambda it, _: load(it))
+
+
+def typed(kind: Any, fork: Callable[[Any], Any] = never) -> Part:
+    """Return a dataclass, or a container of them, that goes into a snapshot field by field, as its annotations say."""
+    return Part(
+        lambda _: kind(),
+        lambda it, _: fork(it),
+        lambda it: msgspec.json.encode(it, enc_hook=_plain),
+        lambda plain, _: msgspec.json.decode(plain, type=kind, dec_hook=_typed),
+    )
+
+
+def _plain(it: Any) -> Any:
+    if isinstance(it, BitMap):
+        return bytes(it.serialize())
+    if isinstance(it, np.ndarray):
+        return [it.dtype.str, it.tobytes()]
+    raise NotImplementedError(f"a snapshot cannot hold {type(it).__name__}")
+
+
+def _typed(kind: Any, plain: Any) -> Any:
+    if kind is BitMap:
+        return BitMap.deserialize(base64.b64decode(plain))
+    if get_origin(kind) is np.ndarray:
+        name, data = plain
+        return np.frombuffer(base64.b64decode(data), name).copy()
+    raise NotImplementedError(f"a snapshot cannot hold {kind}")
+
+
+def events(key: Callable[[Any], Any]) -> Part:
+    """Return a dictionary of events, each under what `key` reads from it."""
+    return mapping(
+        lambda known: [plain_event(each) for each in known.values()],
+        lambda plain: {key(each): each for each in (event_of(*said) for said in plain)},
+    )
+
+
+def column(dtype: Any, *, width: int = 0, fill: Any = 0) -> Part:
+    """Return a column over the model's ordinals."""
+    return Part(
+        lambda extent: Column(extent, dtype, width=width, fill=fill),
+        lambda it, extent: it.copy(extent),
+        plain_column,
+        column_of,
+    )
+
+
+def columns() -> Part:
+    """Return columns by name, which come up as they are needed."""
+    return Part(
+        lambda _: {},
+        lambda it, extent: {name: each.copy(extent) for name, each in it.items()},
+        lambda it: {name: plain_column(each) for name, each in it.items()},
+        columns_of,
+    )
+
+
+def codes() -> Part:
+    """Return names for dense integers."""
+    return made(Codes, lambda it: it.names, Codes, lambda it: it.copy())
+
+
+# --- plain values ----------------------------------------------------------------------------------------------------
+
+
+def plain_event(event: Event) -> tuple[str, bytes]:
+    """Return an event as its type and bytes."""
+    return type_name(event), encode(event)
+
+
+def event_of(name: str, data: bytes) -> Any:
+    """Return the event that `plain_event` wrote."""
+    return decode(name, data)
+
+
+def plain_column(it: Column) -> dict[str, Any]:
+    """Return a column as msgpack takes it."""
+    values = np.ascontiguousarray(it.values)
+    return {"type": values.dtype.str, "shape": values.shape, "fill": it.fill, "bytes": values.tobytes()}
+
+
+def column_of(plain: Mapping[str, Any], extent: Extent) -> Column:
+    """Return the column that `plain_column` wrote."""
+    values: NDArray[Any] = np.frombuffer(plain["bytes"], plain["type"]).reshape(plain["shape"]).copy()
+    return Column.of(extent, values, plain["fill"])
+
+
+def columns_in(it: Any) -> dict[str, Column]:
+    """Return the columns among the fields of a dataclass, by name."""
+    found = {each.name: getattr(it, each.name) for each in fields(it)}
+    return {name: each for name, each in found.items() if isinstance(each, Column)}
+
+
+def plain_columns(it: Any) -> dict[str, Any]:
+    """Return the columns of a dataclass as msgpack takes them."""
+    return {name: plain_column(each) for name, each in columns_in(it).items()}
+
+
+def columns_of(plain: Mapping[str, Any], extent: Extent) -> dict[str, Column]:
+    """Return what `plain_columns` wrote."""
+    return {name: column_of(each, extent) for name, each in plain.items()}
+
+
+def plain_bitmap(members: BitMap) -> bytes:
+    """Return a set as bytes."""
+    return bytes(members.serialize())
+
+
+def plain_bitmaps(sets: Mapping[str, BitMap]) -> dict[str, bytes]:
+    """Return sets by name as bytes."""
+    return {name: plain_bitmap(members) for name, members in sets.items()}
+
+
+def bitmaps_of(plain: Mapping[str, bytes]) -> dict[str, BitMap]:
+    """Return what `plain_bitmaps` wrote."""
+    return {name: BitMap.deserialize(each) for name, each in plain.items()}
