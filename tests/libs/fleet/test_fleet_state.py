@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from libs.contracts import Event
+from libs.contracts import LooseningConfirmed
 from libs.fleet import Column, Fleet, Policy
-from libs.fleet.facts import PARTS
+from libs.fleet.facts import PARTS, Facts
 from libs.fleet.snapshots import dump_fleet, load_fleet
 from libs.fleet.state import dump_parts
 from libs.selection import Selection
@@ -29,21 +29,20 @@ SAVED_WORK = {"_gone_bound", "_layers", "_facts", "gates", "inputs", "_shared", 
 
 
 async def everything() -> Renderer:
-    """A renderer to which an event of every type has happened."""
+    """A renderer to which an event of every type has happened, but for those that take all of a kind away."""
     renderer = await frozen()
     for case in CASES.values():
         for event in case(renderer):
-            renderer.record(event)
+            if not type(event).__name__.endswith("Removed") and not isinstance(event, LooseningConfirmed):
+                renderer.record(event)
     return renderer
-
-
-def events_of(renderer: Renderer) -> list[Event]:
-    return [event for case in CASES.values() for event in case(renderer)]
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
     """Return where two models differ, by walking everything that they hold."""
     inside = children(one)
+    if isinstance(one, int | float) and one == other:
+        return []  # JSON does not tell 24 from 24.0
     if type(one) is not type(other) or (inside is None and not same(one, other)):
         return [f"{path}: {one!r} is {other!r}"]
     if inside is None:
@@ -56,9 +55,9 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, Selection):
-        return one.dump() == other.dump()
+        return bool(one.dump() == other.dump())
     if isinstance(one, np.ndarray):
-        return one.dtype == other.dtype and np.array_equal(one, other)
+        return bool(one.dtype == other.dtype and np.array_equal(one, other))
     return bool(one == other)
 
 
@@ -81,7 +80,7 @@ def children(it: Any) -> dict[Any, Any] | None:
 
 def test_a_fleet_has_no_attribute_beside_its_declared_parts() -> None:
     fleet = Fleet()
-    assert {*Fleet.__slots__, *Fleet.__mro__[1].__slots__} == OUTSIDE | set(PARTS)
+    assert {*Fleet.__slots__, *Facts.__slots__} == OUTSIDE | set(PARTS)
     with pytest.raises(AttributeError):
         fleet.undeclared = 1  # type: ignore[attr-defined]
 
@@ -92,9 +91,8 @@ async def test_a_snapshot_of_a_fleet_holds_all_that_has_happened() -> None:
     load_fleet(twin, dump_fleet(fleet))
 
     assert differences(fleet, twin) == []
-    assert fleet.policy.withheld, "the comparison would be of empty things"
-    assert fleet.policy.approvals
-    assert all(getattr(fleet.policy, each.name) for each in fields(Policy) if each.name not in {"bindings", "roles"})
+    empty = [each.name for each in fields(Policy) if not getattr(fleet.policy, each.name)]
+    assert empty == [], "the comparison would be of empty things"
 
 
 async def test_a_snapshot_of_the_renderer_holds_all_that_has_happened() -> None:
