@@ -41,7 +41,11 @@ class NamespaceRemoved:
 @published("catalog")
 @dataclass(frozen=True, slots=True)
 class ApplicationDeclared:
-    """A workload in one namespace; `expression` narrows the namespace's. Stream `application-<name>`."""
+    """A workload in one namespace; `expression` narrows the namespace's. Stream `application-<name>`.
+
+    `fallback` says what a cluster gets whose chosen release is refused: `previous`, the newest earlier choice that
+    renders there, or nothing new.
+    """
 
     name: str
     namespace: str
@@ -49,6 +53,7 @@ class ApplicationDeclared:
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
     signoff: str | None = None
+    fallback: str | None = None
 
 
 @published("catalog")

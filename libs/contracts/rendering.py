@@ -19,7 +19,10 @@ class AdmissionDecided:
     What is admitted is the target that the log renders at `model_position`, whose chain hash is `model_head`. A
     decision that is too large for one event has several parts, appended together; `part` counts from 1. The gates and
     the law were judged at `instant`; `overrides` were used, and `approved_by` had approved, what is admitted.
-    `confirmed` are the plans whose removals are among its own, `unconfirmed` counts the other removals.
+    `confirmed` are the plans whose removals are among its own, `unconfirmed` counts the other removals. `layouts` are
+    the clusters that get another layout of their directory, by its code; a cluster that comes without one gets the
+    first. `given` are the clusters that get another release than the one chosen for them, by placement and version
+    (`<namespace>/<application>@<version>`).
     """
 
     branch: str
@@ -44,6 +47,8 @@ class AdmissionDecided:
     overrides: list[str] = field(default_factory=list)
     approved_by: list[str] = field(default_factory=list)
     unconfirmed: int | None = None
+    layouts: dict[str, bytes] = field(default_factory=dict)
+    given: dict[str, bytes] = field(default_factory=dict)
 
 
 @published("rendering")
@@ -56,6 +61,26 @@ class AdmissionWritten:
     commit: str
     tree: str
     files: int = 0
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class LayoutChosen:
+    """The clusters of a branch are to have this layout of their directories, by its code. Stream `layout-<branch>`."""
+
+    branch: str
+    layout: int
+    reason: str = ""
+
+
+@published("rendering")
+@dataclass(frozen=True, slots=True)
+class GraceEnded:
+    """The empty directories of these deleted clusters are to go now. Stream `layout-<branch>`."""
+
+    branch: str
+    clusters: bytes
+    reason: str = ""
 
 
 @published("rendering")

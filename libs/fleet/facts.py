@@ -57,6 +57,7 @@ from libs.fleet.state import (
 from libs.selection import Expression, Gone, Selection, parse
 
 UNLIMITED = -1
+EARLIER_CHOICES_MAX = 8
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
@@ -120,6 +121,7 @@ PARTS: Parts = {
     "applications": events(lambda each: each.name),
     "configurations": events(lambda each: each.name),
     "choices": typed(dict[str, tuple[ReleaseChoice, ...]], dict),
+    "earlier": typed(dict[str, tuple[tuple[ReleaseChoice, ...], ...]], dict),
     "releases": events(lambda each: (each.application, each.version)),
     "sources": events(lambda each: each.name),
     "facts": mapping(_facts_plain, _facts_of),
@@ -159,6 +161,8 @@ class Facts:
     applications: dict[str, ApplicationDeclared]
     configurations: dict[str, ConfigurationDeclared]
     choices: dict[str, tuple[ReleaseChoice, ...]]
+    earlier: dict[str, tuple[tuple[ReleaseChoice, ...], ...]]
+    """The release choices of each application before the present ones, the newest first."""
     releases: dict[tuple[str, str], ReleasePublished]
     sources: dict[str, SourceDeclared]
     facts: dict[tuple[str, str], Fact]
@@ -257,7 +261,7 @@ class Facts:
         self.extent.reach(ordinal + 1)
         self.gone.forget(ordinal)
         self.declared_position.values[ordinal] = self.now.position
-        self.declared_at.values[ordinal] = _microseconds(self.now.at)
+        self.declared_at.values[ordinal] = microseconds(self.now.at)
         changed = _set(self.zone_of, ordinal, self.zones.code(store.timezone))
         if changed:
             self.policy.version += 1
@@ -281,7 +285,7 @@ class Facts:
                 self.gone.remember(self.selection, ordinal)
                 self.selection.drop_cluster(name)
                 self.declared_position.values[ordinal] = self.now.position
-                self.declared_at.values[ordinal] = _microseconds(self.now.at)
+                self.declared_at.values[ordinal] = microseconds(self.now.at)
                 self.touched.clusters.add(ordinal)
 
     @_take.register
@@ -371,7 +375,11 @@ class Facts:
 
     @_take.register
     def _(self, event: ReleaseChoicesSet) -> None:
-        for choice in self.choices.get(event.application, ()):
+        before = self.choices.get(event.application, ())
+        if before and before != tuple(event.choices):
+            older = self.earlier.get(event.application, ())
+            self.earlier[event.application] = (before, *older)[:EARLIER_CHOICES_MAX]
+        for choice in before:
             self.selection.forget(("choice", event.application, choice.expression))
         for choice in event.choices:
             self.selection.save(("choice", event.application, choice.expression), parsed(choice.expression))
@@ -430,6 +438,7 @@ def _set(into: Column, ordinal: int, figure: int) -> bool:
     return True
 
 
-def _microseconds(at: datetime) -> int:
+def microseconds(at: datetime) -> int:
+    """Return an instant as microseconds since 1970, as columns hold it."""
     delta = at - EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

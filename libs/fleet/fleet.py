@@ -86,6 +86,18 @@ class Fleet(Facts):
             later |= selected
         return answer[::-1]
 
+    def fallbacks(self, application: str) -> Iterator[tuple[str, BitMap]]:
+        """Yield (version, clusters) of what was chosen before, the newest first: what a refused choice falls back to.
+
+        First the choices that a later one of the present list outweighs, then earlier lists, each by its own order.
+        """
+        present = self.choices.get(application, ())
+        for choice in reversed(present):
+            yield choice.version, self.selection.saved(("choice", application, choice.expression))
+        for choices in self.earlier.get(application, ()):
+            for choice in reversed(choices):
+                yield choice.version, self.selection.select(parsed(choice.expression))
+
     def release_on(self, application: str, ordinal: int) -> str | None:
         """Return the version that the release choices give a cluster."""
         return next((version for version, members in self.chosen(application) if ordinal in members), None)

@@ -238,6 +238,11 @@ _SENTENCES: Mapping[str, Callable[[Any], tuple[str, list[Subject]]]] = {
         f"found branch {event.branch} at {event.found[:12] or 'nothing'}, not at {event.expected[:12] or 'nothing'}",
         [],
     ),
+    "LayoutChosen": lambda event: (f"chose layout code {event.layout} for branch {event.branch}", []),
+    "GraceEnded": lambda event: (
+        f"ended the grace of {counted(len(unpacked(event.clusters)), 'deleted cluster')}",
+        [],
+    ),
     "WritingRestored": lambda event: (f"restored writing on branch {event.branch} onto {event.onto[:12]}", []),
     "EpochStarted": lambda event: (f"began epoch {event.epoch} of the log after {event.previous}", []),
     "SourceDeclared": lambda event: (f"declared source {event.name} of {event.source}", []),

@@ -17,6 +17,8 @@ from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.placements import split_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from libs.gittree import ObjectSink
     from services.rendering.model import Decision, Model
     from services.rendering.plan import Plan
@@ -26,16 +28,8 @@ EVENT_BITMAP_BYTES_MAX = 150 * 1024
 
 def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
     """Return a plan as the events of a decision, each within the log's bound."""
-    chunks: list[tuple[dict[str, bytes], dict[str, bytes]]] = [({}, {})]
-    room = EVENT_BITMAP_BYTES_MAX
-    for kind, members in ((0, planned.applications), (1, planned.namespaces)):
-        for key, clusters in sorted(members.items()):
-            data = packed(clusters)
-            if len(data) > room:
-                chunks.append(({}, {}))
-                room = EVENT_BITMAP_BYTES_MAX
-            chunks[-1][kind][key] = data
-            room -= len(data)
+    layouts = {str(code): clusters for code, clusters in planned.layouts.items()}
+    chunks = split(planned.applications, planned.namespaces, layouts, planned.given)
     decision = planned.digest(model.parent, model.position)
     actors = sorted(model.reasons.actors)
     restoring = "Restore what is admitted" if planned.empty else planned.subject()
@@ -63,9 +57,27 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
             sorted(planned.used),
             list(planned.approved_by)[:ACTORS_MAX],
             planned.unconfirmed,
+            laid_out,
+            given,
         )
-        for number, (applications, namespaces) in enumerate(chunks, 1)
+        for number, (applications, namespaces, laid_out, given) in enumerate(chunks, 1)
     ]
+
+
+def split(*sets: Mapping[str, BitMap]) -> list[tuple[dict[str, bytes], ...]]:
+    """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names."""
+    chunks: list[tuple[dict[str, bytes], ...]] = [tuple({} for _ in sets)]
+    room = EVENT_BITMAP_BYTES_MAX
+    for kind, members in enumerate(sets):
+        for key, clusters in sorted(members.items()):
+            data = packed(clusters)
+            size = len(data) + len(key)
+            if size > room:
+                chunks.append(tuple({} for _ in sets))
+                room = EVENT_BITMAP_BYTES_MAX
+            chunks[-1][kind][key] = data
+            room -= size
+    return chunks
 
 
 def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]:

@@ -49,7 +49,7 @@ class Rendering(ModelConsumer):
         holder: str,
         speed: float = 1.0,
     ) -> None:
-        self.model = Model(Blobs(events.blob))
+        self.model = Model(Blobs(events.blob), timing=settings.timing)
         hooks = SnapshotHooks(lambda: dump_model(self.model), lambda data: load_model(self.model, data), VERSION)
         super().__init__(NAME, events, self._never, hooks)
         self.settings = settings
@@ -122,7 +122,7 @@ class Rendering(ModelConsumer):
         try:
             await asyncio.to_thread(self._files.restore, self, self._events)
         except DamagedSnapshot:
-            self.model.become(Model(self.model.fleet.blob))
+            self.model.become(Model(self.model.fleet.blob, timing=self.settings.timing))
             self._checkpoint = START
 
     async def _apply(self, run: Sequence[Recorded]) -> None:
@@ -264,7 +264,7 @@ class Rendering(ModelConsumer):
         async with self._turn, self.reconciler.busy:
             if self._repository is not None:
                 self._repository.close()
-            self.model.become(Model(self.model.fleet.blob))
+            self.model.become(Model(self.model.fleet.blob, timing=self.settings.timing))
             self._checkpoint = START
             await self._take_over(lease)
         log.warning("rendering.leads-again", fencing=lease.epoch)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class Passing:
     """What became of the pending changes of one placement: `admitted` may go, each of the others has a closed gate.
 
+    `settling` are removals that have not been wanted for long enough, the first of which has been at `settled_at`.
+
     `used` are the overrides without which some of `admitted` would have been kept back; `people` approved some of it.
     """
 
@@ -37,6 +39,8 @@ class Passing:
     approval: BitMap = field(default_factory=BitMap)
     freeze: BitMap = field(default_factory=BitMap)
     window: BitMap = field(default_factory=BitMap)
+    settling: BitMap = field(default_factory=BitMap)
+    settled_at: datetime | None = None
     used: dict[str, BitMap] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
 
@@ -87,14 +91,16 @@ class Gating:
         free = pending - immediate
         if not free:
             return answer
+        settling, answer.settled_at = placement.settling(self.now, self.model.timing.settle)
+        answer.settling = settling & free
         self._approval(placement, removals, answer)
         if self.model.fleet.policy.empty:
-            answer.admitted = pending - answer.approval
+            answer.admitted = pending - answer.approval - answer.settling
             return answer
         freeze = self.instant.closed_by_freeze(placement.application, first=self.first)
         window = self.instant.closed_by_window(placement.application, first=self.first)
         answer.freeze, answer.window = freeze.clusters & free, window.clusters & free
-        answer.admitted = pending - answer.approval - answer.freeze - answer.window
+        answer.admitted = pending - answer.approval - answer.freeze - answer.window - answer.settling
         for closed in (freeze, window):
             for override, clusters in closed.used.items():
                 through = clusters & answer.admitted & free

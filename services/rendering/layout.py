@@ -1,13 +1,17 @@
 """The files of the GitOps tree that the product writes itself (libs/contracts/tree says where a cluster's is).
 
-The one rule: every text here is a function of names alone. Flux's own rules: docs/explanation/one-command.md.
+The one rule: every text here is a function of names and of the cluster's layout, and a layout never changes: what
+would change the bytes of a tree is a new layout, which a branch is moved to. Flux's own rules:
+docs/explanation/one-command.md.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +21,71 @@ MANIFEST_DIRECTORY = ".resedge"
 INTERVAL = "10m"
 RETRY_INTERVAL = "1m"
 TIMEOUT = "5m"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a cluster's Flux directory looks: which Kustomizations it has for each namespace.
+
+    `own` is the Kustomization under the product's own name, `plain` the one that is called like its namespace, which
+    is `inert` where it neither applies nor prunes any more.
+    """
+
+    code: int
+    name: str
+    told: str
+    own: bool
+    plain: Literal["none", "active", "inert"]
+
+
+_STEPS = (
+    Layout(1, "1", "Kustomization <namespace> applies each namespace and waits for health", own=False, plain="active"),
+    Layout(2, "2, step 1", "Kustomization resedge-<namespace> applies the same directory", own=True, plain="active"),
+    Layout(3, "2, step 2", "Kustomization <namespace> is suspended and prunes nothing", own=True, plain="inert"),
+    Layout(4, "2", "only Kustomization resedge-<namespace> is left", own=True, plain="none"),
+)
+LAYOUTS = {each.code: each for each in _STEPS}
+"""All layouts by code, in the order in which a branch moves through them. Codes are in the log: never change one."""
+OLDEST, NEWEST = _STEPS[0], _STEPS[-1]
+
+
+def for_new_clusters(chosen: int) -> Layout:
+    """Return the layout that a cluster begins with: it has nothing to hand over, so it skips the steps between."""
+    return OLDEST if chosen <= OLDEST.code else NEWEST
+
+
+OWN_PREFIX = "resedge-"
+_NAME_CHARACTERS_MAX = 63
+_HASH_CHARACTERS = 32
+
+
+@lru_cache(maxsize=16_384)
+def kustomization_name(namespace: str) -> str:
+    """Return the name of a namespace's Kustomization: no name of a bootstrap Kustomization that the pages use.
+
+    Flux writes it into a label, so it is at most 63 characters long. A longer one is cut and hashed, with a dot that no
+    other one has.
+    """
+    name = f"{OWN_PREFIX}{namespace}"
+    if len(name) <= _NAME_CHARACTERS_MAX:
+        return name
+    digest = hashlib.sha256(namespace.encode("ascii")).hexdigest()[:_HASH_CHARACTERS]
+    room = _NAME_CHARACTERS_MAX - len(OWN_PREFIX) - 1 - _HASH_CHARACTERS
+    return f"{OWN_PREFIX}{namespace[:room]}.{digest}"
+
+
+def flux_files(namespace: str, layout: Layout) -> dict[str, tuple[bytes, bytes]]:
+    """Return the files of a namespace in Flux's directory: by name, what stands before and after the cluster's path."""
+    files = {}
+    if layout.own:
+        name = kustomization_name(namespace)
+        files[f"kustomization-{namespace}.yaml"] = _kustomization(name, namespace, ["  prune: true", "  wait: false"])
+    if layout.plain != "none":
+        active = layout.plain == "active"
+        switches = ["  prune: true", "  wait: true"] if active else ["  prune: false", "  suspend: true"]
+        file = f"before-{namespace}.yaml" if layout.own else f"kustomization-{namespace}.yaml"
+        files[file] = _kustomization(namespace, namespace, switches)
+    return files
 
 
 def namespace_file(name: str, labels: Mapping[str, str]) -> bytes:
@@ -43,20 +112,18 @@ def kustomization_file(resources: Sequence[str]) -> bytes:
     return _lines(lines)
 
 
-def flux_parts(namespace: str) -> tuple[bytes, bytes]:
-    """Return what stands before and after a cluster's path in `kustomization-<namespace>.yaml`."""
+def _kustomization(name: str, namespace: str, switches: Sequence[str]) -> tuple[bytes, bytes]:
     before = [
         "apiVersion: kustomize.toolkit.fluxcd.io/v1",
         "kind: Kustomization",
         "metadata:",
-        f"  name: {_text(namespace)}",
+        f"  name: {_text(name)}",
         f"  namespace: {FLUX_NAMESPACE}",
         "spec:",
         f"  interval: {INTERVAL}",
         f"  retryInterval: {RETRY_INTERVAL}",
         f"  timeout: {TIMEOUT}",
-        "  prune: true",
-        "  wait: true",
+        *switches,
         "  sourceRef:",
         "    kind: GitRepository",
         f"    name: {FLUX_NAMESPACE}",

@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.fleet import Fleet, bitmap, ordinals, unpacked
-from libs.fleet.facts import EPOCH
+from libs.fleet.facts import EPOCH, microseconds
 from libs.fleet.state import Parts, begin_parts, event_of, plain_event, typed, value
 from libs.gates import Gates
 from libs.gittree import tree_body
@@ -30,6 +30,8 @@ from services.rendering.events import (
     ConfirmationAccepted,
     ConfirmationLapsed,
     ForeignCommitFound,
+    GraceEnded,
+    LayoutChosen,
     RemovalsConfirmed,
     RemovalsHeld,
     WritingRestored,
@@ -40,6 +42,7 @@ from services.rendering.message import Reasons
 from services.rendering.observing import UNKNOWN, Cause
 from services.rendering.placements import Admission, Placements
 from services.rendering.target import Part, wanted
+from services.rendering.timing import AT_ONCE, Timing
 from services.rendering.trees import Trees, rebuild
 from services.rendering.turns import pause
 
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
 BRANCH = "main"
 CATEGORIES = (
     "store", "group", "namespace", "application", "configuration", "release", "choices",
-    "calendar", "freeze", "placementpolicy", "approval", "override", "withheld",
+    "calendar", "freeze", "placementpolicy", "approval", "override", "withheld", "layout",
 )  # fmt: skip
 """What can change a target or close a gate: an admission is guarded by all of them."""
 PAGE_EVENTS = 1_000
@@ -75,6 +78,16 @@ class Decision:
     def first(self) -> AdmissionDecided:
         """What all parts say alike."""
         return self.parts[0]
+
+    def given(self, key: str) -> dict[str, BitMap]:
+        """Return the clusters of a placement that get another version than the chosen one, by that version."""
+        found: dict[str, BitMap] = {}
+        for part in self.parts:
+            for name, clusters in part.given.items():
+                placement, _, version = name.partition("@")
+                if placement == key:
+                    found[version] = found.get(version, BitMap()) | unpacked(clusters)
+        return found
 
     @property
     def whole(self) -> bool:
@@ -139,6 +152,7 @@ PARTS: Parts = {
     "written_tree": value(None),
     "parent": value(""),
     "must_commit": value(begin=False),
+    "layout": value(0),
     "decision": typed(Decision),
     "applied": value(""),
     "applied_position": value(0),
@@ -153,7 +167,7 @@ PARTS: Parts = {
 class Model:
     """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given."""
 
-    __slots__ = ("branch", "fleet", "gates", "inputs", "placements", "trees", *PARTS)
+    __slots__ = ("branch", "fleet", "gates", "inputs", "placements", "timing", "trees", *PARTS)
 
     laws_in_force: set[str]
     accepted: set[str]
@@ -168,6 +182,8 @@ class Model:
     written_tree: bytes | None
     parent: str
     must_commit: bool
+    layout: int
+    """The code of the layout that clusters should have; 0 in a log from before layouts were chosen."""
     decision: Decision
     applied: str
     applied_position: int
@@ -176,8 +192,9 @@ class Model:
     held: RemovalsHeld | None
     removals: list[tuple[datetime, int]]
 
-    def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH) -> None:
-        self.branch = branch
+    def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
+        """`timing` matters to who plans with the model; folding a log does not ask for it."""
+        self.branch, self.timing = branch, timing
         self.fleet = Fleet(blob)
         self.inputs = Inputs(self.fleet)
         self.gates = Gates(self.fleet)
@@ -214,17 +231,32 @@ class Model:
                 return self._decided(recorded, event)
             case AdmissionWritten():
                 self.written(event)
-            case ForeignCommitFound():
-                self.state = BranchState(self.state.held, self.state.confirmed, event.found or "nothing")
-            case WritingRestored():
-                self.parent = "" if event.onto == "nothing" else event.onto
-                self.must_commit = True
-                self.state = BranchState(self.state.held, self.state.confirmed)
+            case ForeignCommitFound() | WritingRestored():
+                self._branch(event)
+            case LayoutChosen() | GraceEnded():
+                self.reasons.note(recorded)
+                self._laid_out(event, recorded.position)
             case RemovalsHeld() | RemovalsConfirmed() | ConfirmationAccepted() | ConfirmationLapsed():
                 self._hold(recorded, event)
             case _ if category_of(recorded.stream) in CATEGORIES:
                 self.reasons.note(recorded)
         return None
+
+    def _branch(self, event: ForeignCommitFound | WritingRestored) -> None:
+        held, confirmed = self.state.held, self.state.confirmed
+        if isinstance(event, ForeignCommitFound):
+            self.state = BranchState(held, confirmed, event.found or "nothing")
+            return
+        self.parent = "" if event.onto == "nothing" else event.onto
+        self.must_commit = True
+        self.state = BranchState(held, confirmed)
+
+    def _laid_out(self, event: LayoutChosen | GraceEnded, position: int) -> None:
+        if isinstance(event, LayoutChosen):
+            self.layout = event.layout
+        else:
+            known = [ordinal for ordinal in unpacked(event.clusters) if ordinal < self.size]
+            self.trees.grace_ended.values[known] = position
 
     def _hold(self, recorded: Recorded, event: Holding) -> None:
         match event:
@@ -290,7 +322,7 @@ class Model:
         for part in decision.parts:
             for key, packed_clusters in part.applications.items():
                 among = ordinals(unpacked(packed_clusters))
-                files += await self._give(key, among, writes, first.instant or decision.at)
+                files += await self._give(key, among, writes, first.instant or decision.at, decision.given(key))
                 namespace = key.split("/", 1)[0]
                 changed[namespace] = changed.get(namespace, BitMap()) | bitmap(among)
             for namespace, packed_clusters in part.namespaces.items():
@@ -298,7 +330,7 @@ class Model:
                 self._set_content(namespace, among_set)
                 changed[namespace] = changed.get(namespace, BitMap()) | among_set
         await writes.finish()
-        clusters = self._register(decision.parts)
+        clusters = self._register(decision)
         names = self.fleet.selection.name
         self.clusters_tree = await rebuild(self.trees, self.placements, names, changed, clusters, sink)
         tree = self._root(first, sink)
@@ -341,7 +373,9 @@ class Model:
         held = "" if self.state.held in plans else self.state.held
         self.state = BranchState(held, self.state.confirmed - set(plans), self.state.foreign)
 
-    async def _give(self, key: str, among: NDArray[np.int64], writes: Writes, at: datetime | None) -> int:
+    async def _give(
+        self, key: str, among: NDArray[np.int64], writes: Writes, at: datetime | None, given: dict[str, BitMap]
+    ) -> int:
         if at is None:
             raise ValueError("a decision is carried out after the log took it")
         placement = self.placements.at(key)
@@ -351,7 +385,7 @@ class Model:
         placement.admission.values[among] = len(self.placements.admissions)
         here = self.fleet.applications.get(placement.application)
         if here is not None and here.namespace == placement.namespace:
-            for part in wanted(self.fleet, self.inputs, placement.application, among, at).parts:
+            for part in wanted(self.fleet, self.inputs, placement.application, among, at, given).parts:
                 await pause()
                 code = self.version_code(part)
                 placement.release.values[part.among] = code
@@ -380,9 +414,10 @@ class Model:
         if code is not None:
             self.trees.at(namespace).content.values[ordinals(among)] = code
 
-    def _register(self, parts: Sequence[AdmissionDecided]) -> BitMap:
+    def _register(self, decision: Decision) -> BitMap:
+        """Give clusters their directories, or take them away; return those whose directories are others now."""
         clusters = BitMap()
-        for part in parts:
+        for part in decision.parts:
             clusters |= unpacked(part.clusters)
         live = self.fleet.selection.everything
         for ordinal in clusters:
@@ -390,6 +425,12 @@ class Model:
                 self.trees.register(ordinal, self.fleet.selection.name(ordinal))
             else:
                 self.trees.deregister(ordinal, self.fleet.selection.name(ordinal))
+        at = 0 if decision.at is None else microseconds(decision.at)
+        for part in decision.parts:
+            for code, packed_clusters in part.layouts.items():
+                moved = unpacked(packed_clusters)
+                self.trees.lay_out(moved, int(code), at)
+                clusters |= moved
         return clusters
 
     def _root(self, decision: AdmissionDecided, sink: ObjectSink) -> bytes:

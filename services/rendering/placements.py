@@ -7,19 +7,21 @@ place in the tree. The one rule: `admitted` changes by admissions only.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import Codes, Column, Extent, bitmap
+from libs.fleet import Codes, Column, Extent, bitmap, ordinals
 from libs.fleet.state import (
     Part,
     Parts,
     begin_parts,
     codes,
     columns_of,
+    dump_parts,
+    load_parts,
     mapping,
     never,
     plain_bitmap,
@@ -52,6 +54,10 @@ class Placement:
     target_release: Column
     target_variant: Column
     pending: BitMap = field(default_factory=BitMap)
+    unwanted: list[tuple[datetime, BitMap]] = field(default_factory=list)
+    """The pending removals by the instant since which each has been wanted without a break."""
+    fallbacks: dict[str, BitMap] = field(default_factory=dict)
+    """Where the target is not the chosen release, as that is refused, but this version."""
 
     @classmethod
     def new(cls, key: str, extent: Extent) -> Placement:
@@ -70,6 +76,20 @@ class Placement:
     def file(self) -> str:
         """The application's file name in its namespace's directory."""
         return f"{self.application}.yaml"
+
+    def note_removals(self, at: datetime) -> None:
+        """Note which removals are wanted at `at`, and forget those that are not any more."""
+        among = ordinals(self.pending)
+        leaving = bitmap(among[self.target_release.values[among] == 0])
+        kept = [(since, left) for since, clusters in self.unwanted if (left := clusters & leaving)]
+        new = leaving - BitMap.union(BitMap(), *(clusters for _, clusters in kept))
+        self.unwanted = [*kept, (at, new)] if new else kept
+
+    def settling(self, now: datetime, settle: timedelta) -> tuple[BitMap, datetime | None]:
+        """Return the removals that have not been wanted for long enough yet, and when the first of them has been."""
+        waiting = [(since, clusters) for since, clusters in self.unwanted if now < since + settle]
+        first = min((since + settle for since, _ in waiting), default=None)
+        return BitMap.union(BitMap(), *(clusters for _, clusters in waiting)), first
 
     def differs(self, among: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return for each ordinal whether what it should have is not what it has been given."""
@@ -92,9 +112,21 @@ class RefusalKey:
     detail: str
 
 
-def _placement(key: str, columns: dict[str, Column], pending: bytes) -> Placement:
-    namespace, application = split_key(key)
-    return Placement(namespace=namespace, application=application, pending=BitMap.deserialize(pending), **columns)
+_SETS: Parts = {
+    "pending": typed(BitMap),
+    "unwanted": typed(list[tuple[datetime, BitMap]]),
+    "fallbacks": typed(dict[str, BitMap]),
+}
+"""What a placement has beside its names and its columns."""
+
+
+def _placement(key: str, plain: tuple[dict[str, Any], dict[str, Any]], extent: Extent) -> Placement:
+    columns, sets = plain
+    placement = Placement.new(key, extent)
+    for name, each in columns_of(columns, extent).items():
+        setattr(placement, name, each)
+    load_parts(placement, _SETS, sets, extent)
+    return placement
 
 
 PARTS: Parts = {
@@ -102,10 +134,8 @@ PARTS: Parts = {
     "by_key": Part(
         lambda _: {},
         never,
-        lambda it: {key: (plain_columns(each), plain_bitmap(each.pending)) for key, each in it.items()},
-        lambda plain, extent: {
-            key: _placement(key, columns_of(columns, extent), pending) for key, (columns, pending) in plain.items()
-        },
+        lambda it: {key: (plain_columns(each), dump_parts(each, _SETS)) for key, each in it.items()},
+        lambda plain, extent: {key: _placement(key, each, extent) for key, each in plain.items()},
     ),
     "refusals": mapping(
         lambda it: [(*astuple(each), plain_bitmap(members)) for each, members in it.items()],

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, held, in_force, ordinals
+from libs.fleet import bitmap, in_force, ordinals
 from services.rendering.conflicts import refuse_conflicts
 from services.rendering.domain import Hold, fuse_trips, plan_id
 from services.rendering.gating import Gating, Passing
+from services.rendering.layout import LAYOUTS
+from services.rendering.leaving import lay_out, leaving
 from services.rendering.placements import Placement, placement_key
-from services.rendering.target import over_capacity, template_of, wanted
+from services.rendering.target import fall_back, over_capacity, template_of, wanted
 from services.rendering.turns import pause
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from libs.fleet import Touched
     from services.rendering.model import Model
 
 CAPACITY = "capacity-exceeded"
+PREVIOUS = "previous"
 
 
 @dataclass(slots=True)
@@ -35,7 +39,8 @@ class Plan:
 
     It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
     the overrides that let something through, `lapsed` the confirmed plans whose name is void, `accepted` those that
-    were looked at for the first time.
+    were looked at for the first time. `layouts` are the clusters that get another layout, `given` those that get
+    another release than the chosen one; `settling` counts removals that have not been wanted for long enough.
     """
 
     now: datetime
@@ -52,11 +57,19 @@ class Plan:
     unapproved: dict[str, BitMap] = field(default_factory=dict)
     used: dict[str, dict[str, BitMap]] = field(default_factory=dict)
     approved_by: dict[str, None] = field(default_factory=dict)
+    layouts: dict[int, BitMap] = field(default_factory=dict)
+    given: dict[str, BitMap] = field(default_factory=dict)
+    settling: int = 0
+
+    def wake(self, at: datetime | None) -> None:
+        """Hold no longer than until `at`."""
+        if at is not None:
+            self.until = at if self.until is None else min(self.until, at)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to admit."""
-        return not (self.applications or self.namespaces or self.clusters)
+        return not (self.applications or self.namespaces or self.clusters or self.layouts)
 
     @property
     def placements(self) -> int:
@@ -65,17 +78,26 @@ class Plan:
 
     def digest(self, parent: str, position: int) -> str:
         """Return what names the decision: everything in it."""
-        content = (
-            f"{parent}\0{position}\0{plan_id(self.applications, self.clusters)}\0{plan_id(self.namespaces, BitMap())}"
+        layouts = {str(code): clusters for code, clusters in self.layouts.items()}
+        sets = (
+            (self.applications, self.clusters),
+            (self.namespaces, BitMap()),
+            (layouts, BitMap()),
+            (self.given, BitMap()),
         )
+        content = "\0".join([parent, str(position), *(plan_id(*each) for each in sets)])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def subject(self) -> str:
         """Return the first line of the commit."""
         applications = sorted({key.split("/", 1)[1] for key in self.applications})
-        where = BitMap.union(*self.applications.values(), self.clusters, *self.namespaces.values())
+        where = BitMap.union(
+            *self.applications.values(), self.clusters, *self.namespaces.values(), *self.layouts.values()
+        )
         what = applications[0] if len(applications) == 1 else f"{len(applications)} applications"
         on = f"{len(where):,} cluster{'s' if len(where) != 1 else ''}"
+        if not applications and self.layouts and not self.namespaces and not self.clusters:
+            return f"Move {on} to layout {', '.join(LAYOUTS[code].name for code in sorted(self.layouts))}"
         if not applications:
             return f"Update {'namespaces' if self.namespaces else 'the registration'} of {on}"
         if self.removals == self.placements:
@@ -103,6 +125,9 @@ async def evaluate(model: Model, now: datetime) -> None:
             _note_authors(model, key)
             await pause()
     refuse_conflicts(model, dirty)
+    for placement in model.placements.by_key.values():
+        if placement.pending or placement.unwanted:
+            placement.note_removals(model.at)
     model.reasons.fresh.clear()
 
 
@@ -180,9 +205,12 @@ def _evaluate(
     release[among] = 0
     variant[among] = 0
     refused: dict[tuple[str, str], BitMap] = {}
+    fallen: dict[str, BitMap] = {}
     declared = model.fleet.applications.get(placement.application)
     if declared is not None and declared.namespace == placement.namespace:
         found = wanted(model.fleet, model.inputs, placement.application, among, now)
+        if declared.fallback == PREVIOUS and found.refused:
+            fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)
         for part in found.parts:
             release[part.among] = model.version_code(part)
             variant[part.among] = part.variants
@@ -193,9 +221,21 @@ def _evaluate(
             if chosen & full:
                 detail = f"the cluster has not enough {resource} left for namespace {placement.namespace}"
                 refused[CAPACITY, detail] = chosen & full
-    keep_admitted(placement, BitMap.union(BitMap(), *refused.values()))
+    rest = {version: left for version, known in placement.fallbacks.items() if (left := known - clusters)}
+    for version, given in fallen.items():
+        rest[version] = rest.get(version, BitMap()) | given
+    placement.fallbacks = rest
+    full = refused_by(refused, CAPACITY)
+    keep_admitted(
+        placement, (BitMap.union(BitMap(), *refused.values()) - BitMap.union(BitMap(), *fallen.values())) | full
+    )
     model.placements.refuse(placement.key, clusters, refused)
     note_pending(placement, clusters)
+
+
+def refused_by(refused: Mapping[tuple[str, str], BitMap], code: str) -> BitMap:
+    """Return the clusters that are refused for a reason of this code."""
+    return BitMap.union(BitMap(), *(clusters for (name, _), clusters in refused.items() if name == code))
 
 
 def keep_admitted(placement: Placement, clusters: BitMap) -> None:
@@ -219,23 +259,30 @@ def _close(model: Model, now: datetime) -> Plan:
     for key, placement in sorted(model.placements.by_key.items()):
         if placement.pending:
             passed = passing[key] = gating.of(placement)
+            answer.settling += len(passed.settling)
+            answer.wake(passed.settled_at)
             if passed.removals:
                 pending[key] = passed.removals
             if passed.approval:
                 answer.unapproved[key] = passed.approval
-    allowed = _fuse(model, pending, now, answer)
+    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].settling)}
+    allowed = _fuse(model, pending, settled, now, answer)
     for key, passed in passing.items():
         may_go = passed.admitted - (passed.removals - allowed.get(key, BitMap()))
         if may_go:
             answer.applications[key] = may_go
             answer.removals += len(may_go & passed.removals)
             _note_evidence(model, answer, key, passed, may_go)
+            for version, clusters in model.placements.by_key[key].fallbacks.items():
+                if here := clusters & may_go:
+                    answer.given[f"{key}@{version}"] = here
     _count_confirmed(model, answer, passing)
     closed = gating.everywhere_closed()
     answer.clusters = (model.fleet.selection.everything - model.trees.registered - closed) | (
-        _leaving(model, answer) - closed
+        leaving(model, answer) - closed
     )
     _contents(model, answer, gating)
+    lay_out(model, answer, gating)
     return answer
 
 
@@ -249,27 +296,30 @@ def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go
     answer.approved_by.update(dict.fromkeys(passed.people))
 
 
-def _fuse(model: Model, pending: dict[str, BitMap], now: datetime, answer: Plan) -> dict[str, BitMap]:
+def _fuse(
+    model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], now: datetime, answer: Plan
+) -> dict[str, BitMap]:
     """Return per placement the removals that the fuse lets go; what it holds, whether its gates are open or not.
 
-    A plan is judged as a whole before the gates: who confirms it is not asked again as one window after another opens.
+    Only `settled` removals are counted: what is taken back within seconds trips no fuse. A plan is judged as a whole
+    before the gates: who confirms it is not asked again as one window after another opens.
     """
-    leaving = model.trees.registered - model.fleet.selection.everything
-    _judge_confirmed(model, pending, answer)
+    gone = model.trees.registered - model.fleet.selection.everything
+    _judge_confirmed(model, pending, settled, answer)
     valid = [left for plan, left in model.confirmed.items() if plan not in answer.lapsed]
     confirmed = {key: BitMap.union(BitMap(), *(left.get(key, BitMap()) for left in valid)) for key in pending}
-    asked = {key: rest for key, clusters in pending.items() if (rest := clusters - confirmed[key])}
+    asked = {key: rest for key, clusters in settled.items() if (rest := clusters - confirmed[key])}
     count = sum(map(len, asked.values()))
     admitted = model.placements.admitted_count() if count else 0
     if fuse_trips(count, model.recent_removals(now), admitted):
         cause = "; ".join(model.reasons.lines()) or "facts of an earlier time"
         recent = model.recent_removals(now)
-        answer.hold = Hold(plan_id(asked, leaving), asked, leaving, count, admitted, recent, cause)
+        answer.hold = Hold(plan_id(asked, gone), asked, gone, count, admitted, recent, cause)
         return {key: pending[key] - asked.get(key, BitMap()) for key in pending}
     return pending
 
 
-def _judge_confirmed(model: Model, pending: dict[str, BitMap], answer: Plan) -> None:
+def _judge_confirmed(model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], answer: Plan) -> None:
     """Find the confirmed plans that are void, since their set is another one now, and those that hold from now on.
 
     A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
@@ -280,7 +330,7 @@ def _judge_confirmed(model: Model, pending: dict[str, BitMap], answer: Plan) -> 
         others = [model.confirmed[each] for each in model.confirmed if each != plan and each in model.accepted]
         grown = plan not in model.accepted and any(
             clusters - left.get(key, BitMap()) - BitMap.union(BitMap(), *(each.get(key, BitMap()) for each in others))
-            for key, clusters in pending.items()
+            for key, clusters in settled.items()
         )
         if unwanted or grown:
             answer.lapsed.append(plan)
@@ -303,19 +353,6 @@ def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) ->
             answer.confirmed.append(plan)
             answered += going
     answer.unconfirmed = answer.removals - answered
-
-
-def _leaving(model: Model, answer: Plan) -> BitMap:
-    """Return the clusters that are gone and on which nothing stays admitted."""
-    leaving = model.trees.registered - model.fleet.selection.everything
-    if not leaving:
-        return leaving
-    among = ordinals(leaving)
-    stays = np.zeros(len(among), np.bool_)
-    for key, placement in model.placements.by_key.items():
-        goes = held(answer.applications.get(key, BitMap()), among, model.size)
-        stays |= (placement.release.values[among] != 0) & ~goes
-    return bitmap(among[~stays])
 
 
 def _contents(model: Model, answer: Plan, gating: Gating) -> None:

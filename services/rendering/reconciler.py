@@ -26,6 +26,7 @@ from services.rendering.events import (
     RemovalsHeld,
     WritingRestored,
 )
+from services.rendering.leaving import opening
 from services.rendering.model import CATEGORIES, Decision, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
@@ -203,6 +204,10 @@ class Reconciler:
         if planned.empty and not self.model.must_commit:
             await self._settle()
             return False
+        if (begins := opening(self.model)) is not None:
+            if self._opened < self.model.position:  # otherwise it is on its way round through the feed
+                self._opened = (await self._append([begins], f"layout-{self.model.branch}")).last
+            return False
         decision = await self._decide(planned)
         if decision is None:
             return False
@@ -213,6 +218,7 @@ class Reconciler:
     _pending: Decision | None = None
     _until: datetime | None = None
     _asked = 0
+    _opened = -1
 
     async def _branch_is_ours(self) -> bool:
         """Compare the branch with where we left it."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
 
 from libs.runtime.settings import ProcessSettings, Settings
+from services.rendering.timing import Timing
 
 
 class RenderingSettings(Settings):
-    """`RESEDGE_RENDERING_…`: `repository` defaults to `<data-dir>/gitops.git`; `remote` is pushed to, if given."""
+    """`RESEDGE_RENDERING_…`: `repository` defaults to `<data-dir>/gitops.git`; `remote` is pushed to, if given.
+
+    A removal is admitted once it has been wanted for `removals_settle_seconds`; the directory of a deleted cluster
+    stays, empty, for `retired_days`; a step to another layout lasts at least `layout_step_hours`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="RESEDGE_RENDERING_", frozen=True, extra="ignore")
 
@@ -22,6 +28,18 @@ class RenderingSettings(Settings):
     maintain_every_commits: int = 32
     snapshot_every_events: int = 20_000
     snapshot_every_files: int = 100_000
+    removals_settle_seconds: float = 15.0
+    retired_days: float = 7.0
+    layout_step_hours: float = 24.0
+
+    @property
+    def timing(self) -> Timing:
+        """For how long things wait although no gate keeps them back."""
+        return Timing(
+            timedelta(seconds=self.removals_settle_seconds),
+            timedelta(days=self.retired_days),
+            timedelta(hours=self.layout_step_hours),
+        )
 
 
 class RenderingProcessSettings(ProcessSettings):

@@ -40,7 +40,7 @@ def load_model(model: Model, data: bytes) -> None:
         ValueError: the bytes are not such a dump (also msgspec.DecodeError, KeyError, TypeError).
     """
     read = msgspec.msgpack.decode(data)
-    fresh = Model(model.fleet.blob, model.branch)
+    fresh = Model(model.fleet.blob, model.branch, model.timing)
     load_fleet(fresh.fleet, read["fleet"])
     extent = fresh.fleet.extent
     fresh.inputs, fresh.gates = Inputs(fresh.fleet), Gates(fresh.fleet)

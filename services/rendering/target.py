@@ -19,7 +19,7 @@ from libs.templates import Reference, Slot, Template, Unresolved
 from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -72,17 +72,27 @@ class Wanted:
             self.refused[code, detail] = self.refused.get((code, detail), BitMap()) | bitmap(clusters)
 
 
-def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int64], at: datetime) -> Wanted:
+def wanted(
+    fleet: Fleet,
+    inputs: Inputs,
+    application: str,
+    among: NDArray[np.int64],
+    at: datetime,
+    given: Mapping[str, BitMap] | None = None,
+) -> Wanted:
     """Return what the facts, and the law at an instant, ask of `application` on the clusters of `among` (ascending).
 
-    Capacity is left aside.
+    `given` are clusters that get this version whatever is chosen for them. Capacity is left aside.
     """
     answer = Wanted()
     if application not in fleet.applications:
         return answer
     here = bitmap(among) & fleet.placed(application) & fleet.selection.everything
     here -= fleet.forbidden(application, at)
-    for version, clusters in fleet.chosen(application):
+    given = given or {}
+    elsewhere = BitMap.union(BitMap(), *given.values())
+    chosen = [(version, clusters - elsewhere) for version, clusters in fleet.chosen(application)]
+    for version, clusters in (*chosen, *given.items()):
         selected = here & clusters
         release = fleet.releases.get((application, version))
         if selected and release is not None and release.namespace != fleet.applications[application].namespace:
@@ -93,6 +103,26 @@ def wanted(fleet: Fleet, inputs: Inputs, application: str, among: NDArray[np.int
             answer.chosen.append((version, selected))
             _add(fleet, inputs, release, selected, answer)
     return answer
+
+
+def fall_back(fleet: Fleet, inputs: Inputs, application: str, at: datetime, answer: Wanted) -> dict[str, BitMap]:
+    """Give clusters where the chosen release is refused the newest earlier choice that renders there.
+
+    Adds to the parts of `answer`, whose refusals stay told; returns the clusters by the version that they get.
+    """
+    left = BitMap.union(BitMap(), *answer.refused.values())
+    found: dict[str, BitMap] = {}
+    for version, clusters in fleet.fallbacks(application):
+        some = left & clusters
+        if not some or (application, version) not in fleet.releases:
+            continue
+        tried = wanted(fleet, inputs, application, ordinals(some), at, {version: some})
+        for part in tried.parts:
+            rendered = bitmap(part.among)
+            answer.parts.append(part)
+            found[version] = found.get(version, BitMap()) | rendered
+            left = left - rendered
+    return found
 
 
 def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitMap, answer: Wanted) -> None:

@@ -68,6 +68,9 @@ PARTS: Parts = {
     "flux": column(np.uint8, width=20),
     "cluster": column(np.uint8, width=20),
     "registered": typed(BitMap),
+    "layout": column(np.uint8),
+    "layout_at": column(np.int64),
+    "grace_ended": column(np.int64),
     "shards": remembered(dict),
     "shard_ids": typed(dict[str, dict[str, bytes]]),
     "first_ids": typed(dict[str, bytes]),
@@ -85,6 +88,12 @@ class Trees:
     flux: Column
     cluster: Column
     registered: BitMap
+    layout: Column
+    """The code of each registered cluster's layout, 0 elsewhere."""
+    layout_at: Column
+    """When it was given that layout: microseconds since 1970, 0 where it began with it."""
+    grace_ended: Column
+    """Where in the log somebody said that a deleted cluster's directory is to go now, 0 where nobody did."""
     shards: dict[str, dict[str, dict[str, int]]]
     """The registered clusters by the directories that they lie in: made again from `registered` by `register`."""
     shard_ids: dict[str, dict[str, bytes]]
@@ -107,12 +116,20 @@ class Trees:
         """Give a cluster its directory."""
         first, second = shard(name)
         self.registered.add(ordinal)
+        self.layout.values[ordinal] = self.layout.values[ordinal] or layout.OLDEST.code
         self.shards.setdefault(first, {}).setdefault(second, {})[name] = ordinal
+
+    def lay_out(self, clusters: BitMap, code: int, at: int) -> None:
+        """Give clusters another layout."""
+        among = ordinals(clusters & self.registered)
+        self.layout.values[among] = code
+        self.layout_at.values[among] = at
 
     def deregister(self, ordinal: int, name: str) -> None:
         """Take a cluster's directory away."""
         first, second = shard(name)
         self.registered.discard(ordinal)
+        self.layout.values[ordinal] = self.layout_at.values[ordinal] = 0
         for tree in self.namespaces.values():
             for each in columns_in(tree).values():
                 each.values[ordinal] = 0
@@ -183,16 +200,20 @@ async def _flux(
     """Build Flux's directories on clusters whose set of namespaces changed."""
     flags = [trees.namespaces[namespace].present.values[here] for namespace in order]
     paths = [cluster_path(names(ordinal)).encode("ascii") for ordinal in here.tolist()]
+    codes = trees.layout.values[here]
+    flags += [codes == code for code in layout.LAYOUTS]
     async for rows, there in _shapes(flags, len(here)):
-        inside = [order[index] for index in there]
+        inside = [order[index] for index in there if index < len(order)]
         if not inside:
             trees.flux.values[here[rows]] = _empty_flux(sink)
             continue
+        laid_out = layout.LAYOUTS[int(codes[rows[0]])]
+        files = {name: parts for each in inside for name, parts in layout.flux_files(each, laid_out).items()}
         entries: dict[str, Any] = {}
         some = [paths[row] for row in rows.tolist()]
-        for namespace in inside:
-            family = Family("blob", layout.flux_parts(namespace), (Values(some),), len(rows))
-            entries[f"kustomization-{namespace}.yaml"] = (Mode.FILE, await sink.write_async(family))
+        for name, parts in files.items():
+            family = Family("blob", parts, (Values(some),), len(rows))
+            entries[name] = (Mode.FILE, await sink.write_async(family))
         text = layout.kustomization_file(tuple(entries))
         entries["kustomization.yaml"] = (Mode.FILE, sink.add("blob", text))
         trees.flux.values[here[rows]] = await sink.write_async(tree_family(entries, len(rows)))

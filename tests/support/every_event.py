@@ -92,6 +92,8 @@ CASES: Mapping[type, Case] = {
         c.RemovalsHeld("main", "plan", 4, 4, 0, "", {"pos/pos-api": ALL}),
         c.RemovalsConfirmed("main", "plan", "go"),
     ),
+    c.LayoutChosen: only(c.LayoutChosen("main", 3, "a test")),
+    c.GraceEnded: only(c.StoreRemoved("store-001"), c.GraceEnded("main", ALL, "gone for good")),
     c.ConfirmationAccepted: only(choose("pos-api"), c.ConfirmationAccepted("main", "plan")),
     c.ConfirmationLapsed: only(choose("pos-api"), c.ConfirmationLapsed("main", "plan")),
     c.ForeignCommitFound: only(choose("pos-api"), c.ForeignCommitFound("main", "a" * 40, "b" * 40)),

@@ -26,10 +26,12 @@ from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
 from services.rendering.composing import commit_of, compose, uses
 from services.rendering.domain import Hold
+from services.rendering.leaving import opening
 from services.rendering.model import Decision, Model
 from services.rendering.plan import Plan, plan
 from services.rendering.requesting import outstanding
 from services.rendering.snapshot import dump_model, load_model
+from services.rendering.timing import AT_ONCE, Timing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MANIFEST = """\
@@ -68,11 +70,13 @@ def choose(name: str, *choices: tuple[str, str]) -> ReleaseChoicesSet:
 class Renderer:
     """Folds facts and admits, as the reconciler does, one thing at a time."""
 
-    def __init__(self, sink: ObjectSink | None = None) -> None:
+    def __init__(self, sink: ObjectSink | None = None, *, timing: Timing = AT_ONCE, layouts: bool = True) -> None:
+        """Without `layouts` it is a renderer from before there were any: it begins with the first."""
+        self.timing, self.layouts = timing, layouts
         self.history: list[Recorded] = []
         self.blobs: dict[str, bytes] = {}
         self.sink = sink or IdSink()
-        self.model = Model(self.blobs.get)
+        self.model = Model(self.blobs.get, timing=timing)
         self.now = START
         self.last = Plan(self.now, None)
         self.commits: list[str] = []
@@ -126,6 +130,9 @@ class Renderer:
             self.record(event, stream)
         if self.last.empty and not self.model.must_commit:
             return self.last
+        if self.layouts and (begins := opening(self.model)) is not None:
+            self.record(begins, "layout-main")
+            self.last = await plan(self.model, self.now)
         decision = None
         parts = compose(self.model, self.last, 0)
         used = uses(self.model, self.last, parts[0].decision)
@@ -156,7 +163,7 @@ class Renderer:
 
     def restart(self) -> None:
         """Go on in a new model, from a snapshot."""
-        model = Model(self.blobs.get)
+        model = Model(self.blobs.get, timing=self.timing)
         load_model(model, dump_model(self.model))
         self.model = model
 
