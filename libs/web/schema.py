@@ -42,6 +42,7 @@ class PathMetadata(Spec):
 
 
 S = TypeVar("S", bound=Spec)
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,29 @@ def read_as(
     if named:
         check_name(called, pointer)
     return Document(kind, called, check_labels(read.metadata.labels), read.spec)
+
+
+def event_of(event: type[E], read: Document[Any], named_by: str = "name", **computed: Any) -> E:
+    """Return what a document declares: every field of its spec is the event's field of that name.
+
+    Name (or path) and labels are the document's; `computed` are fields that the spec has in another form or by another
+    name. A field of the spec that the event lacks is a `TypeError`, so that nothing that was read is dropped.
+    """
+    said = {name: getattr(read.spec, name) for name in type(read.spec).model_fields}
+    return event(**said | {named_by: read.name, "labels": read.labels} | computed)
+
+
+def document_of(kind: str, event: Any, spec: type[Spec], named_by: str = "name", **computed: Any) -> dict[str, Any]:
+    """Return the document from which `event_of` reads `event`; optional fields that say nothing are left out."""
+    metadata: dict[str, Any] = {named_by: getattr(event, named_by)}
+    if event.labels:
+        metadata["labels"] = event.labels
+    said: dict[str, Any] = {}
+    for name, field in spec.model_fields.items():
+        value = computed[name] if name in computed else getattr(event, name)
+        if value or field.is_required():
+            said[field.alias or name] = value
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": said}
 
 
 def validated(model: type[BaseModel], value: Any) -> Any:

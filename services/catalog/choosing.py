@@ -31,7 +31,7 @@ from services.catalog.domain.choices import (
     evolve,
     warnings,
 )
-from services.catalog.events import ReleaseChoicesSet
+from services.catalog.events import ReleaseChoice, ReleaseChoicesSet
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -90,7 +90,7 @@ def parse_choices(document: Any, application: str | None) -> tuple[str, Make[Com
     said: ChoicesSpec = validated(ChoicesSpec, document)
     name = application or ""
     asked = tuple(
-        Choice(each.expression, each.version, each.allow_empty, f"/choices/{index}")
+        Choice(ReleaseChoice(each.expression, each.version), each.allow_empty, f"/choices/{index}")
         for index, each in enumerate(said.choices)
     )
     return name, lambda actor, at: SetReleaseChoices(name, asked, actor, at)

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from libs.contracts.quantities import check_capacity
-from libs.web.schema import API_VERSION, Spec, read_as
+from libs.web.schema import Spec, document_of, event_of, read_as
 from services.catalog.domain.applications import DeclareApplication
 from services.catalog.domain.configurations import DeclareConfiguration
 from services.catalog.domain.namespaces import DeclareNamespace
+from services.catalog.events import ApplicationDeclared, ConfigurationDeclared, NamespaceDeclared
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from libs.contracts.inventory import Labels
     from libs.fleet import Fleet
     from libs.web.kinds import Make
     from services.catalog.domain import applications, configurations, namespaces
-    from services.catalog.events import ApplicationDeclared, ConfigurationDeclared, NamespaceDeclared
 
 
 class NamespaceSpec(Spec):
@@ -65,21 +64,10 @@ def parse_namespace(document: Any, name: str | None) -> tuple[str, Make[namespac
     """
     read = read_as(document, kind="Namespace", spec=NamespaceSpec, name=name)
     capacity = check_capacity(read.spec.capacity)
+    namespace = event_of(NamespaceDeclared, read, capacity=capacity, namespace_labels=read.spec.labels)
 
     def make(actor: str, at: datetime) -> DeclareNamespace:
-        return DeclareNamespace(
-            name=read.name,
-            expression=read.spec.expression,
-            owners=tuple(read.spec.owners),
-            capacity=capacity,
-            namespace_labels=read.spec.labels,
-            allow=tuple(read.spec.allow),
-            signoff=read.spec.signoff,
-            allow_empty=read.spec.allow_empty,
-            labels=read.labels,
-            actor=actor,
-            at=at,
-        )
+        return DeclareNamespace(namespace, actor, at)
 
     return read.name, make
 
@@ -91,18 +79,10 @@ def parse_application(document: Any, name: str | None) -> tuple[str, Make[applic
         Invalid: the document does not fit.
     """
     read = read_as(document, kind="Application", spec=ApplicationSpec, name=name)
+    application = event_of(ApplicationDeclared, read)
 
     def make(actor: str, at: datetime) -> DeclareApplication:
-        return DeclareApplication(
-            name=read.name,
-            namespace=read.spec.namespace,
-            expression=read.spec.expression,
-            signoff=read.spec.signoff,
-            allow_empty=read.spec.allow_empty,
-            labels=read.labels,
-            actor=actor,
-            at=at,
-        )
+        return DeclareApplication(application, actor, at)
 
     return read.name, make
 
@@ -114,61 +94,24 @@ def parse_configuration(document: Any, name: str | None) -> tuple[str, Make[conf
         Invalid: the document does not fit.
     """
     read = read_as(document, kind="Configuration", spec=ConfigurationSpec, name=name)
+    configuration = event_of(ConfigurationDeclared, read)
 
     def make(actor: str, at: datetime) -> DeclareConfiguration:
-        return DeclareConfiguration(
-            name=read.name,
-            expression=read.spec.expression,
-            applications=tuple(read.spec.applications),
-            namespace=read.spec.namespace,
-            priority=read.spec.priority,
-            values=read.spec.values,
-            allow_empty=read.spec.allow_empty,
-            labels=read.labels,
-            actor=actor,
-            at=at,
-        )
+        return DeclareConfiguration(configuration, actor, at)
 
     return read.name, make
 
 
 def namespace_document(event: NamespaceDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of a namespace."""
-    said = {
-        "owners": event.owners,
-        "capacity": event.capacity,
-        "labels": event.namespace_labels,
-        "allow": event.allow,
-        "signoff": event.signoff,
-        "allow_empty": event.allow_empty,
-    }
-    return _document("Namespace", event.name, event.labels, {"expression": event.expression, **_saying(said)})
+    return document_of("Namespace", event, NamespaceSpec, labels=event.namespace_labels)
 
 
 def application_document(event: ApplicationDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of an application."""
-    said = {"expression": event.expression, "signoff": event.signoff, "allow_empty": event.allow_empty}
-    return _document("Application", event.name, event.labels, {"namespace": event.namespace, **_saying(said)})
+    return document_of("Application", event, ApplicationSpec)
 
 
 def configuration_document(event: ConfigurationDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of a configuration."""
-    said = {
-        "applications": event.applications,
-        "namespace": event.namespace,
-        "priority": event.priority,
-        "values": event.values,
-        "allow_empty": event.allow_empty,
-    }
-    return _document("Configuration", event.name, event.labels, {"expression": event.expression, **_saying(said)})
-
-
-def _saying(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}
-
-
-def _document(kind: str, name: str, labels: Labels, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"name": name}
-    if labels:
-        metadata["labels"] = labels
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+    return document_of("Configuration", event, ConfigurationSpec)

@@ -7,6 +7,7 @@ from libs.contracts import (
     ConfigurationRemoved,
     NamespaceDeclared,
     NamespaceRemoved,
+    ReleaseChoice,
     ReleaseChoicesSet,
     ReleasePublished,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "ConfigurationRemoved",
     "NamespaceDeclared",
     "NamespaceRemoved",
+    "ReleaseChoice",
     "ReleaseChoicesSet",
     "ReleasePublished",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from pydantic import Field
 
-from libs.contracts import ObjectRef
+from libs.contracts import ObjectRef, ReleasePublished
 from libs.contracts.refusals import Invalid
 from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_template
 from libs.web.problems import Problem, too_large
@@ -84,23 +84,21 @@ class Compiled:
     def command(self, application: str, version: str, actor: str, at: datetime) -> PublishRelease:
         """Return the command that publishes it."""
         schema, defaults = self.upload.schema, self.upload.defaults
-        return PublishRelease(
+        release = ReleasePublished(
             application=application,
             version=version,
             namespace=self.namespace,
-            allow=self.allow,
             digest=self.upload.digest,
             manifests=digest_of(self.upload.manifests),
             template=digest_of(self.body),
             schema=None if schema is None else digest_of(schema),
             defaults=None if defaults is None else digest_of(defaults),
-            images=self.template.images,
-            objects=tuple(
+            images=list(self.template.images),
+            objects=[
                 ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in self.template.objects
-            ),
-            actor=actor,
-            at=at,
+            ],
         )
+        return PublishRelease(release, self.allow, actor, at)
 
 
 def digest_of(body: bytes) -> str:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from libs.web.schema import API_VERSION, Spec, read_as
+from libs.web.schema import Spec, document_of, event_of, read_as
 from services.grouping.domain import Command, DeclareGroup, check_path, living
+from services.grouping.events import GroupDeclared
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.fleet import Fleet
     from libs.web.kinds import Make
-    from services.grouping.events import GroupDeclared
 
 
 class GroupSpec(Spec):
@@ -37,35 +37,14 @@ def parse_group(document: Any, path: str | None) -> tuple[str, Make[Command]]:
     """
     read = read_as(document, kind="Group", spec=GroupSpec, name=path, named_by="path", named=False)
     check_path(read.name)
+    group = event_of(GroupDeclared, read, named_by="path")
 
     def make(actor: str, at: datetime) -> DeclareGroup:
-        return DeclareGroup(
-            path=read.name,
-            clusters=tuple(read.spec.clusters),
-            stores=tuple(read.spec.stores),
-            expression=read.spec.expression,
-            allow_empty=read.spec.allow_empty,
-            labels=read.labels,
-            actor=actor,
-            at=at,
-        )
+        return DeclareGroup(group, actor, at)
 
     return read.name, make
 
 
 def group_document(event: GroupDeclared, facts: Fleet) -> dict[str, Any]:
     """Return the document of a group; declaring it again changes nothing."""
-    group = living(event, facts)
-    metadata: dict[str, Any] = {"path": group.path}
-    if group.labels:
-        metadata["labels"] = group.labels
-    spec: dict[str, Any] = {}
-    if group.clusters:
-        spec["clusters"] = group.clusters
-    if group.stores:
-        spec["stores"] = group.stores
-    if group.expression is not None:
-        spec["expression"] = group.expression
-    if group.allow_empty:
-        spec["allow_empty"] = True
-    return {"apiVersion": API_VERSION, "kind": "Group", "metadata": metadata, "spec": spec}
+    return document_of("Group", living(event, facts), GroupSpec, named_by="path")

@@ -6,10 +6,10 @@ path that no declared group holds up any more, and none of those may still be re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from libs.contracts import GroupDeclared, GroupRemoved, Labels
+from libs.contracts import GroupDeclared, GroupRemoved
 from libs.contracts.names import NAME, nearest
 from libs.contracts.refusals import Invalid, StillReferenced
 from libs.fleet.checks import check_expression, nearly, read_expression, some
@@ -42,14 +42,9 @@ Event = GroupDeclared | GroupRemoved
 class DeclareGroup:
     """Let the group's own members be exactly these."""
 
-    path: str
+    group: GroupDeclared
     actor: str
     at: datetime
-    clusters: tuple[str, ...] = ()
-    stores: tuple[str, ...] = ()
-    expression: str | None = None
-    allow_empty: bool = False
-    labels: Labels = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """
     match command:
         case DeclareGroup():
-            return _declare(command, state, facts)
+            return _declare(command.group, state, facts)
         case RemoveGroup():
             return _remove(command, state, facts)
         case _:
@@ -115,47 +110,45 @@ def check_path(path: str, pointer: str = "/metadata/path") -> None:
 
 def living(event: GroupDeclared, facts: Fleet) -> GroupDeclared:
     """Return the group without the listed clusters and stores that no longer exist: they have simply left it."""
-    return GroupDeclared(
-        path=event.path,
+    return replace(
+        event,
         clusters=[name for name in event.clusters if facts.selection.ordinal(name) is not None],
         stores=[name for name in event.stores if facts.store(name) is not None],
-        expression=event.expression,
-        allow_empty=event.allow_empty,
-        labels=event.labels,
     )
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return what is accepted but may not be meant."""
     del facts
-    if isinstance(command, DeclareGroup) and not (command.clusters or command.stores or command.expression):
-        return [f"{command.path} has no members of its own, only those of groups below it"]
+    if not isinstance(command, DeclareGroup):
+        return []
+    group = command.group
+    if not (group.clusters or group.stores or group.expression):
+        return [f"{group.path} has no members of its own, only those of groups below it"]
     return []
 
 
-def _declare(command: DeclareGroup, state: State, facts: Fleet) -> Sequence[Event]:
-    check_path(command.path)
-    if sum(map(len, (*command.clusters, *command.stores))) > LISTED_CHARACTERS_MAX:
+def _declare(asked: GroupDeclared, state: State, facts: Fleet) -> Sequence[Event]:
+    check_path(asked.path)
+    if sum(map(len, (*asked.clusters, *asked.stores))) > LISTED_CHARACTERS_MAX:
         raise Invalid(
             f"the names listed have more than {LISTED_CHARACTERS_MAX:,} characters together",
             pointer="/spec/clusters",
             fix="label these clusters and select them by an expression",
         )
-    declared = GroupDeclared(
-        path=command.path,
-        clusters=sorted(set(command.clusters)),
-        stores=sorted(set(command.stores)),
-        expression=None if command.expression is None else canonical(read_expression(command.expression)),
-        allow_empty=command.allow_empty,
-        labels=command.labels,
+    declared = replace(
+        asked,
+        clusters=sorted(set(asked.clusters)),
+        stores=sorted(set(asked.stores)),
+        expression=None if asked.expression is None else canonical(read_expression(asked.expression)),
     )
     if isinstance(state, GroupDeclared) and declared in (state, living(state, facts)):
         return []
-    _check_listed(command, facts)
+    _check_listed(asked, facts)
     said = None if isinstance(state, Absent) else (state.expression, state.allow_empty)
-    if command.expression is not None and said != (declared.expression, command.allow_empty):
-        expression = read_expression(command.expression)
-        check_expression(expression, facts, inside=("group", command.path), allow_empty=command.allow_empty)
+    if asked.expression is not None and said != (declared.expression, declared.allow_empty):
+        expression = read_expression(asked.expression)
+        check_expression(expression, facts, inside=("group", asked.path), allow_empty=asked.allow_empty)
     return [declared]
 
 
@@ -182,12 +175,12 @@ def _vanishing(path: str, facts: Fleet) -> Iterator[str]:
         path = path.rpartition("/")[0]
 
 
-def _check_listed(command: DeclareGroup, facts: Fleet) -> None:
-    for index, name in enumerate(command.clusters):
+def _check_listed(asked: GroupDeclared, facts: Fleet) -> None:
+    for index, name in enumerate(asked.clusters):
         if facts.selection.ordinal(name) is None:
             everything = (facts.selection.name(ordinal) for ordinal in facts.selection.everything)
             raise nearly("cluster", name, f"/spec/clusters/{index}", nearest(name, _alike(name, everything)))
-    for index, name in enumerate(command.stores):
+    for index, name in enumerate(asked.stores):
         if facts.store(name) is None:
             raise nearly("store", name, f"/spec/stores/{index}", nearest(name, _alike(name, facts.stores)))
 

@@ -122,17 +122,7 @@ async def propose_import(rows: Rows, view: DocumentsView, intent: Intent, at: da
 def _decided(
     row: StoreRow, state: StoreDeclared | Absent, facts: Fleet, actor: str, at: datetime, taken: Rows
 ) -> list[StoreDeclared]:
-    store = row.over(state if isinstance(state, StoreDeclared) else None)
-    command = DeclareStore(
-        store.name,
-        store.timezone,
-        store.labels,
-        tuple(store.hours),
-        tuple(store.clusters),
-        actor,
-        at,
-        tuple(store.exceptions),
-    )
+    command = DeclareStore(row.over(state if isinstance(state, StoreDeclared) else None), actor, at)
     try:
         return [event for event in decide(command, state, facts) if isinstance(event, StoreDeclared)]
     except ClusterNameTaken as refusal:

@@ -15,7 +15,7 @@ from libs.contracts import Labels, stream_id
 from libs.contracts.refusals import Rejected, StillReferenced
 from libs.fleet import Fleet
 from libs.fleet.checks import REFERRING
-from services.inventory.events import ClusterSpec, HoursException, OpeningHours, StoreDeclared, StoreRemoved
+from services.inventory.events import StoreDeclared, StoreRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,11 @@ State = Absent | StoreDeclared
 
 @dataclass(frozen=True, slots=True)
 class DeclareStore:
-    """Let the store be as this says."""
+    """Let the store be as this says, whole."""
 
-    name: str
-    timezone: str
-    labels: Labels
-    hours: tuple[OpeningHours, ...]
-    clusters: tuple[ClusterSpec, ...]
+    store: StoreDeclared
     actor: str
     at: datetime
-    exceptions: tuple[HoursException, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if it has happened already."""
     match command:
         case DeclareStore():
-            return _declare(command, state, facts)
+            return _declare(command.store, state, facts)
         case RemoveStore():
             return _remove(command, state, facts)
         case _:
@@ -88,16 +83,14 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 def guards(command: Command, state: State) -> tuple[str, ...]:
     """Return the categories that `decide` reads: others' cluster names, others' expressions."""
     had = _cluster_names(state)
-    wanted = {each.name for each in command.clusters} if isinstance(command, DeclareStore) else set()
+    wanted = _cluster_names(command.store) if isinstance(command, DeclareStore) else set()
     return (("store",) if wanted - had else ()) + (REFERRING if had - wanted else ())
 
 
 def without_cluster(store: StoreDeclared, cluster: str, actor: str, at: datetime) -> DeclareStore:
     """Return the command that deletes one cluster of a store."""
-    left = tuple(each for each in store.clusters if each.name != cluster)
-    return DeclareStore(
-        store.name, store.timezone, store.labels, tuple(store.hours), left, actor, at, tuple(store.exceptions)
-    )
+    left = [each for each in store.clusters if each.name != cluster]
+    return DeclareStore(replace(store, clusters=left), actor, at)
 
 
 def relabelled(store: StoreDeclared, put: Labels, remove: Iterable[str]) -> StoreDeclared:
@@ -116,22 +109,14 @@ def _cluster_names(state: State) -> set[str]:
     return {each.name for each in state.clusters} if isinstance(state, StoreDeclared) else set()
 
 
-def _declare(command: DeclareStore, state: State, facts: Fleet) -> Sequence[Event]:
-    declared = StoreDeclared(
-        command.name,
-        command.timezone,
-        command.labels,
-        list(command.hours),
-        list(command.clusters),
-        list(command.exceptions),
-    )
+def _declare(declared: StoreDeclared, state: State, facts: Fleet) -> Sequence[Event]:
     if declared == state:
         return []
     had = _cluster_names(state)
-    wanted = [each.name for each in command.clusters]
+    wanted = [each.name for each in declared.clusters]
     for index, name in enumerate(wanted):
         if name not in had:
-            _check_free(name, command.name, f"/spec/clusters/{index}/name", facts)
+            _check_free(name, declared.name, f"/spec/clusters/{index}/name", facts)
     _check_unnamed(had.difference(wanted), facts)
     return [declared]
 

@@ -53,20 +53,16 @@ class StoreRow:
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
         """Return the store that this row makes of the one that was there."""
         if before is None:
-            clusters = [ClusterSpec(self.name, {}, dict(self.capacity or {}))]
-        elif self.capacity is None:
-            clusters = list(before.clusters)
-        else:
-            clusters = [
-                replace(each, capacity=dict(self.capacity)) if each.name == self.name else each
-                for each in before.clusters
-            ]
-        hours = self.hours
-        if hours is None:
-            hours = StoreHours() if before is None else StoreHours(tuple(before.hours), tuple(before.exceptions))
-        return StoreDeclared(
-            self.name, self.timezone, self.labels, list(hours.regular), clusters, list(hours.exceptions)
-        )
+            before = StoreDeclared(self.name, self.timezone, clusters=[ClusterSpec(self.name)])
+        store = replace(before, timezone=self.timezone, labels=self.labels)
+        if self.capacity is not None:
+            store = replace(store, clusters=[self._sized(each) for each in store.clusters])
+        if self.hours is not None:
+            store = replace(store, hours=list(self.hours.regular), exceptions=list(self.hours.exceptions))
+        return store
+
+    def _sized(self, cluster: ClusterSpec) -> ClusterSpec:
+        return replace(cluster, capacity=dict(self.capacity or {})) if cluster.name == self.name else cluster
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def declare(name: str = "pos-api", namespace: str = "pos", **more: Any) -> DeclareApplication:
-    return DeclareApplication(name, namespace, **WHO, **more)
+    return DeclareApplication(ApplicationDeclared(name, namespace, **more), **WHO)
 
 
 def refused(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libs.contracts import ConfigurationRemoved, ReleaseChoice, ReleaseChoicesSet
+from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, ReleaseChoice, ReleaseChoicesSet
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, UnknownReference
 from services.catalog.domain.checks import Absent, ValuesInvalid
 from services.catalog.domain.configurations import (
@@ -26,7 +26,7 @@ EVERYWHERE_STRICT = (strict("1.0.0"), ReleaseChoicesSet("pos-api", [ReleaseChoic
 
 
 def declare(name: str = "tax", expression: str = "/c/*", **more: Any) -> DeclareConfiguration:
-    return DeclareConfiguration(name, expression, **WHO, **more)
+    return DeclareConfiguration(ConfigurationDeclared(name, expression, **more), **WHO)
 
 
 def refused(kind: type[Rejected], command: DeclareConfiguration, facts: Fleet, state: State | None = None) -> Rejected:

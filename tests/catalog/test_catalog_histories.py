@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.contracts import ReleaseChoicesSet, encode
+from libs.contracts import (
+    ApplicationDeclared,
+    ConfigurationDeclared,
+    NamespaceDeclared,
+    ReleaseChoice,
+    ReleaseChoicesSet,
+    ReleasePublished,
+    encode,
+)
 from libs.contracts.refusals import Rejected
 from services.catalog.domain import applications, choices, configurations, namespaces, releases
 from services.catalog.domain.checks import Absent
-from tests.catalog.catalog_words import DEFAULTS_DIGEST, SCHEMA_DIGEST, WHO, fleet
+from tests.catalog.catalog_words import API, DEFAULTS_DIGEST, POS, SCHEMA_DIGEST, WHO, fleet
 
 if TYPE_CHECKING:
     from libs.fleet import Fleet
@@ -27,53 +35,65 @@ who = {key: st.just(value) for key, value in WHO.items()}
 commands = st.one_of(
     st.builds(
         namespaces.DeclareNamespace,
-        name=NAMESPACES,
-        expression=EXPRESSIONS,
-        capacity=st.sampled_from([{}, {"cpu": "1"}, {"cpu": "3"}]),
-        owners=st.sampled_from([(), ("b", "a")]),
-        namespace_labels=st.just({}),
-        allow=st.just(()),
-        allow_empty=st.booleans(),
-        labels=st.just({}),
+        namespace=st.builds(
+            NamespaceDeclared,
+            name=NAMESPACES,
+            expression=EXPRESSIONS,
+            capacity=st.sampled_from([{}, {"cpu": "1"}, {"cpu": "3"}]),
+            owners=st.sampled_from([[], ["b", "a"]]),
+            namespace_labels=st.just({}),
+            allow=st.just([]),
+            allow_empty=st.booleans(),
+            labels=st.just({}),
+        ),
         **who,
     ),
     st.builds(namespaces.RemoveNamespace, name=NAMESPACES, **who),
     st.builds(
         applications.DeclareApplication,
-        name=APPLICATIONS,
-        namespace=NAMESPACES,
-        expression=st.none() | EXPRESSIONS,
-        allow_empty=st.booleans(),
-        labels=st.just({}),
+        application=st.builds(
+            ApplicationDeclared,
+            name=APPLICATIONS,
+            namespace=NAMESPACES,
+            expression=st.none() | EXPRESSIONS,
+            allow_empty=st.booleans(),
+            labels=st.just({}),
+        ),
         **who,
     ),
     st.builds(applications.RemoveApplication, name=APPLICATIONS, **who),
     st.builds(
         configurations.DeclareConfiguration,
-        name=st.sampled_from(["a", "b"]),
-        expression=EXPRESSIONS,
-        applications=st.lists(APPLICATIONS, max_size=2).map(tuple),
-        namespace=st.none() | NAMESPACES,
-        priority=st.integers(0, 1),
-        values=st.sampled_from([{}, {"port": 1}, {"port": True}, {"port": 1.5}, {"level": "info", "port": None}]),
-        allow_empty=st.booleans(),
-        labels=st.just({}),
+        configuration=st.builds(
+            ConfigurationDeclared,
+            name=st.sampled_from(["a", "b"]),
+            expression=EXPRESSIONS,
+            applications=st.lists(APPLICATIONS, max_size=2),
+            namespace=st.none() | NAMESPACES,
+            priority=st.integers(0, 1),
+            values=st.sampled_from([{}, {"port": 1}, {"port": True}, {"port": 1.5}, {"level": "info", "port": None}]),
+            allow_empty=st.booleans(),
+            labels=st.just({}),
+        ),
         **who,
     ),
     st.builds(configurations.RemoveConfiguration, name=st.sampled_from(["a", "b"]), **who),
     st.builds(
         releases.PublishRelease,
-        application=APPLICATIONS,
-        version=VERSIONS,
-        namespace=NAMESPACES,
+        release=st.builds(
+            ReleasePublished,
+            application=APPLICATIONS,
+            version=VERSIONS,
+            namespace=NAMESPACES,
+            digest=st.sampled_from(["one", "two"]),
+            manifests=st.just("m"),
+            template=st.just("t"),
+            schema=st.sampled_from([None, SCHEMA_DIGEST]),
+            defaults=st.sampled_from([None, DEFAULTS_DIGEST]),
+            images=st.just([]),
+            objects=st.just([]),
+        ),
         allow=st.just(()),
-        digest=st.sampled_from(["one", "two"]),
-        manifests=st.just("m"),
-        template=st.just("t"),
-        schema=st.sampled_from([None, SCHEMA_DIGEST]),
-        defaults=st.sampled_from([None, DEFAULTS_DIGEST]),
-        images=st.just(()),
-        objects=st.just(()),
         **who,
     ),
     st.builds(
@@ -87,7 +107,9 @@ commands = st.one_of(
     st.builds(
         choices.SetReleaseChoices,
         application=APPLICATIONS,
-        choices=st.lists(st.builds(choices.Choice, EXPRESSIONS, VERSIONS, st.booleans()), max_size=3).map(tuple),
+        choices=st.lists(
+            st.builds(choices.Choice, st.builds(ReleaseChoice, EXPRESSIONS, VERSIONS), st.booleans()), max_size=3
+        ).map(tuple),
         **who,
     ),
     st.builds(choices.UnsetRelease, application=APPLICATIONS, expression=EXPRESSIONS, **who),
@@ -100,8 +122,8 @@ class History:
     def __init__(self) -> None:
         self.facts = fleet()
         self.states: dict[tuple[str, ...], Any] = {}
-        self.decide(namespaces.DeclareNamespace("pos", "/c/*", **WHO))
-        self.decide(applications.DeclareApplication("pos-api", "pos", **WHO))
+        self.decide(namespaces.DeclareNamespace(POS, **WHO))
+        self.decide(applications.DeclareApplication(API, **WHO))
 
     def decide(self, command: Any) -> list[Any]:
         """Decide one command and fold what follows; a refusal changes nothing."""
@@ -119,14 +141,16 @@ class History:
     @staticmethod
     def _aggregate(command: Any) -> tuple[Any, tuple[str, ...]]:
         match command:
-            case namespaces.DeclareNamespace() | namespaces.RemoveNamespace():
-                return namespaces, ("namespace", command.name)
-            case applications.DeclareApplication() | applications.RemoveApplication():
-                return applications, ("application", command.name)
-            case configurations.DeclareConfiguration() | configurations.RemoveConfiguration():
-                return configurations, ("configuration", command.name)
-            case releases.PublishRelease():
-                return releases, ("release", command.application, command.version)
+            case namespaces.DeclareNamespace(namespace=named) | (namespaces.RemoveNamespace() as named):
+                return namespaces, ("namespace", named.name)
+            case applications.DeclareApplication(application=named) | (applications.RemoveApplication() as named):
+                return applications, ("application", named.name)
+            case configurations.DeclareConfiguration(configuration=named) | (
+                configurations.RemoveConfiguration() as named
+            ):
+                return configurations, ("configuration", named.name)
+            case releases.PublishRelease(release=release):
+                return releases, ("release", release.application, release.version)
             case _:
                 return choices, ("choices", command.application)
 

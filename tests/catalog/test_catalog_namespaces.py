@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def declare(name: str = "pos", expression: str = "/c/*", **more: Any) -> DeclareNamespace:
-    return DeclareNamespace(name, expression, **WHO, **more)
+    return DeclareNamespace(NamespaceDeclared(name, expression, **more), **WHO)
 
 
 def refused(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libs.contracts import NamespaceDeclared, ReleaseChoice, ReleaseChoicesSet
+from libs.contracts import NamespaceDeclared, ReleaseChoice, ReleaseChoicesSet, ReleasePublished
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, UnknownReference
 from services.catalog.domain import choices, releases
 from services.catalog.domain.checks import Absent, ValuesInvalid
@@ -28,13 +28,11 @@ def publish(version: str = "1.0.0", **more: Any) -> PublishRelease:
     said = {
         "application": "pos-api",
         "namespace": "pos",
-        "allow": (),
         "digest": f"digest-{version}",
         "manifests": "m",
         "template": "t",
-        **WHO,
     }
-    return PublishRelease(version=version, **{**said, **more})
+    return PublishRelease(ReleasePublished(version=version, **{**said, **more}), (), **WHO)
 
 
 def publishing_refused(kind: type[Rejected], command: PublishRelease, facts: Fleet, state: Any = None) -> Rejected:
@@ -100,7 +98,9 @@ def chosen(*listed: ReleaseChoice) -> ReleaseChoicesSet:
 def put(*asked: tuple[str, str], allow_empty: bool = False) -> SetReleaseChoices:
     return SetReleaseChoices(
         "pos-api",
-        tuple(Choice(*each, allow_empty, pointer=f"/choices/{index}") for index, each in enumerate(asked)),
+        tuple(
+            Choice(ReleaseChoice(*each), allow_empty, pointer=f"/choices/{index}") for index, each in enumerate(asked)
+        ),
         **WHO,
     )
 

@@ -53,7 +53,7 @@ def group(path: str, expression: str | None = None, **more: Any) -> GroupDeclare
 
 
 def declare(path: str, expression: str | None = None, **more: Any) -> DeclareGroup:
-    return DeclareGroup(path=path, expression=expression, actor="ada", at=NOW, **more)
+    return DeclareGroup(group(path, expression, **more), "ada", NOW)
 
 
 def remove(path: str) -> RemoveGroup:
@@ -240,12 +240,10 @@ def test_the_last_group_below_a_referred_path_stays() -> None:
 names = st.sampled_from(["ny-0001", "tx-austin-0042", "tx-austin-0043", "tx-austin-0042-kitchen", "gone"])
 commands = st.one_of(
     st.builds(
-        DeclareGroup,
+        declare,
         path=st.sampled_from(["/geo", "/geo/us", "/x"]),
-        actor=st.just("ada"),
-        at=st.just(NOW),
-        clusters=st.lists(names, max_size=3).map(tuple),
-        stores=st.lists(names, max_size=2).map(tuple),
+        clusters=st.lists(names, max_size=3),
+        stores=st.lists(names, max_size=2),
         expression=st.sampled_from(
             [None, "none", "city = austin", "city in (nyc, austin)", "/g/geo", "/g/x or city = nyc", "city = rome"]
         ),
@@ -262,14 +260,15 @@ def test_for_every_history_deciding_a_command_twice_adds_nothing(history: list[D
     facts = fleet()
     states: dict[str, State] = {}
     for command in history:
-        state = states.get(command.path, Absent())
+        path = command.group.path if isinstance(command, DeclareGroup) else command.path
+        state = states.get(path, Absent())
         try:
             events = decide(command, state, facts)
         except Rejected:
             continue
         for event in events:
             facts.assume(event)
-        states[command.path] = state = after(state, events)
+        states[path] = state = after(state, events)
         assert decide(command, state, facts) == []
         if isinstance(state, GroupDeclared):
             declared = living(state, facts)

@@ -113,13 +113,13 @@ def test_dated_exceptions_are_kept_by_date_and_written_back() -> None:
     _, make = parse_store(with_hours(HOURS[2], HOURS[0], HOURS[1]), None)
     command = make("ada", AT)
     assert isinstance(command, DeclareStore)
-    assert command.exceptions == (HoursException("2026-12-24", "08:00", "14:00"), HoursException("2026-12-25"))
+    assert command.store.exceptions == [HoursException("2026-12-24", "08:00", "14:00"), HoursException("2026-12-25")]
 
     (event,) = decide(command, Absent(), Fleet())
     assert isinstance(event, StoreDeclared)
     assert store_document(event, Fleet())["spec"]["hours"] == HOURS
     assert relabelled(event, {"size": "xl"}, ()).exceptions == event.exceptions
-    assert without_cluster(event, "a", "ada", command.at).exceptions == command.exceptions
+    assert without_cluster(event, "a", "ada", command.at).store.exceptions == event.exceptions
 
 
 @pytest.mark.parametrize(

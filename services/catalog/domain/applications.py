@@ -6,10 +6,10 @@ where it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from libs.contracts import ApplicationDeclared, ApplicationRemoved, Labels, ReleaseChoicesSet
+from libs.contracts import ApplicationDeclared, ApplicationRemoved, ReleaseChoicesSet
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Rejected
 from libs.fleet.checks import (
@@ -47,14 +47,9 @@ class ReleasesStay(Rejected):
 class DeclareApplication:
     """Let the application be as this says, whole; without an expression it runs all over its namespace."""
 
-    name: str
-    namespace: str
+    application: ApplicationDeclared
     actor: str
     at: datetime
-    expression: str | None = None
-    allow_empty: bool = False
-    labels: Labels = field(default_factory=dict)
-    signoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,59 +97,55 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return what is accepted but may not be meant."""
     if not isinstance(command, DeclareApplication):
         return []
-    found = placement_warnings(_declared(command), [command.name], facts, command.at)
-    if command.expression is not None:
-        inside = facts.selection.namespace_members(command.namespace)
-        if inside.isdisjoint(facts.selection.select(read_expression(command.expression))):
-            found.append(f"no cluster of the namespace {command.namespace} is selected by the application's expression")
+    asked = command.application
+    found = placement_warnings(_normal(asked), [asked.name], facts, command.at)
+    if asked.expression is not None:
+        inside = facts.selection.namespace_members(asked.namespace)
+        if inside.isdisjoint(facts.selection.select(read_expression(asked.expression))):
+            found.append(f"no cluster of the namespace {asked.namespace} is selected by the application's expression")
     return found
 
 
-def _declared(command: DeclareApplication) -> ApplicationDeclared:
-    expression = None if command.expression is None else canonical(read_expression(command.expression))
-    return ApplicationDeclared(
-        name=command.name,
-        namespace=command.namespace,
-        expression=expression,
-        allow_empty=command.allow_empty,
-        labels=command.labels,
-        signoff=command.signoff,
-    )
+def _normal(asked: ApplicationDeclared) -> ApplicationDeclared:
+    if asked.expression is None:
+        return asked
+    return replace(asked, expression=canonical(read_expression(asked.expression)))
 
 
 def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequence[Event]:
-    check_name(command.name)
-    if command.name in _RESERVED:
+    asked = command.application
+    check_name(asked.name)
+    if asked.name in _RESERVED:
         raise NameReserved(
-            f"an application cannot be called {command.name!r}: its file would be the namespace's own",
+            f"an application cannot be called {asked.name!r}: its file would be the namespace's own",
             pointer="/metadata/name",
             fix="choose another name",
         )
-    declared = _declared(command)
+    declared = _normal(asked)
     if declared == state:
         return []
-    if command.namespace not in facts.namespaces:
-        raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
-    check_signoff(command.signoff, facts)
-    _check_move(command, state, facts)
-    if command.expression is not None and (
+    if asked.namespace not in facts.namespaces:
+        raise unknown("namespace", asked.namespace, "/spec/namespace", facts.namespaces)
+    check_signoff(asked.signoff, facts)
+    _check_move(asked, state, facts)
+    if asked.expression is not None and (
         isinstance(state, Absent)
         or (state.expression, state.allow_empty) != (declared.expression, declared.allow_empty)
     ):
-        check_expression(read_expression(command.expression), facts, allow_empty=command.allow_empty)
-    check_placements(declared, [command.name], facts, command.at, "/spec/expression")
+        check_expression(read_expression(asked.expression), facts, allow_empty=asked.allow_empty)
+    check_placements(declared, [asked.name], facts, command.at, "/spec/expression")
     return [declared]
 
 
-def _check_move(command: DeclareApplication, state: State, facts: Fleet) -> None:
-    if isinstance(state, Absent) or state.namespace == command.namespace:
+def _check_move(asked: ApplicationDeclared, state: State, facts: Fleet) -> None:
+    if isinstance(state, Absent) or state.namespace == asked.namespace:
         return
-    versions = sorted(version for application, version in facts.releases if application == command.name)
+    versions = sorted(version for application, version in facts.releases if application == asked.name)
     if versions:
         raise ReleasesStay(
-            f"{command.name} has releases for the namespace {state.namespace}: {some(versions)}",
+            f"{asked.name} has releases for the namespace {state.namespace}: {some(versions)}",
             pointer="/spec/namespace",
-            fix=f"declare an application of another name in {command.namespace} and publish its releases there",
+            fix=f"declare an application of another name in {asked.namespace} and publish its releases there",
         )
 
 

@@ -5,7 +5,7 @@ The one rule to know: a choice is in force for whatever its expression selects n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from pyroaring import BitMap
@@ -41,10 +41,19 @@ class ReleaseOfAnotherNamespace(Rejected):
 class Choice:
     """A choice as it is asked for; `pointer` is where in the request."""
 
-    expression: str
-    version: str
+    choice: ReleaseChoice
     allow_empty: bool = False
     pointer: str = ""
+
+    @property
+    def expression(self) -> str:
+        """Return the expression as it was written."""
+        return self.choice.expression
+
+    @property
+    def version(self) -> str:
+        """Return the version that is chosen."""
+        return self.choice.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +109,10 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             asked = _replaced(command, current)
         case UnsetRelease():
             gone = canonical(read_expression(command.expression, "/expression"))
-            asked = {each.expression: _kept(each) for each in current if each.expression != gone}
+            asked = {each.expression: Choice(each) for each in current if each.expression != gone}
         case _:
             assert_never(command)
-    wanted = tuple(ReleaseChoice(expression, each.version) for expression, each in asked.items())
+    wanted = tuple(replace(each.choice, expression=expression) for expression, each in asked.items())
     if wanted == current:
         return []
     if command.application not in facts.applications:
@@ -118,7 +127,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
                 pointer=f"{each.pointer}/expression",
                 allow_empty=each.allow_empty,
             )
-    chosen = ReleaseChoicesSet(command.application, list(wanted))
+    chosen = _listing(command, state, list(wanted))
     check_size(chosen)
     _try(chosen, asked, facts, command.at)
     return [chosen]
@@ -147,8 +156,10 @@ def evolve(_state: State, event: Event) -> State:
     return event
 
 
-def _kept(choice: ReleaseChoice) -> Choice:
-    return Choice(choice.expression, choice.version)
+def _listing(command: Command, state: State, choices: list[ReleaseChoice]) -> ReleaseChoicesSet:
+    if isinstance(command, SetReleaseChoices) or isinstance(state, Absent):
+        return ReleaseChoicesSet(command.application, choices)
+    return replace(state, choices=choices)
 
 
 def _distinct(choices: Sequence[Choice]) -> dict[str, Choice]:
@@ -170,10 +181,11 @@ def _distinct(choices: Sequence[Choice]) -> dict[str, Choice]:
 def _replaced(command: SetRelease, current: Sequence[ReleaseChoice]) -> dict[str, Choice]:
     if command.expression is None:
         # Nobody wrote an expression here, so none can be wrong in selecting nothing yet.
-        return {EVERYWHERE: Choice(EVERYWHERE, command.version, allow_empty=True)}
+        return {EVERYWHERE: Choice(ReleaseChoice(EVERYWHERE, command.version), allow_empty=True)}
     expression = canonical(read_expression(command.expression, "/expression"))
-    asked = {each.expression: _kept(each) for each in current}
-    asked[expression] = Choice(expression, command.version, allow_empty=command.allow_empty)
+    asked = {each.expression: Choice(each) for each in current}
+    there = next((each for each in current if each.expression == expression), ReleaseChoice(expression, ""))
+    asked[expression] = Choice(replace(there, version=command.version), allow_empty=command.allow_empty)
     return asked
 
 

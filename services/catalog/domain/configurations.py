@@ -6,10 +6,10 @@ on a cluster, and no release in force may get values that its schema newly refus
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, Labels
+from libs.contracts import ConfigurationDeclared, ConfigurationRemoved
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet import rank
@@ -43,16 +43,9 @@ class ConfigurationConflict(Rejected):
 class DeclareConfiguration:
     """Let the layer be as this says, whole: for `applications`, or all of `namespace`, or (neither) for all."""
 
-    name: str
-    expression: str
+    configuration: ConfigurationDeclared
     actor: str
     at: datetime
-    applications: tuple[str, ...] = ()
-    namespace: str | None = None
-    priority: int = 0
-    values: Mapping[str, Any] = field(default_factory=dict)
-    allow_empty: bool = False
-    labels: Labels = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,53 +87,45 @@ def evolve(_state: State, event: Event) -> State:
 
 
 def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Sequence[Event]:
-    _check_document(command)
-    expression = read_expression(command.expression)
-    declared = ConfigurationDeclared(
-        name=command.name,
-        expression=canonical(expression),
-        applications=sorted(set(command.applications)),
-        namespace=command.namespace,
-        priority=command.priority,
-        values=dict(command.values),
-        allow_empty=command.allow_empty,
-        labels=command.labels,
-    )
+    asked = command.configuration
+    _check_document(asked)
+    expression = read_expression(asked.expression)
+    declared = replace(asked, expression=canonical(expression), applications=sorted(set(asked.applications)))
     # In Python 1 == True == 1.0; in a manifest they are three things.
     if declared == state and same(declared.values, state.values):
         return []
     check_size(declared)
-    _check_references(command, facts)
+    _check_references(asked, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
         declared.expression,
         declared.allow_empty,
     ):
-        check_expression(expression, facts, allow_empty=command.allow_empty)
+        check_expression(expression, facts, allow_empty=asked.allow_empty)
     _check_conflicts(declared, facts)
     if any(release.schema is not None for release in facts.releases.values()):
         _check_values(declared, state, facts, command.at)
     return [declared]
 
 
-def _check_document(command: DeclareConfiguration) -> None:
-    check_name(command.name)
-    if command.applications and command.namespace is not None:
+def _check_document(asked: ConfigurationDeclared) -> None:
+    check_name(asked.name)
+    if asked.applications and asked.namespace is not None:
         raise Invalid(
             "a configuration is for applications or for a namespace, not for both",
             pointer="/spec/namespace",
             fix="leave one of the two out",
         )
-    if abs(command.priority) > PRIORITY_MAX:
+    if abs(asked.priority) > PRIORITY_MAX:
         raise Invalid(f"a priority is between -{PRIORITY_MAX:,} and {PRIORITY_MAX:,}", pointer="/spec/priority")
-    check_values(command.values, "/spec/values")
+    check_values(asked.values, "/spec/values")
 
 
-def _check_references(command: DeclareConfiguration, facts: Fleet) -> None:
-    for index, application in enumerate(command.applications):
+def _check_references(asked: ConfigurationDeclared, facts: Fleet) -> None:
+    for index, application in enumerate(asked.applications):
         if application not in facts.applications:
             raise unknown("application", application, f"/spec/applications/{index}", facts.applications)
-    if command.namespace is not None and command.namespace not in facts.namespaces:
-        raise unknown("namespace", command.namespace, "/spec/namespace", facts.namespaces)
+    if asked.namespace is not None and asked.namespace not in facts.namespaces:
+        raise unknown("namespace", asked.namespace, "/spec/namespace", facts.namespaces)
 
 
 def _check_conflicts(declared: ConfigurationDeclared, facts: Fleet) -> None:

@@ -7,10 +7,10 @@ more than before is not, even where later facts have made the cluster too small.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from libs.contracts import Labels, NamespaceDeclared, NamespaceRemoved
+from libs.contracts import NamespaceDeclared, NamespaceRemoved
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, check_signoff, check_unreferenced, read_expression, some
@@ -20,7 +20,7 @@ from services.catalog.domain.checks import Absent
 from services.catalog.domain.lawful import check_placements, placement_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from pyroaring import BitMap
@@ -56,17 +56,9 @@ class CapacityExceeded(Rejected):
 class DeclareNamespace:
     """Let the namespace be as this says, whole; `capacity` in Kubernetes quantities a cluster."""
 
-    name: str
-    expression: str
+    namespace: NamespaceDeclared
     actor: str
     at: datetime
-    owners: tuple[str, ...] = ()
-    capacity: Mapping[str, str] = field(default_factory=dict)
-    namespace_labels: Mapping[str, str] = field(default_factory=dict)
-    allow: tuple[str, ...] = ()
-    allow_empty: bool = False
-    labels: Labels = field(default_factory=dict)
-    signoff: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,58 +107,56 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return how much law takes from the namespace's applications."""
     if not isinstance(command, DeclareNamespace):
         return []
-    return placement_warnings(_declared(command), facts.applications_of(command.name), facts, command.at)
+    declared = _normal(command.namespace)
+    return placement_warnings(declared, facts.applications_of(declared.name), facts, command.at)
 
 
-def _declared(command: DeclareNamespace) -> NamespaceDeclared:
-    return NamespaceDeclared(
-        name=command.name,
-        expression=canonical(read_expression(command.expression)),
-        owners=sorted(set(command.owners)),
-        capacity=dict(sorted(command.capacity.items())),
-        namespace_labels=dict(sorted(command.namespace_labels.items())),
-        allow=sorted(set(command.allow)),
-        allow_empty=command.allow_empty,
-        labels=command.labels,
-        signoff=command.signoff,
+def _normal(asked: NamespaceDeclared) -> NamespaceDeclared:
+    return replace(
+        asked,
+        expression=canonical(read_expression(asked.expression)),
+        owners=sorted(set(asked.owners)),
+        capacity=dict(sorted(asked.capacity.items())),
+        namespace_labels=dict(sorted(asked.namespace_labels.items())),
+        allow=sorted(set(asked.allow)),
     )
 
 
 def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[Event]:
-    _check_document(command)
-    declared = _declared(command)
+    _check_document(command.namespace)
+    declared = _normal(command.namespace)
     if declared == state:
         return []
-    check_signoff(command.signoff, facts)
+    check_signoff(declared.signoff, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
         declared.expression,
         declared.allow_empty,
     ):
         check_expression(
-            read_expression(command.expression),
+            read_expression(command.namespace.expression),
             facts,
-            inside=("namespace", command.name),
-            allow_empty=command.allow_empty,
+            inside=("namespace", declared.name),
+            allow_empty=declared.allow_empty,
         )
     _check_capacity(declared, facts)
-    check_placements(declared, facts.applications_of(command.name), facts, command.at, "/spec/expression")
+    check_placements(declared, facts.applications_of(declared.name), facts, command.at, "/spec/expression")
     return [declared]
 
 
-def _check_document(command: DeclareNamespace) -> None:
-    check_name(command.name)
-    if command.name in _RESERVED or command.name.startswith("kube-"):
+def _check_document(asked: NamespaceDeclared) -> None:
+    check_name(asked.name)
+    if asked.name in _RESERVED or asked.name.startswith("kube-"):
         raise NameReserved(
-            f"a namespace cannot be called {command.name!r}",
+            f"a namespace cannot be called {asked.name!r}",
             pointer="/metadata/name",
             fix="flux-system, default and kube-* belong to the cluster: choose another name",
         )
-    for key, value in command.namespace_labels.items():
+    for key, value in asked.namespace_labels.items():
         _check_label(key, value)
-    for index, entry in enumerate(command.allow):
+    for index, entry in enumerate(asked.allow):
         if problems := allow_problems([entry]):
             raise Invalid(problems[0], pointer=f"/spec/allow/{index}")
-    if len(command.owners) > OWNERS_MAX:
+    if len(asked.owners) > OWNERS_MAX:
         raise Invalid(f"a namespace has at most {OWNERS_MAX} owners", pointer="/spec/owners")
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libs.contracts import ObjectRef, ReleasePublished
+from libs.contracts import ReleasePublished
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import unknown
 from libs.fleet.law import check_law, law_warnings
@@ -44,21 +44,12 @@ class NamespaceChanged(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class PublishRelease:
-    """Publish a version that was compiled for `namespace` with its `allow`; digests are hex SHA-256 of the bodies."""
+    """Publish a version that was compiled for its namespace with its `allow`; digests are hex SHA-256 of the bodies."""
 
-    application: str
-    version: str
-    namespace: str
+    release: ReleasePublished
     allow: tuple[str, ...]
-    digest: str
-    manifests: str
-    template: str
     actor: str
     at: datetime
-    schema: str | None = None
-    defaults: str | None = None
-    images: tuple[str, ...] = ()
-    objects: tuple[ObjectRef, ...] = ()
 
 
 Command = PublishRelease
@@ -70,50 +61,37 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     Raises:
         Invalid, UnknownReference, NamespaceChanged, ReleaseDiffers, LawLeavesNothing, LawForbids: why not.
     """
-    check_version(command.version)
-    application = facts.applications.get(command.application)
+    asked = command.release
+    check_version(asked.version)
+    application = facts.applications.get(asked.application)
     if application is None:
-        raise unknown("application", command.application, None, facts.applications)
+        raise unknown("application", asked.application, None, facts.applications)
     if isinstance(state, ReleasePublished):
-        if state.digest == command.digest and state.namespace == command.namespace == application.namespace:
+        if state.digest == asked.digest and state.namespace == asked.namespace == application.namespace:
             return []
         raise ReleaseDiffers(
-            f"{command.application} {command.version} is {state.digest[:12]}, this upload is {command.digest[:12]}"
-            + (
-                "" if state.namespace == command.namespace else f"; it was compiled for the namespace {state.namespace}"
-            ),
+            f"{asked.application} {asked.version} is {state.digest[:12]}, this upload is {asked.digest[:12]}"
+            + ("" if state.namespace == asked.namespace else f"; it was compiled for the namespace {state.namespace}"),
             fix="publish it under another version: a release never changes",
             published=state.digest,
-            uploaded=command.digest,
+            uploaded=asked.digest,
         )
-    if command.namespace != application.namespace or command.allow != tuple(
+    if asked.namespace != application.namespace or command.allow != tuple(
         facts.namespaces[application.namespace].allow
     ):
         raise NamespaceChanged(
-            f"{command.application} was compiled for the namespace {command.namespace} as it was before",
+            f"{asked.application} was compiled for the namespace {asked.namespace} as it was before",
             fix="publish it again",
         )
-    placed = facts.placed(command.application)
-    check_law(facts, command.application, placed, placed, command.at, pointer=None, fix=NARROW)
-    return [
-        ReleasePublished(
-            application=command.application,
-            version=command.version,
-            namespace=command.namespace,
-            digest=command.digest,
-            manifests=command.manifests,
-            template=command.template,
-            schema=command.schema,
-            defaults=command.defaults,
-            images=list(command.images),
-            objects=list(command.objects),
-        )
-    ]
+    placed = facts.placed(asked.application)
+    check_law(facts, asked.application, placed, placed, command.at, pointer=None, fix=NARROW)
+    return [asked]
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return how many placements of the application law takes away."""
-    return law_warnings(facts, [(command.application, facts.placed(command.application))], command.at)
+    application = command.release.application
+    return law_warnings(facts, [(application, facts.placed(application))], command.at)
 
 
 def evolve(_state: State, event: Event) -> State:

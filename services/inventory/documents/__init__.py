@@ -80,17 +80,25 @@ def parse_store(document: Any, name: str | None) -> tuple[str, Make[Command]]:
     zone = check_zone(read.spec.timezone)
     hours = check_items(read.spec.hours)
     if read.spec.clusters is None:
-        clusters: tuple[ClusterSpec, ...] = (ClusterSpec(read.name),)
+        clusters = [ClusterSpec(read.name)]
     else:
-        clusters = tuple(_cluster(item, index) for index, item in enumerate(read.spec.clusters))
+        clusters = [_cluster(item, index) for index, item in enumerate(read.spec.clusters)]
     seen: set[str] = set()
     for index, cluster in enumerate(clusters):
         if cluster.name in seen:
             raise Invalid(f"cluster {cluster.name} is listed twice", pointer=f"/spec/clusters/{index}/name")
         seen.add(cluster.name)
+    store = StoreDeclared(
+        name=read.name,
+        timezone=zone,
+        labels=read.labels,
+        hours=list(hours.regular),
+        clusters=clusters,
+        exceptions=list(hours.exceptions),
+    )
 
     def make(actor: str, at: datetime) -> DeclareStore:
-        return DeclareStore(read.name, zone, read.labels, hours.regular, clusters, actor, at, hours.exceptions)
+        return DeclareStore(store, actor, at)
 
     return read.name, make
 

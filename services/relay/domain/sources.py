@@ -49,7 +49,7 @@ class SourceTaken(Rejected):
 class DeclareSource:
     """Let the source be as this says."""
 
-    declared: SourceDeclared
+    source: SourceDeclared
     actor: str
     at: datetime
 
@@ -74,7 +74,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
     """
     match command:
         case DeclareSource():
-            return _declare(command.declared, state, facts)
+            return _declare(command.source, state, facts)
         case RemoveSource():
             return [] if isinstance(state, Absent) else [SourceRemoved(command.name)]
         case _:
