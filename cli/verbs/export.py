@@ -11,7 +11,7 @@ from cli.client import Client, path_of
 from cli.errors import UsageProblem
 from cli.kinds import KINDS
 from cli.options import verb_app
-from cli.output import Item, to_yaml
+from cli.output import to_yaml
 from cli.session import session_of
 
 app = verb_app()
@@ -73,7 +73,7 @@ def _releases(client: Client, folder: Path) -> None:
             answer = client.get(f"{path_of('applications', name, 'releases', version)}/manifests")
             (where / MANIFESTS).write_text(_text(answer.body, answer.text), encoding="utf-8", newline="")
             (where / RELEASE).write_text(_json({key: one.get(key) for key in ("schema", "defaults")}), encoding="utf-8")
-        choices = [_choice(choice) for choice in client.pages(f"{below}/release-choices", {}, key="choices")]
+        choices = list(client.pages(f"{below}/release-choices", {}, key="choices"))
         if choices:
             (folder / _safe(name)).mkdir(parents=True, exist_ok=True)
             (folder / _safe(name) / CHOICES).write_text(_json(choices), encoding="utf-8")
@@ -88,10 +88,6 @@ def _safe(name: str) -> str:
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise UsageProblem(f"the server answered with {name!r} as a name")
     return name
-
-
-def _choice(choice: Item) -> Mapping[str, Any]:
-    return {key: choice.get(key) for key in ("expression", "version")}
 
 
 def _text(body: Any, text: str) -> str:

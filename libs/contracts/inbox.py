@@ -82,7 +82,10 @@ class StoreOpened:
 @external
 @dataclass(frozen=True, slots=True)
 class StoreChanged:
-    """Some of what is known of a store is different now: what is given replaces what was, the rest stays."""
+    """Some of what is known of a store is different now: what is given replaces what was, the rest stays.
+
+    `hours` are those of the week: other hours on dates stay.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 

@@ -5,6 +5,7 @@ The one rule: what `GET` answers can be `PUT` back, and changes nothing.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
@@ -90,7 +91,7 @@ def parse_choices(document: Any, application: str | None) -> tuple[str, Make[Com
     said: ChoicesSpec = validated(ChoicesSpec, document)
     name = application or ""
     asked = tuple(
-        Choice(ReleaseChoice(each.expression, each.version), each.allow_empty, f"/choices/{index}")
+        Choice(ReleaseChoice(**each.model_dump(exclude={"allow_empty"})), each.allow_empty, f"/choices/{index}")
         for index, each in enumerate(said.choices)
     )
     return name, lambda actor, at: SetReleaseChoices(name, asked, actor, at)
@@ -98,7 +99,7 @@ def parse_choices(document: Any, application: str | None) -> tuple[str, Make[Com
 
 def choices_document(event: ReleaseChoicesSet, _facts: Fleet) -> dict[str, Any]:
     """Return the list as it is read and put."""
-    return {"choices": [{"expression": each.expression, "version": each.version} for each in event.choices]}
+    return {"choices": [asdict(each) for each in event.choices]}
 
 
 def _emptied(application: str, actor: str, at: datetime) -> SetReleaseChoices:

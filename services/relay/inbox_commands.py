@@ -141,11 +141,20 @@ class ApiCommands:
 
 
 def changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
-    """Return a store's document after a change."""
-    metadata = document["metadata"]
+    """Return a store's document after a change; what the change has no words for stays.
+
+    Its hours are those of the week, so other hours on dates stay; a cluster that stays keeps what it alone has.
+    """
+    metadata, spec = document["metadata"], document["spec"]
     labels = metadata.get("labels", {}) if change.labels is None else change.labels
     labels = {key: value for key, value in labels.items() if key not in change.remove} | change.put
-    return {**document, "metadata": {**metadata, "labels": labels}, "spec": {**document["spec"], **change.spec}}
+    after = {**spec, **change.spec}
+    if "hours" in change.spec:
+        after["hours"] = [*change.spec["hours"], *(each for each in spec.get("hours", ()) if "date" in each)]
+    if "clusters" in change.spec:
+        before = {each["name"]: each for each in spec.get("clusters", ())}
+        after["clusters"] = [{**before.get(each["name"], {}), **each} for each in change.spec["clusters"]]
+    return {**document, "metadata": {**metadata, "labels": labels}, "spec": after}
 
 
 def refusal(response: httpx2.Response) -> Problem:
