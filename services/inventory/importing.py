@@ -54,12 +54,12 @@ class StoreRow:
         """Return the store that this row makes of the one that was there."""
         if before is None:
             before = StoreDeclared(self.name, self.timezone, clusters=[ClusterSpec(self.name)])
-        store = replace(before, timezone=self.timezone, labels=self.labels)
+        said: dict[str, Any] = {"timezone": self.timezone, "labels": self.labels}
         if self.capacity is not None:
-            store = replace(store, clusters=[self._sized(each) for each in store.clusters])
+            said["clusters"] = [self._sized(each) for each in before.clusters]
         if self.hours is not None:
-            store = replace(store, hours=list(self.hours.regular), exceptions=list(self.hours.exceptions))
-        return store
+            said |= {"hours": list(self.hours.regular), "exceptions": list(self.hours.exceptions)}
+        return replace(before, **said)
 
     def _sized(self, cluster: ClusterSpec) -> ClusterSpec:
         return replace(cluster, capacity=dict(self.capacity or {})) if cluster.name == self.name else cluster
