@@ -63,6 +63,9 @@ MEANINGS = {
     "maintain_every_commits": "After how many commits packs are merged.",
     "snapshot_every_events": "After how many events the renderer's model is kept on disk at the latest.",
     "snapshot_every_files": "After how many files that were written it is kept, too.",
+    "removals_settle_seconds": "How long a removal must be wanted without a break before it is admitted.",
+    "retired_days": "How long the empty directory of a deleted cluster stays, so that Flux prunes.",
+    "layout_step_hours": "How long stores have to pull one step of `resedge gitops upgrade-layout` before the next.",
 }
 
 

@@ -86,7 +86,10 @@ class GraceEnded:
 @published("rendering")
 @dataclass(frozen=True, slots=True)
 class RemovalsHeld:
-    """The fuse keeps these removals back as one plan, named by the digest of exactly what it removes."""
+    """The fuse keeps these removals back as one plan, named by the digest of exactly what it removes.
+
+    A plan that is too large for one event has several parts, appended together; `part` counts from 1.
+    """
 
     branch: str
     plan: str
@@ -96,6 +99,8 @@ class RemovalsHeld:
     cause: str
     applications: dict[str, bytes] = field(default_factory=dict)
     clusters: bytes = b""
+    part: int = 1
+    parts: int = 1
 
 
 @published("rendering")

@@ -4,10 +4,10 @@ from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column, Extent
 from libs.fleet.distinct import compact, distinct_rows
-from libs.fleet.facts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.fleet import Fleet, in_force
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
+from libs.fleet.parts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.policy import Approval, Override, Policy, Withheld, content_digest
 
 __all__ = [

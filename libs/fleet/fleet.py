@@ -13,8 +13,9 @@ from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
-from libs.fleet.facts import EPOCH, PARTS, UNLIMITED, Fact, Facts, Store, Touched, parsed
+from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
+from libs.fleet.parts import EPOCH, PARTS, UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.state import fork_parts
 from libs.selection import references
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from libs.fleet.columns import Extent
-from libs.fleet.facts import PARTS
 from libs.fleet.fleet import Fleet
+from libs.fleet.parts import PARTS
 from libs.fleet.state import dump_parts, load_parts
 
 VERSION = "fleet-4"

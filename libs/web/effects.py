@@ -48,7 +48,7 @@ from libs.contracts import (
 )
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import bitmap
-from libs.fleet.facts import parsed
+from libs.fleet.parts import parsed
 from libs.selection import Expression
 from libs.selection.expression import InNamespace
 

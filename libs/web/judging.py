@@ -30,7 +30,7 @@ from libs.contracts import (
 )
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
-from libs.fleet.facts import parsed
+from libs.fleet.parts import parsed
 from libs.web.bounds import within
 from libs.web.effects import Before, Part, parts, tried
 from libs.web.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned

@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from libs.contracts import RoleBindingDeclared, RoleRule, RoleSubject
 from libs.fleet import Fleet
-from libs.fleet.facts import parsed
+from libs.fleet.parts import parsed
 from libs.web.principals import Principal
 
 ALL = "*"

@@ -5,7 +5,7 @@ The one rule: what a document renders, declared again, changes nothing; fields t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -37,11 +37,12 @@ class NamespaceSpec(Spec):
 
 
 class ApplicationSpec(Spec):
-    """The application's namespace, and what narrows it."""
+    """The application's namespace, what narrows it, and what a cluster gets whose chosen release is refused."""
 
     namespace: str
     expression: str | None = None
     signoff: str | None = None
+    fallback: Literal["previous"] | None = None
     allow_empty: bool = False
 
 

@@ -17,9 +17,10 @@ from libs.fleet import Blobs
 from libs.gittree import IdSink, ObjectSink, Repository
 from libs.gittree.sink import PackSink
 from libs.gittree.workers import Workers
+from services.rendering.carrying import Decision
 from services.rendering.composing import commit_of
 from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
-from services.rendering.model import Decision, Model
+from services.rendering.model import Model
 
 PAGE_EVENTS = 1_000
 WORKERS = 2

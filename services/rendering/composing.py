@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from libs.contracts import stream_id
 from libs.fleet import packed
 from libs.gittree.commits import encode_commit
-from services.rendering.events import AdmissionDecided, OverrideUsed
+from services.rendering.events import AdmissionDecided, OverrideUsed, RemovalsHeld
 from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.placements import split_key
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libs.gittree import ObjectSink
-    from services.rendering.model import Decision, Model
+    from services.rendering.carrying import Decision
+    from services.rendering.domain import Hold
+    from services.rendering.model import Model
     from services.rendering.plan import Plan
 
 EVENT_BITMAP_BYTES_MAX = 150 * 1024
+CAUSE_CHARACTERS_MAX = 2_000
 
 
 def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
@@ -61,6 +64,26 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
             given,
         )
         for number, (applications, namespaces, laid_out, given) in enumerate(chunks, 1)
+    ]
+
+
+def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
+    """Return the fact that a plan is held, in parts that fit the log."""
+    chunks = split(hold.applications)
+    return [
+        RemovalsHeld(
+            branch,
+            hold.plan,
+            hold.count,
+            hold.admitted,
+            hold.recent,
+            hold.cause[:CAUSE_CHARACTERS_MAX],
+            applications,
+            packed(hold.clusters) if number == 1 else b"",
+            number,
+            len(chunks),
+        )
+        for number, (applications,) in enumerate(chunks, 1)
     ]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, held, ordinals
-from libs.fleet.facts import EPOCH, microseconds
+from libs.fleet.parts import EPOCH, microseconds
 from services.rendering.events import LayoutChosen
 from services.rendering.layout import LAYOUTS, NEWEST, OLDEST, for_new_clusters
 

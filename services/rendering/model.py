@@ -6,23 +6,22 @@ The one rule: it is the fold of the log. A running renderer, one that restarts a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.fleet import Fleet, bitmap, ordinals, unpacked
-from libs.fleet.facts import EPOCH, microseconds
-from libs.fleet.state import Parts, begin_parts, event_of, plain_event, typed, value
+from libs.fleet.parts import EPOCH, microseconds
+from libs.fleet.state import Parts, begin_parts, typed, value
 from libs.gates import Gates
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
 from services.rendering import layout
+from services.rendering.carrying import Decision, Materialised, Writes
 from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
 from services.rendering.events import (
     AdmissionDecided,
@@ -36,10 +35,9 @@ from services.rendering.events import (
     RemovalsHeld,
     WritingRestored,
 )
-from services.rendering.families import INLINE_OBJECTS_MAX, family_of
 from services.rendering.inputs import ABSENT, Inputs
 from services.rendering.message import Reasons
-from services.rendering.observing import UNKNOWN, Cause
+from services.rendering.observing import Cause
 from services.rendering.placements import Admission, Placements
 from services.rendering.target import Part, wanted
 from services.rendering.timing import AT_ONCE, Timing
@@ -50,8 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from libs.eventlog import EventLog
-    from libs.gittree import Family, ObjectSink
-    from services.rendering.placements import Placement
+    from libs.gittree import ObjectSink
 
 BRANCH = "main"
 CATEGORIES = (
@@ -63,79 +60,6 @@ PAGE_EVENTS = 1_000
 
 Holding = RemovalsHeld | RemovalsConfirmed | ConfirmationAccepted | ConfirmationLapsed
 """What is said of removals that the fuse keeps back."""
-
-
-@dataclass(slots=True)
-class Decision:
-    """An admission as decided: its parts, where and when the log took it, and itself as the cause of its commit."""
-
-    parts: list[AdmissionDecided] = field(default_factory=list)
-    position: int = 0
-    at: datetime | None = None
-    itself: Cause = UNKNOWN
-
-    @property
-    def first(self) -> AdmissionDecided:
-        """What all parts say alike."""
-        return self.parts[0]
-
-    def given(self, key: str) -> dict[str, BitMap]:
-        """Return the clusters of a placement that get another version than the chosen one, by that version."""
-        found: dict[str, BitMap] = {}
-        for part in self.parts:
-            for name, clusters in part.given.items():
-                placement, _, version = name.partition("@")
-                if placement == key:
-                    found[version] = found.get(version, BitMap()) | unpacked(clusters)
-        return found
-
-    @property
-    def whole(self) -> bool:
-        """Whether the last part has come."""
-        return bool(self.parts) and len(self.parts) == self.parts[0].parts
-
-
-@dataclass(frozen=True, slots=True)
-class Materialised:
-    """A decision carried out: the commit's tree, and whether a byte of the clusters' files changed."""
-
-    tree: bytes
-    changed: bool
-    files: int
-
-
-class Writes:
-    """Blobs on their way into a sink: the next application is prepared while workers write the last ones."""
-
-    UNDER_WAY_MAX = 4
-
-    def __init__(self, sink: ObjectSink) -> None:
-        self._sink = sink
-        self._tasks: deque[asyncio.Task[None]] = deque()
-
-    async def start(self, part: Part, placement: Placement) -> None:
-        """Write the variants of a part; their ids are in the placement's columns after `finish`."""
-        family, codes = await family_of(part)
-        if family.count <= INLINE_OBJECTS_MAX:
-            await self._write(family, codes, part, placement)
-            return
-        self._tasks.append(asyncio.ensure_future(self._write(family, codes, part, placement)))
-        await pause()
-        while len(self._tasks) >= self.UNDER_WAY_MAX:
-            await self._tasks.popleft()
-
-    async def _write(self, family: Family, codes: NDArray[np.int32] | None, part: Part, placement: Placement) -> None:
-        ids = await self._sink.write_async(family)
-        placement.blob.values[part.among] = ids if codes is None else ids[codes]
-
-    async def finish(self) -> None:
-        """Wait for all of them."""
-        await asyncio.gather(*self._tasks)
-        self._tasks.clear()
-
-
-def _event_or_none(plain: Any) -> Any:
-    return None if plain is None else event_of(*plain)
 
 
 PARTS: Parts = {
@@ -158,7 +82,7 @@ PARTS: Parts = {
     "applied_position": value(0),
     "state": typed(BranchState),
     "confirmed": typed(dict[str, dict[str, BitMap]]),
-    "held": value(None, lambda it: None if it is None else plain_event(it), _event_or_none),
+    "held": typed(list[RemovalsHeld]),
     "removals": typed(list[tuple[datetime, int]]),
 }
 """What a snapshot keeps of a model beside the fleet, the placements and the trees."""
@@ -189,7 +113,8 @@ class Model:
     applied_position: int
     state: BranchState
     confirmed: dict[str, dict[str, BitMap]]
-    held: RemovalsHeld | None
+    held: list[RemovalsHeld]
+    """The parts of the plan that was held last."""
     removals: list[tuple[datetime, int]]
 
     def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
@@ -211,6 +136,11 @@ class Model:
     def size(self) -> int:
         """The number of ordinals given so far."""
         return self.fleet.selection.size
+
+    @property
+    def held_plan(self) -> str:
+        """The plan that is held and not confirmed, once all of its parts are known; empty: none."""
+        return self.held[0].plan if self.held and len(self.held) == self.held[0].parts else ""
 
     def fold(self, recorded: Recorded) -> Decision | None:
         """Take one event; return a decision that is now to be carried out (before any later event is folded)."""
@@ -261,8 +191,8 @@ class Model:
     def _hold(self, recorded: Recorded, event: Holding) -> None:
         match event:
             case RemovalsHeld():
-                self.held = event
-                self.state = BranchState(event.plan, self.state.confirmed, self.state.foreign)
+                self.held = [event] if event.part == 1 else [*self.held, event]
+                self.state = BranchState(self.held_plan, self.state.confirmed, self.state.foreign)
             case RemovalsConfirmed():
                 self.reasons.note(recorded)
                 self._confirm(event.plan)
@@ -273,8 +203,9 @@ class Model:
                 self._forget_plans([event.plan])
 
     def _confirm(self, plan: str) -> None:
-        if self.held is not None and self.held.plan == plan:
-            self.confirmed[plan] = {key: unpacked(clusters) for key, clusters in self.held.applications.items()}
+        if plan and self.held_plan == plan:
+            removed = [each.applications.items() for each in self.held]
+            self.confirmed[plan] = {key: unpacked(clusters) for items in removed for key, clusters in items}
             self.state = BranchState("", self.state.confirmed | {plan}, self.state.foreign)
 
     def _approved(self, approval: str) -> None:
@@ -368,8 +299,8 @@ class Model:
         for plan in plans:
             self.confirmed.pop(plan, None)
             self.accepted.discard(plan)
-        if self.held is not None and self.held.plan in plans:
-            self.held = None
+        if self.held and self.held[0].plan in plans:
+            self.held = []
         held = "" if self.state.held in plans else self.state.held
         self.state = BranchState(held, self.state.confirmed - set(plans), self.state.foreign)
 

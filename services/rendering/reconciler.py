@@ -16,18 +16,17 @@ import structlog
 from libs.contracts import Recorded, encode, type_name
 from libs.contracts.crash import crash_point
 from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, NewEvent, Submission
-from libs.fleet import packed
 from libs.gittree import IdSink, RefLocked, RefMoved
 from libs.gittree.workers import WorkerDied
-from services.rendering.composing import commit_of, compose, uses
+from services.rendering.carrying import Decision
+from services.rendering.composing import commit_of, compose, held, uses
 from services.rendering.events import (
     AdmissionWritten,
     ForeignCommitFound,
-    RemovalsHeld,
     WritingRestored,
 )
 from services.rendering.leaving import opening
-from services.rendering.model import CATEGORIES, Decision, render_again
+from services.rendering.model import CATEGORIES, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
 from services.rendering.requesting import outstanding
@@ -257,20 +256,11 @@ class Reconciler:
 
     async def _keep_back(self, hold: Hold) -> bool:
         """Record a plan that is new; return whether the step may go on."""
-        if self.model.held is not None and self.model.held.plan == hold.plan:
+        if self.model.held_plan == hold.plan:
             return True
-        event = RemovalsHeld(
-            self.model.branch,
-            hold.plan,
-            hold.count,
-            hold.admitted,
-            hold.recent,
-            hold.cause[:2000],
-            {key: packed(members) for key, members in hold.applications.items()},
-            packed(hold.clusters),
-        )
-        await self._append([event], f"hold-{self.model.branch}", self.model.reasons.causes.newest())
-        self.model.held = event
+        events = held(self.model.branch, hold)
+        await self._append(events, f"hold-{self.model.branch}", self.model.reasons.causes.newest())
+        self.model.held = events
         return True
 
     async def _ask(self, planned: Plan) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from libs.fleet import Fact, in_force, parsed
-from libs.fleet.facts import EPOCH
+from libs.fleet.parts import EPOCH
 from libs.gates import Explained
 from libs.selection import references
 from services.rendering.conflicts import OBJECT_CONFLICT

@@ -42,16 +42,17 @@ from services.policy.approving import voter_of
 from services.policy.domain import approvals, overrides
 from services.policy.domain.withheld import ConfirmLoosening
 from services.policy.domain.withheld import decide as decide_withheld
-from services.rendering.composing import compose, uses
+from services.rendering.carrying import Decision
+from services.rendering.composing import compose, held, uses
 from services.rendering.domain import BranchState, ConfirmRemovals
 from services.rendering.domain import decide as decide_removals
-from services.rendering.model import Decision
+from services.rendering.leaving import opening
 from services.rendering.plan import Plan, plan
 from services.rendering.requesting import awaited, outstanding
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_people import demand
 from tests.policy_model.model_time import MICROSECOND, Hours
-from tests.support.renderer import Renderer, held
+from tests.support.renderer import Renderer
 
 START = datetime(2026, 3, 7, 12, tzinfo=UTC)
 """The day before America's clocks change."""
@@ -202,8 +203,9 @@ class Edge(Renderer):
         """Do as the reconciler does; return whether there may be more to do."""
         planned = self.last = await plan(self.model, self.now)
         hold = planned.hold
-        if hold is not None and (self.model.held is None or self.model.held.plan != hold.plan):
-            self.record(held(hold), "hold-main", "resedge/rendering")
+        if hold is not None and self.model.held_plan != hold.plan:
+            for part in held("main", hold):
+                self.record(part, "hold-main", "resedge/rendering")
         asked = outstanding(self.model, planned)
         for stream, event in asked:
             self.record(event, stream, "resedge/rendering")
@@ -211,6 +213,9 @@ class Edge(Renderer):
             return True  # what was just appended is among what a decision is guarded by
         if planned.empty and not self.model.must_commit:
             return False
+        if (begins := opening(self.model)) is not None:
+            self.record(begins, "layout-main", "resedge/rendering")
+            return True
         self._pass(planned, delay)
         if planned.until is not None and self.now >= planned.until:
             return True  # the log answers Expired

@@ -77,15 +77,16 @@ def an_override_that_is_checked_when_it_is_granted_only(patch: pytest.MonkeyPatc
 def a_law_that_misses_who_is_regrouped(patch: pytest.MonkeyPatch) -> None:
     """Whom a law binds is worked out once, when it is first asked about after its declaration."""
     usual: Callable[[Facts, str, str], BitMap] = Facts.bound
+    remembered: dict[tuple[int, int], tuple[Facts, Any, BitMap]] = {}
 
     def bound(self: Facts, kind: str, name: str) -> BitMap:
         if kind != "law" or name not in self.policy.laws:
             return usual(self, kind, name)
-        known: dict[int, tuple[Any, BitMap]] = self.__dict__.setdefault("law_members", {})
         law = self.policy.laws[name]
-        if id(law) not in known:
-            known[id(law)] = law, usual(self, kind, name).copy()
-        return known[id(law)][1]
+        place = id(self), id(law)
+        if place not in remembered:
+            remembered[place] = self, law, usual(self, kind, name).copy()
+        return remembered[place][2]
 
     patch.setattr(Facts, "bound", bound)
 

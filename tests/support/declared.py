@@ -68,6 +68,7 @@ SAID: Mapping[tuple[str, str], Any] = {
     ("ApplicationDeclared", "namespace"): "pos",
     ("ApplicationDeclared", "expression"): EVERYWHERE,
     ("ApplicationDeclared", "signoff"): "release",
+    ("ApplicationDeclared", "fallback"): "previous",
     ("ConfigurationDeclared", "expression"): EVERYWHERE,
     ("ConfigurationDeclared", "namespace"): "pos",
     ("ConfigurationDeclared", "applications"): ["pos-api"],

@@ -17,17 +17,15 @@ from libs.contracts import (
     ReleaseChoice,
     ReleaseChoicesSet,
     ReleasePublished,
-    RemovalsHeld,
     StoreDeclared,
     type_name,
 )
-from libs.fleet import packed
 from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
-from services.rendering.composing import commit_of, compose, uses
-from services.rendering.domain import Hold
+from services.rendering.carrying import Decision
+from services.rendering.composing import commit_of, compose, held, uses
 from services.rendering.leaving import opening
-from services.rendering.model import Decision, Model
+from services.rendering.model import Model
 from services.rendering.plan import Plan, plan
 from services.rendering.requesting import outstanding
 from services.rendering.snapshot import dump_model, load_model
@@ -124,8 +122,9 @@ class Renderer:
         """Plan, and carry out what may be admitted; return the plan."""
         self.last = await plan(self.model, self.now)
         hold = self.last.hold
-        if hold is not None and (self.model.held is None or self.model.held.plan != hold.plan):
-            self.record(held(hold), "hold-main")
+        if hold is not None and self.model.held_plan != hold.plan:
+            for kept_back in held("main", hold):
+                self.record(kept_back, "hold-main")
         for stream, event in outstanding(self.model, self.last):
             self.record(event, stream)
         if self.last.empty and not self.model.must_commit:
@@ -181,14 +180,6 @@ class Renderer:
             names = [self.model.fleet.selection.name(ordinal) for ordinal in members]
             found.setdefault((refusal.key, refusal.code), []).extend(names)
         return found
-
-
-def held(hold: Hold) -> RemovalsHeld:
-    """Return the fact that a plan is held."""
-    applications = {key: packed(members) for key, members in hold.applications.items()}
-    return RemovalsHeld(
-        "main", hold.plan, hold.count, hold.admitted, hold.recent, hold.cause, applications, packed(hold.clusters)
-    )
 
 
 async def replay(

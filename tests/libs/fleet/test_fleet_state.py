@@ -13,7 +13,8 @@ from pyroaring import BitMap
 
 from libs.contracts import LooseningConfirmed
 from libs.fleet import Column, Fleet, Policy
-from libs.fleet.facts import PARTS, Facts
+from libs.fleet.facts import Facts
+from libs.fleet.parts import PARTS
 from libs.fleet.snapshots import dump_fleet, load_fleet
 from libs.fleet.state import dump_parts
 from libs.selection import Selection

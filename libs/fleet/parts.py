@@ -1,0 +1,120 @@
+"""What a fleet consists of: its parts, each with how it begins, is forked, and goes into a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.contracts import ReleaseChoice
+from libs.fleet.policy import Policy
+from libs.fleet.state import (
+    Parts,
+    codes,
+    column,
+    columns,
+    events,
+    made,
+    mapping,
+    remembered,
+    typed,
+    value,
+)
+from libs.selection import Expression, Gone, Selection, parse
+
+UNLIMITED = -1
+EARLIER_CHOICES_MAX = 8
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
+"""Parse an expression, remembering what was parsed before."""
+
+
+class Store(NamedTuple):
+    """A store as the fleet knows it."""
+
+    name: str
+    timezone: str
+    clusters: tuple[str, ...]
+
+
+class Fact(NamedTuple):
+    """Where the log says a thing last: evidence."""
+
+    position: int
+    at: datetime
+    actor: str
+
+
+@dataclass(slots=True)
+class Touched:
+    """What changed since it was last taken; a reader re-evaluates only that."""
+
+    applications: dict[str, BitMap] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    namespaces: set[str] = field(default_factory=set)
+    clusters: BitMap = field(default_factory=BitMap)
+    labels: dict[str, BitMap] = field(default_factory=dict)
+
+    def touch(self, application: str, clusters: BitMap) -> None:
+        """Note that an application must be looked at again on `clusters`."""
+        known = self.applications.get(application)
+        self.applications[application] = clusters.copy() if known is None else known | clusters
+
+
+def _facts_plain(it: dict[tuple[str, str], Fact]) -> list[Any]:
+    return [(*key, fact.position, fact.at.isoformat(), fact.actor) for key, fact in it.items()]
+
+
+def _fact(position: int, at: str, actor: str) -> Fact:
+    return Fact(position, datetime.fromisoformat(at), actor)
+
+
+def _facts_of(plain: Any) -> dict[tuple[str, str], Fact]:
+    return {(kind, name): _fact(*said) for kind, name, *said in plain}
+
+
+PARTS: Parts = {
+    "selection": made(Selection, Selection.dump, Selection.load, Selection.fork),
+    "position": value(0),
+    "now": value(Fact(0, EPOCH, ""), lambda it: (it.position, it.at.isoformat(), it.actor), lambda it: _fact(*it)),
+    "stores": mapping(
+        lambda it: [tuple(each) for each in it.values()],
+        lambda plain: {name: Store(name, zone, tuple(clusters)) for name, zone, clusters in plain},
+    ),
+    "groups": events(lambda each: each.path),
+    "namespaces": events(lambda each: each.name),
+    "applications": events(lambda each: each.name),
+    "configurations": events(lambda each: each.name),
+    "choices": typed(dict[str, tuple[ReleaseChoice, ...]], dict),
+    "earlier": typed(dict[str, tuple[tuple[ReleaseChoice, ...], ...]], dict),
+    "releases": events(lambda each: (each.application, each.version)),
+    "sources": events(lambda each: each.name),
+    "facts": mapping(_facts_plain, _facts_of),
+    "zones": codes(),
+    "store_names": codes(),
+    "hours": codes(),
+    "zone_of": column(np.int32),
+    "hours_of": column(np.int32),
+    "store_of": column(np.int32),
+    "declared_position": column(np.int64),
+    "declared_at": column(np.int64),
+    "capacity": columns(),
+    "policy": typed(Policy, Policy.fork),
+    "gone": made(Gone, Gone.dump, Gone.load, Gone.fork),
+    "touched": typed(Touched, lambda _: Touched()),
+    "_gone_bound": remembered(dict, dict),
+    "_layers": remembered(dict),
+}
+"""All that a fleet is, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
+
+
+def microseconds(at: datetime) -> int:
+    """Return an instant as microseconds since 1970, as columns hold it."""
+    delta = at - EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
