@@ -212,6 +212,16 @@ _BY_WORD = {word: kind for kind in KINDS for word in (kind.singular, kind.plural
 BY_DOCUMENT = {kind.document: kind for kind in KINDS if kind.document}
 
 
+def deletable_kind(kind: Kind) -> bool:
+    """Say whether `delete` takes things of this kind."""
+    return kind.deletable or bool(kind.document)
+
+
+def kinds_told(*, deletable: bool = False) -> str:
+    """Return the words for the kinds that a command takes, for its help and its errors."""
+    return ", ".join(kind.plural for kind in KINDS if not deletable or deletable_kind(kind))
+
+
 def kind_named(word: str, *, deletable: bool = False) -> Kind:
     """Return the kind that a word on the command line means; `deletable` allows only what can be deleted.
 
@@ -220,13 +230,13 @@ def kind_named(word: str, *, deletable: bool = False) -> Kind:
     """
 
     def fits(kind: Kind) -> bool:
-        return not deletable or kind.deletable or bool(kind.document)
+        return not deletable or deletable_kind(kind)
 
     kind = _BY_WORD.get(word.lower())
     if kind is None or not fits(kind):
         raise UsageProblem(
             f"no kind {word!r}" if kind is None else f"{kind.plural} cannot be deleted",
-            fix=f"use one of {', '.join(kind.plural for kind in KINDS if fits(kind))}",
+            fix=f"use one of {kinds_told(deletable=deletable)}",
             nearest=nearest(word, (w for w, k in _BY_WORD.items() if fits(k))) if kind is None else (),
         )
     return kind

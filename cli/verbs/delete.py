@@ -7,7 +7,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.errors import CliError, UsageProblem
-from cli.kinds import things
+from cli.kinds import kinds_told, things
 from cli.options import DryRun, Yes, dry, verb_app
 from cli.session import session_of
 
@@ -17,12 +17,17 @@ app = verb_app()
 @app.command()
 def delete(
     ctx: typer.Context,
-    what: Annotated[list[str], typer.Argument(metavar="KIND NAME…", help="A kind and names; or KIND/NAME.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KIND NAME…", help=f"A kind and names; or KIND/NAME. Kinds: {kinds_told(deletable=True)}."
+        ),
+    ],
     yes: Yes = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Delete stores, clusters, groups, namespaces, applications or configurations by name."""
+    """Delete declared things of a kind by name; refused while something refers to them."""
     session = session_of(ctx)
     kind, names = things(what, deletable=True)
     if not names:

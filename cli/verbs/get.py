@@ -10,7 +10,7 @@ import typer
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.kind import Kind
-from cli.kinds import KINDS, things
+from cli.kinds import KINDS, kinds_told, things
 from cli.options import Limit, Output, Where, verb_app
 from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
 from cli.session import Session, session_of
@@ -25,7 +25,10 @@ _LAYERS = (Column("KEY", field("key")), Column("VALUE", field("value")), Column(
 @app.command()
 def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
-    what: Annotated[list[str], typer.Argument(metavar="KIND [NAME…]", help="A kind, and names; or KIND/NAME.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(metavar="KIND [NAME…]", help=f"A kind, and names; or KIND/NAME. Kinds: {kinds_told()}."),
+    ],
     output: Output = Format.TABLE,
     where: Where = "",
     limit: Limit = None,
@@ -46,9 +49,6 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
 ) -> None:
     """Read things of a kind, or some by name.
-
-    Kinds: stores, clusters, groups, namespaces, applications, configurations, sources, releases, release-choices,
-    refusals, holds, overrides, approvals, tokens, withheld, windows, blocked.
 
     A terminal shows the first hundred and says so; what is piped or has --all or --limit is not cut off.
     `get configuration --cluster C --application A` resolves the layers and names the one that gave each key.
