@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from cli.errors import CliError, ExitCode, UsageProblem, nearest
 from cli.parameters import plain, plain_one
 from cli.session import Session
 from cli.terminal import coloured
+from cli.usage import GLOBAL_OPTIONS, usage_problem
 
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
@@ -28,7 +30,7 @@ VERBS = (
     *("inbox", "dead-letters"),
     *("log", "audit", "replay", "rebuild", "verify", "login", "auth", "context", "admin"),
 )
-_GLOBAL_OPTIONS = ("--server", "--token", "--context")
+_COMPLETION = "_RESEDGE_COMPLETE"
 
 
 class ReaderGone(Exception):  # noqa: N818 - it states the fact
@@ -71,12 +73,12 @@ class Verbs(TyperGroup):
             raise ReaderGone from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the verb, or say which one was meant.
+        """Find the verb, or say which one was meant; completion (resilient parsing) only finds nothing.
 
         Raises:
             UsageProblem: there is no such verb.
         """
-        if not args[0].startswith("-") and args[0] not in VERBS:
+        if not args[0].startswith("-") and args[0] not in VERBS and not ctx.resilient_parsing:
             raise UsageProblem(f"no verb {args[0]!r}", fix="see `resedge --help`", nearest=nearest(args[0], VERBS))
         return super().resolve_command(ctx, args)
 
@@ -125,7 +127,7 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
         if word == "--":
             return [*front, *rest, word, *words]
         name, equals, _ = word.partition("=")
-        if name not in _GLOBAL_OPTIONS:
+        if name not in GLOBAL_OPTIONS:
             rest.append(word)
             continue
         front.append(word)
@@ -136,7 +138,7 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Say whether `-o json` (or jsonl) was asked for; known even when the rest cannot be parsed."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = pairwise([*arguments, ""])
     return any(
         (word in ("-o", "--output") and after in ("json", "jsonl"))
         or word in ("-ojson", "-ojsonl", "-o=json", "--output=json", "--output=jsonl")
@@ -150,6 +152,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = wants_json(arguments)
     try:
         _check_text(arguments)
+        _complete_line()
         command = get_command(root)
         if isinstance(command, TyperGroup):
             plain(command)
@@ -168,11 +171,19 @@ def run(arguments: Sequence[str]) -> int:
         tell(CliError(f"{place}{error.strerror or error}"), session, as_json=as_json)
         return session.failure_code
     except typer.TyperException as error:
-        return _usage(error, session, as_json=as_json)
+        return _usage(error, session, arguments, as_json=as_json)
     except (typer.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     finally:
         session.close()
+
+
+def _complete_line() -> None:
+    """Let a shell that asks for completions without a line be answered: Typer's class for bash demands one."""
+    if os.environ.get(_COMPLETION):
+        os.environ.setdefault("COMP_WORDS", "resedge")
+        if not os.environ.get("COMP_CWORD", "").isdecimal():
+            os.environ["COMP_CWORD"] = "1"
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -193,16 +204,10 @@ def tell(error: CliError, session: Session, *, as_json: bool) -> None:
     session.say("\n".join([f"{coloured('error:', 'red', sys.stderr)} {first}", *rest]))
 
 
-def _usage(error: typer.TyperException, session: Session, *, as_json: bool) -> int:
-    """Tell what Typer could not parse, with the nearest option and the help to read."""
+def _usage(error: typer.TyperException, session: Session, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Tell what Typer could not parse; no words at all get the help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
-        return ExitCode.USAGE
-    ctx = getattr(error, "ctx", None)
-    path = ctx.command_path if ctx is not None else "resedge"
-    option = getattr(error, "option_name", "")
-    known = [name for param in ctx.command.params for name in param.opts] if ctx is not None and option else []
-    what = error.message if option else error.format_message()
-    similar = nearest(option, [*known, *_GLOBAL_OPTIONS, "--help"]) if option and option not in known else []
-    tell(UsageProblem(what, fix=f"see `{path} --help`", nearest=similar), session, as_json=as_json)
+    else:
+        tell(usage_problem(error, get_command(root), arguments), session, as_json=as_json)
     return ExitCode.USAGE

@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from cli.app import root
 from cli.errors import EXIT_CODE_MEANINGS
+from cli.usage import metavar, usage
 
 _HIDDEN = ("--install-completion", "--show-completion", "--help")
 
@@ -34,7 +35,7 @@ def reference() -> str:
         "",
     ]
     for path, verb in _verbs(command, "resedge"):
-        lines += [f"## `{path}`", "", f"    {_usage(path, verb)}", "", *_text(verb), *_parameters(verb)]
+        lines += [f"## `{path}`", "", f"    {usage(path, verb)}", "", *_text(verb), *_parameters(verb)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -50,20 +51,6 @@ def _verbs(group: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield f"{path} {name}", command
 
 
-def _usage(path: str, command: Any) -> str:
-    words = [path]
-    for param in command.params:
-        if param.param_type_name == "argument":
-            words.append(_metavar(param) if param.required else f"[{_metavar(param)}]")
-        elif param.required:
-            words.append(f"{param.opts[-1]} {_metavar(param)}")
-    return " ".join([*words, "[OPTIONS]"])
-
-
-def _metavar(param: Any) -> str:
-    return str(param.metavar or param.name.upper())
-
-
 def _text(command: Any) -> list[str]:
     return [*inspect.cleandoc(command.help or "").splitlines(), ""]
 
@@ -74,10 +61,10 @@ def _parameters(command: Any) -> list[str]:
         if any(name in _HIDDEN for name in param.opts):
             continue
         if param.param_type_name == "argument":
-            rows += [f"- `{_metavar(param)}`: {param.help}"] if param.help else []
+            rows += [f"- `{metavar(param)}`: {param.help}"] if param.help else []
             continue
         names = ", ".join(f"`{name}`" for name in sorted([*param.opts, *param.secondary_opts], key=len))
-        value = "" if getattr(param, "is_flag", False) else f" `{_metavar(param)}`"
+        value = "" if getattr(param, "is_flag", False) else f" `{metavar(param)}`"
         default = f" Default: `{_shown(param.default)}`." if _shown(param.default) else ""
         rows.append(f"- {names}{value}: {param.help or ''}{default}")
     return [*rows, ""] if rows else []
