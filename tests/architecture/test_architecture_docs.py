@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.kinds import KINDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 SYMBOL = re.compile(r"`((?:cli|libs|services|scripts|tests)/[\w/.-]+\.py): (\w+)`")
@@ -43,3 +45,32 @@ def test_a_decision_has_its_parts(page: Path) -> None:
 def test_one_command_follows_symbols() -> None:
     text = (ROOT / "docs/explanation/one-command.md").read_text()
     assert len(SYMBOL.findall(text)) > 20
+
+
+def test_the_readme_maps_every_service_and_library() -> None:
+    """A row of its own each, in the order of no importance."""
+    rows = set(re.findall(r"^\| `((?:services|libs)/\w+)` \| \S", (ROOT / "README.md").read_text(), re.MULTILINE))
+    folders = {
+        f"{top}/{each.parent.name}" for top in ("services", "libs") for each in (ROOT / top).glob("*/__init__.py")
+    }
+    assert rows == folders
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    links = set(LINK.findall((ROOT / "README.md").read_text()))
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"}
+    assert pages <= links
+
+
+def denied(text: str) -> set[str]:
+    """Return the last words of what is said not to be there: `No windows, tamed freezes or roles yet: …`."""
+    sentences = re.findall(r"\b[Nn]o ([^.:;]*)", " ".join(text.split()))
+    things = [thing for sentence in sentences for thing in re.split(r",| or | and ", sentence)]
+    return {thing.removesuffix(" yet").split()[-1].lower() for thing in things if thing.split()}
+
+
+def test_the_readme_denies_no_kind_that_exists() -> None:
+    assert denied("No rings, fine-grained roles or laws\nyet: a token.") == {"rings", "roles", "laws"}
+    limitations = (ROOT / "README.md").read_text().partition("## Honest limitations")[2]
+    assert limitations
+    assert not denied(limitations) & {word for kind in KINDS for word in (kind.singular, kind.plural)}
