@@ -1,4 +1,4 @@
-"""For all tests: where everything that they need was promised (`scripts/test`), a test that skips itself fails."""
+"""For all tests: children begin with the signals' default handling, and under `scripts/test` a skip is a failure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Generator
 import pytest
 
 from tests.conformance.sqlserver_server import why_absent
+from tests.support.children import restore_signals
 
 COMPLETE = "RESEDGE_TESTS_COMPLETE"
+
+
+def pytest_configure() -> None:
+    """Let children hear the signals that a shell in the background has had us ignore, in every worker."""
+    restore_signals()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ import pytest
 
 from cli.__main__ import main
 from tests.cli.cli_server import Ran, clean_environment
+from tests.support.children import child
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = "resedge is up at"
@@ -61,7 +62,7 @@ class Machine:
         context = self.home / ".config/resedge/config.yaml"
         with (
             log.open("wb") as file,
-            subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=file, stderr=file) as server,
+            child(command, cwd=ROOT, env=self.environment, stdout=file, stderr=file) as server,
         ):
             try:
                 deadline = time.monotonic() + UP_SECONDS_MAX

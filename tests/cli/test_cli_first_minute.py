@@ -24,6 +24,7 @@ from cli.app import VERBS, root
 from cli.usage import GLOBAL_OPTIONS
 from tests.cli.cli_server import Ran, clean_environment
 from tests.cli.conftest import Resedge
+from tests.support.children import child
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "zsh", "fish")
@@ -184,19 +185,15 @@ def test_bash_completes_with_the_script_that_is_shown(tmp_path: Path) -> None:
 def test_what_serves_starts_bare_and_ends_at_an_interrupt(tmp_path: Path, verb: str) -> None:
     said = tmp_path / "said"
     env = {**clean_environment(str(tmp_path)), "PYTHONPATH": str(ROOT)}
-    with said.open("wb") as file:
-        child = subprocess.Popen([sys.executable, "-m", "cli", verb], cwd=tmp_path, env=env, stdout=file, stderr=file)
-    try:
+    command = [sys.executable, "-m", "cli", verb]
+    with said.open("wb") as file, child(command, cwd=tmp_path, env=env, stdout=file, stderr=file) as served:
         deadline = time.monotonic() + STARTED_SECONDS_MAX
-        while not said.read_text() and child.poll() is None and time.monotonic() < deadline:
+        while not said.read_text() and served.poll() is None:
+            assert time.monotonic() < deadline, "it said nothing"
             time.sleep(0.05)
-        child.send_signal(signal.SIGINT)
-        code = child.wait(timeout=STARTED_SECONDS_MAX)
-    finally:
-        child.kill()
-        child.wait()
+        served.send_signal(signal.SIGINT)
+        code = served.wait(timeout=STARTED_SECONDS_MAX)
     text = said.read_text()
-    assert text, "it said nothing"
     assert "Traceback" not in text
     assert code in (0, 1, 130), text  # 1: the port is taken, which it says
     assert code != 1 or text.rstrip().splitlines()[0].startswith("error: "), text

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_machine import ROOT, Machine
+from tests.support.children import child
 
 FLEET = """
 kind: Application
@@ -119,7 +120,7 @@ def test_verify_finds_all_as_written(shop: Machine) -> None:
 
 def test_a_followed_log_shows_what_happens_and_ends_with_130(shop: Machine) -> None:
     command = [sys.executable, "-m", "cli", "log", "--follow", "-o", "jsonl"]
-    with subprocess.Popen(command, cwd=ROOT, env=shop.environment, stdout=subprocess.PIPE, text=True) as following:
+    with child(command, cwd=ROOT, env=shop.environment, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
         following.stdout.readline()
         shop.ok("label", "stores", "-l", "/c/tx-005", "followed=yes")

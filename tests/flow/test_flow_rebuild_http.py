@@ -23,6 +23,7 @@ from libs.runtime.views_setup import set_up_views
 from libs.runtime.wiring import Wiring
 from tests.flow.conftest import Server
 from tests.flow.conftest import store as document
+from tests.support.children import child
 from tests.support.postgres import Cluster, cluster
 
 ROOT = Path(__file__).parents[2]
@@ -190,10 +191,8 @@ def test_what_the_page_says_is_what_the_command_says(tmp_path: Path) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     environment |= {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
     resedge = [sys.executable, "-m", "cli"]
-    up = subprocess.Popen(
-        [*resedge, "up", "--port", "0", "--data-dir", "data"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
-    )
-    try:
+    command = [*resedge, "up", "--port", "0", "--data-dir", "data"]
+    with child(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as up:
         assert up.stdout is not None
         assert up.stdout.readline().startswith(b"resedge is up at")
         shown = ""
@@ -205,6 +204,5 @@ def test_what_the_page_says_is_what_the_command_says(tmp_path: Path) -> None:
                 )
                 shown += f"{line}\n{ran.stdout}"
         assert shown == said
-    finally:
         up.terminate()
-        up.communicate(timeout=20)
+        assert up.wait(timeout=20) == 0

@@ -17,6 +17,7 @@ import pytest
 
 from cli.config import load_config
 from libs.runtime.telemetry import set_up_telemetry
+from tests.support.children import child
 from tests.support.collector import collecting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,19 +53,16 @@ def up(folder: Path, endpoint: str) -> Iterator[Up]:
     log = folder / "up.log"
     with (
         log.open("wb") as file,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=file) as process,
+        child(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=file) as process,
     ):
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline().decode()
-            found = re.search(r"up at (\S+)", said)
-            assert found is not None, log.read_text()
-            config = load_config(folder / ".config/resedge/config.yaml")
-            server = Up(process, found[1], config.named("local").token, log)
-            with server.http:
-                yield server
-        finally:
-            process.kill()
+        assert process.stdout is not None
+        said = process.stdout.readline().decode()
+        found = re.search(r"up at (\S+)", said)
+        assert found is not None, log.read_text()
+        config = load_config(folder / ".config/resedge/config.yaml")
+        server = Up(process, found[1], config.named("local").token, log)
+        with server.http:
+            yield server
 
 
 def test_the_spans_of_a_request_reach_the_collector_the_last_ones_when_the_process_ends(tmp_path: Path) -> None:

@@ -6,11 +6,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
+
+from tests.support.children import child
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """A running `resedge up`."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, children: ExitStack, *arguments: str) -> None:
         self.home = home
         environment = {
             **os.environ,
@@ -27,14 +31,9 @@ class Process:
             "XDG_STATE_HOME": str(home / "state"),
             "PYTHONPATH": str(ROOT),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "up", "--port", "0", *arguments],
-            cwd=home,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "cli", "up", "--port", "0", *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = children.enter_context(child(command, cwd=home, env=environment, text=True, **pipes))
 
     def address(self) -> str:
         assert self.process.stdout is not None
@@ -53,12 +52,10 @@ class Process:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Process]:
-    process = Process(tmp_path, "--data-dir", "data")
-    yield process
-    if process.process.poll() is None:
-        process.process.kill()
-    process.process.communicate()
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start `resedge up` in one home; what still runs when the test ends is killed."""
+    with ExitStack() as children:
+        yield partial(Process, tmp_path, children)
 
 
 def ask(address: str, path: str, token: str) -> dict[str, object]:
@@ -66,19 +63,20 @@ def ask(address: str, path: str, token: str) -> dict[str, object]:
     return answer
 
 
-def test_it_starts_serves_refuses_a_second_and_ends(up: Process, tmp_path: Path) -> None:
+def test_it_starts_serves_refuses_a_second_and_ends(start: Callable[..., Process], tmp_path: Path) -> None:
+    up = start("--data-dir", "data")
     address = up.address()
     token = up.token()
     assert ask(address, "/v1/stores", token) == {"items": [], "next": None}
     assert (tmp_path / "config" / "resedge" / "config.yaml").stat().st_mode & 0o777 == 0o600
 
-    second = Process(tmp_path, "--data-dir", "data")
+    second = start("--data-dir", "data")
     _, why = second.process.communicate(timeout=20)
     assert second.process.returncode == 1
     assert f"in use by process {up.process.pid}" in why
 
     port = address.rpartition(":")[2]
-    third = Process(tmp_path, "--data-dir", "other", "--port", port)
+    third = start("--data-dir", "other", "--port", port)
     _, why = third.process.communicate(timeout=20)
     assert (third.process.returncode, f"port {port} is in use" in why) == (1, True)
 
@@ -94,7 +92,7 @@ def test_it_starts_serves_refuses_a_second_and_ends(up: Process, tmp_path: Path)
     assert time.monotonic() - started < 5
     assert token not in said
 
-    again = Process(tmp_path, "--data-dir", "data")
+    again = start("--data-dir", "data")
     assert ask(again.address(), "/v1/stores", token) == {"items": [], "next": None}
     assert again.token() == token
     assert again.end(signal.SIGINT)[0] == 0

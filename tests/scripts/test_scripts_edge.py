@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
+from tests.support.children import child
 
 SERVICES = ("audit", "catalog", "grouping", "inventory", "policy", "relay", "rendering")
 PROBLEM = {"type": "about:blank", "status": 503, "code": "contended"}
@@ -117,12 +118,11 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     values |= {"EDGE_RUN_DIR": str(directory), "EDGE_LISTEN": f"127.0.0.1:{port}", "EDGE_RESOLVER": "127.0.0.1"}
     (directory / "nginx.conf").write_text(filled(TEMPLATE.read_text("utf-8"), values))
     command = [nginx, "-e", "stderr", "-c", str(directory / "nginx.conf"), "-g", "daemon off; user root;"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
+    with child(command, stderr=subprocess.PIPE) as running:
         try:
             _wait_until_listening(port, running)
             yield Edge(port, stands)
         finally:
-            running.terminate()
             for stand in stands.values():
                 stand.shutdown()
                 stand.server_close()
@@ -136,7 +136,7 @@ def _wait_until_listening(port: int, running: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.02)
     running.terminate()
-    raise AssertionError(running.communicate()[1].decode())
+    raise AssertionError(running.communicate(timeout=10)[1].decode())
 
 
 def test_the_template_has_the_current_routes() -> None:

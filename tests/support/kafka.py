@@ -26,6 +26,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped, u
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped, unused-ignore]
 
 from libs.bus.topics import TOPICS, ensure_topics
+from tests.support.children import end
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
@@ -160,8 +161,7 @@ class Broker:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            end(self._process)
         self._process = None
 
     def wipe(self) -> None:

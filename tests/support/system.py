@@ -32,6 +32,7 @@ import httpx2
 from libs.eventlog import EventLog
 from libs.runtime.clock import utc_now
 from libs.web.auth import TokenStore
+from tests.support.children import end
 from tests.support.kafka import Broker, free_ports
 from tests.support.postgres import Cluster
 
@@ -141,9 +142,7 @@ class System:
         for process in self.processes.values():
             if process.running:
                 assert process.popen is not None
-                process.popen.send_signal(signal.SIGCONT)
-                process.popen.kill()
-                process.popen.wait()
+                end(process.popen)
         self._http.close()
 
     # --- processes -----------------------------------------------------------------------------------------------

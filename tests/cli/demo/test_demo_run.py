@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import child
+
 STORES = 40
 SECONDS_MAX = 120
 
@@ -35,23 +37,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RESEDGE_")}
     environment |= {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
     command = [sys.executable, "-m", "cli", "demo", "--stores", str(STORES), "--port", "0", "--data-dir", str(data_dir)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=environment
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     printed: list[str] = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed.append(line.rstrip())
-            if line.strip().endswith(" verify"):
-                break
-        yield Run(process, printed, data_dir, environment)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS_MAX)
-        if process.stdout is not None:
-            process.stdout.close()
+    with child(command, text=True, env=environment, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                printed.append(line.rstrip())
+                if line.strip().endswith(" verify"):
+                    break
+            yield Run(process, printed, data_dir, environment)
+        finally:
+            process.terminate()  # it ends its server, which a kill would leave behind
+            process.wait(SECONDS_MAX)
 
 
 def test_every_step_says_its_time_and_those_that_render_their_commit(demo: Run) -> None:

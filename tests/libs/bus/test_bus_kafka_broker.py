@@ -20,6 +20,7 @@ from aiokafka.admin import (  # type: ignore[import-untyped, unused-ignore]
 
 from libs.bus.topics import MESSAGE_BYTES_MAX, TOPICS, ensure_topics
 from tests.support import kafka as support
+from tests.support.children import child
 from tests.support.kafka import Broker, KafkaMissing, kafka
 
 ROOT = Path(__file__).parents[3]
@@ -123,7 +124,7 @@ def test_a_broker_ends_with_the_process_that_started_it() -> None:
         "import time\nfrom tests.support.kafka import kafka\n"
         "with kafka() as broker:\n    print(broker._process.pid, broker._directory, flush=True)\n    time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+    with child([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         pid, directory = starter.stdout.readline().split()
         starter.kill()

@@ -1,0 +1,54 @@
+"""Child processes of tests: they start with default handling of signals, and every wait for one is bounded.
+
+The one rule: tests start a child that lives on through `child` (`subprocess.run` ends its own). A shell that starts the
+tests in the background has them ignore SIGINT, and what is ignored is inherited: a child would never hear of it.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_RESTORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+KILLED_SECONDS_MAX = 15.0
+
+
+def restore_signals() -> None:
+    """Let every child of this process begin with default handling, whatever this process was started with.
+
+    What is ignored here stays without effect here: a handler that does nothing takes the place of "ignore", because the
+    kernel takes handlers, but not "ignore", back to the default in a child that runs another program.
+    """
+    for number in _RESTORED:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESTORED)
+
+
+@contextmanager
+def child(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a command until the block ends; what still runs then is killed."""
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Kill a child if it still runs, wait for its end, and close what it was read through.
+
+    Raises:
+        subprocess.TimeoutExpired: not even the kernel ends it.
+    """
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait(KILLED_SECONDS_MAX)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
