@@ -34,7 +34,7 @@ def metavar(param: Any) -> str:
 
 def usage_problem(error: typer.TyperException, root: Any, arguments: Sequence[str]) -> UsageProblem:
     """Return what Typer could not parse: why that is asked for, what is taken there, and the help to read."""
-    ctx = getattr(error, "ctx", None)
+    ctx: Any = getattr(error, "ctx", None)
     path, command = (ctx.command_path, ctx.command) if ctx is not None else _meant(root, arguments)
     option = getattr(error, "option_name", "")
     what = " ".join((error.message if option else error.format_message()).split())

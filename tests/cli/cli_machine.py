@@ -20,7 +20,7 @@ from tests.support.children import child
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = "resedge is up at"
-UP_SECONDS_MAX = 30.0
+UP_SECONDS_MAX = 120.0  # bounds a start on a busy machine
 
 
 class Machine:
@@ -51,7 +51,7 @@ class Machine:
         """Run the command in a process of its own."""
         command = [sys.executable, "-m", "cli", *arguments]
         env = {**self.environment, **environment}
-        ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=30)
+        ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
         return Ran(ran.returncode, ran.stdout, ran.stderr)
 
     @contextmanager
@@ -73,4 +73,4 @@ class Machine:
                 yield
             finally:
                 server.send_signal(signal.SIGTERM)
-                assert server.wait(timeout=15) == 0
+                assert server.wait(timeout=60) == 0

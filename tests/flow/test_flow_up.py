@@ -33,7 +33,9 @@ class Process:
         }
         command = [sys.executable, "-m", "cli", "up", "--port", "0", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = children.enter_context(child(command, cwd=home, env=environment, text=True, **pipes))
+        self.process: subprocess.Popen[str] = children.enter_context(
+            child(command, cwd=home, env=environment, text=True, **pipes)
+        )
 
     def address(self) -> str:
         assert self.process.stdout is not None

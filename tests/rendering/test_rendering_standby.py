@@ -20,7 +20,7 @@ from tests.support.feeds import append
 from tests.support.submissions import taken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HANDOVER_SECONDS_MAX = 10.0
+HANDOVER_SECONDS_MAX = 60.0
 
 
 def renderer(log: EventLog, directory: Path, holder: str, lease_seconds: float = 15.0) -> Rendering:

@@ -18,6 +18,7 @@ import pytest
 
 from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
 from tests.support.children import child
+from tests.support.ports import free_ports
 
 SERVICES = ("audit", "catalog", "grouping", "inventory", "policy", "relay", "rendering")
 PROBLEM = {"type": "about:blank", "status": 503, "code": "contended"}
@@ -94,13 +95,6 @@ class Edge:
         return str(json.loads(answer.body)["service"]) if method != "HEAD" else ""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def _stand(service: str) -> ThreadingHTTPServer:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type(service, (Stand,), {"service": service}))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -113,7 +107,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     assert nginx, "nginx was not found: run scripts/setup --test"
     directory = tmp_path_factory.mktemp("edge")
     stands = {service: _stand(service) for service in SERVICES}
-    port = _free_port()
+    port = free_ports(1)[0]
     values = {f"{name.upper()}_UPSTREAM": f"127.0.0.1:{stand.server_port}" for name, stand in stands.items()}
     values |= {"EDGE_RUN_DIR": str(directory), "EDGE_LISTEN": f"127.0.0.1:{port}", "EDGE_RESOLVER": "127.0.0.1"}
     (directory / "nginx.conf").write_text(filled(TEMPLATE.read_text("utf-8"), values))

@@ -20,9 +20,8 @@ from typing import Any, Self
 
 import httpx2
 
-from tests.support.system import Acknowledged, System, until
+from tests.support.system import CHANGE_SECONDS_MAX, Acknowledged, System, until
 
-TRY_SECONDS_MAX = 60.0
 _AGAIN_SECONDS = 0.05
 
 
@@ -97,7 +96,7 @@ class Clients:
         """How many changes were acknowledged."""
         return sum(map(len, list(self.sent.values())))
 
-    def more(self, changes: int, seconds: float = 60.0) -> None:
+    def more(self, changes: int, seconds: float = CHANGE_SECONDS_MAX) -> None:
         """Return once that many more changes are acknowledged."""
         goal = self.done + changes
         until(lambda: self._faults or self.done >= goal, seconds, f"{changes} more changes: {self.answers}")
@@ -152,7 +151,7 @@ class Clients:
         self.system.acknowledged.append(Acknowledged(key, "PUT", path, position, document))
 
     def _answered(self, http: httpx2.Client, method: str, service: str, path: str, **options: Any) -> httpx2.Response:
-        deadline, said = time.monotonic() + TRY_SECONDS_MAX, "nobody was there"
+        deadline, said = time.monotonic() + CHANGE_SECONDS_MAX, "nobody was there"
         turn = self.answers.total()
         while time.monotonic() < deadline:
             replicas = self.system.replicas(service)
@@ -168,4 +167,4 @@ class Clients:
                 self.answers[type(fault).__name__] += 1
                 said = repr(fault)
             time.sleep(_AGAIN_SECONDS)
-        raise AssertionError(f"{method} {path} was not answered in {TRY_SECONDS_MAX:.0f} s ({options}): {said}")
+        raise AssertionError(f"{method} {path} was not answered in {CHANGE_SECONDS_MAX:.0f} s ({options}): {said}")

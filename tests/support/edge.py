@@ -37,7 +37,7 @@ ROUTES: Sequence[tuple[str, str]] = (
     (r"/v1/(sources|inbox|dead-letters)([/:].*)?", "relay"),
     (r"/(livez|readyz)", "audit"),
 )
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 120.0
 
 
 def service_of(path: str) -> str | None:

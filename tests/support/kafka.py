@@ -7,9 +7,6 @@ nothing. A broker dies with the process that started it, and no two ever work on
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import secrets
 import shutil
 import signal
 import socket
@@ -27,9 +24,10 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped, unused-ig
 
 from libs.bus.topics import TOPICS, ensure_topics
 from tests.support.children import end
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 STOP_SECONDS = 30.0
 _T = TypeVar("_T")
 _SPAWNER = ThreadPoolExecutor(1, "kafka-spawner")
@@ -51,28 +49,6 @@ def _check_installed() -> None:
     wanted = (ROOT / "scripts/kafka-broker/pom.xml").read_bytes()
     if not lib.is_dir() or not pom.is_file() or pom.read_bytes() != wanted:
         raise KafkaMissing("the Kafka broker's jars are not in .cache/kafka: run scripts/kafka install")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that no outgoing connection takes while the broker is down, below the ephemeral range.
-
-    Other test runs on this machine do not take them either, even before somebody listens there.
-    """
-    promises = Path(tempfile.gettempdir()) / f"resedge-ports-{os.getuid()}"
-    promises.mkdir(exist_ok=True)
-    found: set[int] = set()
-    while len(found) < count:
-        port = 20_000 + secrets.randbelow(12_000)
-        promise = os.open(promises / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        with socket.socket() as probe:
-            try:
-                fcntl.flock(promise, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                os.close(promise)
-                continue
-            found.add(port)  # the lock ends with this process
-    return sorted(found)
 
 
 def _in_own_loop(work: Coroutine[Any, Any, _T]) -> _T:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,9 @@ from pathlib import Path
 import pg8000.dbapi
 from sqlalchemy import make_url
 
-_WAIT_SECONDS = 60
+from tests.support.ports import free_ports
+
+_WAIT_SECONDS = 180  # bounds initdb and the start on a busy machine
 
 
 class PostgreSQLMissing(RuntimeError):  # noqa: N818 - it states the fact
@@ -56,13 +57,6 @@ def _run(*command: str) -> None:
         cwd="/",
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Cluster:
@@ -130,7 +124,7 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
     user = _user()
     if user:
         shutil.chown(directory, user)
-    data, port = str(directory / "data"), _free_port()
+    data, port = str(directory / "data"), free_ports(1)[0]
     try:
         _run(initdb, "-D", data, "-U", "resedge", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
         on = "on" if durable else "off"
