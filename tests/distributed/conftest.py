@@ -1,4 +1,7 @@
-"""A broker and a database server for all drills of a file; each drill has a log, topics and views of its own."""
+"""A broker and a database server for all drills of a run; each drill has a log, topics and views of its own.
+
+The one rule: a drill may kill either; whatever one left behind, the next one finds both running.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from tests.support.kafka import Broker, kafka
 from tests.support.postgres import Cluster, cluster
 from tests.support.system import System
 
+DRILL_SECONDS_MAX = 1_200
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat each drill for the seeds FIRST:END that `scripts/drills` gives."""
@@ -22,22 +27,41 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("_seed", range(int(first), int(end)), indirect=True, ids="seed{}".format)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a drill its own limit: it starts up to nine processes, and waits for what its faults delay."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(DRILL_SECONDS_MAX))
+
+
 @pytest.fixture(autouse=True)
 def _seed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if hasattr(request, "param"):
         monkeypatch.setenv(SEED, str(request.param))
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
+@pytest.fixture(scope="session")
+def _kafka() -> Iterator[Broker]:
     with kafka() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Cluster]:
+@pytest.fixture
+def broker(_kafka: Broker) -> Broker:
+    _kafka.ensure_running()
+    return _kafka
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Cluster]:
     with cluster() as running:
         yield running
+
+
+@pytest.fixture
+def postgres(_postgres: Cluster) -> Cluster:
+    _postgres.ensure_running()
+    return _postgres
 
 
 @pytest.fixture

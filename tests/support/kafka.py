@@ -99,6 +99,12 @@ class Broker:
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop it
             )
 
+    def ensure_running(self) -> None:
+        """Start the broker again if it was left dead."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = None
+            self.start()
+
     def wait_ready(self) -> None:
         """Return when the broker lists itself; the test's own event loop is left alone."""
         deadline = time.monotonic() + READY_SECONDS

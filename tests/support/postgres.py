@@ -79,6 +79,13 @@ class Cluster:
         finally:
             connection.close()
 
+    def ensure_running(self) -> None:
+        """Start the server again if it was left dead."""
+        try:
+            self.execute("SELECT 1")
+        except (pg8000.dbapi.Error, OSError):
+            self.restart()
+
     def new_database(self) -> str:
         """Return the URL of an empty schema of its own, under a user of its own: far faster than a new database."""
         self._count += 1
@@ -135,7 +142,8 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
         start = (control, "-D", data, "-l", str(directory / "log"), "-o", options, "-w", "start")
 
         def restart() -> None:
-            _run(control, "-D", data, "-m", "immediate", "-w", "stop")
+            if Path(data, "postmaster.pid").exists():
+                _run(control, "-D", data, "-m", "immediate", "-w", "stop")
             _run(*start)
 
         _run(*start)

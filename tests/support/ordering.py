@@ -1,0 +1,30 @@
+"""In which order files of tests are run by workers that each take the next file (`--dist loadfile`).
+
+The one rule: what takes longest does not come last, where one worker would run it alone. Drills wait much and compute
+little, so each has a file of the others beside it; of these the ones with the most tests come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+LONG = ("distributed", "demo")
+"""Folders whose files take longest, whatever the number of their tests."""
+
+
+def ordered(items: Iterable[_Item], path_of: Callable[[_Item], Path]) -> list[_Item]:
+    """Return the items, those of a file together and in their order."""
+    files: dict[Path, list[_Item]] = {}
+    for item in items:
+        files.setdefault(path_of(item), []).append(item)
+    long = [path for path in files if path.parent.name in LONG]
+    others = sorted(files.keys() - set(long), key=lambda path: (-len(files[path]), str(path)))
+    return [item for path in _alternating(long, others) for item in files[path]]
+
+
+def _alternating(first: Sequence[Path], second: Sequence[Path]) -> list[Path]:
+    return [path for path in chain.from_iterable(zip_longest(first, second)) if path is not None]
