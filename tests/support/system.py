@@ -39,11 +39,8 @@ from tests.support.postgres import Cluster
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
-# Each bounds a wait for something that comes about by itself, on a machine that may be busy with much else; nothing
-# promises these times.
-READY_SECONDS_MAX = 180.0
-CHANGE_SECONDS_MAX = 180.0
-SETTLE_SECONDS_MAX = 180.0
+# Bounds of what comes about by itself, on a machine that may be busy with much else; nothing promises these times.
+READY_SECONDS_MAX = CHANGE_SECONDS_MAX = SETTLE_SECONDS_MAX = 180.0
 UNTIL_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 20.0  # promised: SIGTERM drains within 15 s
 
