@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -19,7 +19,7 @@ from cli.config import Connection, config_path, load_config
 from cli.errors import CliError, UsageProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 READY_SECONDS_MAX = 60.0
@@ -50,6 +50,9 @@ def up_command(data_dir: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "cli", "up", "--data-dir", str(data_dir), "--port", str(port)]
 
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
 @contextmanager
 def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for as long as the block, from when it is ready; what it says goes to the file `log`.
@@ -58,15 +61,30 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
         CliError: it ended, or did not become ready in time; says its last words.
     """
     with log.open("wb") as output:
-        # A session of its own, so that Ctrl-C reaches it once, from us.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+        # An interrupt between its start and our knowing of it would leave it running: it is raised a moment later.
+        interrupts: list[int] = []
+        before = {each: signal.signal(each, lambda number, _frame: interrupts.append(number)) for each in _ENDING}
         try:
+            # A session of its own, so that Ctrl-C reaches it once, from us.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        except BaseException:
+            _handle(before)
+            raise
+        try:
+            _handle(before)
+            if interrupts:
+                raise KeyboardInterrupt
             _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
             yield process
         finally:
             _stop(process)
+
+
+def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

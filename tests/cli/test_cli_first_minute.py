@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,17 @@ def test_bash_completes_with_the_script_that_is_shown(tmp_path: Path) -> None:
     assert (ran.stdout, ran.stderr) == ("dead-letters\n", "")
 
 
+def running() -> Iterator[bytes]:
+    """Yield the command line of every process."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield path.read_bytes()
+
+
 @pytest.mark.parametrize("verb", sorted(SERVES))
 def test_what_serves_ends_at_an_interrupt_as_soon_as_it_has_said_something(tmp_path: Path, verb: str) -> None:
     said = tmp_path / "said"
-    env = {**clean_environment(str(tmp_path)), "PYTHONPATH": str(ROOT)}
+    env = {**clean_environment(str(tmp_path)), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "cli", verb, "--port", "0"]  # the usual port may be somebody else's
     with said.open("wb") as file, child(command, cwd=tmp_path, env=env, stdout=file, stderr=file) as served:
         deadline = time.monotonic() + STARTED_SECONDS_MAX
@@ -199,6 +207,7 @@ def test_what_serves_ends_at_an_interrupt_as_soon_as_it_has_said_something(tmp_p
     text = said.read_text()
     assert "Traceback" not in text
     assert code in (0, 130), text
+    assert not any(str(tmp_path).encode() in line for line in running()), "it left a server behind"
 
 
 @pytest.mark.parametrize(
