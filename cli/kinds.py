@@ -89,6 +89,21 @@ KINDS = (
         deletable=True,
     ),
     Kind(
+        "retired-cluster",
+        "retired-clusters",
+        (
+            Column("NAME", field("name")),
+            Column("STORE", field("store")),
+            Column("DELETED", field("deleted_at")),
+            Column("PLACEMENTS", field("placements")),
+            Column("UNTIL", field("until")),
+            Column("PATH", field("path"), wide=True),
+        ),
+        key="name",
+        picked=True,
+        filters=(),
+    ),
+    Kind(
         "group",
         "groups",
         (

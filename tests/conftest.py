@@ -15,8 +15,13 @@ COMPLETE = "RESEDGE_TESTS_COMPLETE"
 
 
 def pytest_configure() -> None:
-    """Let children hear the signals that a shell in the background has had us ignore, in every worker."""
+    """Let children hear the signals that a shell in the background has had us ignore, in every worker.
+
+    Removals do not settle where a test does not ask for it (tests/flow/test_flow_settling.py does): each one would
+    take 15 seconds.
+    """
     restore_signals()
+    os.environ.setdefault("RESEDGE_RENDERING_REMOVALS_SETTLE_SECONDS", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

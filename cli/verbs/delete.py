@@ -7,9 +7,10 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.errors import CliError, UsageProblem
+from cli.kind import Kind
 from cli.kinds import kinds_told, things
 from cli.options import DryRun, Yes, dry, verb_app
-from cli.session import session_of
+from cli.session import Session, session_of
 
 app = verb_app()
 
@@ -24,10 +25,17 @@ def delete(
         ),
     ],
     yes: Yes = False,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Stores and clusters: keep no empty directory, from which Flux would still prune."),
+    ] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Delete declared things of a kind by name; refused while something refers to them."""
+    """Delete declared things of a kind by name; refused while something refers to them.
+
+    The directory of a deleted cluster stays for a while, empty, so that its Flux prunes; see `get clusters --retired`.
+    """
     session = session_of(ctx)
     kind, names = things(what, deletable=True)
     if not names:
@@ -35,6 +43,9 @@ def delete(
     if not dry_run:
         few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         session.ask(f"delete {kind.singular if len(names) == 1 else kind.plural} {few}?", yes=yes)
+    if now and kind.singular not in {"store", "cluster"}:
+        raise UsageProblem(f"--now is for stores and clusters, not for a {kind.singular}")
+    gone = [each for name in names for each in _clusters(session, kind, name)] if now and not dry_run else []
     for done, name in enumerate(names):
         try:
             answer = session.client.change("DELETE", path_of(kind.plural, name), params=dry(dry_run))
@@ -43,3 +54,14 @@ def delete(
                 error.fix = f"{error.fix + '; ' if error.fix else ''}{done} of {len(names)} were deleted before"
             raise
         tell_answer(session, f"{kind.singular}/{name}", answer, output, dry_run=dry_run, result="deleted")
+    for name in gone:
+        session.client.change("DELETE", path_of("retired-clusters", name))
+
+
+def _clusters(session: Session, kind: Kind, name: str) -> list[str]:
+    """Return the clusters that go with a store, or the cluster itself."""
+    if kind.singular == "cluster":
+        return [name]
+    spec = session.client.get(path_of(kind.plural, name)).body.get("spec", {})
+    clusters = spec.get("clusters")
+    return [name] if clusters is None else [str(each["name"]) for each in clusters]

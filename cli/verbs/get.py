@@ -10,7 +10,7 @@ import typer
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.kind import Kind
-from cli.kinds import KINDS, kinds_told, things
+from cli.kinds import KINDS, kind_named, kinds_told, things
 from cli.options import Limit, Output, Where, verb_app
 from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
 from cli.session import Session, session_of
@@ -44,6 +44,9 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         typer.Option("--application", help="Of releases, choices, a resolved configuration, blocked.", metavar="NAME"),
     ] = "",
     state: Annotated[str, typer.Option("--state", help="Overrides or approvals in this state.", metavar="STATE")] = "",
+    retired: Annotated[
+        bool, typer.Option("--retired", help="With `clusters`: deleted ones whose empty directories are still there.")
+    ] = False,
     mine: Annotated[bool, typer.Option("--mine", help="Approvals that my vote counts in now.")] = False,
     since: Annotated[str, typer.Option("--from", help="Windows from this instant on.", metavar="INSTANT")] = "",
     until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
@@ -54,7 +57,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     `get configuration --cluster C --application A` resolves the layers and names the one that gave each key.
     """
     session = session_of(ctx)
-    kind, names = things(what)
+    kind, names = _asked(what, retired=retired)
     if kind.singular == "configuration" and (cluster or application):
         _resolved(session.client, cluster, application, output)
         return
@@ -79,6 +82,15 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         sort=sort,
         single=len(names) == 1,
     )
+
+
+def _asked(what: list[str], *, retired: bool) -> tuple[Kind, list[str]]:
+    kind, names = things(what)
+    if not retired:
+        return kind, names
+    if kind.singular != "cluster":
+        raise UsageProblem(f"{kind.plural} do not take --retired", fix="resedge get clusters --retired")
+    return kind_named("retired-clusters"), names
 
 
 def _write(  # noqa: PLR0913 - each is one part of what is said

@@ -41,7 +41,8 @@ def why(
 
 
 def _page(body: Mapping[str, Any], gates: list[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"{body.get('application')} on {body.get('cluster')}"
+    said = f": {body['summary']}" if body.get("summary") else ""
+    yield f"{body.get('application')} on {body.get('cluster')}{said}"
     for side in ("admitted", "target"):
         yield f"  {side:<9} {text(_variant(body.get(side)))}"
     yield ""

@@ -23,6 +23,7 @@ ROLE_VERBS = (
     "retry",
     "send",
     "skip",
+    "upgrade",
     "verify",
 )
 """`get` is every reading verb of a route, `apply` every declaring one, `delete` every removing one."""
@@ -57,6 +58,7 @@ ROLE_KINDS = (
     "Release",
     "ReleaseChoices",
     "Rendering",
+    "RetiredCluster",
     "Role",
     "RoleBinding",
     "Schema",

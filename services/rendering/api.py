@@ -12,15 +12,18 @@ from pyroaring import BitMap
 
 from libs.contracts.names import nearest
 from libs.web.auth import requires
-from libs.web.bodies import parse_json, read_body
-from libs.web.commands import Commands, Proposal
+from libs.web.bodies import read_body
+from libs.web.commands import Commands
 from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, Positions, wanted_position
-from libs.web.problems import Problem, invalid, not_found
+from libs.web.problems import Problem, not_found
 from libs.web.router import respond, select
 from services.rendering.blocked import blocked
+from services.rendering.branching import add_branch_routes, proposing, reason_of
 from services.rendering.consumer import Rendering
-from services.rendering.domain import BranchState, ConfirmRemovals, Hold, RestoreWriting, decide
+from services.rendering.domain import BranchState, ConfirmRemovals, Hold, decide
+from services.rendering.layout import LAYOUTS
+from services.rendering.leaving import layouts_now
 from services.rendering.placements import split_key
 from services.rendering.requesting import awaited
 from services.rendering.verify import verify_apart
@@ -28,7 +31,6 @@ from services.rendering.why import Why
 
 EXAMPLES_MAX = 5
 WAIT_SECONDS_MAX = 600.0
-REASON_CHARACTERS_MAX = 1_000
 
 
 class Routes:
@@ -119,30 +121,8 @@ class Routes:
         """Let a held plan go ahead; its id names exactly what it removes."""
         body = await read_body(request)
         branch = self._rendering.model.branch
-        return await self._answer(
-            request, body, ConfirmRemovals(branch, plan, _reason(body)), f"hold-{branch}", "confirmed"
-        )
-
-    async def restore(self, request: Request) -> Response:
-        """Commit what is admitted on top of somebody else's commit, and go on writing."""
-        body = await read_body(request)
-        reason = _reason(body)
-        if not reason:
-            raise invalid("restoring the branch needs a reason", pointer="/reason")
-        branch = self._rendering.model.branch
-        return await self._answer(request, body, RestoreWriting(branch, reason), f"branch-{branch}", "restoring")
-
-    async def _answer(
-        self, request: Request, body: bytes, command: ConfirmRemovals | RestoreWriting, stream: str, result: str
-    ) -> Response:
-        async def propose(_facts: object) -> Proposal:
-            events = decide(command, self._state())
-            return Proposal(
-                events=[(stream, event) for event in events],
-                body={"result": result, "warnings": []},
-                unchanged=(200, {"result": "unchanged", "warnings": []}),
-            )
-
+        command = ConfirmRemovals(branch, plan, reason_of(body))
+        propose = proposing(f"hold-{branch}", "confirmed", lambda: decide(command, self._state()))
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
     def _state(self) -> BranchState:
@@ -163,7 +143,8 @@ class Routes:
             "branch": model.branch,
             "repository": str(self._rendering.path),
             "commit": model.parent,
-            "clusters": len(model.trees.registered),
+            "clusters": len(model.trees.registered & model.fleet.selection.everything),
+            "retired": len(model.trees.registered - model.fleet.selection.everything),
             "placements": model.placements.admitted_count(),
             "pending": pending,
             "refused": sum(map(len, model.placements.refusals.values())),
@@ -171,6 +152,8 @@ class Routes:
             "stopped": reconciler.stopped or None,
             "trouble": reconciler.trouble or None,
             "remote": self._rendering.remote_state or None,
+            "layouts": {LAYOUTS[code].name: count for code, count in sorted(layouts_now(model).items())},
+            "settling": reconciler.settling,
             "last": {
                 "commit": reconciler.written.commit,
                 "files": reconciler.written.files,
@@ -213,16 +196,6 @@ class Routes:
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
-def _reason(body: bytes) -> str:
-    if not body:
-        return ""
-    content = parse_json(body)
-    reason = content.get("reason", "") if isinstance(content, dict) else None
-    if not isinstance(reason, str) or len(reason) > REASON_CHARACTERS_MAX:
-        raise invalid(f"a reason is text of at most {REASON_CHARACTERS_MAX} characters", pointer="/reason")
-    return reason
-
-
 def rendering_router(rendering: Rendering, commands: Commands, positions: Positions) -> APIRouter:
     """Return all routes of rendering."""
     router = APIRouter(tags=["rendering"])
@@ -246,5 +219,5 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
     add("GET", "/v1/rendering", routes.status, "read", "Rendering")
     add("GET", "/v1/rendering:settled", routes.settled, "explain", "Rendering")
     add("POST", "/v1/rendering:verify", routes.verify, "verify", "Rendering")
-    add("POST", "/v1/gitops:restore", routes.restore, "restore", "Branch")
+    add_branch_routes(add, rendering, commands, positions)
     return router

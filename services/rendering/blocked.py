@@ -77,6 +77,10 @@ def _of(gating: Gating, hold: Hold | None, key: str, where: BitMap | None) -> It
     if not placement.pending:
         return
     passing = gating.of(placement)
+    for each in passing.settling:
+        if there := _within(each.clusters, where):
+            until = each.since + model.timing.settle
+            yield Waiting("settled", "removal", owner, until, "it must be wanted for a while without a break", there)
     if there := _within(passing.approval, where):
         name = model.fleet.signoff_of(owner, placement.namespace) or ""
         yield Waiting("approval", f"sign-off {name}", owner, None, "nobody has approved this change yet", there)

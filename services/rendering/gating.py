@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
     from libs.gates import Instant
     from services.rendering.model import Model
-    from services.rendering.placements import Placement
+    from services.rendering.placements import Placement, Unwanted
 
 
 @dataclass(slots=True)
 class Passing:
     """What became of the pending changes of one placement: `admitted` may go, each of the others has a closed gate.
 
-    `settling` are removals that have not been wanted for long enough, the first of which has been at `settled_at`.
+    `settling` are removals that have not been wanted for long enough.
 
     `used` are the overrides without which some of `admitted` would have been kept back; `people` approved some of it.
     """
@@ -39,10 +39,14 @@ class Passing:
     approval: BitMap = field(default_factory=BitMap)
     freeze: BitMap = field(default_factory=BitMap)
     window: BitMap = field(default_factory=BitMap)
-    settling: BitMap = field(default_factory=BitMap)
-    settled_at: datetime | None = None
+    settling: list[Unwanted] = field(default_factory=list)
     used: dict[str, BitMap] = field(default_factory=dict)
     people: list[str] = field(default_factory=list)
+
+    @property
+    def unsettled(self) -> BitMap:
+        """The clusters of `settling`."""
+        return BitMap.union(BitMap(), *(each.clusters for each in self.settling))
 
 
 def items_of(fleet: Fleet, application: str) -> dict[str, str]:
@@ -91,16 +95,17 @@ class Gating:
         free = pending - immediate
         if not free:
             return answer
-        settling, answer.settled_at = placement.settling(self.now, self.model.timing.settle)
-        answer.settling = settling & free
+        settling = placement.settling(self.now, self.model.timing.settle)
+        answer.settling = [each._replace(clusters=left) for each in settling if (left := each.clusters & free)]
+        unsettled = answer.unsettled
         self._approval(placement, removals, answer)
         if self.model.fleet.policy.empty:
-            answer.admitted = pending - answer.approval - answer.settling
+            answer.admitted = pending - answer.approval - unsettled
             return answer
         freeze = self.instant.closed_by_freeze(placement.application, first=self.first)
         window = self.instant.closed_by_window(placement.application, first=self.first)
         answer.freeze, answer.window = freeze.clusters & free, window.clusters & free
-        answer.admitted = pending - answer.approval - answer.freeze - answer.window - answer.settling
+        answer.admitted = pending - answer.approval - answer.freeze - answer.window - unsettled
         for closed in (freeze, window):
             for override, clusters in closed.used.items():
                 through = clusters & answer.admitted & free

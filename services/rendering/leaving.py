@@ -6,7 +6,8 @@ a layout changes one step at a time, where every gate of the cluster is open.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,33 +23,36 @@ if TYPE_CHECKING:
 
     from services.rendering.gating import Gating
     from services.rendering.model import Model
-    from services.rendering.plan import Plan
 
 
-def leaving(model: Model, answer: Plan) -> BitMap:
-    """Return the deleted clusters whose directories may go: nothing stays admitted there, and the grace is over."""
+def leaving(model: Model, going: Mapping[str, BitMap], now: datetime) -> tuple[BitMap, datetime | None]:
+    """Return the deleted clusters whose directories may go, and when the grace of another one ends.
+
+    Nothing may stay admitted there once what is `going` (by placement) is gone, and the grace must be over.
+    """
     retired = model.trees.registered - model.fleet.selection.everything
+    next_end: datetime | None = None
     if not retired:
-        return retired
+        return retired, next_end
     among = ordinals(retired)
     stays = np.zeros(len(among), np.bool_)
     goes_now = np.zeros(len(among), np.bool_)
     for key, placement in model.placements.by_key.items():
-        goes = held(answer.applications.get(key, BitMap()), among, model.size)
+        goes = held(going.get(key, BitMap()), among, model.size)
         stays |= (placement.release.values[among] != 0) & ~goes
         goes_now |= goes
     ended = held(grace_ended(model, retired), among, model.size)
     if model.timing.grace:
         since = emptied_at(model, among)
         over = since + round(model.timing.grace.total_seconds() * 1e6)
-        due = over <= microseconds(answer.now)
+        due = over <= microseconds(now)
         waiting = over[~stays & ~ended & ~due & ~goes_now]
         if len(waiting):
-            answer.wake(EPOCH + np.timedelta64(int(waiting.min()), "us").item())
+            next_end = EPOCH + timedelta(microseconds=int(waiting.min()))
         ended |= due & ~goes_now
     else:
         ended[:] = True
-    return bitmap(among[~stays & ended])
+    return bitmap(among[~stays & ended]), next_end
 
 
 def grace_ended(model: Model, retired: BitMap) -> BitMap:
@@ -80,22 +84,22 @@ def opening(model: Model) -> LayoutChosen | None:
     return LayoutChosen(model.branch, NEWEST.code, "a new branch begins with the newest layout")
 
 
-def lay_out(model: Model, answer: Plan, gating: Gating) -> None:
-    """Find the clusters that get a layout: those that come, and those whose step it is and whose gates are open."""
-    live, registered = model.fleet.selection.everything, model.trees.registered
+def lay_out(model: Model, coming: BitMap, gating: Gating) -> dict[int, BitMap]:
+    """Return the clusters that get a layout, by code: those that come, and those whose step it is and may be made."""
+    found: dict[int, BitMap] = {}
     begins = for_new_clusters(model.layout)
-    coming = (answer.clusters & live) - registered
     if coming and begins is not OLDEST:
-        answer.layouts[begins.code] = coming
+        found[begins.code] = coming
     behind = layout_behind(model)
     if not behind:
-        return
+        return found
     may_move = behind - cluster_closed(model, gating)
     among = ordinals(may_move)
     codes = model.trees.layout.values[among]
     for code in np.unique(codes).tolist():
         step = LAYOUTS[code + 1].code
-        answer.layouts[step] = answer.layouts.get(step, BitMap()) | bitmap(among[codes == code])
+        found[step] = found.get(step, BitMap()) | bitmap(among[codes == code])
+    return found
 
 
 def layout_behind(model: Model) -> BitMap:
@@ -129,4 +133,4 @@ def moved_at(model: Model) -> datetime | None:
     """Return when the last cluster was given its present layout, if any was moved."""
     among = ordinals(model.trees.registered & model.fleet.selection.everything)
     last = int(model.trees.layout_at.values[among].max(initial=0))
-    return EPOCH + np.timedelta64(last, "us").item() if last else None
+    return EPOCH + timedelta(microseconds=last) if last else None

@@ -77,6 +77,7 @@ PARTS: Parts = {
     "parent": value(""),
     "must_commit": value(begin=False),
     "layout": value(0),
+    "evaluated": value(0),
     "decision": typed(Decision),
     "applied": value(""),
     "applied_position": value(0),
@@ -108,6 +109,8 @@ class Model:
     must_commit: bool
     layout: int
     """The code of the layout that clusters should have; 0 in a log from before layouts were chosen."""
+    evaluated: int
+    """The position up to which targets were brought up to date."""
     decision: Decision
     applied: str
     applied_position: int

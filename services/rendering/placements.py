@@ -41,6 +41,14 @@ class Admission(NamedTuple):
     commit: str
 
 
+class Unwanted(NamedTuple):
+    """Removals that began to be wanted together: since when, and after which position of the log."""
+
+    since: datetime
+    after: int
+    clusters: BitMap
+
+
 @dataclass(slots=True)
 class Placement:
     """One application in one namespace, over all clusters. Release code 0 is absent."""
@@ -54,8 +62,8 @@ class Placement:
     target_release: Column
     target_variant: Column
     pending: BitMap = field(default_factory=BitMap)
-    unwanted: list[tuple[datetime, BitMap]] = field(default_factory=list)
-    """The pending removals by the instant since which each has been wanted without a break."""
+    unwanted: list[Unwanted] = field(default_factory=list)
+    """The pending removals, each since it has been wanted without a break."""
     fallbacks: dict[str, BitMap] = field(default_factory=dict)
     """Where the target is not the chosen release, as that is refused, but this version."""
 
@@ -77,19 +85,17 @@ class Placement:
         """The application's file name in its namespace's directory."""
         return f"{self.application}.yaml"
 
-    def note_removals(self, at: datetime) -> None:
+    def note_removals(self, at: datetime, after: int) -> None:
         """Note which removals are wanted at `at`, and forget those that are not any more."""
         among = ordinals(self.pending)
         leaving = bitmap(among[self.target_release.values[among] == 0])
-        kept = [(since, left) for since, clusters in self.unwanted if (left := clusters & leaving)]
-        new = leaving - BitMap.union(BitMap(), *(clusters for _, clusters in kept))
-        self.unwanted = [*kept, (at, new)] if new else kept
+        kept = [each._replace(clusters=left) for each in self.unwanted if (left := each.clusters & leaving)]
+        new = leaving - BitMap.union(BitMap(), *(each.clusters for each in kept))
+        self.unwanted = [*kept, Unwanted(at, after, new)] if new else kept
 
-    def settling(self, now: datetime, settle: timedelta) -> tuple[BitMap, datetime | None]:
-        """Return the removals that have not been wanted for long enough yet, and when the first of them has been."""
-        waiting = [(since, clusters) for since, clusters in self.unwanted if now < since + settle]
-        first = min((since + settle for since, _ in waiting), default=None)
-        return BitMap.union(BitMap(), *(clusters for _, clusters in waiting)), first
+    def settling(self, now: datetime, settle: timedelta) -> list[Unwanted]:
+        """Return the removals that have not been wanted for long enough yet."""
+        return [each for each in self.unwanted if now < each.since + settle]
 
     def differs(self, among: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return for each ordinal whether what it should have is not what it has been given."""
@@ -114,7 +120,7 @@ class RefusalKey:
 
 _SETS: Parts = {
     "pending": typed(BitMap),
-    "unwanted": typed(list[tuple[datetime, BitMap]]),
+    "unwanted": typed(list[Unwanted]),
     "fallbacks": typed(dict[str, BitMap]),
 }
 """What a placement has beside its names and its columns."""

@@ -40,7 +40,8 @@ class Plan:
     It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
     the overrides that let something through, `lapsed` the confirmed plans whose name is void, `accepted` those that
     were looked at for the first time. `layouts` are the clusters that get another layout, `given` those that get
-    another release than the chosen one; `settling` counts removals that have not been wanted for long enough.
+    another release than the chosen one; `settling` counts removals that have not been wanted for long enough,
+    the first of which came after position `settled_to`.
     """
 
     now: datetime
@@ -60,6 +61,7 @@ class Plan:
     layouts: dict[int, BitMap] = field(default_factory=dict)
     given: dict[str, BitMap] = field(default_factory=dict)
     settling: int = 0
+    settled_to: int | None = None
 
     def wake(self, at: datetime | None) -> None:
         """Hold no longer than until `at`."""
@@ -127,7 +129,8 @@ async def evaluate(model: Model, now: datetime) -> None:
     refuse_conflicts(model, dirty)
     for placement in model.placements.by_key.values():
         if placement.pending or placement.unwanted:
-            placement.note_removals(model.at)
+            placement.note_removals(model.at, model.evaluated)
+    model.evaluated = model.position
     model.reasons.fresh.clear()
 
 
@@ -259,13 +262,15 @@ def _close(model: Model, now: datetime) -> Plan:
     for key, placement in sorted(model.placements.by_key.items()):
         if placement.pending:
             passed = passing[key] = gating.of(placement)
-            answer.settling += len(passed.settling)
-            answer.wake(passed.settled_at)
+            for each in passed.settling:
+                answer.settling += len(each.clusters)
+                answer.settled_to = each.after if answer.settled_to is None else min(answer.settled_to, each.after)
+                answer.wake(each.since + model.timing.settle)
             if passed.removals:
                 pending[key] = passed.removals
             if passed.approval:
                 answer.unapproved[key] = passed.approval
-    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].settling)}
+    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].unsettled)}
     allowed = _fuse(model, pending, settled, now, answer)
     for key, passed in passing.items():
         may_go = passed.admitted - (passed.removals - allowed.get(key, BitMap()))
@@ -278,11 +283,12 @@ def _close(model: Model, now: datetime) -> Plan:
                     answer.given[f"{key}@{version}"] = here
     _count_confirmed(model, answer, passing)
     closed = gating.everywhere_closed()
-    answer.clusters = (model.fleet.selection.everything - model.trees.registered - closed) | (
-        leaving(model, answer) - closed
-    )
+    going, next_end = leaving(model, answer.applications, now)
+    coming = model.fleet.selection.everything - model.trees.registered - closed
+    answer.wake(next_end)
+    answer.clusters = coming | (going - closed)
+    answer.layouts = lay_out(model, coming, gating)
     _contents(model, answer, gating)
-    lay_out(model, answer, gating)
     return answer
 
 

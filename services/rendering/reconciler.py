@@ -69,6 +69,7 @@ class Reconciler:
         self.written = Written()
         self.commits = 0
         self.settled_position = 0
+        self.settling = 0
         self.lease: Lease | None = None
         self.on_written: Callable[[], None] = lambda: None
         self._events = events
@@ -196,12 +197,12 @@ class Reconciler:
         if self.stopped or not await self._branch_is_ours():
             return False
         planned = await plan(self.model, self.now())
-        self.hold, self._until = planned.hold, planned.until
+        self.hold, self._until, self.settling = planned.hold, planned.until, planned.settling
         if planned.hold is not None and not await self._keep_back(planned.hold):
             return False
         await self._ask(planned)
         if planned.empty and not self.model.must_commit:
-            await self._settle()
+            await self._settle(planned.settled_to)
             return False
         if (begins := opening(self.model)) is not None:
             if self._opened < self.model.position:  # otherwise it is on its way round through the feed
@@ -366,9 +367,11 @@ class Reconciler:
 
     # --- waiting -------------------------------------------------------------------------------------------------
 
-    async def _settle(self) -> None:
+    async def _settle(self, until: int | None) -> None:
+        """Tell who waits: all is rendered, but for closed gates and for removals that still settle."""
         async with self._settled:
-            self.settled_position = self.model.position
+            known = self.model.position if until is None else until
+            self.settled_position = max(self.settled_position, known)
             self._settled.notify_all()
 
     async def settled(self, position: int) -> None:

@@ -20,11 +20,12 @@ from services.rendering.gating import Gating
 from services.rendering.model import Model
 from services.rendering.placements import Placement, placement_key
 from services.rendering.plan import CAPACITY
+from services.rendering.summary import summary
 from services.rendering.target import CONFLICT, INVALID, OTHER_NAMESPACE, UNRESOLVED
 
 GATES = (
     "registered", "namespace", "application", "law", "capacity", "release", "values", "rendered",
-    "approval", "freeze", "window", "fuse", "admitted",
+    "approval", "freeze", "window", "settled", "fuse", "admitted",
 )  # fmt: skip
 VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID)
 RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE)
@@ -109,6 +110,7 @@ class Why:
             self._approval,
             self._freeze,
             self._window,
+            self._settled,
             self._fuse,
             self._admitted,
         )
@@ -116,7 +118,7 @@ class Why:
         closed = next((gate for gate in shown if not gate["open"]), None)
         if closed is not None:
             closed["first_closed"] = True
-        return {
+        answer = {
             "cluster": self.name,
             "application": self.application,
             "gates": shown,
@@ -127,6 +129,10 @@ class Why:
             "chosen": self.fleet.release_on(self.application, self.ordinal),
             "position": self.model.position,
         }
+        refused = self._refusal((*VALUE_CODES, *RENDER_CODES, CAPACITY))
+        earlier = [version for version, where in self.fleet.fallbacks(self.application) if self.ordinal in where]
+        other = next((version for version in earlier if version != answer["chosen"]), None)
+        return {"summary": summary(answer, closed, refused, other), **answer}
 
     def _version(self, code: int) -> str | None:
         return self.model.placements.versions.names[code].split("/", 1)[1] if code else None
@@ -312,6 +318,9 @@ class Why:
             gate = _closed("rendered", f"{refused[0]}: {refused[1]}{self._still_runs()}")
         elif self._wanted() is None:
             gate = _opened("rendered", "nothing is to be rendered here")
+        elif self._wanted() != chosen and chosen is not None and self._falls_back():
+            told = f"{chosen} is refused (see values); {self._wanted()} is given instead, as fallback: previous says"
+            gate = _opened("rendered", told)
         else:
             variant = self.placement.target_variant.values[self.ordinal].tobytes().hex()
             gate = _opened("rendered", f"release {self._wanted()} renders, as variant {variant[:12]}")
@@ -319,8 +328,19 @@ class Why:
         digest = {} if release is None else {"digest": release.digest}
         return gate.cite(f"release {chosen or 'none'}", fact, **digest)
 
+    def _falls_back(self) -> bool:
+        return any(self.ordinal in clusters for clusters in self.placement.fallbacks.values())
+
     def _wanted(self) -> str | None:
         return self._version(int(self.placement.target_release.values[self.ordinal]))
+
+    def _settled(self) -> Gate:
+        for each in self.gating.of(self.placement).settling:
+            if self.ordinal in each.clusters:
+                gate = _closed("settled", "its removal goes once it has been wanted for a while without a break")
+                gate.opens_at = each.since + self.model.timing.settle
+                return gate.cite("removal wanted", None, since=each.since)
+        return _opened("settled", "no removal of it has to settle")
 
     def _fuse(self) -> Gate:
         hold = self.hold

@@ -214,7 +214,7 @@ async def test_every_gate_has_a_reason_and_evidence_that_the_log_holds(server: S
     why: dict[str, Any] = await ask(server, "GET", "/v1/clusters/store-00/why", params={"application": "pos-api"})
 
     names = ["registered", "namespace", "application", "law", "capacity", "release", "values", "rendered"]
-    names += ["approval", "freeze", "window", "fuse", "admitted"]
+    names += ["approval", "freeze", "window", "settled", "fuse", "admitted"]
     assert [gate["gate"] for gate in why["gates"]] == names
     assert all(gate["reason"] and gate["open"] for gate in why["gates"])
     for gate in why["gates"]:

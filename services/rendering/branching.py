@@ -1,0 +1,125 @@
+"""The routes that concern the branch: writing restored, its layout, the directories of deleted clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from libs.contracts import Event
+from libs.contracts.names import nearest
+from libs.web.bodies import parse_json, read_body
+from libs.web.commands import Commands, Proposal, Propose
+from libs.web.intents import intent_of
+from libs.web.positions import HEADER, Positions, wanted_position
+from libs.web.problems import invalid, not_found
+from libs.web.router import respond
+from services.rendering.consumer import Rendering
+from services.rendering.domain import RestoreWriting
+from services.rendering.domain import decide as decide_branch
+from services.rendering.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
+
+REASON_CHARACTERS_MAX = 1_000
+
+
+class BranchRoutes:
+    """The handlers; they read the model in the event loop and never change it."""
+
+    def __init__(self, rendering: Rendering, commands: Commands, positions: Positions) -> None:
+        self._rendering = rendering
+        self._commands = commands
+        self._positions = positions
+
+    async def restore(self, request: Request) -> Response:
+        """Commit what is admitted on top of somebody else's commit, and go on writing."""
+        body = await read_body(request)
+        reason = reason_of(body)
+        if not reason:
+            raise invalid("restoring the branch needs a reason", pointer="/reason")
+        model = self._rendering.model
+        command = RestoreWriting(model.branch, reason)
+        propose = proposing(f"branch-{model.branch}", "restoring", lambda: decide_branch(command, model.state))
+        return respond(await self._commands.change(propose, intent_of(request, body)))
+
+    async def upgrade_layout(self, request: Request) -> Response:
+        """Move the branch one step towards the newest layout; a dry run tells the step and whom it reaches."""
+        body = await read_body(request)
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model, now = self._rendering.model, self._rendering.reconciler.now()
+        command = UpgradeLayout(model.branch, reason_of(body), _hurry(body), now)
+        plan = told(model, now)
+        propose = proposing(
+            f"layout-{model.branch}", "upgrading", lambda: decide(command, LayoutState.of(model)), plan=plan
+        )
+        return respond(await self._commands.change(propose, intent_of(request, body)))
+
+    async def retired(self, request: Request) -> Response:
+        """Return the deleted clusters whose directories are still there, empty or about to be."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model = self._rendering.model
+        return JSONResponse({"items": retired(model), "next": None}, headers={HEADER: str(model.position)})
+
+    async def drop_retired(self, request: Request, name: str) -> Response:
+        """Take a deleted cluster's directory away as soon as it is empty, without its grace."""
+        body = await read_body(request)
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model = self._rendering.model
+
+        def decided() -> Sequence[Event]:
+            events = end_grace(model, name, reason_of(body))
+            if events is None:
+                raise not_found("retired cluster", name, nearest(name, [each["name"] for each in retired(model)]))
+            return events
+
+        propose = proposing(f"layout-{model.branch}", "dropped", decided)
+        return respond(await self._commands.change(propose, intent_of(request, body)))
+
+
+def proposing(stream: str, result: str, decided: Callable[[], Sequence[Event]], **more: object) -> Propose:
+    """Return what proposes the events of a decision on rendering's own state, all of one stream."""
+
+    async def propose(_facts: object) -> Proposal:
+        return Proposal(
+            events=[(stream, event) for event in decided()],
+            body={"result": result, "warnings": [], **more},
+            unchanged=(200, {"result": "unchanged", "warnings": [], **more}),
+        )
+
+    return propose
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    content = parse_json(body) if body else {}
+    if not isinstance(content, dict):
+        raise invalid("the body is a JSON object")
+    return content
+
+
+def reason_of(body: bytes) -> str:
+    """Return the reason that a body gives, which may be none.
+
+    Raises:
+        Problem: 422, it is no text, or too long.
+    """
+    reason = _content(body).get("reason", "")
+    if not isinstance(reason, str) or len(reason) > REASON_CHARACTERS_MAX:
+        raise invalid(f"a reason is text of at most {REASON_CHARACTERS_MAX} characters", pointer="/reason")
+    return reason
+
+
+def _hurry(body: bytes) -> bool:
+    hurry = _content(body).get("now", False)
+    if not isinstance(hurry, bool):
+        raise invalid("now is true or false", pointer="/now")
+    return hurry
+
+
+def add_branch_routes(add: Callable[..., None], rendering: Rendering, commands: Commands, positions: Positions) -> None:
+    """Add the routes by `add(method, path, handler, verb, kind)`."""
+    routes = BranchRoutes(rendering, commands, positions)
+    add("POST", "/v1/gitops:restore", routes.restore, "restore", "Branch")
+    add("POST", "/v1/gitops:upgrade-layout", routes.upgrade_layout, "upgrade", "Branch")
+    add("GET", "/v1/retired-clusters", routes.retired, "list", "RetiredCluster")
+    add("DELETE", "/v1/retired-clusters/{name}", routes.drop_retired, "delete", "RetiredCluster")
