@@ -93,7 +93,7 @@ GET /v1/rendering:settled get Rendering
 POST /v1/rendering:verify verify Rendering
 POST /v1/gitops:restore restore Branch
 POST /v1/gitops:upgrade-layout upgrade Branch
-GET /v1/retired-clusters list RetiredCluster
+GET /v1/retired-clusters get RetiredCluster
 DELETE /v1/retired-clusters/{name} delete RetiredCluster
 GET /v1/events get Event
 GET /v1/events:export get Event
