@@ -1,45 +1,95 @@
-"""Instants and local times as documents write them; what breaks a rule is `Invalid`.
+"""Instants and local times as people and systems write them; what breaks a rule is `Invalid`.
 
-The one rule: an instant has an offset and is kept in UTC; a local time has none and means each store's own wall clock.
+The one rule: an instant is RFC 3339, has an offset and is kept in UTC; a local time has none and means each store's own
+wall clock. Whatever reads an instant from outside reads it here.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from libs.contracts.refusals import Invalid
 
 YEAR_MIN, YEAR_MAX = 1900, 2199
 """What documents may speak of: an offset added at either end still is a date."""
 
+ALL_YEARS = (1, 9999)
+"""What a query may ask for: there are no such facts, but `until` may be far away."""
+TEXT_CHARACTERS_MAX = 100
+
 _DATE = r"\d{4}-\d{2}-\d{2}"
-_LOCAL = re.compile(rf"({_DATE})[Tt ](\d{{2}}:\d{{2}}(?::\d{{2}})?)")
+_LOCAL = re.compile(rf"({_DATE})[Tt ](\d{{2}}:\d{{2}}(?::\d{{2}})?)", re.ASCII)
+_MINUTE = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _INSTANT = re.compile(
-    rf"{_DATE}[Tt ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,6}})?)?(?:[Zz]|[+-]\d{{2}}:\d{{2}})", re.ASCII
+    rf"({_DATE})[Tt]({_MINUTE})(?::(\d{{2}})(?:\.(\d+))?)?(?:[Zz]|([+-])({_MINUTE}))",
+    re.ASCII,
 )
+_SPACED = re.compile(rf"{_DATE} .*", re.ASCII)
+_PLUS_LOST = re.compile(rf"{_DATE}[Tt]\d{{2}}:\d{{2}}[\d:.]* \d{{2}}:\d{{2}}", re.ASCII)
+_MICROSECOND_DIGITS = 6
+_LEAP_SECOND = 60
 
 
-def read_instant(text: str, pointer: str) -> datetime:
-    """Return the instant that RFC 3339 text with an offset means, in UTC; seconds may be left out.
+def parsed_instant(text: str) -> datetime | None:
+    """Return the instant that RFC 3339 text means, in UTC, or nothing if it is none.
+
+    `t` and `z` are read as `T` and `Z` (§5.6), seconds may be left out, `-00:00` is UTC (§4.3), digits beyond
+    microseconds are cut off, and a leap second (§5.7), `23:59:60` in UTC, is the midnight after it, as in POSIX.
+    """
+    match = _INSTANT.fullmatch(text) if len(text) <= TEXT_CHARACTERS_MAX else None
+    if match is None:
+        return None
+    day, minute, seconds, fraction, sign, apart = match.groups()
+    hours, minutes = (apart or "00:00").split(":")
+    leaps = seconds == str(_LEAP_SECOND)
+    second = "59" if leaps else seconds or "00"
+    micros = "0" if leaps else (fraction or "0")[:_MICROSECOND_DIGITS]
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    try:
+        local = datetime.fromisoformat(f"{day}T{minute}:{second}.{micros:0<6}+00:00")
+        at = local + offset if sign == "-" else local - offset
+        if not leaps:
+            return at
+        after = at + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        return None
+    return after if (after.hour, after.minute) == (0, 0) else None
+
+
+def read_instant(text: str, pointer: str | None, years: tuple[int, int] = (YEAR_MIN, YEAR_MAX)) -> datetime:
+    """Return the instant that RFC 3339 text with an offset means, in UTC, within `years`; seconds may be left out.
 
     Raises:
-        Invalid: it has no offset, or is no such text.
+        Invalid: it has no offset, or is no such text; the message says what to write.
     """
+    parsed = parsed_instant(text)
+    if parsed is not None and years[0] <= parsed.year <= years[1]:
+        return parsed
     if _LOCAL.fullmatch(text):
         raise Invalid(
             f"{text[:40]!r} has no offset, so it is another instant in every time zone",
             pointer=pointer,
             fix="write an offset, such as 2026-12-24T18:00:00Z or 2026-12-24T12:00:00-06:00",
         )
-    parsed = _parsed(text) if _INSTANT.fullmatch(text) else None
-    if parsed is None or not YEAR_MIN <= parsed.year <= YEAR_MAX:
+    if _PLUS_LOST.fullmatch(text):
         raise Invalid(
-            f"{text[:40]!r} is not an instant between {YEAR_MIN} and {YEAR_MAX}",
+            f"{text[:40]!r} has a space where the + of its offset belongs",
             pointer=pointer,
-            fix="write RFC 3339 with an offset, such as 2026-12-24T18:00:00Z",
+            fix="write + as %2B in a URL, such as 2026-12-24T18:00:00%2B01:00",
         )
-    return parsed.astimezone(UTC)
+    if _SPACED.fullmatch(text):
+        raise Invalid(
+            f"{text[:40]!r} has a space between date and time, where RFC 3339 has a T",
+            pointer=pointer,
+            fix="write 2026-12-24T18:00:00Z",
+        )
+    between = "" if years == ALL_YEARS else f" between {years[0]} and {years[1]}"
+    raise Invalid(
+        f"{text[:40]!r} is not an instant{between}",
+        pointer=pointer,
+        fix="write RFC 3339 with an offset: 2026-12-24T18:00:00Z or 2026-12-24T12:00:00-06:00",
+    )
 
 
 def read_local(text: str, pointer: str) -> datetime:

@@ -13,11 +13,12 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from libs.contracts import TokenIssued
+from libs.contracts.instants import parsed_instant
 from libs.contracts.names import check_name
 from libs.web.principals import Principal
 
@@ -79,8 +80,13 @@ def _principal_of_entry(entry: dict[str, Any]) -> Principal:
         token_id=entry.get("id") or f"file-{entry['sha256'][:ID_CHARACTERS]}",
         creator=entry.get("creator", ""),
         service_account=bool(roles & SERVICE_ROLES),
-        expires=datetime.fromisoformat(entry["expires"]) if entry.get("expires") else None,
+        expires=_expiry(entry["expires"]) if entry.get("expires") else None,
     )
+
+
+def _expiry(text: str) -> datetime:
+    """Return when a token of the file ends; where that cannot be read it has ended: people write this file, too."""
+    return parsed_instant(text) or datetime.min.replace(tzinfo=UTC)
 
 
 def _entry_of(digest: str, principal: Principal) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
 
 from libs.contracts import Recorded
+from libs.contracts.instants import ALL_YEARS, read_instant
 from libs.contracts.refusals import Invalid
 from libs.fleet import unpacked
 
@@ -32,7 +33,6 @@ Subject = tuple[str, str]
 """What an event speaks of: kind and name, such as ("store", "tx-austin-0042") or ("group", "/geo/us")."""
 
 _KINDS = {"choices": "application", "hold": "branch", "log": "log", "use": "override"}
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -264,16 +264,10 @@ def instant(text: str, pointer: str | None = None) -> datetime:
         Invalid: it is none; the message says what to write.
     """
     try:
-        parsed = datetime.fromisoformat(text.upper().replace(" ", "T")) if _INSTANT.fullmatch(text) else None
-        if parsed is not None:
-            return parsed.astimezone(UTC)
-    except (ValueError, OverflowError):
-        parsed = None
-    raise Invalid(
-        f"{text[:60]!r} is not an instant",
-        pointer=pointer,
-        fix="write date, time and offset: 2026-11-24T06:00:00Z or 2026-11-24T06:00:00-06:00 (+ is %2B in a URL)",
-    )
+        return read_instant(text, pointer, ALL_YEARS)
+    except Invalid as unreadable:
+        fix = "write date, time and offset: 2026-11-24T06:00:00Z or 2026-11-24T06:00:00-06:00 (+ is %2B in a URL)"
+        raise Invalid(unreadable.detail, pointer=pointer, fix=fix) from None
 
 
 def rfc3339(at: datetime) -> str:

@@ -11,12 +11,13 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 
+from libs.contracts.instants import ALL_YEARS, read_instant
+from libs.contracts.names import escape
 from libs.contracts.refusals import Invalid
 from libs.web.bodies import parse_json
 from libs.web.problems import Problem, invalid, too_large
@@ -184,16 +185,22 @@ def _structured(received: Received) -> tuple[dict[str, str], Any]:
         raise MalformedEvent("a structured event is a JSON object")
     attributes: dict[str, str] = {}
     for name, value in event.items():
-        if name in {"data", "data_base64", SIGNATURE}:
+        # A member that is null is unset, like one that is left out (CloudEvents 1.0, JSON format, §2.2).
+        if name in {"data", "data_base64", SIGNATURE} or value is None:
             continue
         if not isinstance(value, str | int | bool):
             raise MalformedEvent(
-                f"the attribute {name[:40]!r} is neither text, number nor truth", pointer=f"/{name[:40]}"
+                f"the attribute {name[:40]!r} is neither text, a whole number nor true or false",
+                pointer=f"/{escape(name[:40])}",
+                fix="leave it out, or write null, if it has no value",
             )
         attributes[name] = value if isinstance(value, str) else str(value).lower()
-    if "data_base64" in event:
-        return attributes, _decoded(event["data_base64"])
-    return attributes, event.get("data")
+    data, encoded = event.get("data"), event.get("data_base64")
+    if encoded is None:
+        return attributes, data
+    if data is not None:
+        raise MalformedEvent("the event has both data and data_base64", pointer="/data_base64", fix="send one of them")
+    return attributes, _decoded(encoded)
 
 
 def _decoded(text: Any) -> Any:
@@ -204,7 +211,8 @@ def _decoded(text: Any) -> Any:
 
 
 def _binary(received: Received, *, with_data: bool = True) -> tuple[dict[str, str], Any]:
-    attributes = {name[3:]: value for name, value in received.headers.items() if name.startswith("ce-")}
+    # There is no null in a header: senders whose attribute is null write an empty one, so that is unset, too.
+    attributes = {name[3:]: value for name, value in received.headers.items() if name.startswith("ce-") and value}
     attributes.pop(SIGNATURE, None)
     kind = media_type_of(received.headers)
     if kind:
@@ -219,7 +227,9 @@ def _binary(received: Received, *, with_data: bool = True) -> tuple[dict[str, st
 def _check(attributes: Mapping[str, str]) -> None:
     for name in _REQUIRED:
         if not attributes.get(name):
-            raise MalformedEvent(f"the attribute {name} is missing", pointer=f"/{name}")
+            raise MalformedEvent(
+                f"the attribute {name} is missing", pointer=f"/{name}", fix="give it a value that is not empty or null"
+            )
     if attributes["specversion"] != "1.0":
         raise MalformedEvent("only CloudEvents 1.0 is read here", pointer="/specversion", fix="write 1.0")
     for name, value in attributes.items():
@@ -242,8 +252,6 @@ def _check_attribute(name: str, value: str) -> None:
 
 def _check_time(text: str) -> None:
     try:
-        aware = datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        aware = False
-    if not aware:
-        raise MalformedEvent(f"{text[:40]!r} is not an RFC 3339 instant", pointer="/time")
+        read_instant(text, "/time", ALL_YEARS)
+    except Invalid as unreadable:
+        raise MalformedEvent(unreadable.detail, pointer="/time", fix=unreadable.fix) from None
