@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate, takewhile
 from typing import Any, TextIO
 
 from cli.terminal import coloured, width
@@ -84,18 +86,36 @@ def write_table(columns: Sequence[Column], items: Iterable[Item], *, stream: Tex
     measured = [row for _, row in zip(range(_ROWS_MEASURED), rows, strict=False)]
     if not measured:
         return
-    widths = [max(len(row[i]) for row in [head, *measured]) for i in range(len(columns))]
+    widths = [max(_cells(row[i]) for row in [head, *measured]) for i in range(len(columns))]
     limit = width(out)
 
     def line(row: Sequence[str]) -> str:
-        joined = "  ".join(cell.ljust(cells) for cell, cells in zip(row, widths, strict=True)).rstrip()
-        return joined if limit is None or len(joined) <= limit else joined[: max(limit - 1, 1)] + "…"
+        padded = [cell + " " * (cells - _cells(cell)) for cell, cells in zip(row, widths, strict=True)]
+        joined = "  ".join(padded).rstrip()
+        return joined if limit is None or _cells(joined) <= limit else _cut(joined, max(limit - 1, 1)) + "…"
 
     print(coloured(line(head), "bold", out), file=out)
     for row in measured:
         print(line(row), file=out)
     for row in rows:
         print(line(row), file=out)
+
+
+def _cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes: a name may be of wide letters, or of letters with marks."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(letter: str) -> int:
+    if unicodedata.category(letter) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
+
+
+def _cut(text: str, cells: int) -> str:
+    """Return as much of a text as fits."""
+    sums = accumulate(map(_cells_of, text))
+    return text[: sum(1 for _ in takewhile(lambda taken: taken <= cells, sums))]
 
 
 def write_items(

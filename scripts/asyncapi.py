@@ -97,9 +97,9 @@ STRUCTURED_EVENT = {
         "id": _text("Names the event together with source."),
         "source": _text("The source that a Source document registers."),
         "type": _text("One of the types of schemas/inbox, or one that the Source maps."),
-        "subject": _text("What it speaks of."),
-        "time": _text("RFC 3339.", format="date-time"),
-        "datacontenttype": {"const": "application/json"},
+        "subject": _text("What it speaks of.", type=["string", "null"]),
+        "time": _text("RFC 3339.", type=["string", "null"], format="date-time"),
+        "datacontenttype": {"enum": ["application/json", None]},
         "data": {"description": "As the schema of the type says."},
     },
 }

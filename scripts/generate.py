@@ -45,8 +45,10 @@ MEANINGS = {
     "none if not set.",
     "oidc_audience": "What must be among a token's `aud`; the client id if not set.",
     "oidc_algorithms": "The signature algorithms that are accepted, by commas; none with a shared secret can be.",
-    "oidc_name_claim": "The claim with a person's name; if not set `email`, unless it is unverified, or `sub`.",
-    "oidc_groups_claim": "The claim with a person's groups, which role bindings name.",
+    "oidc_name_claim": "The claim with a person's name; if not set `email`, where it is verified, or `sub`.",
+    "oidc_groups_claim": "The claim with a person's groups, which role bindings name, or a JSON pointer to it: "
+    "`/realm_access/roles`.",
+    "oidc_verified_claim": "The claim that says whether `email` is verified: `true`, or the text `true`.",
     "oidc_client_id": "The client that `resedge login` signs in as.",
     "instance": "The name of this replica, which no other one has; made of host and data directory if not set.",
     "trusted_proxies": "Addresses and networks whose `X-Forwarded-For` is believed, `,` between; without it, nobody's.",

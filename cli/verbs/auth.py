@@ -33,8 +33,11 @@ def whoami(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     elif output is Format.NAME:
         print(facts.get("actor") or facts.get("name"))
     else:
+        unknown = facts.pop("groups_unknown", None)
         for key, value in facts.items():
             print(f"{key:<9} {text(value)}")
+        if unknown:
+            session.warn(str(unknown))
 
 
 @app.command("can-i")

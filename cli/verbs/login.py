@@ -83,7 +83,10 @@ def _accepted(session: Session, context: Context) -> str:
     connection = Connection(context.server, context.token, context.name)
     client = Client(connection, Positions(state_path(session.environment), connection))
     try:
-        return str(client.get("/v1/whoami", fresh=False).body.get("actor"))
+        body = client.get("/v1/whoami", fresh=False).body
+        if body.get("groups_unknown"):
+            session.warn(str(body["groups_unknown"]))
+        return str(body.get("actor"))
     except Unreachable as away:
         session.warn(f"the token was not tried: {away.what}")
         return ""

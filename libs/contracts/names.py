@@ -27,6 +27,11 @@ def escape(token: object) -> str:
     return str(token).replace("~", "~0").replace("/", "~1")
 
 
+def unescape(token: str) -> str:
+    """Return what `escape` was given."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that `word` was probably meant to be."""
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

@@ -89,6 +89,7 @@ class ProcessSettings(Settings):
     oidc_algorithms: str = "RS256,ES256,EdDSA"
     oidc_name_claim: str = ""
     oidc_groups_claim: str = "groups"
+    oidc_verified_claim: str = "email_verified"
     oidc_client_id: str = ""
     instance: str = ""
     trusted_proxies: str = ""

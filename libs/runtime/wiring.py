@@ -109,6 +109,7 @@ def _provider(settings: ProcessSettings) -> Provider | None:
         algorithms=tuple(each.strip() for each in settings.oidc_algorithms.split(",") if each.strip()),
         name_claim=settings.oidc_name_claim,
         groups_claim=settings.oidc_groups_claim,
+        verified_claim=settings.oidc_verified_claim,
     )
 
 

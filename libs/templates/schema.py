@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
+from libs.contracts.names import unescape
 from libs.templates.rejections import pointer_of
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Cost:
             raise SchemaRejected(f"{reference[:100]!r} leads outside the schema; only #/… is taken")
         found = self._root
         for key in reference.split("/")[1:]:
-            step = key.replace("~1", "/").replace("~0", "~")
+            step = unescape(key)
             if isinstance(found, dict):
                 found = found.get(step)
             elif isinstance(found, list) and step.isdigit() and int(step) < len(found):

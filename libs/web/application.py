@@ -168,7 +168,10 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
 
     @app.get("/v1/whoami", dependencies=[requires("read", "Principal")], tags=["identity"], operation_id="whoami")
     async def whoami(request: Request) -> dict[str, Any]:
-        """Tell who the token is for, in which built-in roles and groups, which token it is and until when."""
+        """Tell who the token is for, in which built-in roles and groups, which token it is and until when.
+
+        `groups_unknown` says why groups do not count, such as group overage.
+        """
         principal: Principal = request.state.principal
         return {
             "actor": principal.name,
@@ -176,6 +179,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
             "groups": sorted(principal.groups),
             "token": principal.token_id or None,
             "expires": None if principal.expires is None else principal.expires.isoformat(),
+            **({"groups_unknown": principal.groups_unknown} if principal.groups_unknown else {}),
             **({} if clock_told is None else {"clock": clock_told()}),
         }
 

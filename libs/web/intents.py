@@ -17,6 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from libs.contracts import By, Event, decode
 from libs.contracts.envelope import UnknownEventType
+from libs.contracts.people import PLAIN
 from libs.fleet.bitmaps import unpacked
 from libs.web.auth import Principal, by_of
 from libs.web.positions import wanted_position
@@ -127,7 +128,7 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         verb=request.state.rule.verb,
         kind=request.state.rule.kind,
         by=by_of(request),
-        key=_key(request, RELAYED_SCOPE if relayed else principal.name),
+        key=_key(request, RELAYED_SCOPE if relayed else actor_scope(principal.name)),
         digest=(request.headers.get(EVENT_DIGEST) if relayed else None) or _digest(request, body),
         dry_run=dry_run,
         assume=_assumed(assume),
@@ -143,6 +144,14 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
 def relayed_key(key: str) -> str:
     """Return the key under which the log knows a submission that the relay made, or had made, under `key`."""
     return f"{RELAYED_SCOPE}:{key}"
+
+
+def actor_scope(name: str) -> str:
+    """Return what an actor's keys begin with: nobody's name and key together are another one's.
+
+    A name of one plain word is its own; others may hold a colon, or a dash that the log takes for a category's end.
+    """
+    return name if PLAIN.fullmatch(name) else f"~{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def _key(request: Request, scope: str) -> str | None:

@@ -20,13 +20,14 @@ from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 from joserfc.util import urlsafe_b64decode
 
-from libs.web.principals import Principal, person_name
+from libs.contracts.names import unescape
+from libs.contracts.people import GROUP_CHARACTERS_MAX, address_name, claimed_name, looks_like_any, normal
+from libs.web.principals import Principal
 from libs.web.signing_keys import SigningKeys, is_secure
 from libs.web.tokens import ID_CHARACTERS, BadToken, digest_of
 
 LEEWAY_SECONDS = 60
 GROUPS_MAX = 1_000
-GROUP_CHARACTERS_MAX = 256
 KEY_TYPES = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
@@ -35,6 +36,9 @@ KEY_TYPES = {
 """Algorithms that may be allowed, with the type of their keys; none of them takes a shared secret."""
 DEFAULT_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+VERIFIED_TEXT = "true"
+"""What says that an address was verified, besides true itself: some providers write the boolean as text."""
+NOT_SO = (None, False, "false", "")
 TOKEN_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _REASONS = {"iss": "wrong-issuer", "aud": "wrong-audience", "nbf": "not-yet-valid", "iat": "not-yet-valid"}
 
@@ -45,7 +49,10 @@ class BadProvider(ValueError):  # noqa: N818 - it states the fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """The identity provider that is trusted. `name_claim` empty: `email`, unless it is said to be unverified, or `sub`.
+    """The identity provider that is trusted. `name_claim` empty: `email`, if it is said to be verified, or `sub`.
+
+    A claim is a name, or a JSON pointer to one inside another (`/realm_access/roles`). `verified_claim` says whether
+    the address in `email` was verified.
 
     Raises:
         BadProvider: an address that is not secure, no audience, an algorithm that may not be allowed.
@@ -56,6 +63,7 @@ class Provider:
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     name_claim: str = ""
     groups_claim: str = "groups"
+    verified_claim: str = "email_verified"
 
     def __post_init__(self) -> None:
         if not is_secure(self.issuer) or "?" in self.issuer or "#" in self.issuer:
@@ -142,8 +150,8 @@ class ProviderTokens:
             raise BadToken(_REASONS.get(wrong.claim, "malformed")) from None
 
     def _principal(self, token: str, claims: dict[str, Any]) -> Principal:
-        name = person_name(self._name(claims))
-        if name is None or name.lower() in self._reserved():
+        name = self._name(claims)
+        if name is None or looks_like_any(name, self._reserved()):
             raise BadToken("reserved-name")
         identifier = claims.get("jti")
         if not isinstance(identifier, str) or not TOKEN_ID.fullmatch(identifier):
@@ -152,26 +160,77 @@ class ProviderTokens:
             expires = datetime.fromtimestamp(claims["exp"], UTC)
         except (ValueError, OverflowError, OSError):
             raise BadToken("malformed") from None
-        return Principal(name, frozenset(), self._groups(claims), token_id=f"oidc-{identifier}", expires=expires)
+        groups, unknown = _groups(claims, self._provider.groups_claim)
+        return Principal(
+            name,
+            frozenset(),
+            groups,
+            token_id=f"oidc-{identifier}",
+            expires=expires,
+            groups_unknown=unknown,
+        )
 
-    def _name(self, claims: dict[str, Any]) -> str:
-        """Return whom the token is for; an empty claim is nobody, and never somebody else by another claim."""
+    def _name(self, claims: dict[str, Any]) -> str | None:
+        """Return whom the token is for; an empty claim is nobody, and never somebody else by another claim.
+
+        Only an address that the provider verified is somebody's name as it is (OpenID Connect Core, §5.7).
+        """
         chosen = self._provider.name_claim
-        unverified = str(claims.get("email_verified", True)).lower() == "false"
+        told = claim_of(claims, self._provider.verified_claim)
+        verified = told is True or told == VERIFIED_TEXT
         if not chosen:
-            chosen = "sub" if "email" not in claims or unverified else "email"
-        elif chosen == "email" and unverified:
+            chosen = "email" if verified and claims.get("email") is not None else "sub"
+        elif chosen == "email" and not verified:
             raise BadToken("unverified-name")
-        for each in {"sub", chosen}:
-            if not isinstance(claims.get(each), str) or not claims[each].strip():
+        said = claim_of(claims, chosen)
+        for each in (said, claims.get("sub")):
+            if not isinstance(each, str) or not each.strip():
                 raise BadToken("empty-claim")
-        return str(claims[chosen])
+        return address_name(said) if chosen == "email" else claimed_name(said, chosen.rpartition("/")[2])
 
-    def _groups(self, claims: dict[str, Any]) -> frozenset[str]:
-        said = claims.get(self._provider.groups_claim, [])
-        listed = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-        good = [each for each in listed if isinstance(each, str) and 0 < len(each) <= GROUP_CHARACTERS_MAX]
-        return frozenset(good[:GROUPS_MAX])
+
+def claim_of(claims: dict[str, Any], claim: str) -> Any:
+    """Return a claim by its name, or by a JSON pointer (RFC 6901) into objects; None where it is not there."""
+    if not claim.startswith("/"):
+        return claims.get(claim)
+    found: Any = claims
+    for part in claim.split("/")[1:]:
+        found = found.get(unescape(part)) if isinstance(found, dict) else None
+    return found
+
+
+def _groups(claims: dict[str, Any], claim: str) -> tuple[frozenset[str], str]:
+    """Return the groups of a token, and in words which ones do not count; without the claim there are none."""
+    if overage := _overage(claims, claim):
+        return frozenset(), f"no group counts: the identity provider left them out of the token ({overage})"
+    said = claim_of(claims, claim)
+    if said is None:
+        return frozenset(), ""
+    listed = [said] if isinstance(said, str) else said
+    if not isinstance(listed, list):
+        return frozenset(), f"no group counts: the claim {claim} is not a list of texts"
+    good = [each for each in listed if isinstance(each, str) and 0 < len(each) <= GROUP_CHARACTERS_MAX]
+    groups = frozenset(map(normal, good))
+    if len(groups) > GROUPS_MAX:
+        return frozenset(), f"no group counts: the token has {len(groups):,}, more than {GROUPS_MAX:,} (group overage)"
+    bad = len(listed) - len(good)
+    why = f"{bad} of {len(listed)} groups do not count: a group is a text of at most {GROUP_CHARACTERS_MAX} characters"
+    return groups, why if bad else ""
+
+
+def _overage(claims: dict[str, Any], claim: str) -> str:
+    """Return by which claim a provider says that it left the groups out; empty: it does not.
+
+    `_claim_names` has where to ask for a claim that is not in the token (OpenID Connect Core, §5.6.2); Entra ID says
+    `hasgroups` where not even that fits. Both are about the claim of groups alone: roles come in full.
+    """
+    first = unescape(claim.split("/")[1]) if claim.startswith("/") else claim
+    elsewhere = claims.get("_claim_names")
+    if isinstance(elsewhere, dict | list) and first in elsewhere:
+        return "group overage: _claim_names"
+    if first == "groups" and claims.get("hasgroups") not in NOT_SO:
+        return "group overage: hasgroups"
+    return ""
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

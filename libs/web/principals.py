@@ -6,12 +6,18 @@ same person if they have the same name, so nobody gets a name that a service acc
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+|@=~-]{0,199}")
-"""No colon (idempotency keys are scoped by the name), no slash (`resedge/…` are processes of ours), no space."""
+from libs.contracts.people import person_name
+
+__all__ = ["GROUPS_FIX", "Principal", "person_name"]
+
+GROUPS_FIX = (
+    "let the provider put fewer groups, or its application roles, into the token (RESEDGE_OIDC_GROUPS_CLAIM names the "
+    "claim), or bind the role to the person"
+)
+"""What to do where a token does not list somebody's groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,7 @@ class Principal:
     `roles` are built-in ones, which a token of the token file holds itself; `groups` come from the identity provider
     or stand in a local token. `token_id`, `creator` (who made this token for somebody else; empty: nobody did) and
     `expires` say which token it was: two principals are equal if they are the same person with the same rights.
+    `groups_unknown` says in words which groups do not count, and why; empty: the token lists all of them.
     """
 
     name: str
@@ -30,10 +37,4 @@ class Principal:
     creator: str = field(default="", compare=False)
     service_account: bool = field(default=False, compare=False)
     expires: datetime | None = field(default=None, compare=False)
-
-
-def person_name(text: str) -> str | None:
-    """Return the name of a person as it is kept (an e-mail address in lower case), or nothing if it cannot be one."""
-    if not PERSON.fullmatch(text):
-        return None
-    return text.lower() if "@" in text else text
+    groups_unknown: str = field(default="", compare=False)

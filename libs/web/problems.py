@@ -24,6 +24,7 @@ from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable
 from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 from libs.web.metrics import REFUSALS
+from libs.web.principals import GROUPS_FIX
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PAGE = "/docs/reference/problems.md"
@@ -181,8 +182,19 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
     if problem.status == HTTPStatus.CONFLICT:
         REFUSALS.labels(problem.code).inc()
     if problem.status == HTTPStatus.FORBIDDEN:
+        problem = _without_groups(problem, request)
         request.state.refused = problem.detail
     return answer(problem, request_id)
+
+
+def _without_groups(problem: Problem, request: Request) -> Problem:
+    """Return a 403 that says so where groups of whoever asks do not count: it may be refused for that alone."""
+    unknown = getattr(getattr(request.state, "sender", None), "groups_unknown", "")
+    if not unknown:
+        return problem
+    fix = "; ".join(each for each in (problem.fix, GROUPS_FIX) if each)
+    extra = {**problem.extra, "groups_unknown": unknown}
+    return replace(problem, detail=f"{problem.detail}; {unknown}", fix=fix, extra=extra)
 
 
 def install_problems(app: FastAPI) -> None:

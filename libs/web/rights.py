@@ -13,6 +13,7 @@ from datetime import datetime
 from pyroaring import BitMap
 
 from libs.contracts import RoleBindingDeclared, RoleRule, RoleSubject
+from libs.contracts.people import normal
 from libs.fleet import Fleet
 from libs.fleet.parts import parsed
 from libs.web.principals import Principal
@@ -137,7 +138,7 @@ def _is(subject: RoleSubject, principal: Principal) -> bool:
         return bool(subject.service_account) and subject.service_account == principal.name
     if subject.user:
         return subject.user == principal.name
-    return bool(subject.group) and subject.group in principal.groups
+    return bool(subject.group) and normal(subject.group) in principal.groups
 
 
 def _giving(fleet: Fleet, principal: Principal, verb: str, kind: str, now: datetime) -> Iterator[RoleBindingDeclared]:

@@ -24,6 +24,8 @@ from libs.web.principals import Principal
 
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS_MAX = 16_384
+SIGNED_CHARACTERS_MAX = 48 * 1024
+"""A provider's token lists groups; what is larger than this does not fit the headers of a request."""
 ID_CHARACTERS = 12
 INTERNAL = "internal"
 """The id of tokens that are never written down."""
@@ -209,12 +211,15 @@ class Tokens:
             BadToken: it is not accepted.
             Problem: 503, it cannot be told yet.
         """
-        if len(token) > TOKEN_CHARACTERS_MAX or not TOKEN.fullmatch(token):
+        signed = looks_like_a_jwt(token)
+        if len(token) > (SIGNED_CHARACTERS_MAX if signed else TOKEN_CHARACTERS_MAX):
+            raise BadToken("too-large" if signed else "malformed")
+        if not TOKEN.fullmatch(token):
             raise BadToken("malformed")
         principal = self._file.principal(token)
         if principal is None:
             await self._known.settled()
-            if looks_like_a_jwt(token):
+            if signed:
                 if self._provider is None:
                     raise BadToken("unknown")
                 return await self._provider.verify(token)

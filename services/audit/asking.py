@@ -14,6 +14,7 @@ from fastapi import Request
 
 from libs.contracts import event_types
 from libs.contracts.names import nearest
+from libs.contracts.people import person_name
 from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
 from libs.eventlog.envelope import UNIX_EPOCH
@@ -81,11 +82,16 @@ def asked_of(request: Request) -> Asked:
     return Asked(
         subject=subject,
         kinds=kinds,
-        actor=query.get("actor") or None,
+        actor=_actor(query.get("actor", "")),
         types=types_asked(query.get("type", "")),
         since=since,
         until=until,
     )
+
+
+def _actor(text: str) -> str | None:
+    """Return an actor as events have it, however an address or an accent was written; processes are as they are."""
+    return person_name(text) or text or None
 
 
 def _time(request: Request, name: str) -> datetime | None:

@@ -16,6 +16,7 @@ from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
 from libs.gates import windows
 from libs.web.auth import requires
 from libs.web.positions import HEADER
+from libs.web.principals import GROUPS_FIX
 from libs.web.problems import invalid
 from libs.web.rights import may, scope
 from libs.web.router import select
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.gates import WindowRow
-    from libs.web.auth import Principal
     from libs.web.commands import Commands
+    from libs.web.principals import Principal
 
 DAYS_DEFAULT = 7
 DAYS_MAX = 62
@@ -70,7 +71,7 @@ class Openings:
         now = recorded_from(facts, self._commands.clock())
         response.headers[HEADER] = str(self._commands.facts.position)
         if not may(facts, principal, verb, kind, now):
-            return {"allowed": False, "reason": f"no role of {principal.name} allows to {verb} {kind}"}
+            return {"allowed": False, "reason": _why(principal, f"no role of {principal.name} allows to {verb} {kind}")}
         if where is None and not namespace:
             return {"allowed": True, "reason": ""}
         clusters = facts.selection.everything if where is None else select(facts, where)
@@ -79,10 +80,13 @@ class Openings:
             return {"allowed": True, "reason": ""}
         beyond = clusters - held.clusters
         example = facts.selection.name(beyond[0])
-        return {
-            "allowed": False,
-            "reason": f"{principal.name} may not {verb} {kind} on {len(beyond)} of these clusters, such as {example}",
-        }
+        why = f"{principal.name} may not {verb} {kind} on {len(beyond)} of these clusters, such as {example}"
+        return {"allowed": False, "reason": _why(principal, why)}
+
+
+def _why(principal: Principal, why: str) -> str:
+    """Return why not; it may be that groups do not count, so that is said, too."""
+    return f"{why}; {principal.groups_unknown}: {GROUPS_FIX}" if principal.groups_unknown else why
 
 
 def _check(word: str, words: Sequence[str], pointer: str) -> None:

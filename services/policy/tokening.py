@@ -14,12 +14,12 @@ from pydantic import Field
 
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.contracts.people import PLAIN, person_name
 from libs.contracts.refusals import Invalid
 from libs.web.auth import authorize, by_of, digest_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
 from libs.web.intents import intent_of
-from libs.web.principals import person_name
 from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
@@ -75,7 +75,12 @@ class LocalTokens:
             raise Invalid(
                 f"{said.user[:80]!r} cannot be anybody's name",
                 pointer="/user",
-                fix="use a name such as ana@example.com: no spaces, colons or slashes",
+                fix="use a name such as ana@example.com, as `resedge auth whoami` shows it: letters, digits and "
+                "punctuation in one line, and no name that looks like a process's",
+            )
+        if said.service_account and not PLAIN.fullmatch(user):
+            raise Invalid(
+                f"{user[:80]!r} cannot be a service account's name", pointer="/user", fix="use a name such as deployer"
             )
         intent = intent_of(request, body, assume=assume)
         by, new, token = by_of(request), self._ids()[:ID_CHARACTERS], new_token()

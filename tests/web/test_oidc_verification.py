@@ -1,6 +1,7 @@
 """Access tokens of an identity provider, good and bad, against one that the test runs."""
 
 import asyncio
+import unicodedata
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.errors import SecurityWarning
 
+from libs.contracts.people import address_name
 from libs.web.oidc import BadProvider, Provider, ProviderTokens
 from libs.web.principals import Principal, person_name
 from libs.web.problems import Problem
 from libs.web.signing_keys import SigningKeys, is_secure
 from libs.web.tokens import BadToken
+from tests.support.people import NAMES, NOBODY
 from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing, segment
 
 
@@ -92,7 +95,15 @@ async def test_a_key_verifies_only_with_its_own_kind(issuer: Issuer) -> None:
         ({"email": None, "sub": "Deployer"}, "reserved-name"),
         ({"email": None, "sub": "resedge/relay"}, "reserved-name"),
         ({"email": None, "sub": "@relay"}, "reserved-name"),
-        ({"email": None, "sub": "ana:key"}, "reserved-name"),
+        ({"email": None, "sub": "resedge/ana"}, "reserved-name"),
+        ({"email": None, "sub": "ResEdge/relay"}, "reserved-name"),
+        ({"email": None, "sub": "d\N{CYRILLIC SMALL LETTER IE}ployer"}, "reserved-name"),
+        ({"email": None, "sub": "de\N{ZERO WIDTH SPACE}ployer"}, "reserved-name"),
+        ({"email": None, "sub": "\N{RIGHT-TO-LEFT OVERRIDE}ana"}, "reserved-name"),
+        ({"email": "ana"}, "reserved-name"),
+        ({"email": "sub:ana@example.com"}, "reserved-name"),
+        ({"email": "ana@example.com@evil.example.com"}, "reserved-name"),
+        ({"email": "ana@example.co\N{KELVIN SIGN}"}, "reserved-name"),
         ({"email": "ana@example.com\nApproved-by: eve"}, "reserved-name"),
     ],
 )
@@ -106,11 +117,127 @@ async def test_an_audience_among_several_is_ours(issuer: Issuer) -> None:
     assert (await tokens(issuer).verify(issuer.token(aud=["another", AUDIENCE]))).name == ANA
 
 
-async def test_an_address_that_is_not_verified_is_no_name(issuer: Issuer) -> None:
-    for unverified in (False, "false"):
-        token = issuer.token(email_verified=unverified, sub="u-17")
-        assert (await tokens(issuer).verify(token)).name == "u-17"
-        assert await reason(tokens(issuer, name_claim="email"), token) == "unverified-name"
+@pytest.mark.parametrize("said", [None, False, "false", 0, 1, "", "True", "yes", [], [True], {}, {"true": True}])
+async def test_an_address_that_is_not_verified_is_no_name(issuer: Issuer, said: Any) -> None:
+    token = issuer.token(email_verified=said, sub="u-17")
+    assert (await tokens(issuer).verify(token)).name == "u-17"
+    assert await reason(tokens(issuer, name_claim="email"), token) == "unverified-name"
+
+
+@pytest.mark.parametrize("said", [True, "true"])
+async def test_an_address_that_is_verified_is_a_name_whatever_else_the_token_says(issuer: Issuer, said: Any) -> None:
+    token = issuer.token(email_verified=said, sub="eve@example.com")
+    assert (await tokens(issuer).verify(token)).name == ANA
+    assert (await tokens(issuer, name_claim="email").verify(token)).name == ANA
+
+
+@pytest.mark.parametrize("claim", ["sub", "preferred_username", "upn", "/nested/upn", "https://example.com/upn"])
+async def test_what_looks_like_an_address_elsewhere_is_nobody_s_address(issuer: Issuer, claim: str) -> None:
+    """Whoever may choose their user name would else be whoever has that address."""
+    for said in (ANA, ANA.upper(), f"sub:{ANA}"):
+        token = issuer.token(**{"email_verified": None, claim: said, "nested": {"upn": said}})
+        name = (await tokens(issuer, name_claim=claim).verify(token)).name
+        assert name == f"{claim.rpartition('/')[2]}:{said}"
+        assert address_name(name) is None
+
+
+async def test_without_a_verified_address_a_sub_that_looks_like_one_is_only_a_sub(issuer: Issuer) -> None:
+    for changed in ({"email": None}, {"email_verified": False}, {"email_verified": None}):
+        token = issuer.token(**{"sub": ANA, **changed})
+        assert (await tokens(issuer).verify(token)).name == f"sub:{ANA}"
+
+
+async def test_a_provider_may_say_in_another_claim_that_an_address_is_verified(issuer: Issuer) -> None:
+    token = issuer.token(email_verified=None, xms_edov=True, sub="u-17")
+    assert (await tokens(issuer, verified_claim="xms_edov").verify(token)).name == ANA
+    assert (await tokens(issuer, verified_claim="/a/b").verify(token)).name == "u-17"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_people_sign_in_by_the_names_that_providers_give_them(issuer: Issuer, name: str) -> None:
+    for form in ("NFC", "NFD"):
+        said = unicodedata.normalize(form, name)  # type: ignore[arg-type]
+        assert (await tokens(issuer).verify(issuer.token(email=None, sub=said))).name == name
+        found = await tokens(issuer, name_claim="preferred_username").verify(issuer.token(preferred_username=said))
+        assert found.name == name
+
+
+@pytest.mark.parametrize("name", [each for each in NOBODY if each.strip() and each != "\ud800"])
+async def test_nobody_signs_in_by_what_is_no_name(issuer: Issuer, name: str) -> None:
+    assert await reason(tokens(issuer), issuer.token(email=None, sub=name)) == "reserved-name"
+
+
+OVERAGE = {
+    "entra": {
+        "groups": None,
+        "_claim_names": {"groups": "src1"},
+        "_claim_sources": {"src1": {"endpoint": "https://x"}},
+    },
+    "entra-implicit": {"groups": None, "hasgroups": True},
+    "entra-text": {"groups": None, "hasgroups": "true"},
+    "both": {"groups": ["some"], "_claim_names": {"groups": "src1"}},
+    "a list": {"groups": None, "_claim_names": ["groups"]},
+    "too many": {"groups": [f"g{number}" for number in range(1_001)]},
+}
+
+
+@pytest.mark.parametrize("case", OVERAGE)
+async def test_group_overage_is_named_and_no_group_counts(issuer: Issuer, case: str) -> None:
+    principal = await tokens(issuer).verify(issuer.token(**OVERAGE[case]))
+
+    assert principal.name == ANA
+    assert principal.groups == frozenset()
+    assert principal.groups_unknown.startswith("no group counts: ")
+    assert "group overage" in principal.groups_unknown
+
+
+async def test_as_many_groups_as_are_allowed_all_count(issuer: Issuer) -> None:
+    groups = [f"g{number}" for number in range(1_000)]
+    principal = await tokens(issuer).verify(issuer.token(groups=[*groups, "g7", "g8"]))
+    assert principal.groups == set(groups)
+    assert not principal.groups_unknown
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"groups": None}, {"groups": []}, {"hasgroups": False}, {"hasgroups": "false"}, {"_claim_names": {"x": "y"}}],
+)
+async def test_what_is_no_overage_is_not_named(issuer: Issuer, said: dict[str, Any]) -> None:
+    assert not (await tokens(issuer).verify(issuer.token(**said))).groups_unknown
+
+
+async def test_roles_in_the_place_of_groups_count_in_spite_of_overage(issuer: Issuer) -> None:
+    """What the fix says to do must work: Entra ID says of groups alone that they are elsewhere."""
+    token = issuer.token(groups=None, _claim_names={"groups": "src1"}, hasgroups=True, roles=["ops"])
+    principal = await tokens(issuer, groups_claim="roles").verify(token)
+    assert (principal.groups, principal.groups_unknown) == ({"ops"}, "")
+
+
+async def test_groups_that_cannot_be_read_are_named_and_the_others_count(issuer: Issuer) -> None:
+    some = await tokens(issuer).verify(issuer.token(groups=["a", 3, "", "x" * 257, {"name": "b"}]))
+    none = await tokens(issuer).verify(issuer.token(groups={"a": 1}))
+
+    assert some.groups == {"a"}
+    assert some.groups_unknown.startswith("4 of 5 groups do not count")
+    assert none.groups_unknown == "no group counts: the claim groups is not a list of texts"
+
+
+async def test_groups_may_lie_inside_another_claim(issuer: Issuer) -> None:
+    token = issuer.token(realm_access={"roles": ["ops"]}, **{"https://example.com/groups": ["b"], "a/b": {"~c": ["d"]}})
+    for claim, groups in (
+        ("/realm_access/roles", {"ops"}),
+        ("https://example.com/groups", {"b"}),
+        ("/a~1b/~0c", {"d"}),
+        ("/realm_access/roles/0", set()),
+        ("/nothing/there", set()),
+    ):
+        assert (await tokens(issuer, groups_claim=claim).verify(token)).groups == groups
+
+
+async def test_a_group_is_the_same_however_its_accents_are_written(issuer: Issuer) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "équipe") for form in ("NFC", "NFD"))
+    for said in (composed, decomposed):
+        assert (await tokens(issuer).verify(issuer.token(groups=[said]))).groups == {composed}
 
 
 async def test_names_and_groups_come_from_the_claims_that_were_chosen(issuer: Issuer) -> None:
@@ -188,7 +315,10 @@ JSON = st.recursive(
     max_leaves=5,
 )
 CLAIM = st.sampled_from(
-    ["iss", "aud", "exp", "nbf", "iat", "sub", "email", "email_verified", "groups", "jti", "preferred_username"]
+    [
+        *("iss", "aud", "exp", "nbf", "iat", "sub", "email", "email_verified", "groups", "jti"),
+        *("preferred_username", "_claim_names", "hasgroups"),
+    ]
 )
 
 

@@ -187,17 +187,15 @@ def test_names_of_service_accounts_are_known(store: TokenStore) -> None:
         ("Ana.Maria+x@Example.COM", "ana.maria+x@example.com"),
         ("auth0|5f7c", "auth0|5f7c"),
         ("Ana", "Ana"),
-        ("ana ana", None),
         ("", None),
         ("@relay", None),
         ("resedge/relay", None),
-        ("a:b", None),
         ("ana\n", None),
         ("anа@example.com", None),  # noqa: RUF001 - a Cyrillic letter is the case
-        ("a" * 201, None),
+        ("a" * 256, None),
     ],
 )
-def test_a_name_of_a_person_is_one_word_and_can_be_nobody_of_ours(text: str, name: str | None) -> None:
+def test_a_name_of_a_person_can_be_nobody_of_ours(text: str, name: str | None) -> None:
     assert person_name(text) == name
 
 

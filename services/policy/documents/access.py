@@ -8,9 +8,9 @@ from pydantic import Field
 
 from libs.contracts.instants import instant_text, read_instant
 from libs.contracts.names import check_name
+from libs.contracts.people import GROUP_CHARACTERS_MAX, normal, person_name
 from libs.contracts.refusals import Invalid
 from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
-from libs.web.principals import person_name
 from libs.web.schema import Spec, read_as
 from services.policy.documents.rendering import document, one_of, saying
 from services.policy.domain.bindings import DeclareRoleBinding
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 RULES_MAX = 100
 SUBJECTS_MAX = 1_000
 NAMESPACES_MAX = 1_000
-GROUP_CHARACTERS_MAX = 200
 
 
 class RuleItem(Spec):
@@ -134,7 +133,7 @@ def _subject(item: SubjectItem, pointer: str) -> RoleSubject:
         case str(user), None, None:
             return RoleSubject(user=_person(user, f"{pointer}/user"))
         case None, str(group), None:
-            return RoleSubject(group=check_text(group, f"{pointer}/group", GROUP_CHARACTERS_MAX))
+            return RoleSubject(group=normal(check_text(group, f"{pointer}/group", GROUP_CHARACTERS_MAX)))
         case None, None, str(account):
             return RoleSubject(service_account=check_name(account, f"{pointer}/service_account"))
         case _:
@@ -147,7 +146,7 @@ def _person(text: str, pointer: str) -> str:
         raise Invalid(
             f"{text[:80]!r} is not the name of a person",
             pointer=pointer,
-            fix="write the name that their token says, such as ana@example.com",
+            fix="write the name that `resedge auth whoami` shows them as actor, such as ana@example.com",
         )
     return name
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never, overload
 
 from libs.contracts import TokenIssued, TokenRevoked
+from libs.contracts.people import looks_like_any
 from libs.contracts.refusals import Invalid, Rejected
 from services.policy.domain.checks import check_text
 
@@ -118,9 +119,9 @@ def _check_name(command: IssueToken, state: Policy) -> None:
         *(each.user for each in state.tokens.values() if each.service_account),
         *(subject.service_account for subject in bound if subject.service_account),
     }
-    if command.user in services and not command.service_account:
+    if looks_like_any(command.user, services) and not command.service_account:
         raise NameTaken(
-            f"{command.user!r} is a service account",
+            f"{command.user!r} is a service account, or looks like one",
             pointer="/user",
             fix="say service_account: true, or issue it for the person's own name",
         )
@@ -128,9 +129,9 @@ def _check_name(command: IssueToken, state: Policy) -> None:
         *(each.user for each in state.tokens.values() if not each.service_account),
         *(subject.user for subject in bound if subject.user),
     }
-    if command.user in people and command.service_account:
+    if looks_like_any(command.user, people) and command.service_account:
         raise NameTaken(
-            f"{command.user!r} is a person",
+            f"{command.user!r} is a person, or looks like one",
             pointer="/user",
             fix="choose a name of its own for the service account",
         )

@@ -26,7 +26,7 @@ from libs.contracts.inbox import (
     adapter_of,
     external_types,
 )
-from libs.contracts.names import check_labels, check_name, escape, nearest
+from libs.contracts.names import check_labels, check_name, escape, nearest, unescape
 from libs.contracts.refusals import Invalid, Rejected
 
 API_VERSION = "resedge.dev/v1"
@@ -161,7 +161,7 @@ _MISSING = object()
 
 def _at(value: Any, pointer: str) -> Any:
     for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
+        key = unescape(part)
         if isinstance(value, Mapping) and key in value:
             value = value[key]
         elif isinstance(value, list) and key.isascii() and key.isdecimal() and int(key[:9]) < len(value):
