@@ -156,6 +156,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told, denials=denials)
     install_problems(app)
     _add_health(app, checks)
+    _add_identity(app, clock_told)
 
     @app.get("/metrics", dependencies=[requires("read", "Metrics")], response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:
@@ -166,6 +167,15 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
         content, media_type = exposition()
         return Response(content, media_type=media_type)
 
+    @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        """Return the OpenAPI description of all routes."""
+        return JSONResponse(app.openapi())
+
+    return app
+
+
+def _add_identity(app: FastAPI, clock_told: Callable[[], str] | None) -> None:
     @app.get("/v1/whoami", dependencies=[requires("read", "Principal")], tags=["identity"], operation_id="whoami")
     async def whoami(request: Request) -> dict[str, Any]:
         """Tell who the token is for, in which built-in roles and groups, which token it is and until when.
@@ -182,13 +192,6 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
             **({"groups_unknown": principal.groups_unknown} if principal.groups_unknown else {}),
             **({} if clock_told is None else {"clock": clock_told()}),
         }
-
-    @app.get("/openapi.json", dependencies=[requires("read", "Schema")], include_in_schema=False)
-    async def openapi() -> JSONResponse:
-        """Return the OpenAPI description of all routes."""
-        return JSONResponse(app.openapi())
-
-    return app
 
 
 def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
