@@ -36,11 +36,11 @@ READERS = {
     "libs/calendars/engine.py": "dates that a document was read into",
     "libs/calendars/windows.py": "dates and clock times that a document was read into",
     "libs/eventlog/dialects/sqlserver.py": "what SQL Server answers",
-    "libs/fleet/snapshots.py": "a snapshot of our own",
+    "libs/fleet/facts.py": "a snapshot of our own",
     "libs/gates/schedules.py": "a freeze as the log has it",
     "libs/web/loosening.py": "a freeze as the log has it",
     "services/policy/domain/freezes.py": "a freeze as its document was read",
-    "services/rendering/snapshot.py": "a snapshot of our own",
+    "services/rendering/model.py": "a snapshot of our own",
 }
 """Modules that call what parses times, and what they read with it."""
 PARSE = {"fromisoformat", "strptime", "parsedate_to_datetime"}
@@ -107,8 +107,7 @@ def test_every_place_reads_every_way_to_write_an_instant(place: str, text: str, 
 def test_every_place_refuses_what_is_none_and_says_what_to_write(place: str, text: str) -> None:
     with pytest.raises((Invalid, UsageProblem)) as refused:
         PLACES[place](text)
-    assert refused.value.fix
-    assert "T" in refused.value.fix
+    assert "T" in str(refused.value.fix)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("text", [*INSTANTS, *NONE])

@@ -106,12 +106,12 @@ async def test_whoever_is_refused_stands_in_the_trail_under_their_name(tmp_path:
 async def test_an_address_that_nobody_verified_has_no_rights_of_its_owner(tmp_path: Path, claim: str) -> None:
     async with company(tmp_path / "data") as made:
         await made.bind({"user": ANA})
-        said = {
+        said: dict[str, Any] = {
             "sub": {"email": None, "sub": ANA},
             "email-unverified": {"email_verified": False, "sub": ANA},
             "email-absent": {"email_verified": None, "sub": ANA},
-        }[claim]
-        token = made.issuer.token(**said)
+        }
+        token = made.issuer.token(**said[claim])
         assert (await made.ask("GET", "/v1/stores", token)).status_code == 403
         assert (await made.ask("GET", "/v1/stores", made.issuer.token())).status_code == 200
 

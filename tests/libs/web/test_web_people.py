@@ -34,7 +34,7 @@ PEOPLE = TEXTS.filter(lambda text: person_name(text) is not None)
 @pytest.mark.parametrize("text", NAMES)
 def test_what_providers_call_people_is_their_name(text: str) -> None:
     for form in ("NFC", "NFD"):
-        assert person_name(unicodedata.normalize(form, text)) == text  # type: ignore[arg-type]
+        assert person_name(unicodedata.normalize(form, text)) == text
     assert claimed_name(text, "sub") == text
 
 
