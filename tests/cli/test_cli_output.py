@@ -101,3 +101,14 @@ def test_numbers_sort_as_numbers_and_missing_ones_last() -> None:
 
     assert json.dumps(sort_items(items, "n", [])) == '[{"n": 9}, {"n": 10}, {"n": "x"}, {}]'
     assert sort_items(items, "-COUNT", [Column("COUNT", field("n"))])[-1] == {"n": 9}
+
+
+def test_columns_stand_below_each_other_whatever_letters_a_name_has() -> None:
+    wide, marked = "山田 太郎", "नमस्ते"
+    columns = (Column("ACTOR", field("a")), Column("WHAT", field("b")))
+    out = io.StringIO()
+
+    write_table(columns, [{"a": name, "b": "x"} for name in (wide, marked, "Ana O'Brien")], stream=out)
+
+    _, *rows = out.getvalue().splitlines()
+    assert rows == [f"{wide}    x", f"{marked}{' ' * 9}x", "Ana O'Brien  x"]
