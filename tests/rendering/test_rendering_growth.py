@@ -16,10 +16,12 @@ from libs.contracts import (
     Event,
     FreezeDeclared,
     GroupDeclared,
+    LayoutChosen,
     RemovalsConfirmed,
     StoreDeclared,
     StoreRemoved,
 )
+from services.rendering.layout import NEWEST, OLDEST
 from services.rendering.model import Model
 from services.rendering.plan import plan
 from services.rendering.snapshot import dump_model, load_model
@@ -35,7 +37,7 @@ class Growing:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.renderer = Renderer()
+        self.renderer = Renderer(layouts=seed % 2 == 0)
         self.count = 1
         self.gone: list[str] = []
         self.live = ["a-0"]
@@ -87,6 +89,9 @@ class Growing:
     async def step(self) -> None:
         for event in self.facts():
             self.renderer.record(event)
+        model = self.renderer.model
+        if not self.renderer.layouts and model.layout < NEWEST.code and self.random.random() < 0.3:
+            self.renderer.record(LayoutChosen("main", max(model.layout, OLDEST.code) + 1), "layout-main")
         self.renderer.now += timedelta(minutes=self.random.choice([0, 1, 70]))
         if self.random.random() < 0.8:
             await self.renderer.step()
@@ -130,6 +135,7 @@ async def test_a_fleet_that_grows_after_its_first_admission_is_folded_alike_from
                 planned.namespaces,
                 planned.clusters,
             )
+            assert again.layouts == planned.layouts
         snapshots.append(dump_model(renderer.model))
     assert len(set(renderer.commits)) > 2
 

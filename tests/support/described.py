@@ -24,7 +24,8 @@ def described(model: Model) -> dict[str, Any]:
             for plan, left in model.confirmed.items()
         },
         "removals": model.removals,
-        "registered": sorted(map(name, model.trees.registered)),
+        "registered": {name(ordinal): int(model.trees.layout.values[ordinal]) for ordinal in model.trees.registered},
+        "layout": model.layout,
         "admissions": model.placements.admissions,
         "admitted": {
             key: {
