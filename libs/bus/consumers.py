@@ -75,7 +75,10 @@ class _Tracking(abc.ABC):
             if batch[start].position <= position:
                 start += 1
             elif batch[start].position > position + 1:
-                yield await self._missing(batch[start].position)
+                missing = await self._missing(batch[start].position)
+                if not missing:
+                    return  # what came by is of no log, or of one that has not got there: its feed asks that
+                yield missing
             else:
                 end = start + 1
                 while end < len(batch) and batch[end].position == batch[end - 1].position + 1:
@@ -83,12 +86,10 @@ class _Tracking(abc.ABC):
                 yield batch[start:end] if end - start < len(batch) else batch
 
     async def _missing(self, until: int) -> Sequence[Recorded]:
-        """Read what comes after the checkpoint and before `until`, at most a page."""
+        """Read what comes after the checkpoint and before `until`, at most a page; nothing where the log ends here."""
         limit = min(until - 1 - self.position, _FILL_EVENTS_MAX)
         page = await asyncio.to_thread(read_page, self._log, self.position, limit, "hole")
         page.check(self.name, self.checkpoint)
-        if not page.events:
-            raise ConsumerStopped(self.name, f"position {self.position + 1} came by but is not in the log")
         return page.events
 
 

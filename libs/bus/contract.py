@@ -1,7 +1,8 @@
 """The contract between whatever brings events (the log's tail, Kafka) and whoever consumes them.
 
 The one rule: events may come twice, late, or with holes between them; a consumer drops what it has, fills a hole from
-the log, and stops, saying why, when the log is not the one that it knows.
+the log, and stops, saying why, when the log is not the one that it knows. A position that it heard of and that the log does
+not have stops nobody: the log is asked again, and decides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from libs.bus.metrics import LOG_EVENTS_READ
 from libs.contracts import Recorded
-from libs.eventlog import GENESIS
+from libs.eventlog import GENESIS, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,27 @@ class LogSource(Protocol):
         """Return up to `limit` events after a position, with an `Undecodable` for what cannot be read if `tolerant`."""
 
 
+def check_head(consumer: str, checkpoint: Checkpoint, head: Head) -> None:
+    """Compare the log's end with a consumer's checkpoint, which is not to be after it.
+
+    Raises:
+        ConsumerStopped: they differ: this is not the log that the consumer has read.
+    """
+    at = checkpoint.position
+    if head.position < at:
+        raise ConsumerStopped(consumer, f"the log ends at position {head.position}, before {at}, which it has applied")
+    if head.position == at and at and (head.epoch, head.hash) != (checkpoint.epoch, checkpoint.hash):
+        raise _other_event(consumer, checkpoint, head.epoch)
+
+
+def _other_event(consumer: str, checkpoint: Checkpoint, epoch: str) -> ConsumerStopped:
+    return ConsumerStopped(
+        consumer,
+        f"the log holds another event at position {checkpoint.position} (epoch {epoch}) than the one it has applied"
+        f" (epoch {checkpoint.epoch}): rebuild it from this log",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Consecutive events of the log, and the last event before them (None at the beginning of the log)."""
@@ -103,11 +125,7 @@ class Page:
         if before is None or before.position != checkpoint.position:
             raise ConsumerStopped(consumer, f"the log ends before position {checkpoint.position}, which it has applied")
         if before.hash != checkpoint.hash or before.epoch != checkpoint.epoch:
-            raise ConsumerStopped(
-                consumer,
-                f"the log holds another event at position {checkpoint.position} (epoch {before.epoch}) than the one it "
-                f"has applied (epoch {checkpoint.epoch}): rebuild it from this log",
-            )
+            raise _other_event(consumer, checkpoint, before.epoch)
 
 
 def read_page(log: LogSource, after: int, limit: int, why: str) -> Page:

@@ -13,8 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from libs.bus.contract import Consumer, ConsumerStopped, Page, read_page
-from libs.bus.members import Feed, Member
+from libs.bus.contract import Consumer, ConsumerStopped, Page, check_head, read_page
+from libs.bus.member import Member
+from libs.bus.members import Feed
 from libs.eventlog import EventLog
 
 PAGE_EVENTS_MAX = 1_000
@@ -68,7 +69,8 @@ class LogFeed(Feed):
         page = await self._page(checkpoint.position)
         page.check(consumer.name, checkpoint)
         if not page.events:
-            raise ConsumerStopped(consumer.name, f"the log ends at position {checkpoint.position}, before its own head")
+            await self._ask_again(member)
+            return
         await self._apply(member, page.events)
         if consumer.checkpoint.position <= checkpoint.position:
             raise ConsumerStopped(consumer.name, f"it did not move on from position {checkpoint.position}")
@@ -90,29 +92,34 @@ class LogFeed(Feed):
             while len(self._pages) > _PAGES_KEPT:
                 self._pages.popitem(last=False)
         try:
-            return await asyncio.shield(task)
+            page = await asyncio.shield(task)
         except Exception:
             self._pages.pop(after, None)
             raise
+        if not page.events and self._pages.get(after) is task:  # what comes there is read again
+            del self._pages[after]
+        return page
 
     async def _poll(self) -> None:
         """Notice what other processes append, and a log that was put back under our feet."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             # What was applied before the head was read is in the log; what is applied meanwhile may be past that head.
-            applied = {member: member.position for member in self._members.values()}
+            applied = {member: member.consumer.checkpoint for member in self._members.values()}
             try:
-                position = (await self._in_thread(self._log.head)).position
+                head = await self._in_thread(self._log.head)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at again
                 _log.warning("the event log's head cannot be read: %s: %s", type(error).__name__, error)
                 continue
             for member, before in applied.items():
-                if member.stopped is None and position < before:
-                    what = f"the log ends at position {position}, before {before}, which it has applied"
-                    self._stop_member(member, ConsumerStopped(member.name, what))
+                if member.stopped is None:
+                    try:
+                        check_head(member.name, before, head)
+                    except ConsumerStopped as stopped:
+                        self._stop_member(member, stopped)
                 if member.position < self._seen:  # it may have begun anew by itself, while the log is silent
                     member.wake.set()
-            self._saw(position)
+            self._saw(head.position)
 
     def _look(self) -> None:
         self._look_scheduled = False  # before reading what was announced, so that nothing is announced in between

@@ -23,9 +23,10 @@ from faststream.kafka import KafkaBroker, KafkaMessage, TopicPartition
 from faststream.kafka.message import KafkaAckableMessage
 
 from libs.bus.batches import Batch
-from libs.bus.contract import Consumer, ConsumerStopped, read_page
+from libs.bus.contract import Consumer, ConsumerStopped, check_head, read_page
 from libs.bus.feed import PAGE_EVENTS_MAX
-from libs.bus.members import Feed, Member
+from libs.bus.member import Member
+from libs.bus.members import Feed
 from libs.bus.messages import EVENTS_TOPIC, ForeignMessage, Linked, from_record
 from libs.bus.metrics import KAFKA_CONNECTED, KAFKA_EVENTS
 from libs.bus.quiet import speak_seldom
@@ -284,7 +285,8 @@ class KafkaFeed(Feed):
         page = await self._in_thread(lambda: read_page(self._log, checkpoint.position, limit, member.why))
         page.check(member.name, checkpoint)
         if not page.events:
-            raise ConsumerStopped(member.name, f"the log ends at position {checkpoint.position}, before its own head")
+            await self._ask_again(member)
+            return
         await self._apply(member, page.events)
 
     async def _from_batch(self, member: Member, batch: Batch) -> None:
@@ -346,12 +348,12 @@ class KafkaFeed(Feed):
                 if not self._keeps_up(member):  # batches go by without it
                     member.read_up_to(head.position, "hole")
                 self._furthest[member.name] = checkpoint.position
-                if checkpoint.position > head.position:
-                    what = (
-                        f"the log ends at position {head.position}, before {checkpoint.position}, which it has applied"
-                    )
-                    self._stop_member(member, ConsumerStopped(member.name, what))
-                elif hashes[checkpoint.position] != checkpoint.hash:
+                try:
+                    check_head(member.name, checkpoint, head)
+                except ConsumerStopped as stopped:
+                    self._stop_member(member, stopped)
+                    continue
+                if hashes[checkpoint.position] != checkpoint.hash:
                     await self._guarded(member, self._compare(member))
             self._saw(head.position)
 

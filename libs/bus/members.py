@@ -1,6 +1,6 @@
 """What every feed does for its consumers, wherever the events come from: start, retry, halt, resume, wait, tell.
 
-The one rule: a fault that passes is waited out; an event that cannot be applied halts that consumer alone, as a dead
+The one rule: a fault that passes is waited out, and what was heard of counts only once the log has it; an event that cannot be applied halts that consumer alone, as a dead
 letter in the log; anything that puts the log itself in doubt stops it for good.
 """
 
@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from libs.bus.contract import START, Consumer, ConsumerStopped, EventCannotBeApplied, read_page
+from libs.bus.contract import START, Consumer, ConsumerStopped, EventCannotBeApplied, check_head, read_page
 from libs.bus.faults import passing
 from libs.bus.letters import Letter, Letters, Verdict
+from libs.bus.member import Member
 from libs.bus.metrics import (
     CONSUMER_LAG_EVENTS,
     CONSUMER_LAG_SECONDS,
@@ -39,59 +40,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Member:
-    """A consumer in a feed. `goal` is up to where it is to read the log, and `why`, whatever else brings events."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self.consumer = consumer
-        self.name = consumer.name
-        self.started = False
-        self.wake = asyncio.Event()
-        self.stopped: ConsumerStopped | None = None
-        self.letter: Letter | None = None
-        self.settling: Letter | None = None
-        self.failing: str | None = None
-        self.failures = 0
-        self.goal = 0
-        self.why = "start"
-        self.behind_since: float | None = None
-        self.waiters: list[tuple[int, asyncio.Future[None]]] = []
-
-    @property
-    def position(self) -> int:
-        """How far the consumer is."""
-        return self.consumer.checkpoint.position
-
-    @property
-    def to_settle(self) -> Letter | None:
-        """The letter whose event went through after all, until the log knows it."""
-        letter = self.settling
-        return letter if letter is not None and self.position >= letter.halted.recorded.position else None
-
-    def read_up_to(self, position: int, why: str) -> None:
-        """Let it read the log up to a position."""
-        if position > max(self.goal, self.position):
-            self.goal, self.why = position, why
-        self.wake.set()
-
-    def progressed(self) -> None:
-        """Answer those who wait for a position, or for a consumer that has stopped."""
-        if not self.waiters:
-            return
-        position, stopped = self.position, self.stopped
-        still = []
-        for wanted, future in self.waiters:
-            if future.done():
-                continue
-            if wanted <= position:
-                future.set_result(None)
-            elif stopped is not None:
-                future.set_exception(ConsumerStopped(stopped.consumer, stopped.reason))
-            else:
-                still.append((wanted, future))
-        self.waiters = still
-
-
 class Feed(abc.ABC):
     """Brings events to consumers in this process; made and used in one event loop."""
 
@@ -101,6 +49,7 @@ class Feed(abc.ABC):
         self._members = {consumer.name: Member(consumer) for consumer in consumers}
         self._letters = Letters(log, service)
         self._seen = 0
+        self._hearings = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="feed")
@@ -284,8 +233,31 @@ class Feed(abc.ABC):
         if member.position < checkpoint.position:
             raise ConsumerStopped(member.name, "it began before its own checkpoint")
         member.started = True
-        member.failing, member.failures = None, 0
+        member.recovered()
         member.read_up_to(self._seen, "start")
+
+    async def _ask_again(self, member: Member) -> None:
+        """Ask the log about what was heard of and is not in it; if its end is what the consumer holds, wait for more.
+
+        Raises:
+            ConsumerStopped: the log is another one than the consumer has read.
+        """
+        heard, asked, checkpoint = self._hearings, member.asked, member.consumer.checkpoint
+        head = await self._in_thread(self._log.head)
+        page = await self._in_thread(lambda: read_page(self._log, checkpoint.position, 1, member.why))
+        page.check(member.name, checkpoint)
+        check_head(member.name, checkpoint, head)
+        if head.position > checkpoint.position:
+            if not page.events:
+                what = f"the log ends at position {checkpoint.position}, before its own head at {head.position}"
+                raise ConsumerStopped(member.name, f"{what}: verify it")
+            return
+        _log.warning("%s heard of more than the log has, which ends at position %s", member.name, head.position)
+        if member.asked == asked:
+            member.goal = min(member.goal, head.position)
+        if self._hearings == heard:
+            self._seen = head.position
+        member.recovered()
 
     async def _compare(self, member: Member) -> None:
         """Compare a consumer's checkpoint with the log."""
@@ -315,7 +287,7 @@ class Feed(abc.ABC):
             await self._one_by_one(member, readable)
         if odd is not None and member.position == odd.position - 1:
             raise EventCannotBeApplied(member.name, odd, odd.event.reason)
-        member.failing, member.failures = None, 0
+        member.recovered()
         member.progressed()
         if (letter := member.to_settle) is not None:
             await self._settle(member, letter)
@@ -364,6 +336,7 @@ class Feed(abc.ABC):
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     def _saw(self, position: int) -> None:
+        self._hearings += 1
         if position > self._seen:
             self._seen = position
             for member in self._members.values():

@@ -211,10 +211,13 @@ class Outbox:
         if checkpoint == START:
             return
         before = checkpoint.position - 1
-        previous = await asyncio.to_thread(self._log.hash_at, before)
+        try:
+            previous = await asyncio.to_thread(self._log.hash_at, before)
+        except LookupError:
+            return  # the log was put back: the head, which is looked at next, says so
         raws = await asyncio.to_thread(self._log.read_raw, before, 1)
         if not raws or bytes(raws[0][2]) != checkpoint.hash:
-            return  # the log was put back: the head, which is looked at next, says so
+            return  # as above
         message = to_message(raws[0], previous)
         await producer.send_and_wait(self._topic, message.value, key=message.key, headers=message.headers, partition=0)
         self.progress.trouble = ""

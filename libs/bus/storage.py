@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from libs.bus.contract import START
+from libs.eventlog import renew_connections
 
 POOL_CONNECTIONS = 4
 POOL_CONNECTIONS_MAX = 10
@@ -35,6 +36,8 @@ POOL_CONNECTIONS_MAX = 10
 POOL_WAIT_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+"""To what SQLite cuts the WAL of views once it starts again, however far it grew."""
 
 _CREATE_LOCK = 7_305_133_705
 """Any constant: the advisory lock under which tables are created."""
@@ -76,8 +79,10 @@ def _sqlite(url: str) -> AsyncEngine:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA busy_timeout = 10000")
+        cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
         cursor.close()
 
+    renew_connections(engine.sync_engine)
     return engine
 
 

@@ -1,6 +1,7 @@
 """The event log: one total order of facts, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
 from libs.eventlog.dialects import DriverMissing
+from libs.eventlog.dialects.troubles import Trouble, renew_connections, trouble_of
 from libs.eventlog.events import EpochStarted
 from libs.eventlog.log import EventLog
 from libs.eventlog.model import (
@@ -57,7 +58,10 @@ __all__ = [
     "Problem",
     "StoredEvent",
     "Submission",
+    "Trouble",
     "UnknownLogFormat",
     "Verification",
     "VersionConflict",
+    "renew_connections",
+    "trouble_of",
 ]

@@ -90,6 +90,8 @@ class Leases:
             yield connection, cursor
             connection.rollback()
         except self._dialect.failures as error:
+            with contextlib.suppress(Exception):  # whatever state it is in, it does not go back into the pool
+                connection.invalidate()
             raise LogUnavailable(f"the event log's database does not answer ({error})") from error
         finally:
             connection.close()

@@ -83,6 +83,7 @@ class Writer:
         self._known: _Tail | None = None
         self._attempt: _Attempt | None = None
         self.position = 0
+        """The log's last position as of the last transaction whose end is known: what is told to listeners."""
         sql, self._time = dialect.sql, dialect.time
         self._select_head = sql(f"SELECT epoch, position, hash, {self._time.selected} FROM head WHERE id = 1")  # noqa: S608 constant
         self._update_head = sql(
@@ -113,19 +114,20 @@ class Writer:
             self.position = tail.position
             return outcomes
         tail.recorded_at = max(tail.recorded_at, to_microseconds(self._clock()))
-        before = tail.position
+        before, heads = tail.position, dict(tail.categories)
         outcomes = self._take(cursor, batch, tail, self._facts(cursor, batch))
-        self.position = tail.position
         if tail.position == before:
             connection.rollback()
+            self.position = before
             return outcomes
-        self._move_head(cursor, tail)
+        self._move_head(cursor, tail, heads)
         self._attempt = _Attempt(outcomes, tail.position, tail.hash)
         crash_point("eventlog.before-commit")
         connection.commit()
         crash_point("eventlog.after-commit")
+        # Not before it is durable: a position that a failed commit leaves behind is one that the log does not have.
         self._attempt = None
-        self._known = tail
+        self._known, self.position = tail, tail.position
         return outcomes
 
     def forget(self) -> None:
@@ -281,9 +283,9 @@ class Writer:
             facts.keys[submission.key] = AlreadyAppended(first, position, time, appended.versions, answer, digest)
         return appended
 
-    def _move_head(self, cursor: Cursor, tail: _Tail) -> None:
+    def _move_head(self, cursor: Cursor, tail: _Tail, before: Mapping[str, int]) -> None:
+        """Write the log's new end; `before` are the heads of categories that the database holds."""
         crash_point("eventlog.after-insert")
-        before = self._known.categories if self._known is not None else {}
         for category, position in tail.categories.items():
             if before.get(category) != position:
                 cursor.execute(self._update_category, (position, category))

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from libs.bus.faults import passing
 from libs.contracts.names import escape
 from libs.contracts.refusals import Cycle, Invalid, Rejected, UnknownReference
-from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable
+from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable, trouble_of
 from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 from libs.web.metrics import REFUSALS
@@ -120,15 +120,26 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
         case InvalidSubmission():
             return Problem(422, "too-large", "This is more than the log takes as one fact.", str(error))
         case LogUnavailable() | LogClosed():
-            return unavailable("the event log does not answer", code="log-unavailable", fix="repeat with the same key")
+            return _away("the event log", error, "log-unavailable")
         case SQLAlchemyError() | ConnectionError() | TimeoutError() if passing(error):
-            return unavailable("the service's database does not answer", fix="repeat with the same key")
+            return _away("the service's database", error)
+        case OSError() if trouble_of(error) is not None:
+            return _away("the service's data directory", error)
         case RequestValidationError():
             return _request_validation(error)
         case HTTPException():
             return _http(error)
         case _:
             return None
+
+
+def _away(what: str, error: Exception, code: str = "unavailable") -> Problem:
+    """Return the 503 of a database or a disk that may be there again soon; what a disk lacks is said."""
+    repeat = "repeat with the same Idempotency-Key"
+    trouble = trouble_of(error)
+    if trouble is None:
+        return unavailable(f"{what} does not answer", code=code, fix=repeat)
+    return unavailable(f"{what} cannot be used now: {trouble.what}", code=code, fix=f"{trouble.fix}; then {repeat}")
 
 
 def _refusal(refusal: Rejected) -> Problem:
@@ -200,6 +211,6 @@ def _without_groups(problem: Problem, request: Request) -> Problem:
 def install_problems(app: FastAPI) -> None:
     """Make every exception of `app` a problem document."""
     ours = (Problem, Rejected, SelectionError, InvalidSubmission, LogUnavailable, LogClosed)
-    theirs = (RequestValidationError, HTTPException, SQLAlchemyError, ConnectionError, TimeoutError)
+    theirs = (RequestValidationError, HTTPException, SQLAlchemyError, OSError)
     for handled in (*ours, *theirs, Exception):
         app.add_exception_handler(handled, _handle)

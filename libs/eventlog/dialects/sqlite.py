@@ -16,9 +16,12 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import PoolProxiedConnection
 
+from libs.eventlog.dialects.troubles import renew_connections
 from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Bulk, Cursor, EventRow, Shortcoming
 
 _BUSY_TIMEOUT_MS = 10_000
+_WAL_BYTES_KEPT = 64 * 1024 * 1024
+"""To what the WAL is cut once it starts again: it grows while a full disk, or a long read, keeps it from doing so."""
 _INSERT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constants
 
 
@@ -59,7 +62,9 @@ class SQLite:
             connection.execute(f"PRAGMA query_only = {int(query_only)}")
             connection.execute("PRAGMA cache_size = -16384")
             connection.execute("PRAGMA mmap_size = 268435456")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
 
+        renew_connections(engine)
         return engine
 
     def cursor(self, connection: PoolProxiedConnection) -> Cursor:

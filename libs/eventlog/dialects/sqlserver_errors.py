@@ -42,7 +42,7 @@ _REFUSED_STATES = ("07", "21", "22", "23", "42", "HY003", "HY004", "HY090", "HY1
 
 def refuses(error: BaseException) -> bool:
     """Tell a failure that the same statement would meet again from one that may pass."""
-    for number in _numbers(error):
+    for number in numbers(error):
         if number in PASSING:
             return False
         if number in REFUSED:
@@ -50,7 +50,8 @@ def refuses(error: BaseException) -> bool:
     return _state(error).startswith(_REFUSED_STATES)
 
 
-def _numbers(error: BaseException) -> Iterator[int]:
+def numbers(error: BaseException) -> Iterator[int]:
+    """Yield the error number of pyodbc's message; nothing for an error of another kind."""
     message = str(error.args[1]) if len(error.args) > 1 else ""
     yield from (int(number) for number in _FIRST_NUMBER.findall(message)[-1:])
 
