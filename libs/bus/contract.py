@@ -1,8 +1,8 @@
 """The contract between whatever brings events (the log's tail, Kafka) and whoever consumes them.
 
 The one rule: events may come twice, late, or with holes between them; a consumer drops what it has, fills a hole from
-the log, and stops, saying why, when the log is not the one that it knows. A position that it heard of and that the log does
-not have stops nobody: the log is asked again, and decides.
+the log, and stops, saying why, when the log is not the one that it knows. A position that it heard of and that the log
+does not have stops nobody: the log is asked again, and decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What every feed does for its consumers, wherever the events come from: start, retry, halt, resume, wait, tell.
 
-The one rule: a fault that passes is waited out, and what was heard of counts only once the log has it; an event that cannot be applied halts that consumer alone, as a dead
-letter in the log; anything that puts the log itself in doubt stops it for good.
+The one rule: a fault that passes is waited out, and what was heard of counts only once the log has it; an event that
+cannot be applied halts that consumer alone, as a dead letter in the log; anything that puts the log itself in doubt
+stops it for good.
 """
 
 from __future__ import annotations

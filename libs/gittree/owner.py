@@ -45,6 +45,12 @@ def is_stale(name: str) -> bool:
     return found is not None and _start_of(int(found[1])) != int(found[2])
 
 
+def is_ours(name: str) -> bool:
+    """Say whether `name` is a temporary name that this very process has made."""
+    found = _NAME.fullmatch(name)
+    return found is not None and (int(found[1]), int(found[2])) == (os.getpid(), _start_of(os.getpid()) or 0)
+
+
 def remove_stale(directory: Path) -> list[str]:
     """Remove what dead processes left in `directory`; answers with the names."""
     names = [path.name for path in directory.iterdir() if is_stale(path.name)]

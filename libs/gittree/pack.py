@@ -6,6 +6,7 @@ Formats: gitformat-pack(5), pack version 2 and index version 2.
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import file_digest
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -98,8 +99,9 @@ class PackFile:
         return written
 
     def abort(self) -> None:
-        """Forget everything written."""
-        self._file.close()
+        """Forget everything written, also on a disk that is full: what is left there would keep it so."""
+        with contextlib.suppress(OSError):  # closing writes what is still buffered, and closes all the same
+            self._file.close()
         remove_pack(self._path)
 
     def _flush(self) -> None:

@@ -6,21 +6,22 @@ read again.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from libs.contracts.crash import crash_point
 from libs.gittree.merge import sync_path
-from libs.gittree.owner import is_stale, temporary_name
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from libs.gittree.owner import is_ours, is_stale, temporary_name
 
 _HEX = re.compile(rb"([0-9a-f]{40})\n?")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOCK_WAIT_SECONDS = 1.0
+_moving: set[Path] = set()
+"""The markers of moves that are under way in this process; any other one of ours could not be removed at its end."""
 
 
 class RefMoved(RuntimeError):  # noqa: N818 - it states the fact
@@ -86,6 +87,7 @@ class Ref:
         # The lock is a second name of a file that names its owner, so that after a crash it is known to be ours.
         marker = self._root / temporary_name("ref")
         descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        _moving.add(marker)
         try:
             self._acquire(marker)
             try:
@@ -95,14 +97,21 @@ class Ref:
                 raise
         finally:
             os.close(descriptor)
+            _moving.discard(marker)
             marker.unlink(missing_ok=True)
 
     def _replace(self, descriptor: int, expected: str | None, new: str) -> None:
         crash_point("gittree.ref-locked")
         found = self.read()
         if found != expected:
+            if found == new:  # an earlier move got as far as that, and may have failed to make it durable
+                with contextlib.suppress(FileNotFoundError):  # packed, by a git command that made it durable
+                    sync_path(self._path)
+                    sync_path(self._path.parent)
             raise RefMoved(found)
-        os.write(descriptor, new.encode() + b"\n")
+        line = new.encode() + b"\n"
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lock))
         os.fsync(descriptor)
         crash_point("gittree.ref-written")
         self._lock.rename(self._path)
@@ -115,6 +124,8 @@ class Ref:
             try:
                 os.link(marker, self._lock)
             except FileExistsError:
+                if self.release_stale():
+                    continue
                 if time.monotonic() > deadline:
                     raise RefLocked(f"{self._lock} is held by another process") from None
                 time.sleep(0.01)
@@ -132,10 +143,16 @@ class Ref:
                 return identity
         return None
 
-    def release_stale(self) -> None:
-        """Remove the lock if the process that took it, one of ours, is gone."""
-        if not self._lock.exists():
-            return
-        stale = [path for path in self._root.iterdir() if is_stale(path.name)]
-        if any(marker.samefile(self._lock) for marker in stale):
-            self._lock.unlink()
+    def release_stale(self) -> bool:
+        """Remove the lock if the move that took it, one of ours, has ended or died; return whether it was removed.
+
+        A disk that became read-only in the middle of a move keeps its lock, though the process goes on.
+        """
+        for marker in self._root.iterdir():
+            if is_stale(marker.name) or (is_ours(marker.name) and marker not in _moving):
+                with contextlib.suppress(FileNotFoundError):
+                    if marker.samefile(self._lock):
+                        self._lock.unlink()
+                        marker.unlink()
+                        return True
+        return False

@@ -80,6 +80,7 @@ class Embedded:
         self._snapshots = Snapshots(data_dir / "snapshots" / name if name else data_dir / "snapshots")
         self._snapshot_seconds = snapshot_seconds
         self.facts = self._restored()
+        self._snapshot_at = self.facts.position
         self._positions = Positions()
         self._freshness = Freshness(self.log, self.facts, self._positions)
         self._accounts: tuple[int, set[str]] = (-1, set())
@@ -284,14 +285,15 @@ class Embedded:
             self._feed.collect()
 
     async def _snapshot_now_and_then(self) -> None:
-        saved = self.facts.position
         while True:
             await asyncio.sleep(self._snapshot_seconds)
-            if self.facts.position != saved:
-                saved = self.facts.position
-                await self._snapshot()
+            await self._snapshot()
 
     async def _snapshot(self) -> None:
+        """Keep the fleet as it is now, unless the last snapshot that was kept is of this position."""
+        position = self.facts.position
+        if position == self._snapshot_at:
+            return
         try:
             content = self.facts.snapshot()
         except ValueError:
@@ -300,3 +302,5 @@ class Embedded:
             await asyncio.to_thread(self._snapshots.write, self.facts.name, content)
         except OSError as error:
             log.warning("snapshot not kept", reason=str(error))
+        else:
+            self._snapshot_at = position

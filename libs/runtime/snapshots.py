@@ -5,6 +5,7 @@ The one rule: a snapshot only saves time; whatever is wrong with it, the log bri
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -36,6 +37,9 @@ class Snapshots:
             content = path.read_bytes()
         except FileNotFoundError:
             return False
+        except OSError as error:
+            log.warning("snapshot ignored", model=model.name, reason=str(error))
+            return False
         digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
             log.warning("snapshot ignored", model=model.name, reason="it is damaged")
@@ -45,11 +49,11 @@ class Snapshots:
             fits = taken and event_log.hash_at(model.checkpoint.position) == model.checkpoint.hash
         except Exception as error:
             log.warning("snapshot ignored", model=model.name, reason=f"{type(error).__name__}: {error}")
-            path.unlink(missing_ok=True)
+            _remove(path)
             raise DamagedSnapshot(model.name) from error
         if taken and not fits:
             log.warning("snapshot ignored", model=model.name, reason="it is of another log")
-            path.unlink(missing_ok=True)
+            _remove(path)
             raise DamagedSnapshot(model.name)
         if not taken:
             log.warning("snapshot ignored", model=model.name, reason="it is unreadable or another version's")
@@ -64,12 +68,21 @@ class Snapshots:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / f"{name}.snapshot"
         fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(hashlib.sha256(content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        try:
+            with fresh.open("wb") as file:
+                file.write(hashlib.sha256(content).digest())
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError:
+            _remove(fresh)  # half a snapshot is of no use to anybody, least of all on a full disk
+            raise
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # what cannot be removed now is replaced, or ignored, later
+        path.unlink(missing_ok=True)
 
 
 class DamagedSnapshot(RuntimeError):  # noqa: N818 - it states the fact

@@ -120,11 +120,14 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
         case InvalidSubmission():
             return Problem(422, "too-large", "This is more than the log takes as one fact.", str(error))
         case LogUnavailable() | LogClosed():
-            return _away("the event log", error, "log-unavailable")
+            detail, fix = _away("the event log", error)
+            return unavailable(detail, code="log-unavailable", fix=fix)
         case SQLAlchemyError() | ConnectionError() | TimeoutError() if passing(error):
-            return _away("the service's database", error)
+            detail, fix = _away("the service's database", error)
+            return unavailable(detail, fix=fix)
         case OSError() if trouble_of(error) is not None:
-            return _away("the service's data directory", error)
+            detail, fix = _away("the service's data directory", error)
+            return unavailable(detail, fix=fix)
         case RequestValidationError():
             return _request_validation(error)
         case HTTPException():
@@ -133,13 +136,13 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
             return None
 
 
-def _away(what: str, error: Exception, code: str = "unavailable") -> Problem:
-    """Return the 503 of a database or a disk that may be there again soon; what a disk lacks is said."""
+def _away(what: str, error: Exception) -> tuple[str, str]:
+    """Return what is wrong with a database or a disk that may be there again soon, and what to do."""
     repeat = "repeat with the same Idempotency-Key"
     trouble = trouble_of(error)
     if trouble is None:
-        return unavailable(f"{what} does not answer", code=code, fix=repeat)
-    return unavailable(f"{what} cannot be used now: {trouble.what}", code=code, fix=f"{trouble.fix}; then {repeat}")
+        return f"{what} does not answer", repeat
+    return f"{what} cannot be used now: {trouble.what}", f"{trouble.fix}; then {repeat}"
 
 
 def _refusal(refusal: Rejected) -> Problem:
@@ -208,9 +211,17 @@ def _without_groups(problem: Problem, request: Request) -> Problem:
     return replace(problem, detail=f"{problem.detail}; {unknown}", fix=fix, extra=extra)
 
 
+async def _handle_passing(request: Request, error: Exception) -> JSONResponse:
+    """Answer a fault that passes; any other of its class is a defect of ours, which is answered where all are."""
+    if problem_of(error) is None:
+        raise error
+    return await _handle(request, error)
+
+
 def install_problems(app: FastAPI) -> None:
     """Make every exception of `app` a problem document."""
     ours = (Problem, Rejected, SelectionError, InvalidSubmission, LogUnavailable, LogClosed)
-    theirs = (RequestValidationError, HTTPException, SQLAlchemyError, OSError)
-    for handled in (*ours, *theirs, Exception):
+    for handled in (*ours, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(handled, _handle)
+    for handled in (SQLAlchemyError, OSError):
+        app.add_exception_handler(handled, _handle_passing)

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import PoolProxiedConnection
 
-from libs.eventlog.dialects.troubles import renew_connections
 from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Bulk, Cursor, EventRow, Shortcoming
+from libs.eventlog.dialects.troubles import renew_connections
 
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_BYTES_KEPT = 64 * 1024 * 1024

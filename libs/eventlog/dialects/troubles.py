@@ -27,7 +27,8 @@ class Trouble:
 FULL = Trouble("its disk is full", "free space on that disk: it goes on by itself")
 READ_ONLY = Trouble("its disk is read-only", "make that disk writable again: it goes on by itself")
 FAILING = Trouble(
-    "its disk answers with input/output errors", "check that the disk is there, writable and not full: it goes on by itself"
+    "its disk answers with input/output errors",
+    "check that the disk is there, writable and not full: it goes on by itself",
 )
 
 _BY_ERRNO = {
