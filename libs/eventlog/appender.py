@@ -208,6 +208,7 @@ class Appender:
                 outcomes = self._writer.write(batch)
             except Exception as error:  # noqa: BLE001 whatever it is, the callers must get an answer
                 self._writer.forget()
+                self._dialect.renew(error)
                 passing = isinstance(error, self._dialect.failures) and not self._dialect.refuses(error)
                 if not passing and not self._writer.unknown:
                     return self._alone(batch, error)

@@ -92,6 +92,7 @@ class Leases:
         except self._dialect.failures as error:
             with contextlib.suppress(Exception):  # whatever state it is in, it does not go back into the pool
                 connection.invalidate()
+                self._dialect.renew(error)
             raise LogUnavailable(f"the event log's database does not answer ({error})") from error
         finally:
             connection.close()

@@ -134,8 +134,9 @@ class PackFile:
 def remove_pack(path: Path) -> None:
     """Remove whatever there is of a pack that was being written at `path`."""
     for name in (path, _merged(path)):
-        name.unlink(missing_ok=True)
-        _index_of(name).unlink(missing_ok=True)
+        for each in (name, _index_of(name)):
+            with contextlib.suppress(OSError):  # where its disk is read-only, the next process that opens it does that
+                each.unlink(missing_ok=True)
 
 
 def _merged(path: Path) -> Path:

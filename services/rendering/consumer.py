@@ -16,12 +16,12 @@ import structlog
 from libs.bus import START, Checkpoint, ModelConsumer, SnapshotHooks
 from libs.eventlog import LogUnavailable
 from libs.fleet import Blobs
-from libs.gittree import PushOutcome, Repository
+from libs.gittree import GitFailed, PushOutcome, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from services.rendering.model import Model
 from services.rendering.observing import STANDINGS, Standing
-from services.rendering.reconciler import Reconciler
+from services.rendering.reconciler import Reconciler, WritingFailed
 from services.rendering.snapshot import VERSION, dump_model, load_model
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 NAME = "rendering"
 MAKING_MARK = "resedge-making"
+SAVE_AGAIN_SECONDS = 60.0
+"""How long a disk that took no snapshot is left alone: making one takes time from rendering."""
 log = structlog.get_logger(NAME)
 
 
@@ -67,6 +69,8 @@ class Rendering(ModelConsumer):
         self._saving: asyncio.Task[None] | None = None
         self._saved = 0
         self._unsaved_files = 0
+        self._save_again_at = 0.0
+        self._monotonic = monotonic
         self._turn = asyncio.Lock()
         self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic, speed=speed)
 
@@ -110,7 +114,10 @@ class Rendering(ModelConsumer):
         A mark stays in it until it is whole: what was cut short is begun again. A branch that is gone while its objects
         are there was deleted by somebody, which is not ours to undo.
         """
-        repository = Repository.create(self.path, self.model.branch)
+        try:
+            repository = Repository.create(self.path, self.model.branch)
+        except GitFailed as error:  # its disk is full or read-only, or git is not there: it is tried again
+            raise WritingFailed(f"the repository {self.path} cannot be opened: {error}") from error
         mark = self.path / MAKING_MARK
         if mark.exists():
             (self.path / "refs" / "heads" / self.model.branch).unlink(missing_ok=True)
@@ -133,7 +140,8 @@ class Rendering(ModelConsumer):
             self._checkpoint = Checkpoint.after(run[-1])
             if self.position >= self.ready_at:
                 self.reconciler.caught_up()
-                (self.path / MAKING_MARK).unlink(missing_ok=True)
+                if (mark := self.path / MAKING_MARK).exists():  # a disk that is read-only refuses to remove nothing
+                    mark.unlink(missing_ok=True)
 
     def _decide_if_caught_up(self) -> None:
         if self.position >= self.ready_at:
@@ -200,6 +208,8 @@ class Rendering(ModelConsumer):
             self._maintaining = asyncio.create_task(self._maintain())
         self._unsaved_files += self.reconciler.written.files
         many_events = self.position - self._saved >= self.settings.snapshot_every_events
+        if self._monotonic() < self._save_again_at:
+            return
         if self._saving is None and (many_events or self._unsaved_files >= self.settings.snapshot_every_files):
             self._saving = asyncio.create_task(self._save_beside())
 
@@ -210,21 +220,28 @@ class Rendering(ModelConsumer):
             self._saving = None
 
     async def _maintain(self) -> None:
-        if self._repository is not None:
-            try:
+        try:
+            if self._repository is not None:
                 await asyncio.to_thread(self._repository.maintain)
-            except (OSError, RuntimeError) as error:
-                log.warning("rendering.maintenance-failed", reason=str(error))
-        self._maintaining = None
+        except (OSError, RuntimeError) as error:
+            log.warning("rendering.maintenance-failed", reason=str(error))
+        finally:
+            self._maintaining = None
 
     async def _snapshot(self) -> None:
         async with self.reconciler.busy:
             if self.position == self._saved or self.reconciler.carrying:
                 return
-            self._saved, self._unsaved_files = self.position, 0
+            position, files = self.position, self._unsaved_files
             content = self.snapshot()
-        with contextlib.suppress(OSError):
+        try:
             await asyncio.to_thread(self._files.write, NAME, content)
+        except OSError as error:
+            self._save_again_at = self._monotonic() + SAVE_AGAIN_SECONDS
+            log.warning("rendering.snapshot-not-kept", reason=str(error))
+        else:
+            self._saved = position
+            self._unsaved_files -= files
 
     async def _keep_lease(self) -> None:
         while True:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from libs.bus.faults import passing
 from libs.contracts import Recorded, encode, type_name
 from libs.contracts.crash import crash_point
-from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, NewEvent, Submission
-from libs.gittree import IdSink, RefLocked, RefMoved
+from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, NewEvent, Submission, VersionConflict
+from libs.gittree import GitFailed, IdSink, RefLocked, RefMoved
 from libs.gittree.workers import WorkerDied
 from services.rendering.carrying import Decision
 from services.rendering.composing import commit_of, compose, held, uses
@@ -122,7 +123,7 @@ class Reconciler:
                         await self._finish_pending()
                     if isinstance(recorded.event, WritingRestored) and self.stopped != LEASE_LOST:
                         self.stopped = ""
-            except (WorkerDied, RefLocked) as error:
+            except (WorkerDied, RefLocked, GitFailed) as error:
                 raise WritingFailed(f"{type(error).__name__}: {error}") from error
         self.wake()
 
@@ -182,14 +183,15 @@ class Reconciler:
                 while not self.stopped and await self._step():
                     pass
             self.trouble = ""
-        except (WorkerDied, OSError, RefLocked, RuntimeError) as error:
+        except Exception as error:
+            if not (passing(error) or isinstance(error, RuntimeError)):
+                self.stopped = f"{type(error).__name__}: {error}; restart it after mending the cause"
+                log.exception("rendering.stopped")
+                return
             self.trouble = f"{type(error).__name__}: {error}"
             log.exception("rendering.step-failed")
             await asyncio.sleep(RETRY_SECONDS)
             self.wake()
-        except Exception as error:
-            self.stopped = f"{type(error).__name__}: {error}; restart it after mending the cause"
-            log.exception("rendering.stopped")
 
     async def _step(self) -> bool:
         """Do one thing; return whether there may be another."""
@@ -297,8 +299,10 @@ class Reconciler:
                 itself = Cause(f"{self._stream}/{version}", cause.traceparent, outcome.last)
                 position = outcome.last - (len(said) - len(parts))
                 return Decision(parts, position, outcome.recorded_at, itself)
-            case GuardConflict():
-                return None  # The feed brings what we have not seen, and wakes the loop.
+            case GuardConflict() | VersionConflict():
+                # The feed brings what we have not seen, and wakes the loop: of others, or a decision of our own that
+                # the log took although its database did not answer.
+                return None
             case Expired():
                 self.wake()  # A gate has changed since: what is open now is another question.
                 return None

@@ -81,9 +81,9 @@ def store(name: str, **labels: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, services: Sequence[Build]) -> AsyncIterator[Server]:
-    """Run services embedded, with an administrator's token."""
-    embedded = Embedded(data_dir, services)
+async def running(data_dir: Path, services: Sequence[Build], **options: Any) -> AsyncIterator[Server]:
+    """Run services embedded, with an administrator's token; `options` are `Embedded`'s."""
+    embedded = Embedded(data_dir, services, **options)
     token = embedded.tokens.issue("admin", frozenset({"admin"}))
     async with embedded.running(), client_of(embedded, token) as client:
         yield Server(embedded, client, token)

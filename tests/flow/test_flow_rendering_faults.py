@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from cli.verify_offline import verify_data_dir
 from libs.contracts.crash import at_crash_point
 from services.rendering import reconciler
 from tests.flow.conftest import Server, running
-from tests.support.journeys import ask, begin, choose, declare, settled, store
+from tests.support.journeys import ask, begin, choose, declare, eventually, settled, store, told
 
 
 @pytest.fixture(autouse=True)
@@ -33,24 +32,6 @@ def disk_full() -> None:
 async def failed_checks(data_dir: Path) -> list[dict[str, Any]]:
     checks = await asyncio.to_thread(verify_data_dir, data_dir, all_commits=True)
     return [each for each in checks if not each["ok"]]
-
-
-async def eventually(what: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(200):
-        if await what():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to that")
-
-
-def told(server: Server, words: str) -> Callable[[], Awaitable[bool]]:
-    """Whether the process is not ready and says why."""
-
-    async def tells() -> bool:
-        answer = await server.client.get("/readyz", params={"verbose": ""})
-        return answer.status_code != 200 and words in answer.text
-
-    return tells
 
 
 def second_namespace() -> list[dict[str, Any]]:

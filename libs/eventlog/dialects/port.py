@@ -122,6 +122,9 @@ class Dialect(Protocol):
     def refuses(self, error: Exception) -> bool:
         """Tell a failure that the same statement would meet again (constraint, value, syntax) from a passing one."""
 
+    def renew(self, error: Exception) -> None:
+        """Drop the connections that a failure leaves unfit for use beside the one that it happened on."""
+
     def create_lock(self, connection: Connection) -> None:
         """Keep other processes from creating the schema until the connection's transaction ends."""
 

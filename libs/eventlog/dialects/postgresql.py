@@ -118,6 +118,10 @@ class PostgreSQL:
         detail = error.args[0] if error.args else None
         return isinstance(detail, dict) and str(detail.get("C", ""))[:2] in {"22", "23", "42", "XX"}
 
+    def renew(self, error: Exception) -> None:
+        """None: each connection fails and is renewed by itself."""
+        del error
+
     def create_lock(self, connection: Connection) -> None:
         """Take an advisory lock until the transaction ends."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))

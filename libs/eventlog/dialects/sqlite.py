@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.eventlog.dialects.port import EVENT_COLUMNS, MICROSECONDS, Bulk, Cursor, EventRow, Shortcoming
-from libs.eventlog.dialects.troubles import renew_connections
+from libs.eventlog.dialects.troubles import renew_connections, spoils
 
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
@@ -42,6 +42,7 @@ class SQLite:
             self._temporary = Path(tempfile.mkdtemp(prefix="resedge-log-"))
             url = url.set(database=str(self._temporary / "log.db"))
         self._url = url.set(drivername="sqlite+pysqlite")
+        self._engines: list[Engine] = []
 
     def writer(self) -> Engine:
         """Return the engine that appends."""
@@ -65,6 +66,7 @@ class SQLite:
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
 
         renew_connections(engine)
+        self._engines.append(engine)
         return engine
 
     def cursor(self, connection: PoolProxiedConnection) -> Cursor:
@@ -96,6 +98,12 @@ class SQLite:
     def refuses(self, error: Exception) -> bool:
         """Everything but the state of the file: locked, full, unreadable."""
         return isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.OperationalError)
+
+    def renew(self, error: Exception) -> None:
+        """Close all idle connections where the disk has refused; the next ones are opened on what it is then."""
+        if spoils(error):
+            for engine in self._engines:
+                engine.dispose()
 
     def create_lock(self, connection: Connection) -> None:
         """Begin the write transaction."""

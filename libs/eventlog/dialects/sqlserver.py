@@ -181,6 +181,10 @@ class SQLServer:
         orig = error.orig if isinstance(error, exc.DBAPIError) else error
         return orig is not None and sqlserver_errors.refuses(orig)
 
+    def renew(self, error: Exception) -> None:
+        """None: each connection fails and is renewed by itself."""
+        del error
+
     def create_lock(self, connection: Connection) -> None:
         """Take an application lock until the transaction ends."""
         connection.exec_driver_sql(BEGIN).scalar_one()

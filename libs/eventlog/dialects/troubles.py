@@ -6,6 +6,7 @@ The one rule: a trouble passes once somebody has repaired the disk, and nothing 
 from __future__ import annotations
 
 import errno
+import gc
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,19 +60,39 @@ def trouble_of(error: BaseException) -> Trouble | None:
     return None
 
 
-def sqlite_trouble(error: BaseException | None) -> Trouble | None:
+def sqlite_trouble(error: BaseException) -> Trouble | None:
     """Return what an error of SQLite itself says of the disk."""
     code = getattr(error, "sqlite_errorcode", None)
     return _BY_SQLITE.get(code & _PRIMARY) if isinstance(code, int) else None
 
 
 def renew_connections(engine: Engine) -> None:
-    """Let an engine on SQLite open new connections after a trouble: one from a read-only disk stays read-only."""
+    """Let an engine on SQLite open new connections after a disk has refused (see `spoils`)."""
+    spoilt = False
 
     @event.listens_for(engine, "handle_error")
     def _renew(context: ExceptionContext) -> None:
-        if sqlite_trouble(context.original_exception) is not None:
-            context.is_disconnect = True
+        nonlocal spoilt
+        if spoils(context.original_exception):
+            context.is_disconnect = spoilt = True
+            engine.dispose()
+
+    @event.listens_for(engine, "do_connect")
+    def _tidy(*_connecting: object) -> None:
+        nonlocal spoilt
+        if spoilt:
+            # SQLite leaves a file open until the last statement on it is gone; those of failures hang in tracebacks.
+            gc.collect()
+            spoilt = False
+
+
+def spoils(error: BaseException) -> bool:
+    """Tell whether no connection of SQLite that is open in this process can be trusted to write after an error.
+
+    What was opened on a read-only disk stays read-only, and what is opened later as well, for as long as one of them
+    is left: connections to one file share what they know of it.
+    """
+    return sqlite_trouble(error) not in (None, FULL)
 
 
 def _said(error: BaseException) -> Trouble | None:
