@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from cli.errors import CliError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,10 +16,17 @@ def verify_data_dir(data_dir: Path, all_commits: bool) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no log in it.
+        CliError: the verification could not be finished.
     """
+    from services.rendering.broken import VerificationBroken  # noqa: PLC0415 - loaded only when verifying
     from services.rendering.verify import shown, verify  # noqa: PLC0415 - loaded only when verifying
 
     file = data_dir / "log.db"
     if not file.is_file():
         raise FileNotFoundError(f"there is no log at {file}")
-    return shown(asyncio.run(verify(f"sqlite:///{file}", data_dir / "gitops.git", every_commit=all_commits)))
+    try:
+        return shown(asyncio.run(verify(f"sqlite:///{file}", data_dir / "gitops.git", every_commit=all_commits)))
+    except VerificationBroken as broken:
+        raise CliError(
+            "The verification could not be finished.", why=str(broken), fix=broken.fix, code="verification-broken"
+        ) from broken

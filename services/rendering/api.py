@@ -16,17 +16,18 @@ from libs.web.bodies import read_body
 from libs.web.commands import Commands
 from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, Positions, wanted_position
-from libs.web.problems import Problem, not_found
+from libs.web.problems import Problem, not_found, unavailable
 from libs.web.router import respond, select
+from services.rendering.apart import verify_apart
 from services.rendering.blocked import blocked
 from services.rendering.branching import add_branch_routes, proposing, reason_of
+from services.rendering.broken import VerificationBroken
 from services.rendering.consumer import Rendering
 from services.rendering.domain import BranchState, ConfirmRemovals, Hold, decide
 from services.rendering.layout import LAYOUTS
 from services.rendering.leaving import layouts_now
 from services.rendering.placements import split_key
 from services.rendering.requesting import awaited
-from services.rendering.verify import verify_apart
 from services.rendering.why import Why
 
 EXAMPLES_MAX = 5
@@ -192,8 +193,28 @@ class Routes:
 
     async def verify(self, request: Request) -> dict[str, Any]:
         """Fold the whole log in a fresh process and compare the branch with it; `all=true` compares every commit."""
-        checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=flag(request, "all"))
+        every_commit = flag(request, "all")
+        try:
+            checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=every_commit)
+        except VerificationBroken as broken:
+            raise _unfinished(broken) from broken
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+def _unfinished(broken: VerificationBroken) -> Problem:
+    """Return the problem of a verification that could not be finished: the step, the place and the reason."""
+    if broken.passing:
+        return unavailable(f"the verification could not be finished: {broken}", fix="ask again")
+    at = broken.at
+    place = {"step": at.step, "position": at.position or None, "commit": at.commit or None}
+    return Problem(
+        500,
+        "verification-broken",
+        "The verification could not be finished.",
+        str(broken),
+        fix=broken.fix,
+        extra={**place, "checks": broken.checks},
+    )
 
 
 def rendering_router(rendering: Rendering, commands: Commands, positions: Positions) -> APIRouter:

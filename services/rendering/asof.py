@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from libs.bus.faults import passing
 from libs.contracts import Recorded
+from libs.contracts.envelope import Undecodable
 from libs.eventlog import EventLog
 from libs.fleet import Blobs
 from libs.gittree import IdSink, ObjectSink, Repository
 from libs.gittree.sink import PackSink
-from libs.gittree.workers import Workers
+from libs.gittree.workers import WorkerDied, Workers
 from services.rendering.carrying import Decision
 from services.rendering.composing import commit_of
 from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
@@ -45,28 +47,67 @@ class Computed:
     problem: str = ""
 
 
-class Fold:
-    """Folds the log from its beginning and computes every commit; the objects go to `sink`."""
+class RebuildFailed(RuntimeError):  # noqa: N818 - it states the fact
+    """The log does not render what it records."""
 
-    def __init__(self, events: EventLog, sink: Callable[[], ObjectSink] = IdSink) -> None:
+
+class CannotFold(RebuildFailed):
+    """An event of the log cannot be folded, or the decision that it completes cannot be rendered."""
+
+    def __init__(self, recorded: Recorded, reason: str) -> None:
+        super().__init__(f"{recorded.type} at position {recorded.position} cannot be folded: {reason}")
+        self.position, self.reason = recorded.position, f"{recorded.type} cannot be folded: {reason}"
+
+
+class Fold:
+    """Folds the log from its beginning and computes every commit; the objects go to `sink`.
+
+    `note` hears of a position before a page, or a decision, is taken there.
+    """
+
+    def __init__(
+        self,
+        events: EventLog,
+        sink: Callable[[], ObjectSink] = IdSink,
+        note: Callable[[int], None] = lambda _position: None,
+    ) -> None:
         self._events = events
         self._sink = sink
+        self._note = note
         self.model = Model(Blobs(events.blob))
         self.computed = Computed()
 
     async def on(self, until: int | None = None) -> None:
-        """Fold what the log holds by now, or holds up to a position."""
+        """Fold what the log holds by now, or holds up to a position.
+
+        Raises:
+            CannotFold: an event cannot be folded.
+        """
         while until is None or self.model.position < until:
             limit = PAGE_EVENTS if until is None else min(PAGE_EVENTS, until - self.model.position)
-            page = await asyncio.to_thread(self._events.read_recorded, self.model.position, limit)
+            page = await asyncio.to_thread(self._page, limit)
             if not page:
                 return
+            self._note(page[0].position)
             for recorded in page:
-                await self._take(recorded)
+                try:
+                    await self._take(recorded)
+                except CannotFold:
+                    raise
+                except Exception as error:
+                    if passing(error) or isinstance(error, WorkerDied):
+                        raise
+                    raise CannotFold(recorded, f"{type(error).__name__}: {error}") from error
+
+    def _page(self, limit: int) -> list[Recorded]:
+        return self._events.read_recorded(self.model.position, limit, tolerant=True)
 
     async def _take(self, recorded: Recorded) -> None:
+        if isinstance(recorded.event, Undecodable):
+            raise CannotFold(recorded, recorded.event.reason)
         decision = self.model.fold(recorded)
         if decision is not None:
+            self._note(recorded.position)
             await self._admit(decision)
         match recorded.event:
             case AdmissionWritten(decision=name, commit=commit):
@@ -102,10 +143,6 @@ class Rebuilt:
     commit: str
     commits: int
     notes: tuple[str, ...]
-
-
-class RebuildFailed(RuntimeError):  # noqa: N818 - it states the fact
-    """The log does not render what it records."""
 
 
 async def rebuild_branch(events: EventLog, path: Path, until: int) -> Rebuilt:

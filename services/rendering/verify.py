@@ -11,18 +11,21 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from libs.bus.faults import passing
+from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog, Verification
 from libs.gittree import CommitUnreadable, GitFailed, ObjectMissing, Repository
 from libs.runtime.clock import utc_now
-from services.rendering.asof import Computed, Fold
+from services.rendering.apart import URL_VARIABLE
+from services.rendering.asof import CannotFold, Computed, Fold
+from services.rendering.broken import At, Course, VerificationBroken
 
 ATTEMPTS_MAX = 5
-URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +37,46 @@ class Check:
     detail: str
 
 
-async def verify(log_url: str, path: Path, *, every_commit: bool) -> list[Check]:
-    """Return what was compared; nothing is changed.
+async def verify(
+    log_url: str, path: Path, *, every_commit: bool, tell: Callable[[At], None] = lambda _at: None
+) -> list[Check]:
+    """Return what was compared; nothing is changed. `tell` hears of each place before anything is done there.
 
     Raises:
-        UnknownLogFormat: there is no event log.
+        VerificationBroken: it could not be finished; where and why is said.
     """
+    course, checks = Course(tell), list[Check]()
+    try:
+        await _verify(log_url, path, course, checks, every_commit=every_commit)
+    except Exception as error:
+        at, reason = course.at, f"{type(error).__name__}: {error}"
+        if isinstance(error, CannotFold):
+            at, reason = At(at.step, error.position), error.reason
+        raise VerificationBroken(at, reason, shown(checks), passing=passing(error)) from error
+    return checks
+
+
+async def _verify(log_url: str, path: Path, course: Course, checks: list[Check], *, every_commit: bool) -> None:
+    course.begin("log")
     events = EventLog.read_only(log_url, clock=utc_now)
     try:
+        course.begin("chain")
         found = events.verify()
         problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
-        checks = [Check("chain", found.ok, problem or _hang(found))]
-        if not found.ok:
-            return checks  # What is not the log's cannot be folded.
-        checks += await _verify_branch(events, path, every_commit=every_commit)
-        return checks
+        checks.append(Check("chain", found.ok, problem or _hang(found)))
+        if found.ok:  # What is not the log's cannot be folded.
+            await _verify_branch(events, path, course, checks, every_commit=every_commit)
     finally:
         events.close()
 
 
-async def _verify_branch(events: EventLog, path: Path, *, every_commit: bool) -> list[Check]:
-    fold = Fold(events)
+async def _verify_branch(
+    events: EventLog, path: Path, course: Course, checks: list[Check], *, every_commit: bool
+) -> None:
+    course.begin("fold")
+    crash_point("rendering.verify.fold")
+    fold = Fold(events, note=course.position)
+    before = len(checks)
     try:
         repository = Repository(path, fold.model.branch) if (path / "HEAD").exists() else None
         tip = ""
@@ -65,23 +87,22 @@ async def _verify_branch(events: EventLog, path: Path, *, every_commit: bool) ->
                 break
             await asyncio.sleep(0.2)  # A running renderer may be between its decision and its commit.
         computed = fold.computed
-        checks = [
-            Check(
-                "admissions", not computed.problem, computed.problem or _counted(len(computed.by_decision), "decision")
-            ),
-            _tip(tip, fold),
-        ]
+        said = computed.problem or _counted(len(computed.by_decision), "decision")
+        checks += [Check("admissions", not computed.problem, said), _tip(tip, fold)]
         if repository is None or not tip:
-            return checks
+            return
         with contextlib.closing(repository):
-            checks.append(_trailers(events, repository, computed, tip))
-            checks.append(_trees(repository, computed, tip, every_commit=every_commit))
+            course.begin("trailers")
+            checks.append(_trailers(events, repository, computed, tip, course))
+            course.begin("tree")
+            crash_point("rendering.verify.tree")
+            checks.append(_trees(repository, computed, tip, course, every_commit=every_commit))
             if every_commit:
+                course.begin("objects")
                 sound = repository.fsck()
                 checks.append(Check("objects", sound.ok, "; ".join(sound.problems[:3]) or "git fsck --strict passes"))
     except (ObjectMissing, CommitUnreadable, GitFailed) as error:
-        return [Check("repository", ok=False, detail=f"{type(error).__name__}: {error}")]
-    return checks
+        checks[before:] = [Check("repository", ok=False, detail=f"{type(error).__name__}: {error}")]
 
 
 def _tip(tip: str, fold: Fold) -> Check:
@@ -93,11 +114,12 @@ def _tip(tip: str, fold: Fold) -> Check:
     return Check("branch", ok=False, detail=detail)
 
 
-def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str) -> Check:
+def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str, course: Course) -> Check:
     """Compare `Head:` of every commit with the chain; commits of others are known only where writing was restored."""
     count = 0
     known_foreign = False
     for commit in repository.iter_commits(tip):
+        course.commit(commit.id)
         known_foreign = (known_foreign or commit.id in computed.restored) and commit.id not in computed.commits
         if known_foreign:
             continue
@@ -114,10 +136,11 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
     return Check("trailers", ok=True, detail=f"Head of {_counted(count, 'commit')} stands in the chain")
 
 
-def _trees(repository: Repository, computed: Computed, tip: str, *, every_commit: bool) -> Check:
+def _trees(repository: Repository, computed: Computed, tip: str, course: Course, *, every_commit: bool) -> Check:
     """Read trees back from the repository; the branch's own, or every commit's."""
     count = 0
     for commit in _commits(repository, computed, tip):
+        course.commit(commit)
         tree = computed.commits[commit][0]
         if repository.read_commit(commit).tree != tree:
             return Check("tree", ok=False, detail=f"commit {commit} has another tree than the log renders: {tree}")
@@ -145,29 +168,26 @@ def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [{"check": each.check, "ok": each.ok, "detail": each.detail} for each in checks]
 
 
-async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[dict[str, Any]]:
-    """Verify in a process of its own."""
-    arguments = [sys.executable, "-m", "services.rendering.verify", str(path), *(["--all"] if every_commit else [])]
-    environment = {**os.environ, URL_VARIABLE: log_url, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = await asyncio.create_subprocess_exec(
-        *arguments, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    if process.returncode not in {0, 1}:
-        detail = err.decode("utf-8", "replace").strip().splitlines()
-        return [{"check": "process", "ok": False, "detail": detail[-1] if detail else f"exit {process.returncode}"}]
-    checks: list[dict[str, Any]] = json.loads(out)
-    return checks
-
-
 def main() -> int:
-    """Verify and print the checks as JSON; exit 1 where one fails."""
+    """Verify; print each place and then the checks, as lines of JSON. Exits 1 where one fails, 2 where it cannot."""
     parser = argparse.ArgumentParser(prog="python -m services.rendering.verify", description=__doc__)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--all", action="store_true")
     given = parser.parse_args()
-    checks = asyncio.run(verify(os.environ[URL_VARIABLE], given.repository, every_commit=given.all))
-    sys.stdout.write(json.dumps(shown(checks)) + "\n")
+
+    def say(**said: Any) -> None:
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
+
+    found = verify(
+        os.environ[URL_VARIABLE], given.repository, every_commit=given.all, tell=lambda at: say(at=asdict(at))
+    )
+    try:
+        checks = asyncio.run(found)
+    except VerificationBroken as broken:
+        say(broken=broken.plain())
+        return 2
+    say(checks=shown(checks))
     return 0 if all(check.ok for check in checks) else 1
 
 

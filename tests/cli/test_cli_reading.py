@@ -161,6 +161,26 @@ def test_verify_is_1_when_something_is_not(resedge: Resedge, server: FakeServer,
     assert json.loads(ran.out)["ok"] is False
 
 
+BROKEN = {
+    "code": "verification-broken",
+    "title": "The verification could not be finished.",
+    "detail": "step fold at position 12: IndexError: index 5 is out of bounds",
+    "fix": "read the reason",
+    "step": "fold",
+    "position": 12,
+}
+
+
+def test_verify_is_1_and_says_where_when_it_cannot_be_finished(resedge: Resedge, server: FakeServer) -> None:
+    server.on("POST", "/v1/log:verify", Answer(200, CHECKS))
+    server.on("POST", "/v1/rendering:verify", Answer(500, BROKEN))
+    ran = resedge("verify")
+
+    assert ran.code == 1
+    assert "The verification could not be finished." in ran.err
+    assert f"why: {BROKEN['detail']}" in ran.err
+
+
 def test_verify_offline_needs_no_server(
     resedge: Resedge, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
