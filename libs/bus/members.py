@@ -329,7 +329,8 @@ class Feed(abc.ABC):
 
     async def _wait_out(self, member: Member, error: Exception) -> None:
         member.failing = f"{type(error).__name__}: {error}"
-        _log.warning("%s failed, trying again: %s", member.name, error)
+        # Its text: a record that somebody keeps must not keep the connection that failed open.
+        _log.warning("%s failed, trying again: %s", member.name, str(error))
         await asyncio.sleep(min(0.05 * 2**member.failures, _RETRY_SECONDS_MAX))
         member.failures = min(member.failures + 1, 10)
 

@@ -23,6 +23,7 @@ from tests.support.journeys import MANIFEST, begin, choose, eventually, publish,
 
 LONG = 1_000
 """Tries of `eventually` until whoever waits for a disk has looked again: 20 s."""
+GOES_ON_SECONDS = 60.0
 
 WHERE = {
     "log": "log",
@@ -106,6 +107,11 @@ async def reopen(server: Server) -> None:
 
 
 async def goes_on(server: Server, sent: Sent) -> None:
+    async with asyncio.timeout(GOES_ON_SECONDS):
+        await _goes_on(server, sent)
+
+
+async def _goes_on(server: Server, sent: Sent) -> None:
     """Everything is as if nothing had been: changes are taken, seen by all and rendered, and the log proves it."""
 
     async def taken() -> bool:

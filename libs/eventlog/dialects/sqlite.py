@@ -103,7 +103,7 @@ class SQLite:
         """Close all idle connections where the disk has refused; the next ones are opened on what it is then."""
         if spoils(error):
             for engine in self._engines:
-                engine.dispose()
+                engine.pool.dispose()
 
     def create_lock(self, connection: Connection) -> None:
         """Begin the write transaction."""

@@ -75,7 +75,7 @@ def renew_connections(engine: Engine) -> None:
         nonlocal spoilt
         if spoils(context.original_exception):
             context.is_disconnect = spoilt = True
-            engine.dispose()
+            engine.pool.dispose()  # what is idle; what is in use is not taken again after its return
 
     @event.listens_for(engine, "do_connect")
     def _tidy(*_connecting: object) -> None:
