@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from sqlalchemy import make_url
 
 from libs.bus import LogFeed, ModelConsumer
 from libs.contracts.crash import at_crash_point
@@ -13,6 +12,7 @@ from libs.eventlog import Appended, EventLog, LogUnavailable, trouble_of
 from libs.eventlog.appender import WAITS_SECONDS
 from tests.support.feeds import ticking_clock
 from tests.support.postgres import Cluster
+from tests.support.refusing import DISK_FULL, READ_ONLY, Refusal
 from tests.support.submissions import submission, taken
 
 POINTS = ("before-lock", "after-lock", "after-insert", "before-commit")
@@ -67,28 +67,13 @@ def test_whatever_fails_and_how_often_nothing_is_announced_before_the_log_has_it
     assert log.verify().ok
 
 
-REFUSE = """
-CREATE TABLE {schema}.disk (is_full boolean);
-CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-  IF EXISTS (SELECT 1 FROM {schema}.disk) THEN
-    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '{state}';
-  END IF;
-  RETURN NULL;
-END $$;
-CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {schema}.events DEFERRABLE INITIALLY DEFERRED
-  FOR EACH ROW EXECUTE FUNCTION {schema}.refuse();
-"""
-
-
-@pytest.mark.parametrize(("state", "says"), [("53100", "its disk is full"), ("25006", "its disk is read-only")])
+@pytest.mark.parametrize(("state", "says"), [(DISK_FULL, "its disk is full"), (READ_ONLY, "its disk is read-only")])
 async def test_a_commit_that_postgresql_refuses_through_all_retries_stops_nobody(
     postgres: Cluster, state: str, says: str
 ) -> None:
     url = postgres.new_database()
-    schema = make_url(url).username
     log = EventLog.open(url, clock=ticking_clock())
-    for statement in REFUSE.format(schema=schema, state=state).split(";\n\n") or ():
-        postgres.execute(statement)
+    refusal = Refusal(postgres, url, state)
     log._appender._waits_seconds = AT_ONCE
     heard: list[int] = []
     log.on_append(heard.append)
@@ -96,10 +81,9 @@ async def test_a_commit_that_postgresql_refuses_through_all_retries_stops_nobody
     feed = LogFeed(log, [ModelConsumer("model", log, lambda recorded: seen.append(recorded.position))])
     await feed.start()
     await log.append_async(submission("store-a"))
-    postgres.execute(f"INSERT INTO {schema}.disk VALUES (true)")  # noqa: S608 - our name
     tries: list[str] = []
     count = at_crash_point("eventlog.before-commit", lambda: tries.append("commit"))
-    with count, pytest.raises(LogUnavailable) as away:
+    with refusal.refusing(), count, pytest.raises(LogUnavailable) as away:
         await log.append_async(submission("store-b", key="k"))
     trouble = trouble_of(away.value)
     assert trouble is not None
@@ -107,7 +91,6 @@ async def test_a_commit_that_postgresql_refuses_through_all_retries_stops_nobody
     assert not await feed.reached("model", 2, 0.5)
     assert (heard, feed.states()[0].stopped, feed.states()[0].failing) == ([1], None, None)
 
-    postgres.execute(f"DELETE FROM {schema}.disk")  # noqa: S608 - our name
     outcome = await log.append_async(submission("store-b", key="k"))
 
     assert isinstance(outcome, Appended)

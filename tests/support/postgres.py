@@ -34,7 +34,7 @@ def _program(name: str) -> str:
     return found
 
 
-def _user() -> str | None:
+def database_user() -> str | None:
     """The user that the server runs as, since it refuses root; None: the present one."""
     if os.geteuid() != 0:
         return None
@@ -45,7 +45,7 @@ def _user() -> str | None:
 
 
 def _run(*command: str) -> None:
-    user = _user()
+    user = database_user()
     subprocess.run(
         command,
         user=user,
@@ -128,7 +128,7 @@ def cluster(*, durable: bool = False) -> Iterator[Cluster]:
     """Make a server, and drop it with everything in it afterwards; `durable` commits wait for the disk, as they do."""
     initdb, control = _program("initdb"), _program("pg_ctl")
     directory = Path(tempfile.mkdtemp(prefix="resedge-pg-", dir="/tmp"))
-    user = _user()
+    user = database_user()
     if user:
         shutil.chown(directory, user)
     data, port = str(directory / "data"), free_ports(1)[0]
