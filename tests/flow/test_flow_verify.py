@@ -80,13 +80,13 @@ async def test_the_answer_is_a_problem_that_names_step_position_and_reason(tmp_p
     assert problem["fix"]
 
 
-@pytest.mark.parametrize("step", ["fold", "tree"])
+@pytest.mark.parametrize(("step", "point"), [("fold", "rendering.verify.fold"), ("tree", "rendering.verify.tree")])
 async def test_a_verifying_process_that_is_killed_is_told_as_such(
-    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path / "data", SERVICES) as server:
         await begin(server)
-        monkeypatch.setenv("RESEDGE_CRASH_AT", f"rendering.verify.{step}")  # in the child alone: this one was imported
+        monkeypatch.setenv("RESEDGE_CRASH_AT", point)  # in the child alone: this one was imported
         answer = await verified(server)
         monkeypatch.delenv("RESEDGE_CRASH_AT")
         after = await verified(server)
