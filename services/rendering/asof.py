@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from libs.bus.faults import passing
-from libs.contracts import Recorded
+from libs.bus.letters import letter_of
+from libs.contracts import LetterSkipped, Recorded, type_name
 from libs.contracts.envelope import Undecodable
 from libs.eventlog import EventLog
 from libs.fleet import Blobs
@@ -25,6 +26,9 @@ from services.rendering.events import AdmissionWritten, ForeignCommitFound, Writ
 from services.rendering.model import Model
 
 PAGE_EVENTS = 1_000
+RENDERING = "rendering"
+"""The consumer whose fold this is."""
+_SKIPPED = type_name(LetterSkipped("", ""))
 WORKERS = 2
 WORKERS_FROM_CLUSTERS = 1_000
 
@@ -92,19 +96,27 @@ class Fold:
             for recorded in page:
                 try:
                     await self._take(recorded)
-                except CannotFold:
-                    raise
                 except Exception as error:
                     if passing(error) or isinstance(error, WorkerDied):
                         raise
-                    raise CannotFold(recorded, f"{type(error).__name__}: {error}") from error
+                    if not await asyncio.to_thread(self._was_skipped, recorded):
+                        known = isinstance(error, RebuildFailed)
+                        raise CannotFold(
+                            recorded, str(error) if known else f"{type(error).__name__}: {error}"
+                        ) from error
+                    self.model.position = recorded.position
+
+    def _was_skipped(self, recorded: Recorded) -> bool:
+        """Tell whether somebody has decided that rendering passes over an event that it could not fold."""
+        letter = self._events.read_stream(f"letter-{letter_of(RENDERING, recorded.position)}")
+        return any(event.type == _SKIPPED for event in letter)
 
     def _page(self, limit: int) -> list[Recorded]:
         return self._events.read_recorded(self.model.position, limit, tolerant=True)
 
     async def _take(self, recorded: Recorded) -> None:
         if isinstance(recorded.event, Undecodable):
-            raise CannotFold(recorded, recorded.event.reason)
+            raise RebuildFailed(recorded.event.reason)
         decision = self.model.fold(recorded)
         if decision is not None:
             self._note(recorded.position)

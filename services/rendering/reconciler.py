@@ -118,7 +118,7 @@ class Reconciler:
                 for recorded in batch:
                     if recorded.position <= self.model.position:
                         continue  # The batch comes again, since what followed this event could not be written.
-                    self._pending = self.model.fold(recorded)
+                    self._pending = self._folded(recorded)
                     if self._pending is not None:
                         await self._finish_pending()
                     if isinstance(recorded.event, WritingRestored) and self.stopped != LEASE_LOST:
@@ -126,6 +126,16 @@ class Reconciler:
             except (WorkerDied, RefLocked, GitFailed) as error:
                 raise WritingFailed(f"{type(error).__name__}: {error}") from error
         self.wake()
+
+    def _folded(self, recorded: Recorded) -> Decision | None:
+        """Fold an event; one that cannot be folded is not passed over when it comes again."""
+        model = self.model
+        before = model.position, model.hash, model.epoch, model.at
+        try:
+            return model.fold(recorded)
+        except Exception:
+            model.position, model.hash, model.epoch, model.at = before
+            raise
 
     async def _finish_pending(self) -> None:
         """Carry out what was decided and is not written yet: with the facts that it was decided on, before others."""

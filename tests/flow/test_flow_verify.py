@@ -14,14 +14,14 @@ import pytest
 from cli.embedded import SERVICES
 from cli.errors import CliError, ExitCode
 from cli.verify_offline import verify_data_dir
-from libs.contracts import StoreDeclared, encode, type_name
+from libs.contracts import NamespaceDeclared, StoreDeclared, encode, type_name
 from libs.eventlog import Appended, EventLog, NewEvent, Submission
 from libs.runtime.clock import utc_now
 from services.rendering.apart import verify_apart
 from services.rendering.broken import VerificationBroken
 from tests.cli.cli_machine import Machine
 from tests.flow.conftest import Server, running
-from tests.support.journeys import begin
+from tests.support.journeys import begin, eventually, told
 
 STORE = type_name(StoreDeclared("x", "UTC"))
 CORRUPT = {
@@ -78,6 +78,31 @@ async def test_the_answer_is_a_problem_that_names_step_position_and_reason(tmp_p
     assert f"step fold at position {outcome.last}: {STORE} cannot be folded: " in problem["detail"]
     assert [(each["check"], each["ok"]) for each in problem["checks"]] == [("chain", True)]
     assert problem["fix"]
+
+
+async def test_an_event_that_rendering_cannot_fold_halts_it_and_what_was_skipped_is_skipped_everywhere(
+    tmp_path: Path,
+) -> None:
+    unreadable = NamespaceDeclared("x", "(((")
+    async with running(tmp_path / "data", SERVICES) as server:
+        await begin(server)
+        event = NewEvent("namespace-x", type_name(unreadable), encode(unreadable))
+        outcome = server.embedded.log.append(Submission([event], "somebody"))
+        assert isinstance(outcome, Appended)
+        await eventually(told(server, f"rendering: {event.type} at position {outcome.last} cannot be applied"))
+        broken = await verified(server)
+        for name in ("rendering", "fleet"):
+            letter = f"/v1/dead-letters/{name}@{outcome.last}:skip"
+            assert (await server.client.post(letter, json={"reason": "it is of no use"})).is_success
+
+        async def ready() -> bool:
+            return (await server.client.get("/readyz")).status_code == 200
+
+        await eventually(ready, 500)
+        whole = await verified(server)
+
+    assert (broken.status_code, broken.json()["position"]) == (500, outcome.last)
+    assert whole.json()["ok"], whole.text
 
 
 @pytest.mark.parametrize(("step", "point"), [("fold", "rendering.verify.fold"), ("tree", "rendering.verify.tree")])
