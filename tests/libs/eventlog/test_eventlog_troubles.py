@@ -81,7 +81,7 @@ def test_what_a_disk_lacks_is_told_alike(error: BaseException, what: str) -> Non
         assert trouble is not None
         assert trouble.what == what
     for each in wrapped(error):
-        problem = problem_of(each)
+        trouble, problem = trouble_of(each), problem_of(each)
         assert passing(each)
         assert problem is not None
         assert problem.status == 503
