@@ -123,7 +123,7 @@ async def test_a_verifying_process_that_is_killed_is_told_as_such(
 
 
 async def test_a_verifying_process_that_says_nothing_is_told_with_its_last_words() -> None:
-    with pytest.raises(VerificationBroken, match="ended with exit code 2: .* required: repository") as broken:
+    with pytest.raises(VerificationBroken, match=r"ended with exit code 2: .* required: repository") as broken:
         await verify_apart("sqlite://", Path("--no-such-option"), every_commit=False)
 
     assert broken.value.at.step == "log"
