@@ -1,8 +1,8 @@
 """Recorded logs: what a version of this project wrote, kept to be replayed by all later ones.
 
-`python -m tests.support.recorded tests/data/recorded-log-2` makes another one with the code as it is now; a recorded
+`python -m tests.support.recorded tests/data/recorded-log-3` makes another one with the code as it is now; a recorded
 log is never made again. It is the log's stored bytes (`log.jsonl.xz`), the branch (`gitops.tar.xz`) and what was
-answered then (`expected.json`).
+answered then (`expected.json.xz`). tests/data/README.md says when another one is made.
 """
 
 from __future__ import annotations
@@ -11,162 +11,82 @@ import asyncio
 import base64
 import json
 import lzma
-import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, insert, update
 
-from cli.embedded import SERVICES
-from libs.contracts import ConsumerHalted, encode, event_types, type_name
-from libs.eventlog import EventLog, NewEvent, Submission
+from libs.bus import ModelConsumer, SnapshotHooks
+from libs.contracts import AdmissionWritten, event_types
+from libs.eventlog import EventLog
 from libs.eventlog.envelope import decode_envelope, to_microseconds
 from libs.eventlog.schema import blobs, category_heads, events, head
+from libs.fleet import FleetModel
 from libs.runtime.clock import utc_now
-from tests.flow.conftest import Server, running
-from tests.support.journeys import application, ask, begin, choose, declare, publish, settled, store
+from services.rendering.asof import Fold
+from services.rendering.consumer import NAME
+from services.rendering.snapshot import VERSION, dump_model
+from tests.flow.conftest import Server
+from tests.support.journeys import ask, settled
+from tests.support.recorded_growth import change, grow
+from tests.support.recorded_policy import end, govern
+from tests.support.shop import opened
 
 LISTS = (
     *("stores", "groups", "namespaces", "applications", "configurations", "sources", "clusters"),
     *("applications/pos-api/releases", "applications/pos-api/release-choices", "dead-letters", "inbox"),
+    *("calendars", "freezes", "placementpolicies", "signoffs", "roles", "rolebindings", "tokens", "approvals"),
+    *("overrides", "withheld", "holds", "blocked", "refusals", "audit", "retired-clusters"),
 )
-SOURCE = "https://stores.example.com/registry"
-TYPES = ["dev.resedge.inbox.StoreOpened.v1", "dev.resedge.inbox.LabelsChanged.v1"]
-SCHEMA = {"type": "object", "properties": {"level": {"enum": ["info", "debug"]}}}
-GIT = ["git", "-c", "user.name=someone", "-c", "user.email=someone@localhost"]
+RECORDED = sorted((Path(__file__).parents[1] / "data").glob("recorded-log-*"))
+UNPAGED = frozenset({"applications/pos-api/release-choices"})
+EXPLAINED = ("a-00", "b-00", "b-06", "b-12", "b-36", "b-42", "c-06", "e-18", "store-00", "store-04-kitchen")
+APPLICATIONS = ("menu", "pos-api", "signs")
+EVENTS_MAX = 100_000
 
 
-def source(*types: str) -> dict[str, Any]:
-    spec = {"source": SOURCE, "serviceAccount": "registry", "types": list(types), "names": ["store-*"]}
-    return {"kind": "Source", "metadata": {"name": "registry"}, "spec": spec}
-
-
-async def send(server: Server, token: str, id_: str, name: str, data: dict[str, Any]) -> dict[str, Any]:
-    said = {"specversion": "1.0", "id": id_, "source": SOURCE, "type": f"dev.resedge.inbox.{name}.v1", "data": data}
-    async with server.client_for(token) as sender:
-        content = json.dumps(said)
-        answer = await sender.post(
-            "/v1/events", content=content, headers={"Content-Type": "application/cloudevents+json"}
-        )
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-async def journey(server: Server) -> None:
-    """Let every published event type happen."""
-    await begin(server, stores=4)
-    await _what_is_declared_and_removed(server)
-    await _what_comes_from_outside(server)
-    await _what_stops_and_is_held(server)
-
-
-async def _what_is_declared_and_removed(server: Server) -> None:
-    full = store("store-04", size="large")
-    full["metadata"]["labels"]["grill"] = ["A", "B"]
-    full["spec"] |= {
-        "hours": [{"days": ["mon", "tue"], "open": "06:00", "close": "02:00"}],
-        "clusters": [
-            {"name": "store-04", "capacity": {"cpu": "4"}},
-            {"name": "store-04-kitchen", "labels": {"role": "k"}},
-        ],
-    }
-    await declare(
-        server,
-        full,
-        {
-            "kind": "Group",
-            "metadata": {"path": "/geo/tx"},
-            "spec": {"clusters": ["store-00"], "expression": "has(size)"},
-        },
-        {
-            "kind": "Configuration",
-            "metadata": {"name": "tx"},
-            "spec": {"applications": ["pos-api"], "expression": "/g/geo/tx", "values": {"level": "debug"}},
-        },
-        {"kind": "Store", "metadata": {"name": "gone"}, "spec": {"timezone": "UTC", "clusters": []}},
-        {"kind": "Group", "metadata": {"path": "/gone"}, "spec": {}},
-        {"kind": "Namespace", "metadata": {"name": "gone"}, "spec": {"expression": "none"}},
-        {"kind": "Application", "metadata": {"name": "gone"}, "spec": {"namespace": "gone"}},
-        {
-            "kind": "Configuration",
-            "metadata": {"name": "gone"},
-            "spec": {"applications": ["gone"], "expression": "/c/*", "values": {"a": 1}},
-        },
-    )
-    body: dict[str, Any] = {
-        "manifests": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {l: '${edge.config.level}'}\n"
-    }
-    body |= {"schema": SCHEMA, "defaults": {"level": "info"}}
-    await ask(server, "PUT", "/v1/applications/pos-api/releases/1.1.0", json=body)
-    await choose(server, "1.1.0", "/g/geo/tx")
-    for path in ("configurations/gone", "applications/gone", "namespaces/gone", "groups/gone", "stores/gone"):
-        await ask(server, "DELETE", f"/v1/{path}")
-    await publish(server, "1.2.0")
-    await settled(server)
-
-
-async def _what_comes_from_outside(server: Server) -> None:
-    token = server.embedded.tokens.issue("registry", frozenset({"source"}))
-    await declare(server, source(TYPES[1]))
-    opened = await send(server, token, "e-1", "StoreOpened", {"name": "store-05", "timezone": "UTC"})
-    retried = {"reason": "the source may send openings now"}
-    await server.client.post(f"/v1/dead-letters/{opened['letter']}:retry", json={"reason": "too early"})
-    await declare(server, source(*TYPES))
-    await ask(server, "POST", f"/v1/dead-letters/{opened['letter']}:retry", json=retried)
-    await send(server, token, "e-2", "LabelsChanged", {"name": "store-05", "set": {"size": "small"}})
-    await send(server, token, "e-3", "LabelsChanged", {"name": "store-05", "set": {"size": "small"}})
-    wrong = await send(server, token, "e-4", "LabelsChanged", {"name": "ny-0001", "set": {"size": "small"}})
-    await ask(server, "POST", f"/v1/dead-letters/{wrong['letter']}:skip", json={"reason": "not ours"})
-    await send(server, token, "e-5", "LabelsChanged", {"name": "store-99", "set": {"size": "small"}})
-    gone = source(*TYPES) | {"metadata": {"name": "gone"}}
-    gone["spec"] = {**gone["spec"], "source": "urn:gone"}
-    await declare(server, gone)
-    await ask(server, "DELETE", "/v1/sources/gone")
-    halted = ConsumerHalted("old.view@3", "old", "old.view", 3, "dev.resedge.old.Thing.v1", "it cannot be applied")
-    new = NewEvent(f"letter-{halted.letter}", type_name(halted), encode(halted))
-    await server.embedded.log.append_async(Submission([new], "resedge/old"))
-    await ask(server, "POST", f"/v1/dead-letters/{halted.letter}:skip", json={"reason": "harmless"})
-
-
-async def _what_stops_and_is_held(server: Server) -> None:
-    repository = server.embedded.data_dir / "gitops.git"
-    await settled(server)
-    commit = await asyncio.to_thread(_git, repository, "commit-tree", "main^{tree}", "-p", "main", "-m", "by hand")
-    await asyncio.to_thread(_git, repository, "update-ref", "refs/heads/main", commit)
-    await declare(server, store("store-06"))
-    for _ in range(100):
-        answer = await server.client.post("/v1/gitops:restore", json={"reason": "ours again"})
-        if answer.status_code == 200:
-            break
-        await asyncio.sleep(0.1)
-    await settled(server)
-    await declare(server, application("/c/store-00 or /c/store-01"))
-    await settled(server)
-    for hold in (await ask(server, "GET", "/v1/holds"))["items"]:
-        await ask(server, "POST", f"/v1/holds/{hold['id']}/confirm", json={"reason": "meant so"})
-    await settled(server)
-    server.embedded.log.new_epoch("admin", "recorded")
-    await declare(server, store("store-07"))
-    await settled(server)
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    done = subprocess.run([*GIT, "-C", str(repository), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-async def answers(server: Server) -> dict[str, Any]:
-    """Return what the views and the branch say."""
+async def answers(server: Server, explained: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what the views and the branch say; `explained` are the clusters whose placements are explained."""
     commit = await settled(server)
     lists = {}
     for path in LISTS:
-        body = await ask(server, "GET", f"/v1/{path}", params={"limit": 1000} if "choices" not in path else None)
+        body = await ask(server, "GET", f"/v1/{path}", params=None if path in UNPAGED else {"limit": 1000})
+        assert not (isinstance(body, dict) and body.get("next")), f"{path} is longer than a page"
         lists[path] = body.get("items", body)
-    end = server.embedded.log.head()
-    return {"commit": commit, "position": end.position, "hash": end.hash.hex(), "lists": lists}
+    why = {}
+    for cluster, name in product(explained, APPLICATIONS):
+        body = await ask(server, "GET", f"/v1/clusters/{cluster}/why", params={"application": name})
+        del body["at"]  # when it was asked
+        why[f"{cluster}/{name}"] = body
+    last = server.embedded.log.head()
+    return {"commit": commit, "position": last.position, "hash": last.hash.hex(), "lists": lists, "why": why}
+
+
+def written(log: EventLog) -> list[list[Any]]:
+    """Return [position, decision, commit] of every commit that the log records."""
+    recorded = log.read_recorded(0, EVENTS_MAX)
+    return [
+        [each.position, each.event.decision, each.event.commit]
+        for each in recorded
+        if isinstance(each.event, AdmissionWritten)
+    ]
+
+
+async def journey(data_dir: Path) -> dict[str, Any]:
+    """Let every published event type happen, with one restart; return what is answered in the end."""
+    async with opened(data_dir) as server:
+        await grow(server)
+        await change(server)
+        await govern(server)
+    async with opened(data_dir, server.hands.at) as server:
+        await end(server)
+        return await answers(server, EXPLAINED)
 
 
 async def record(directory: Path) -> None:
@@ -178,29 +98,59 @@ async def record(directory: Path) -> None:
     directory.mkdir()  # noqa: ASYNC240 - nothing else runs here
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = Path(temporary) / "data"
-        async with running(data_dir, SERVICES) as server:
-            await journey(server)
-            expected = await answers(server)
-            log = server.embedded.log
-            lines = [_line(*raw) for raw in log.read_raw(0, 100_000)]
-            seen = {event.type for event in log.read(0, 100_000)}
-            if missing := sorted(set(event_types()) - seen):
-                raise RuntimeError(f"the journey has no {missing}")
-            digests = {digest for event in log.read(0, 100_000) for digest in event.blobs}
-            kept = {digest: base64.b64encode(log.blob(digest)).decode() for digest in sorted(digests)}
-        lines += [json.dumps({"blob": digest, "bytes": text}) for digest, text in kept.items()]
+        expected = await journey(data_dir)
+        log = EventLog.read_only(f"sqlite:///{data_dir / 'log.db'}", clock=utc_now)
+        try:
+            lines, types = _stored(log)
+            said = {"types": types, "commits": written(log), **expected}
+        finally:
+            log.close()
+        if missing := sorted(set(event_types()) - set(types)):
+            raise RuntimeError(f"the journey has no {missing}")
         (directory / "log.jsonl.xz").write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
         with tarfile.open(directory / "gitops.tar.xz", "w:xz") as archive:
             archive.add(data_dir / "gitops.git", "gitops.git")
-        (directory / "expected.json").write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (directory / "expected.json.xz").write_bytes(lzma.compress(_shown(said).encode(), preset=9))
+
+
+def _stored(log: EventLog) -> tuple[list[str], list[str]]:
+    """Return the lines of a log's stored bytes, and its event types."""
+    stored = log.read(0, EVENTS_MAX)
+    lines = [_line(*raw) for raw in log.read_raw(0, EVENTS_MAX)]
+    digests = sorted({digest for event in stored for digest in event.blobs})
+    lines += [json.dumps({"blob": each, "bytes": base64.b64encode(log.blob(each)).decode()}) for each in digests]
+    return lines, sorted({event.type for event in stored})
+
+
+def _shown(said: dict[str, Any]) -> str:
+    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+
+
+def expected_of(directory: Path) -> dict[str, Any]:
+    """Return what was answered when a log was recorded; the first one keeps it uncompressed."""
+    plain = directory / "expected.json"
+    text = plain.read_bytes() if plain.exists() else lzma.decompress((directory / "expected.json.xz").read_bytes())
+    expected: dict[str, Any] = json.loads(text)
+    return expected
 
 
 def _line(envelope: bytes, data: bytes, hash_: bytes) -> str:
     return json.dumps({"envelope": envelope.decode(), "data": data.decode(), "hash": hash_.hex()}, ensure_ascii=False)
 
 
-def restore(directory: Path, data_dir: Path) -> None:
-    """Lay a recorded log and its branch into an empty data directory, byte for byte."""
+async def snapshots_of(log: EventLog, position: int) -> list[ModelConsumer]:
+    """Return the models of a server that has seen a log up to a position, as its snapshots are taken."""
+    fold = Fold(log)
+    await fold.on(position)
+    hooks = SnapshotHooks(lambda: dump_model(fold.model), lambda _: None, VERSION)
+    models = [FleetModel(log), ModelConsumer(NAME, log, lambda _: None, hooks)]
+    for each in models:
+        await each.handle(log.read_recorded(0, position))
+    return models
+
+
+def restore(directory: Path, data_dir: Path) -> datetime:
+    """Lay a recorded log and its branch into an empty data directory, byte for byte; return when it ends."""
     data_dir.mkdir(mode=0o700)
     url = f"sqlite:///{data_dir / 'log.db'}"
     EventLog.open(url, clock=utc_now).close()
@@ -221,6 +171,7 @@ def restore(directory: Path, data_dir: Path) -> None:
     engine.dispose()
     with tarfile.open(directory / "gitops.tar.xz") as archive:
         archive.extractall(data_dir, filter="data")
+    return decode_envelope(last["envelope"]).time
 
 
 def _row(row: dict[str, str]) -> dict[str, Any]:
