@@ -75,12 +75,16 @@ def _sqlite(url: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA busy_timeout = 10000")
-        cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
+            cursor.execute("PRAGMA busy_timeout = 10000")
+            cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+            cursor.close()
+        except BaseException:
+            connection.terminate()  # the pool forgets what it could not prepare, and its thread would live on
+            raise
 
     renew_connections(engine.sync_engine)
     return engine
