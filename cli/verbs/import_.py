@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer, tell_counts
-from cli.client import LONG_SECONDS, Content, path_of
+from cli.client import LONG_SECONDS, Answer, Content, path_of
 from cli.documents import read_documents, read_file
-from cli.errors import UsageProblem, nearest
-from cli.options import DryRun, dry, verb_app
+from cli.errors import Problem, UsageProblem, nearest
+from cli.importing import report_lines
+from cli.options import DryRun, Yes, dry, verb_app
 from cli.session import Session, session_of
 from cli.terminal import progress
 from cli.verbs.apply import declare
@@ -32,15 +33,23 @@ def import_(
     source: Annotated[str, typer.Argument(metavar="FILE.csv|FILE.jsonl|-|DIR", help="`-` reads stdin.")],
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
+    empty_removes: Annotated[
+        bool,
+        typer.Option("--empty-removes", help="Let an empty cell remove the label, hours or capacity of its column."),
+    ] = False,
+    yes: Yes = False,
 ) -> None:
     """Take in stores from a list (all rows or none), or a fleet from a directory that `export --dir` wrote.
 
-    A CSV has the columns name,timezone[,hours][,cpu][,memory]; any other column is a label, `a|b` in it several values.
+    A CSV has the column name, and timezone, hours, cpu, memory as need be; any other column is a label, `a|b` in it
+    several values. What has no column, and an empty cell, stays as it is. A new store needs a timezone, or latitude
+    and longitude, or state and zip instead. What removes many placements asks first; --dry-run tells what changes.
     """
     session = session_of(ctx)
     match kind:
         case "stores" | "store":
-            _stores(session, source, output, dry_run=dry_run)
+            params = {**dry(dry_run), **({"empty_removes": "true"} if empty_removes else {})}
+            _stores(session, source, output, params, dry_run=dry_run, yes=yes)
         case "fleet":
             _fleet(session, Path(source), output, dry_run=dry_run)
         case _:
@@ -49,21 +58,40 @@ def import_(
             )
 
 
-def _stores(session: Session, source: str, how: ChangeFormat, *, dry_run: bool) -> None:
+def _stores(
+    session: Session, source: str, how: ChangeFormat, params: Mapping[str, str], *, dry_run: bool, yes: bool
+) -> None:
     data = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1) if source == "-" else read_file(Path(source), IMPORT_BYTES_MAX)
     if len(data) > IMPORT_BYTES_MAX:
         raise UsageProblem(f"more than {IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
-    answer = session.client.change(
-        "POST",
-        "/v1/stores:import",
-        params=dry(dry_run),
-        content=_upload(data),
-        content_type=_content_type(source, data),
-        read_seconds=LONG_SECONDS,
-    )
+
+    def send(**more: str) -> Answer:
+        return session.client.change(
+            "POST",
+            "/v1/stores:import",
+            params={**params, **more},
+            content=_upload(data),
+            content_type=_content_type(source, data),
+            read_seconds=LONG_SECONDS,
+        )
+
+    try:
+        answer = send(confirmed="true") if yes else send()
+    except Problem as problem:
+        if problem.code != "needs-confirmation":
+            raise
+        for line in report_lines(problem.body.get("report") or {}):
+            session.say(line)
+        session.ask(f"{problem.why}; import it all the same?", yes=yes)
+        answer = send(confirmed="true")
     body: Mapping[str, Any] = answer.body or {}
     counts = ", ".join(f"{body.get(word, 0)} {word}" for word in ("created", "configured", "unchanged"))
     tell_counts(session, f"stores: {counts}", body, how, dry_run=dry_run)
+    if how is ChangeFormat.TEXT:
+        for line in report_lines(body):
+            print(line)
+        if dry_run and body.get("needs_confirmation"):
+            session.warn("this removes many placements: the import will ask, or needs --yes without a terminal")
 
 
 def _content_type(source: str, data: bytes) -> str:

@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any
 
 from libs.contracts.names import escape
+from libs.contracts.numbers import spelled_plainly
 from libs.contracts.refusals import Invalid
 
 MILLI_MAX = (2**63 - 1) * 1000
@@ -41,7 +42,9 @@ def milli(quantity: str) -> int:
     """
     match = _QUANTITY.fullmatch(quantity)
     if match is None:
-        raise ValueError(f"{quantity[:80]!r} is not a Kubernetes quantity such as 500m, 2 or 8Gi")
+        detail = f"{quantity[:80]!r} is not a Kubernetes quantity such as 500m, 2 or 8Gi"
+        unusual = spelled_plainly(quantity)
+        raise ValueError(detail if unusual is None else f"{detail}: {unusual[0]}; write {unusual[1]}")
     number, suffix = match.groups()
     scale = _SCALE.get(suffix)
     if scale is None:

@@ -283,7 +283,8 @@ class Commands:
             fork.assume(event)
         proposal = await _understood(propose, fork)
         shown = proposal.events if proposal.shown is None else proposal.shown
-        result = dict(proposal.body) if proposal.events else {"result": "unchanged", "warnings": []}
+        counted = proposal.shown is not None  # a bulk change says how many are unchanged, if need be all of them
+        result = dict(proposal.body) if proposal.events or counted else {"result": "unchanged", "warnings": []}
         body = {**result, "events": [shown_event(stream, event) for stream, event in shown]}
         return Answer(200, body, proposal.version, position, proposal.events)
 

@@ -17,7 +17,7 @@ from libs.selection import SelectionError, parse
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body, read_document
 from libs.web.commands import Commands, Proposal
-from libs.web.intents import intent_of
+from libs.web.intents import flag, intent_of
 from libs.web.kinds import DeclaredKind
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
@@ -192,15 +192,25 @@ class Bulk:
         self._commands = commands
 
     async def load(self, request: Request) -> Response:
-        """Import stores from CSV or JSON lines: all rows are valid, or none is taken."""
+        """Import stores from CSV or JSON lines: all rows are valid, or none is taken.
+
+        What has no column, and an empty cell, stays as it is; `empty_removes=true` lets an empty cell remove it. An
+        import that removes many placements is refused (409 needs-confirmation) unless `confirmed=true` is said.
+        """
         rows, body = await read_rows(request)
         intent = intent_of(request, body)
+        confirmed = flag(request, "confirmed")
         commands = self._commands
-        return respond(
-            await commands.change(
-                lambda facts: propose_import(rows, commands.view, intent, commands.clock(), facts), intent
-            )
-        )
+
+        async def propose(facts: Fleet) -> Proposal:
+            proposal, question = await propose_import(rows, commands.view, intent, commands.clock(), facts)
+            if question is not None and not confirmed and not intent.dry_run:
+                # Whoever may not do it at all is not asked.
+                await commands.judged(proposal, facts, intent)
+                raise question
+            return proposal
+
+        return respond(await commands.change(propose, intent))
 
     async def label(self, request: Request) -> Response:
         """Put and remove labels of all stores of which `where` selects a cluster."""

@@ -6,8 +6,8 @@ The one rule: long work is cut into chunks between which the event loop answers 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +22,16 @@ from libs.selection import SelectionError, parse
 from libs.web.bodies import IMPORT_BYTES_MAX, media_type, read_body
 from libs.web.commands import Proposal
 from libs.web.documents import DocumentsView
-from libs.web.intents import Intent
+from libs.web.effects import tried
+from libs.web.intents import Intent, flag
 from libs.web.problems import Problem, expression_problem
 from libs.web.schema import Spec
+from services.inventory.documents.places import load_places
 from services.inventory.domain import Absent, ClusterNameTaken, DeclareStore, decide, evolve, relabelled, store_stream
 from services.inventory.events import StoreDeclared
-from services.inventory.importing import ROWS_MAX, Rows, StoreRow, bad_rows, rows_of
+from services.inventory.importing import ERRORS_MAX, ROWS_MAX, NoRoom, Rows, StoreRow, words
+from services.inventory.reading import RowError, bad_rows, rows_of
+from services.inventory.showing import Report, unusual_values
 
 ROWS_A_CHUNK = 200
 SHOWN_EVENTS_MAX = 100
@@ -47,24 +51,22 @@ class LabelChange(Spec):
 
 
 async def read_rows(request: Request) -> tuple[Rows, bytes]:
-    """Return an import's rows and its body.
+    """Return an import's rows, those that are wrong noted in it, and its body.
 
     Raises:
-        Problem: 413, 415, or 422 with every bad row.
+        Problem: 413, 415, or 422 for a header that cannot be used.
     """
     kind = media_type(request)
-    rows_of(b"", kind, Rows())  # an unknown format is refused before the body is read
+    rows = Rows(empty_removes=flag(request, "empty_removes"))
+    rows_of(b"", kind, rows.error)  # an unknown format is refused before the body is read
     body = await read_body(request, IMPORT_BYTES_MAX)
-    rows = Rows()
-    for count, (row, cells) in enumerate(rows_of(body, kind, rows), start=1):
+    for count, (row, cells) in enumerate(rows_of(body, kind, rows.error), start=1):
         if count > ROWS_MAX:
             rows.error(row, "", f"an import has at most {ROWS_MAX} rows")
             break
         rows.take(row, cells)
         if count % ROWS_A_CHUNK == 0:
             await asyncio.sleep(0)
-    if rows.errors_count:
-        raise bad_rows(rows.errors, rows.errors_count)
     return rows, body
 
 
@@ -81,25 +83,88 @@ async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent
     return known
 
 
-async def propose_import(rows: Rows, view: DocumentsView, intent: Intent, at: datetime, facts: Fleet) -> Proposal:
-    """Return the events of an import; refused as a whole where a cluster name is taken."""
-    known = await known_stores(view, [row.name for row in rows.good], intent)
-    counts: Counter[str] = Counter(created=0, configured=0, unchanged=0)
-    events: list[tuple[str, StoreDeclared]] = []
-    expected: dict[str, int] = {}
-    taken = Rows()
-    for index, row in enumerate(rows.good):
+@dataclass(slots=True)
+class Decided:
+    """What the rows of an import come to on the stores that are there."""
+
+    facts: Fleet
+    actor: str
+    at: datetime
+    report: Report = field(default_factory=Report)
+    events: list[tuple[str, StoreDeclared]] = field(default_factory=list)
+    expected: dict[str, int] = field(default_factory=dict)
+    wrong: list[RowError] = field(default_factory=list)
+    taken: list[RowError] = field(default_factory=list)
+
+    def take(self, row: StoreRow, state: StoreDeclared | Absent, version: int) -> None:
+        """Decide one row; what is wrong with it is noted."""
+        before = state if isinstance(state, StoreDeclared) else None
+        try:
+            after = row.over(before)
+            found = decide(DeclareStore(after, self.actor, self.at), state, self.facts)
+        except NoRoom as refusal:
+            self.wrong.append(RowError(row.row, refusal.column, refusal.detail))
+        except ClusterNameTaken as refusal:
+            self.taken.append(RowError(row.row, "name", refusal.detail))
+        except Invalid as refusal:
+            self.wrong.append(RowError(row.row, (refusal.pointer or "/").lstrip("/"), words(refusal)))
+        else:
+            self.report.store(before, after)
+            if before is None and row.timezone is None and row.place is not None:
+                self.report.zone(row.row, row.name, after.timezone, row.place.words)
+            stream = store_stream(row.name)
+            for event in found:
+                if isinstance(event, StoreDeclared):
+                    self.events.append((stream, event))
+                    self.expected[stream] = version
+
+
+async def propose_import(
+    rows: Rows, view: DocumentsView, intent: Intent, at: datetime, facts: Fleet
+) -> tuple[Proposal, Problem | None]:
+    """Return the events of an import, and the question that has to be answered first, if there is one.
+
+    Raises:
+        Problem: 422 or 409 with every row that is wrong, on its own or on the stores that are there.
+    """
+    # Beside rows that are wrong by themselves, only a zone that is missing is still looked for.
+    good = [row for row in rows.good if row.timezone is None] if rows.errors else rows.good
+    if any(row.timezone is None and row.place is not None for row in good):
+        await asyncio.to_thread(load_places)
+    known = await known_stores(view, [row.name for row in good], intent)
+    decided = Decided(facts, intent.actor, at)
+    for index, row in enumerate(good):
         if index % ROWS_A_CHUNK == 0:
             await asyncio.sleep(0)
         state, version = known.get(row.name, (Absent(), 0))
-        decided = _decided(row, state, facts, intent.actor, at, taken)
-        counts["unchanged" if not decided else "created" if isinstance(state, Absent) else "configured"] += 1
-        stream = store_stream(row.name)
-        for event in decided:
-            events.append((stream, event))
-            expected[stream] = version
-    if taken.errors_count:
-        refusal = bad_rows(taken.errors, taken.errors_count)
+        decided.take(row, state, version)
+    _check_rows(rows, decided)
+    report = decided.report
+    if facts.applications and decided.events:
+        report.moves(await tried(facts, [event for _, event in decided.events]), at)
+    body = report.body(unusual_values(rows.unusual))
+    proposal = Proposal(
+        events=decided.events,
+        expected=decided.expected,
+        guards=("store",) if report.counts["created"] else (),
+        body=body,
+        unchanged=(200, body),
+        shown=decided.events[:SHOWN_EVENTS_MAX],
+    )
+    return proposal, report.question(body) if report.asks else None
+
+
+def _check_rows(rows: Rows, decided: Decided) -> None:
+    """Refuse the import where a row is wrong.
+
+    Raises:
+        Problem: 422; 409 where all that is wrong is that other stores have the names.
+    """
+    wrong = sorted([*rows.errors, *decided.wrong], key=lambda each: each.row)
+    if wrong:
+        raise bad_rows(wrong[:ERRORS_MAX], rows.errors_count + len(decided.wrong))
+    if decided.taken:
+        refusal = bad_rows(decided.taken[:ERRORS_MAX], len(decided.taken))
         raise Problem(
             409,
             ClusterNameTaken.code,
@@ -109,25 +174,6 @@ async def propose_import(rows: Rows, view: DocumentsView, intent: Intent, at: da
             "give those stores other names, or delete the clusters there first",
             refusal.extra,
         )
-    return Proposal(
-        events=events,
-        expected=expected,
-        guards=("store",) if counts["created"] else (),
-        body=dict(counts),
-        unchanged=(200, dict(counts)),
-        shown=events[:SHOWN_EVENTS_MAX],
-    )
-
-
-def _decided(
-    row: StoreRow, state: StoreDeclared | Absent, facts: Fleet, actor: str, at: datetime, taken: Rows
-) -> list[StoreDeclared]:
-    command = DeclareStore(row.over(state if isinstance(state, StoreDeclared) else None), actor, at)
-    try:
-        return [event for event in decide(command, state, facts) if isinstance(event, StoreDeclared)]
-    except ClusterNameTaken as refusal:
-        taken.error(row.row, "name", refusal.detail)
-        return []
 
 
 def label_change(change: LabelChange) -> tuple[Labels, list[str]]:

@@ -1,77 +1,124 @@
-"""Rows of a bulk import (CSV or JSON lines), read into stores; one bad row and none is taken.
+"""Rows of a bulk import, read into changes of stores; one bad row and none is taken.
 
-The one rule: a row says time zone, hours, labels and the capacity of the cluster of the store's name; what it has no
-column for stays as it was. Rows are counted as a spreadsheet does: the header of a CSV file is row 1.
+The one rule: an import changes only what it has columns for. A column that is missing, or a key of a JSON line, leaves
+what was there; so does an empty cell (`null`, `""`, `[]`), unless empty cells are to remove.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from libs.contracts import Labels
-from libs.contracts.names import NAME, escape, label_problem, nearest
+from libs.contracts.names import LABELS_MAX, NAME, label_problem
+from libs.contracts.numbers import spelled_plainly
 from libs.contracts.quantities import milli
 from libs.contracts.refusals import Invalid
-from libs.web.bodies import parse_json
-from libs.web.problems import Problem
 from libs.web.schema import validated
-from services.inventory.documents import check_zone, zones
 from services.inventory.documents.hours import HoursItem, StoreHours, check_items, hours_from_text
+from services.inventory.documents.places import COORDINATES, Place, place_of
+from services.inventory.documents.zones import check_zone, zones
 from services.inventory.events import ClusterSpec, StoreDeclared
+from services.inventory.reading import OWN_COLUMNS, RESOURCES, Cells, RowError
 
 ERRORS_MAX = 1000
 ROWS_MAX = 200_000
 LABELS_KEPT_MAX = 50_000
-RESOURCES = ("cpu", "memory")
-OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
 
 
-@dataclass(frozen=True, slots=True)
-class RowError:
-    """What is wrong with one cell."""
+class NoRoom(Exception):  # noqa: N818 - a refusal states the fact
+    """A cell speaks of what the store does not have; `column` says which cell."""
 
-    row: int
-    column: str
-    detail: str
+    def __init__(self, column: str, detail: str) -> None:
+        super().__init__(detail)
+        self.column, self.detail = column, detail
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRow:
-    """One good row; `hours` and `capacity` are `None` where the row does not speak of them."""
+    """One good row, as a change of its store: what is `None` or not mentioned stays as it is.
+
+    `remove` are keys of labels that go; of `capacity`, a resource that is `None` goes.
+    """
 
     row: int
     name: str
-    timezone: str
+    timezone: str | None
     labels: Labels
     hours: StoreHours | None
-    capacity: Mapping[str, str] | None
+    capacity: Mapping[str, str | None]
+    remove: tuple[str, ...] = ()
+    place: Place | None = None
 
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
-        """Return the store that this row makes of the one that was there."""
-        if before is None:
-            before = StoreDeclared(self.name, self.timezone, clusters=[ClusterSpec(self.name)])
-        said: dict[str, Any] = {"timezone": self.timezone, "labels": self.labels}
-        if self.capacity is not None:
-            said["clusters"] = [self._sized(each) for each in before.clusters]
-        if self.hours is not None:
-            said |= {"hours": list(self.hours.regular), "exceptions": list(self.hours.exceptions)}
-        return replace(before, **said)
+        """Return the store that this row makes of the one that was there.
 
-    def _sized(self, cluster: ClusterSpec) -> ClusterSpec:
-        return replace(cluster, capacity=dict(self.capacity or {})) if cluster.name == self.name else cluster
+        Raises:
+            NoRoom: the store is new and has no time zone, or no cluster that a capacity would be of.
+            Invalid: the time zone of the place that is given instead cannot be told.
+        """
+        if before is None:
+            before = StoreDeclared(self.name, self._zone(), clusters=[ClusterSpec(self.name)])
+        changes: dict[str, Any] = {}
+        if self.timezone is not None:
+            changes["timezone"] = self.timezone
+        if self.labels or self.remove:
+            labels = {key: value for key, value in before.labels.items() if key not in self.remove} | self.labels
+            if len(labels) > LABELS_MAX:
+                raise NoRoom("", f"the store would have more than {LABELS_MAX} labels")
+            changes["labels"] = labels
+        if self.hours is not None:
+            changes |= {"hours": list(self.hours.regular), "exceptions": list(self.hours.exceptions)}
+        if self.capacity:
+            changes["clusters"] = self._clusters(before)
+        return replace(before, **changes)
+
+    def _zone(self) -> str:
+        if self.timezone is not None:
+            return self.timezone
+        if self.place is not None:
+            return self.place.zone()
+        raise NoRoom(
+            "timezone",
+            "the store is new, so it needs a time zone: an IANA name such as America/Chicago in the column timezone, "
+            "or the columns latitude and longitude, or state and zip",
+        )
+
+    def _clusters(self, before: StoreDeclared) -> list[ClusterSpec]:
+        """Return the clusters with the capacity of the one that has the store's name as the row says."""
+        if all(each.name != self.name for each in before.clusters):
+            if not any(self.capacity.values()):
+                return list(before.clusters)
+            column = next(resource for resource, figure in self.capacity.items() if figure)
+            names = ", ".join(each.name for each in before.clusters[:3]) or "none at all"
+            raise NoRoom(
+                column,
+                f"the store has no cluster of its own name (but {names}); say the capacity in the store's document",
+            )
+        return [
+            replace(each, capacity=self._over(each.capacity)) if each.name == self.name else each
+            for each in before.clusters
+        ]
+
+    def _over(self, capacity: Mapping[str, str]) -> dict[str, str]:
+        merged = {**capacity, **self.capacity}
+        return {resource: figure for resource, figure in merged.items() if figure is not None}
 
 
 @dataclass(slots=True)
 class Rows:
-    """Reads rows one by one, keeping the good ones and (up to a bound) what is wrong with the others."""
+    """Reads rows one by one, keeping the good ones and (up to a bound) what is wrong with the others.
 
+    With `empty_removes` an empty cell removes what its column speaks of. `unusual` are label values that look like
+    numbers but are none to expressions.
+    """
+
+    empty_removes: bool = False
     good: list[StoreRow] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     errors_count: int = 0
+    unusual: dict[tuple[str, str], str] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
     _labels: dict[tuple[str, str], str | list[str]] = field(default_factory=dict)
     _hours: dict[str, StoreHours] = field(default_factory=dict)
@@ -82,64 +129,91 @@ class Rows:
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(RowError(row, column, detail))
 
-    def take(self, row: int, cells: Mapping[str, Any]) -> None:
+    def take(self, row: int, cells: Cells) -> None:
         """Read one row."""
         errors_before = self.errors_count
-        name = cells.get("name", "")
+        name = self._read_name(row, cells.get("name", ""))
+        zone = self._read_zone(row, cells.get("timezone"))
+        hours = self._read_hours(row, cells["hours"]) if "hours" in cells else None
+        capacity = self._read_capacity(row, cells)
+        labels, remove = self._read_labels(row, cells)
+        # Whoever exists already keeps its zone, so whether the place counts is decided with the stores at hand.
+        place = place_of(cells) if zone is None else None
+        if self.errors_count == errors_before:
+            self.good.append(StoreRow(row, name, zone, labels, hours, capacity, remove, place))
+
+    def _read_name(self, row: int, name: Any) -> str:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             self.error(row, "name", f"{str(name)[:80]!r} is not a name: lower-case letters, digits, inner dashes")
-        elif name in self._seen:
+            return ""
+        if name in self._seen:
             self.error(row, "name", f"store {name} is in row {self._seen[name]} already")
-        else:
-            self._seen[name] = row
-        zone = cells.get("timezone", "")
+        self._seen.setdefault(name, row)
+        return name
+
+    def _read_zone(self, row: int, zone: Any) -> str | None:
+        if _empty(zone):
+            return None
         if not isinstance(zone, str) or zone not in zones():
             self.error(row, "timezone", _sentence(check_zone, str(zone)))
-        hours = self._read_hours(row, cells["hours"]) if "hours" in cells else None
-        capacity = self._read_capacity(row, cells) if any(each in cells for each in RESOURCES) else None
-        labels = self._read_labels(row, cells)
-        if self.errors_count == errors_before:
-            self.good.append(StoreRow(row, name, zone, labels, hours, capacity))
+            return None
+        return zone
 
-    def _read_labels(self, row: int, cells: Mapping[str, Any]) -> Labels:
+    def _read_labels(self, row: int, cells: Cells) -> tuple[Labels, tuple[str, ...]]:
         labels: Labels = {}
+        remove: list[str] = []
         for column, cell in cells.items():
-            if column in OWN_COLUMNS or cell is None or cell == "":
+            if column in OWN_COLUMNS:
                 continue
             # A fleet says the same things over and over: each is read once.
             known = self._labels.get((column, cell)) if isinstance(cell, str) else None
             if known is not None:
                 labels[column] = known
-                continue
-            value = [part for part in cell.split("|") if part] if isinstance(cell, str) and "|" in cell else cell
-            if problem := label_problem(column, value):
-                self.error(row, column, problem)
-                continue
-            if isinstance(value, list):
-                value = list(dict.fromkeys(value))
-                value = value[0] if len(value) == 1 else value
-            labels[column] = value
-            if isinstance(cell, str) and len(self._labels) < LABELS_KEPT_MAX:
-                self._labels[column, cell] = value
-        return labels
+            elif _empty(cell):
+                remove.append(column)
+            elif (value := self._read_label(row, column, cell)) is not None:
+                labels[column] = value
+        return labels, tuple(remove) if self.empty_removes else ()
 
-    def _read_hours(self, row: int, cell: Any) -> StoreHours:
+    def _read_label(self, row: int, column: str, cell: Any) -> str | list[str] | None:
+        value = cell
+        if isinstance(cell, str) and "|" in cell:
+            value = [part for each in cell.split("|") if (part := each.strip())]
+        elif column in COORDINATES and isinstance(cell, int | float) and not isinstance(cell, bool):
+            value = str(cell)
+        if problem := label_problem(column, value):
+            self.error(row, column, problem)
+            return None
+        if isinstance(value, list):
+            value = list(dict.fromkeys(value))
+            value = value[0] if len(value) == 1 else value
+        if isinstance(cell, str) and len(self._labels) < LABELS_KEPT_MAX:
+            self._labels[column, cell] = value
+            if (unusual := spelled_plainly(cell)) is not None:
+                self.unusual[column, cell] = f"{unusual[0]}; write {unusual[1]}"
+        return value  # type: ignore[no-any-return] - label_problem has looked at it
+
+    def _read_hours(self, row: int, cell: Any) -> StoreHours | None:
+        if _empty(cell):
+            return StoreHours() if self.empty_removes else None
         try:
             if isinstance(cell, list):
                 return check_items([validated(HoursItem, each) for each in cell], "/hours")
-            text = str(cell or "")
+            text = str(cell)
             if text not in self._hours:
                 self._hours[text] = hours_from_text(text)
             return self._hours[text]
         except Invalid as refusal:
-            self.error(row, "hours", _words(refusal))
-            return StoreHours()
+            self.error(row, "hours", words(refusal))
+            return None
 
-    def _read_capacity(self, row: int, cells: Mapping[str, Any]) -> dict[str, str]:
-        capacity: dict[str, str] = {}
+    def _read_capacity(self, row: int, cells: Cells) -> dict[str, str | None]:
+        capacity: dict[str, str | None] = {}
         for resource in RESOURCES:
             cell = cells.get(resource)
-            if cell is None or cell == "":
+            if _empty(cell):
+                if self.empty_removes and resource in cells:
+                    capacity[resource] = None
                 continue
             try:
                 milli(str(cell))
@@ -150,107 +224,19 @@ class Rows:
         return capacity
 
 
+def _empty(cell: Any) -> bool:
+    """Whether a cell says nothing; an empty list of a JSON line does not either."""
+    return cell is None or cell in ("", [])
+
+
 def _sentence(check: Any, text: str) -> str:
     try:
         check(text)
     except Invalid as refusal:
-        return _words(refusal)
+        return words(refusal)
     return "it is not text"
 
 
-def _words(refusal: Invalid) -> str:
+def words(refusal: Invalid) -> str:
+    """Return what a cell's refusal says, in one sentence."""
     return f"{refusal.detail}; {refusal.fix}" if refusal.fix else refusal.detail
-
-
-def csv_rows(body: bytes, rows: Rows) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (row, cells by column) of a CSV file with a header; empty lines are skipped, broken ones noted.
-
-    Raises:
-        Problem: 422, the header lacks a column.
-    """
-    text = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
-    reader = csv.reader(text, strict=True)
-    row = 0
-    try:
-        header = [column.strip() for column in next(reader, [])]
-        row = 1
-        _check_header(header)
-        for cells in reader:
-            row += 1
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                rows.error(row, "", f"the row has {len(cells)} cells, the header {len(header)}")
-                continue
-            yield row, dict(zip(header, cells, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        rows.error(row + 1, "", f"nothing can be read from here on: {error}")
-
-
-def _check_header(header: Sequence[str]) -> None:
-    errors = [
-        RowError(1, column, f"the column {column} is missing" + (f"; is it {near}?" if near else ""))
-        for column in ("name", "timezone")
-        if column not in header
-        for near in [nearest(column, header)]
-    ]
-    errors += [RowError(1, column, "the column is there twice") for column in set(header) if header.count(column) > 1]
-    errors += [
-        RowError(1, column, problem)
-        for column in header
-        if column not in OWN_COLUMNS and (problem := label_problem(column, "x"))
-    ]
-    if errors:
-        raise bad_rows(sorted(errors, key=lambda each: each.column), len(errors))
-
-
-def json_rows(body: bytes, rows: Rows) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (line, members) of a JSON Lines file; empty lines are skipped, broken ones noted."""
-    for number, line in enumerate(io.BytesIO(body), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = parse_json(line)
-        except Problem as problem:
-            rows.error(number, "", problem.detail)
-            continue
-        if isinstance(value, dict):
-            yield number, value
-        else:
-            rows.error(number, "", "the line is not a JSON object")
-
-
-def bad_rows(errors: Sequence[RowError], count: int) -> Problem:
-    """Return the 422 that lists bad rows, the first of them in the pointer."""
-    first = errors[0]
-    return Problem(
-        422,
-        "bad-rows",
-        "Some rows cannot be taken, so none was.",
-        f"{count} faults; row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
-        pointer=f"/{first.row}/{escape(first.column)}",
-        fix="correct the rows that errors lists and import the whole file again",
-        extra={
-            "errors": [{"row": each.row, "column": each.column, "detail": each.detail} for each in errors],
-            "errors_count": count,
-        },
-    )
-
-
-def rows_of(body: bytes, media_type: str, rows: Rows) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Return the rows of an import by its media type.
-
-    Raises:
-        Problem: 415 for another media type.
-    """
-    if media_type == "text/csv":
-        return csv_rows(body, rows)
-    if media_type in {"application/x-ndjson", "application/jsonl", "application/ndjson"}:
-        return json_rows(body, rows)
-    raise Problem(
-        415,
-        "unsupported-media-type",
-        "The body is in a format that is not read here.",
-        f"{media_type or 'no media type'} is neither CSV nor JSON lines",
-        fix="send Content-Type text/csv or application/x-ndjson",
-    )

@@ -17,8 +17,6 @@ from services.rendering.events import RemovalsConfirmed, WritingRestored
 if TYPE_CHECKING:
     from pyroaring import BitMap
 
-FUSE_SHARE_PERCENT = 1
-FUSE_COUNT_MIN = 50
 FUSE_WINDOW_MINUTES = 60
 
 
@@ -51,18 +49,6 @@ class Hold:
     admitted: int
     recent: int
     cause: str = ""
-
-
-def fuse_trips(count: int, recent: int, admitted: int) -> bool:
-    """Return whether `count` removals, with `recent` ones of the last hour, are too many of `admitted` placements.
-
-    Too many: over 1 % of them and at least 50, or half of them whatever their number.
-    """
-    if not count:
-        return False
-    total, base = count + recent, admitted + recent
-    massive = total >= FUSE_COUNT_MIN and total * 100 > base * FUSE_SHARE_PERCENT
-    return massive or 2 * total >= base
 
 
 def plan_id(applications: Mapping[str, BitMap], clusters: BitMap) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, in_force, ordinals
+from libs.fleet.fuse import fuse_trips
 from services.rendering.conflicts import refuse_conflicts
-from services.rendering.domain import Hold, fuse_trips, plan_id
+from services.rendering.domain import Hold, plan_id
 from services.rendering.gating import Gating, Passing
 from services.rendering.layout import LAYOUTS
 from services.rendering.leaving import lay_out, leaving

@@ -4,12 +4,14 @@ import pytest
 
 from libs.contracts import ClusterSpec, HoursException, StoreDeclared
 from libs.web.problems import Problem
-from services.inventory.importing import ERRORS_MAX, RowError, Rows, rows_of
+from services.inventory.importing import ERRORS_MAX, Rows
+from services.inventory.reading import RowError, rows_of
 
 
-def read(body: str, media_type: str = "text/csv") -> Rows:
-    rows = Rows()
-    for row, cells in rows_of(body.encode(), media_type, rows):
+def read(body: str | bytes, media_type: str = "text/csv", *, empty_removes: bool = False) -> Rows:
+    rows = Rows(empty_removes=empty_removes)
+    given = body.encode() if isinstance(body, str) else body
+    for row, cells in rows_of(given, media_type, rows.error):
         rows.take(row, cells)
     return rows
 
@@ -110,7 +112,7 @@ def test_a_row_over_a_store_keeps_its_other_clusters() -> None:
     before = StoreDeclared("a", "UTC", {"old": "1"}, [], [ClusterSpec("a", {"x": "1"}), ClusterSpec("a-kitchen")])
     after = read("name,timezone,cpu,size\na,UTC,2,large\n").good[0].over(before)
     assert after.clusters == [ClusterSpec("a", {"x": "1"}, {"cpu": "2"}), ClusterSpec("a-kitchen")]
-    assert after.labels == {"size": "large"}
+    assert after.labels == {"old": "1", "size": "large"}
 
 
 def test_broken_quoting_ends_the_reading() -> None:
@@ -120,5 +122,5 @@ def test_broken_quoting_ends_the_reading() -> None:
 
 def test_text_that_is_not_utf8_is_told() -> None:
     rows = Rows()
-    found: list[Any] = list(rows_of(b"name,timezone\n\xff,UTC\n", "text/csv", rows))
+    found: list[Any] = list(rows_of(b"name,timezone\n\xff,UTC\n", "text/csv", rows.error))
     assert (found, rows.errors_count) == ([], 1)

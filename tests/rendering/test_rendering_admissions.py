@@ -14,7 +14,7 @@ from libs.contracts import (
     StoreRemoved,
     WritingRestored,
 )
-from services.rendering.domain import fuse_trips
+from libs.fleet.fuse import fuse_trips
 from tests.support.renderer import MANIFEST, Renderer, application, choose, namespace, replay, store
 
 KEY = "pos/pos-api"

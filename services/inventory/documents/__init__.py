@@ -7,19 +7,18 @@ or a quantity that nobody can read.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from pydantic import Field
 
-from libs.contracts.names import check_labels, check_name, nearest
+from libs.contracts.names import check_labels, check_name
 from libs.contracts.quantities import check_capacity
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.web.kinds import Make
 from libs.web.schema import API_VERSION, Spec, read_as
 from services.inventory.documents.hours import EXCEPTIONS_MAX, HOURS_MAX, HoursItem, check_items, hours_items
+from services.inventory.documents.zones import check_zone
 from services.inventory.domain import Command, DeclareStore
 from services.inventory.events import ClusterSpec, StoreDeclared
 
@@ -40,25 +39,6 @@ class StoreSpec(Spec):
     timezone: str
     hours: list[HoursItem] = Field(default_factory=list, max_length=HOURS_MAX + EXCEPTIONS_MAX)
     clusters: list[ClusterItem] | None = Field(default=None, max_length=CLUSTERS_MAX)
-
-
-@cache
-def zones() -> frozenset[str]:
-    """Return the IANA time zones of the tzdata distribution, so that every machine knows the same ones."""
-    return frozenset(files("tzdata").joinpath("zones").read_text("utf-8").split())
-
-
-def check_zone(name: str, pointer: str = "/spec/timezone") -> str:
-    """Return `name`, if it is an IANA time zone.
-
-    Raises:
-        Invalid: it is none; the nearest one is named.
-    """
-    if name in zones():
-        return name
-    near = nearest(name, zones())
-    fix = f"did you mean {near}?" if near else "write an IANA name such as America/Chicago"
-    raise Invalid(f"{name[:80]!r} is not an IANA time zone", pointer=pointer, fix=fix, nearest=near)
 
 
 def _cluster(item: ClusterItem, index: int) -> ClusterSpec:

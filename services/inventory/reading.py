@@ -1,0 +1,243 @@
+"""The bytes of an import, read into rows of cells: CSV as spreadsheets write it, or JSON lines.
+
+The one rule: what cannot be read is called by its name, with its line; nothing is guessed that could mean two things.
+Rows are counted as a spreadsheet does: the header of a CSV file is row 1.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from libs.contracts.names import escape, label_problem, nearest
+from libs.web.bodies import parse_json
+from libs.web.problems import Problem
+
+RESOURCES = ("cpu", "memory")
+OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
+"""What is not a label."""
+
+Note = Callable[[int, str, str], None]
+"""Takes note of what is wrong: row, column, sentence."""
+
+Cells = Mapping[str, Any]
+
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"
+_BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + _INVISIBLE
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_OTHER_SEPARATORS = {"|": "`|`", ":": "colons", "^": "`^`", "~": "`~`"}
+_EXCEL_SEPARATOR = "sep="
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+_LOOKED_AT_BYTES = 4096
+_NEAR = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """What is wrong with one cell."""
+
+    row: int
+    column: str
+    detail: str
+
+
+def cleaned(text: str) -> str:
+    """Return a cell without the blanks around it (no-break and invisible ones too), its characters composed (NFC)."""
+    if text.isascii():
+        return text.strip()
+    return unicodedata.normalize("NFC", text.strip(_BLANKS))
+
+
+def bad_rows(errors: Sequence[RowError], count: int) -> Problem:
+    """Return the 422 that lists bad rows, the first of them in the pointer."""
+    first = errors[0]
+    return Problem(
+        422,
+        "bad-rows",
+        "Some rows cannot be taken, so none was.",
+        f"{count} {'error' if count == 1 else 'errors'}; "
+        f"row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
+        pointer=f"/{first.row}/{escape(first.column)}",
+        fix="Fix the rows listed in errors and import the whole file again.",
+        extra={
+            "errors": [{"row": each.row, "column": each.column, "detail": each.detail} for each in errors],
+            "errors_count": count,
+        },
+    )
+
+
+def rows_of(body: bytes, media_type: str, note: Note) -> Iterator[tuple[int, Cells]]:
+    """Return the rows of an import by its media type.
+
+    Raises:
+        Problem: 415 for another media type.
+    """
+    if media_type == "text/csv":
+        return csv_rows(body, note)
+    if media_type in {"application/x-ndjson", "application/jsonl", "application/ndjson"}:
+        return json_rows(body, note)
+    raise Problem(
+        415,
+        "unsupported-media-type",
+        "The body is in a format that is not read here.",
+        f"{media_type or 'no media type'} is neither CSV nor JSON lines",
+        fix="send Content-Type text/csv or application/x-ndjson",
+    )
+
+
+def _text(body: bytes, note: Note) -> str:
+    """Return the text of a file; where it cannot be read, what comes before that, and a note of the line."""
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if body.startswith(mark)), "utf-8")
+    looked_at = body[:_LOOKED_AT_BYTES]
+    if encoding == "utf-8" and b"\0" in looked_at:
+        note(1, "", "the file has zero bytes: it is UTF-16 without a byte order mark, or no text; save it as CSV UTF-8")
+        return ""
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = body[: error.start].decode(encoding, "ignore")
+        line = before.count("\n") + 1
+        if encoding != "utf-8":
+            note(line, "", f"the file says that it is {encoding.upper()} but is not from this line on; save it again")
+        else:
+            note(
+                line,
+                "",
+                f"byte 0x{body[error.start]:02X} is not UTF-8: the file is Latin-1 or Windows-1252, most likely; "
+                "save it as CSV UTF-8",
+            )
+        return before[: before.rfind("\n") + 1]
+
+
+def csv_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
+    """Yield (row, cells by column) of a CSV file with a header; empty rows are skipped, broken ones noted.
+
+    Commas, semicolons or tabs separate the cells, whichever the header has.
+
+    Raises:
+        Problem: 422, the header cannot be used.
+    """
+    decoded = _text(body, note)
+    clean = str.strip if decoded.isascii() else cleaned
+    text = io.StringIO(decoded, newline="")
+    separator = _separator(text)
+    reader = csv.reader(text, delimiter=separator, strict=True)
+    row = 0
+    try:
+        header = [cleaned(column) for column in next(reader, [])]
+        while header and not header[-1]:
+            header.pop()
+        row = 1
+        _check_header(header, separator)
+        width = len(header)
+        for cells in reader:
+            row += 1
+            if len(cells) == width:
+                found = [clean(cell) for cell in cells]
+                if any(found):
+                    yield row, dict(zip(header, found, strict=True))
+            elif any(found := [clean(cell) for cell in cells]):
+                if len(found) < width or any(found[width:]):
+                    note(row, "", _uneven(found, width, separator))
+                else:
+                    yield row, dict(zip(header, found[:width], strict=True))
+    except csv.Error as error:
+        note(row + 1, "", f"nothing can be read from here on: {error}")
+
+
+def _uneven(cells: Sequence[str], width: int, separator: str) -> str:
+    detail = f"the row has {len(cells)} {'cell' if len(cells) == 1 else 'cells'}, the header {width}"
+    for other, name in _SEPARATORS.items():
+        if other != separator and len(cells) == 1 and cells[0].count(other) == width - 1 and width > 1:
+            return f"{detail}: this row has {name} between its cells, the header {_SEPARATORS[separator]}"
+    return detail if len(cells) < width else f"{detail}: put a cell that holds a separator in quotes"
+
+
+def _separator(text: io.StringIO) -> str:
+    """Return what separates the cells of the header, and leave `text` at the header."""
+    first = text.readline()
+    said = first.strip().lower()
+    if said.startswith(_EXCEL_SEPARATOR):
+        # Excel's own first line; it is no row of the sheet.
+        found = first.rstrip("\r\n")[len(_EXCEL_SEPARATOR) :][:1]
+        return found if found in _SEPARATORS else ","
+    text.seek(0)
+    columns = {each: len(next(csv.reader([first], delimiter=each), [])) for each in _SEPARATORS}
+    return max(columns, key=lambda each: columns[each])
+
+
+def _check_header(header: Sequence[str], separator: str) -> None:
+    """Refuse a header that names no store, a column twice, or what cannot be a label.
+
+    Raises:
+        Problem: 422.
+    """
+    if len(header) == 1 and (other := next((each for each in _OTHER_SEPARATORS if each in header[0]), None)):
+        detail = f"the columns are separated by {_OTHER_SEPARATORS[other]}; separate them by commas, semicolons or tabs"
+        raise bad_rows([RowError(1, header[0][:80], detail)], 1)
+    errors = [RowError(1, column, "the column is there twice") for column in set(header) if header.count(column) > 1]
+    errors += [error for column in header if (error := _column_error(column, header)) is not None]
+    if "name" not in header and not any("spelled name" in each.detail for each in errors):
+        between = f" ({_SEPARATORS[separator]} separate the columns)" if len(header) > 1 else ""
+        near = nearest("name", header)
+        detail = f"the column name is missing{between}" + (f"; is it {near}?" if near else "")
+        errors.append(RowError(1, "name", detail))
+    if errors:
+        raise bad_rows(sorted(errors, key=lambda each: each.column), len(errors))
+
+
+def _column_error(column: str, header: Collection[str]) -> RowError | None:
+    """Return what is wrong with one column: a slip in a name of ours would make it a label."""
+    if column in OWN_COLUMNS:
+        return None
+    if not column:
+        return RowError(1, column, "a column has no name, and columns after it have")
+    plain = "".join(character for character in column.casefold() if character.isalnum())
+    if plain in OWN_COLUMNS:
+        return RowError(1, column, f"the column is spelled {plain}")
+    if "timezone" not in header and get_close_matches(plain, ["timezone"], 1, _NEAR):
+        return RowError(1, column, "the column is spelled timezone")
+    problem = label_problem(column, "x")
+    return None if problem is None else RowError(1, column, problem)
+
+
+def json_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
+    """Yield (line, members) of a JSON Lines file; empty lines are skipped, broken ones noted."""
+    for number, line in enumerate(_text(body, note).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = parse_json(line.encode("utf-8", "surrogatepass"))
+        except Problem as problem:
+            note(number, "", problem.detail)
+            continue
+        if not isinstance(value, dict):
+            note(number, "", "the line is not a JSON object")
+            continue
+        members: dict[str, Any] = {}
+        for key, member in value.items():
+            column = cleaned(key)
+            if column in members:
+                note(number, column, "the key is there twice")
+            elif (error := _column_error(column, value)) is not None:
+                note(number, column, error.detail)
+            members[column] = _cleaned_member(member)
+        yield number, members
+
+
+def _cleaned_member(member: Any) -> Any:
+    if isinstance(member, str):
+        return cleaned(member)
+    return [_cleaned_member(each) for each in member] if isinstance(member, list) else member
