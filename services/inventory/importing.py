@@ -20,7 +20,7 @@ from services.inventory.documents.hours import HoursItem, StoreHours, check_item
 from services.inventory.documents.places import COORDINATES, Place, place_of
 from services.inventory.documents.zones import check_zone, zones
 from services.inventory.events import ClusterSpec, StoreDeclared
-from services.inventory.reading import OWN_COLUMNS, RESOURCES, Cells, RowError
+from services.inventory.reading import OWN_COLUMNS, RESOURCES, Cells, RowError, cleaned
 
 ERRORS_MAX = 1000
 ROWS_MAX = 200_000
@@ -178,7 +178,7 @@ class Rows:
     def _read_label(self, row: int, column: str, cell: Any) -> str | list[str] | None:
         value = cell
         if isinstance(cell, str) and "|" in cell:
-            value = [part for each in cell.split("|") if (part := each.strip())]
+            value = [part for each in cell.split("|") if (part := cleaned(each))]
         elif column in COORDINATES and isinstance(cell, int | float) and not isinstance(cell, bool):
             value = str(cell)
         if problem := label_problem(column, value):

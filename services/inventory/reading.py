@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from libs.contracts.names import escape, label_problem, nearest
+from libs.contracts.names import LABELS_MAX, NAME_CHARACTERS_MAX, escape, label_problem, nearest
 from libs.web.bodies import parse_json
 from libs.web.problems import Problem
 
 RESOURCES = ("cpu", "memory")
 OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
 """What is not a label."""
+
+COLUMNS_MAX = LABELS_MAX + len(OWN_COLUMNS)
 
 Note = Callable[[int, str, str], None]
 """Takes note of what is wrong: row, column, sentence."""
@@ -130,12 +132,14 @@ def csv_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
         Problem: 422, the header cannot be used.
     """
     decoded = _text(body, note)
+    if body and not decoded:
+        return
     clean = str.strip if decoded.isascii() else cleaned
     text = io.StringIO(decoded, newline="")
-    separator = _separator(text)
-    reader = csv.reader(text, delimiter=separator, strict=True)
     row = 0
     try:
+        separator = _separator(text)
+        reader = csv.reader(text, delimiter=separator, strict=True)
         header = [cleaned(column) for column in next(reader, [])]
         while header and not header[-1]:
             header.pop()
@@ -174,8 +178,9 @@ def _separator(text: io.StringIO) -> str:
         found = first.rstrip("\r\n")[len(_EXCEL_SEPARATOR) :][:1]
         return found if found in _SEPARATORS else ","
     text.seek(0)
-    columns = {each: len(next(csv.reader([first], delimiter=each), [])) for each in _SEPARATORS}
-    return max(columns, key=lambda each: columns[each])
+    headers = {each: [cleaned(cell) for cell in next(csv.reader([first], delimiter=each), [])] for each in _SEPARATORS}
+    named = [each for each, header in headers.items() if len(header) > 1 and "name" in header]
+    return named[0] if named else max(headers, key=lambda each: len(headers[each]))
 
 
 def _check_header(header: Sequence[str], separator: str) -> None:
@@ -184,6 +189,8 @@ def _check_header(header: Sequence[str], separator: str) -> None:
     Raises:
         Problem: 422.
     """
+    if len(header) > COLUMNS_MAX:
+        raise bad_rows([RowError(1, "", f"the header has {len(header):,} columns; at most {COLUMNS_MAX} are read")], 1)
     if len(header) == 1 and (other := next((each for each in _OTHER_SEPARATORS if each in header[0]), None)):
         detail = f"the columns are separated by {_OTHER_SEPARATORS[other]}; separate them by commas, semicolons or tabs"
         raise bad_rows([RowError(1, header[0][:80], detail)], 1)
@@ -207,7 +214,11 @@ def _column_error(column: str, header: Collection[str]) -> RowError | None:
     plain = "".join(character for character in column.casefold() if character.isalnum())
     if plain in OWN_COLUMNS:
         return RowError(1, column, f"the column is spelled {plain}")
-    if "timezone" not in header and get_close_matches(plain, ["timezone"], 1, _NEAR):
+    if (
+        "timezone" not in header
+        and len(plain) <= NAME_CHARACTERS_MAX
+        and get_close_matches(plain, ["timezone"], 1, _NEAR)
+    ):
         return RowError(1, column, "the column is spelled timezone")
     problem = label_problem(column, "x")
     return None if problem is None else RowError(1, column, problem)

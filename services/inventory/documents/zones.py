@@ -119,6 +119,7 @@ def _meant(name: str) -> tuple[str, ...]:
     for zone in (
         _slips().get(_plain(name)),
         _GONE.get(name.casefold()),
+        _windows().get(name.casefold()),
         _windows().get(called),
         _windows().get(f"{called} standard time"),
     ):
