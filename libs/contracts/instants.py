@@ -18,6 +18,9 @@ ALL_YEARS = (1, 9999)
 """What a query may ask for: there are no such facts, but `until` may be far away."""
 TEXT_CHARACTERS_MAX = 100
 
+_ENDS = ("/until", "/expires", "?to")
+"""Fields that end something."""
+
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _LOCAL = re.compile(rf"({_DATE})[Tt ](\d{{2}}:\d{{2}}(?::\d{{2}})?)", re.ASCII)
 _MINUTE = r"(?:[01]\d|2[0-3]):[0-5]\d"
@@ -72,6 +75,8 @@ def read_instant(text: str, pointer: str | None, years: tuple[int, int] = (YEAR_
             pointer=pointer,
             fix="write an offset, such as 2026-12-24T18:00:00Z or 2026-12-24T12:00:00-06:00",
         )
+    if re.fullmatch(_DATE, text, re.ASCII):
+        raise _only_a_date(text, pointer, "Z")
     if _PLUS_LOST.fullmatch(text):
         raise Invalid(
             f"{text[:40]!r} has a space where the + of its offset belongs",
@@ -104,6 +109,8 @@ def read_local(text: str, pointer: str) -> datetime:
             pointer=pointer,
             fix="leave the offset out, or leave `at: store` out and write one in both",
         )
+    if re.fullmatch(_DATE, text, re.ASCII):
+        raise _only_a_date(text, pointer, "")
     parsed = _parsed(text) if _LOCAL.fullmatch(text) else None
     if parsed is None or not YEAR_MIN <= parsed.year <= YEAR_MAX:
         raise Invalid(
@@ -112,6 +119,23 @@ def read_local(text: str, pointer: str) -> datetime:
             fix="write such as 2026-12-24T18:00",
         )
     return parsed
+
+
+def _only_a_date(text: str, pointer: str | None, offset: str) -> Invalid:
+    """Return the refusal of a date where a time belongs: which of its instants is meant depends on the field."""
+    day = _parsed(text)
+    written = text
+    meant = "its beginning"
+    if day is not None and (pointer or "").endswith(_ENDS) and day.year < YEAR_MAX:
+        written, meant = (day + timedelta(days=1)).date().isoformat(), "to include that day (an end is exclusive)"
+    local = (
+        "" if offset == "" else "; where the document takes `at: store`, the same without Z is each store's own time"
+    )
+    return Invalid(
+        f"{text!r} is a date without a time",
+        pointer=pointer,
+        fix=f"write {written}T00:00{':00' if offset else ''}{offset} for {meant}{local}",
+    )
 
 
 def read_date(text: str, pointer: str) -> date:

@@ -13,6 +13,7 @@ from libs.contracts.names import nearest
 from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
 from libs.selection import Cycle as ReachesItself
 from libs.selection import Expression, SelectionError, UnknownName, canonical, parse
+from libs.selection.checking import LABEL_KEY
 
 if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
@@ -63,16 +64,22 @@ def check_expression(
     pointer: str = "/spec/expression",
     inside: tuple[Literal["group", "namespace"], str] | None = None,
     allow_empty: bool = False,
+    may_select_nothing: bool = False,
 ) -> None:
     """Refuse an expression that cannot be saved; `inside` is the group or namespace that it defines.
+
+    `allow_empty` is what the document says: then it may also speak of labels that no cluster carries yet. An expression
+    that has no such flag beside it, and `may_select_nothing`, only names what is there.
 
     Raises:
         UnknownReference, Cycle, SelectsNothing: why not.
     """
     text = canonical(expression)
     try:
-        facts.selection.check(expression, inside=inside)
+        facts.selection.check(expression, inside=inside, labels_may_come=allow_empty)
     except UnknownName as problem:
+        if problem.kind == LABEL_KEY:
+            raise _no_label(problem, pointer, flag=not may_select_nothing) from None
         raise nearly(problem.kind, problem.name, pointer, problem.nearest, problem.position) from None
     except ReachesItself as problem:
         raise Cycle(
@@ -81,12 +88,27 @@ def check_expression(
             fix="let the expression select by labels or by groups that do not lead back here",
             cycle=list(problem.path),
         ) from None
-    if not allow_empty and text != "none" and not facts.selection.select(expression):
+    if not (allow_empty or may_select_nothing) and text != "none" and not facts.selection.select(expression):
         raise SelectsNothing(
             f"{text!r} selects no cluster",
             pointer=pointer,
             fix="correct it, or say allow_empty: true beside it",
         )
+
+
+def _no_label(problem: UnknownName, pointer: str, *, flag: bool) -> UnknownReference:
+    """Return the refusal of a label key that no cluster carries; `flag` says that `allow_empty` may stand beside it."""
+    ways = [f"did you mean {problem.nearest!r}?"] if problem.nearest else []
+    ways.append(f"label a store with it first (resedge label stores -l EXPRESSION {problem.name}=VALUE)")
+    if flag:
+        ways.append("or say allow_empty: true beside the expression if the label comes later")
+    return UnknownReference(
+        f"no cluster carries the label {problem.name!r} yet",
+        pointer=pointer,
+        fix="; ".join(ways),
+        nearest=problem.nearest,
+        position=problem.position,
+    )
 
 
 def check_unreferenced(kind: str, name: str, referrers: Sequence[str]) -> None:

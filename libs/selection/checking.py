@@ -23,6 +23,9 @@ from libs.selection.expression import (
 if TYPE_CHECKING:
     from libs.selection.names import Names
 
+LABEL_KEY = "label key"
+"""What `UnknownName` calls a key of labels."""
+
 _COMPARED_MAX = 400
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-/._ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -54,8 +57,11 @@ class Existing(Protocol):
         """All label keys."""
 
 
-def check(expression: Expression, existing: Existing) -> None:
-    """Raise `UnknownName` for the first term that names what does not exist."""
+def check(expression: Expression, existing: Existing, *, labels_may_come: bool = False) -> None:
+    """Raise `UnknownName` for the first term that names what does not exist.
+
+    With `labels_may_come` a label key that no cluster carries yet is none of these: nobody declares a key beforehand.
+    """
     for term in terms_of(expression):
         place = term.span[0]
         match term:
@@ -64,8 +70,10 @@ def check(expression: Expression, existing: Existing) -> None:
                 raise unknown_name("group", path, place, nearest)
             case InNamespace(name) if not existing.namespace_exists(name):
                 raise unknown_name("namespace", name, place, nearest_name(name, existing.namespaces()))
-            case Labelled(key) | HasLabel(key) | Compared(key) | LabelLike(key) if not existing.has_label_key(key):
-                raise unknown_name("label key", key, place, nearest_name(key, existing.label_keys()))
+            case Labelled(key) | HasLabel(key) | Compared(key) | LabelLike(key) if not (
+                labels_may_come or existing.has_label_key(key)
+            ):
+                raise unknown_name(LABEL_KEY, key, place, nearest_name(key, existing.label_keys()))
             case Named(names, _, places):
                 for at, name in enumerate(names):
                     if existing.ordinal(name) is None:

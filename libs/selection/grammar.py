@@ -296,8 +296,28 @@ def _expected(terminals: set[str]) -> str:
     return "a term" if "PATH" in terminals else " or ".join(sorted(_WORDS.get(name, name) for name in terminals))
 
 
+_WORD_AS_KEY = re.compile(
+    r"(?<![\w.:/+@\"-])(not|has|none)\s*(?:[=<>!~]+|(?:not\s+)?in\s*\(|like\s+[^\s=<>!~])", re.IGNORECASE
+)
+
+
+def _word_as_key(text: str, position: int) -> SelectionError | None:
+    """Return the error of a word of the language that stands where a label's key was meant, about a position."""
+    for found in _WORD_AS_KEY.finditer(text):
+        if found.start() <= position <= found.end():
+            word = found[1]
+            return SelectionError(
+                f"{word} is a word of the language, so a label of that key is written in quotes",
+                found.start(),
+                f'"{word}"',
+            )
+    return None
+
+
 def _unexpected(problem: lark.UnexpectedToken, text: str) -> SelectionError:
     token = problem.token
+    if token.type != "$END" and (meant := _word_as_key(text, token.start_pos or 0)) is not None:
+        return meant
     allowed = set(problem.accepts or problem.expected)
     expected = _expected(allowed)
     if token.type == "$END":

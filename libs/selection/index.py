@@ -300,7 +300,13 @@ class Selection:
         self._refresh()
         return evaluate(expression, self.everything, self)
 
-    def check(self, expression: Expression, *, inside: tuple[Literal["group", "namespace"], str] | None = None) -> None:
+    def check(
+        self,
+        expression: Expression,
+        *,
+        inside: tuple[Literal["group", "namespace"], str] | None = None,
+        labels_may_come: bool = False,
+    ) -> None:
         """Refuse an expression that names what does not exist, or by which `inside` would reach itself.
 
         Raises:
@@ -310,7 +316,7 @@ class Selection:
         self._flush()
         if inside is not None:
             self._graph.refuse_cycle(expression, NodeKey(*inside), positions=True)
-        check(expression, self)
+        check(expression, self, labels_may_come=labels_may_come)
 
     def explain(self, expression: Expression, ordinal: int) -> Explanation:
         """Return whether `expression` selects a cluster, and for every term of it whether and why it holds."""

@@ -185,7 +185,7 @@ def catalog_router(commands: Commands) -> APIRouter:
         )
 
     one = "/v1/applications/{application}"
-    add("PUT", one + "/releases/{version}", releases.publish, "publish", "Release", "publish_release")
+    add("PUT", one + "/releases/{version:path}", releases.publish, "publish", "Release", "publish_release")
     add("GET", one + "/releases:count", releases.count, "count", "Release", "count_releases")
     add("GET", one + "/releases", releases.list, "list", "Release", "list_releases")
     add("GET", one + "/releases/{version}", releases.get, "read", "Release", "read_release")

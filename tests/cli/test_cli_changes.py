@@ -249,3 +249,71 @@ def test_warnings_go_to_stderr(resedge: Resedge, server: FakeServer) -> None:
     ran = resedge("set-release", "pos-api", "1.5.0")
 
     assert (ran.out, ran.err) == ("release-choices/pos-api configured\n", "warning: selects 3 fewer clusters\n")
+
+
+REPORT = {
+    "created": 0,
+    "configured": 3,
+    "unchanged": 0,
+    "labels": {"tier": {"removed": 2, "changed": 1, "set": 0}},
+    "fields": {"hours": 1},
+    "placements": {"loyalty": {"removed": 3, "other_release": 0, "added": 1}},
+    "zones": [{"row": 2, "store": "a", "timezone": "America/Chicago", "from": "state TX, zip 78701"}],
+    "zones_count": 30,
+    "needs_confirmation": True,
+    "warnings": [],
+}
+LINES = [
+    "label tier: removed from 2 stores, changed on 1 store",
+    "hours of the week: changed on 1 store",
+    "application loyalty: removed from 3 clusters, added to 1 cluster",
+    "time zone of a: America/Chicago (state TX, zip 78701)",
+    "time zones of 29 more stores: see -o json",
+]
+
+
+def test_an_import_tells_what_it_changes(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "stores.csv").write_text("name,tier\nx,\n")
+    server.on("POST", "/v1/stores:import", Answer(200, REPORT))
+    ran = resedge("import", "stores", str(tmp_path / "stores.csv"), "--dry-run", "--empty-removes")
+    assert ran.out.splitlines() == ["stores: 0 created, 3 configured, 0 unchanged (dry run)", *LINES]
+    assert "needs --yes" in ran.err
+    assert server.asked[0].query == {"dry_run": "true", "empty_removes": "true"}
+    told = json.loads(resedge("import", "stores", str(tmp_path / "stores.csv"), "-o", "json").out)
+    assert told["placements"] == REPORT["placements"]
+
+
+def test_an_import_that_removes_much_needs_a_yes(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "stores.csv").write_text("name,tier\nx,y\n")
+    question = problem(
+        409, "needs-confirmation", "It needs a confirmation.", detail="it would remove 3 of 4 placements", report=REPORT
+    )
+    server.on("POST", "/v1/stores:import", question)
+    ran = resedge("import", "stores", str(tmp_path / "stores.csv"))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[: len(LINES)] == LINES
+    assert "it would remove 3 of 4 placements; import it all the same? needs a yes" in ran.err
+    assert "add --yes" in ran.err
+    assert [each.query for each in server.asked] == [{}]
+
+    server.on("POST", "/v1/stores:import", Answer(200, REPORT))
+    assert resedge("import", "stores", str(tmp_path / "stores.csv"), "--yes").code == 0
+    assert server.asked[-1].query == {"confirmed": "true"}
+
+
+def test_on_a_terminal_an_import_that_removes_much_asks(
+    resedge: Resedge, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stores.csv").write_text("name,tier\nx,y\n")
+    question = problem(409, "needs-confirmation", "It needs a confirmation.", detail="3 of 4", report=REPORT)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for answer, code, sent in (("n\n", 2, 1), ("y\n", 0, 2)):
+        stdin = io.StringIO(answer)
+        stdin.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr("sys.stdin", stdin)
+        server.asked.clear()
+        server.on("POST", "/v1/stores:import", question, Answer(200, REPORT))
+        assert resedge("import", "stores", str(tmp_path / "stores.csv")).code == code
+        assert len(server.asked) == sent
+    keys = {each.headers["idempotency-key"] for each in server.asked}
+    assert len(keys) == 2

@@ -99,6 +99,12 @@ def evolve(_state: State, event: Event) -> State:
     return event
 
 
+def _version_fix(version: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", version).strip("._-")
+    why = "a version is part of paths and labels, so it has no slash; " if "/" in version else ""
+    return f"{why}use a version such as {plain if _VERSION.fullmatch(plain) else '1.4.0 or 2026-11-24.3'}"
+
+
 def check_version(version: str) -> None:
     """Refuse what is not a version: such text is a Kubernetes label value, an OCI tag and a file name all the same.
 
@@ -109,5 +115,5 @@ def check_version(version: str) -> None:
         raise Invalid(
             f"{version[:80]!r} is not a version: letters, digits and inner '.', '_' and '-', at most "
             f"{VERSION_CHARACTERS_MAX}",
-            fix="use a version such as 1.4.0 or 2026-11-24.3",
+            fix=_version_fix(version),
         )

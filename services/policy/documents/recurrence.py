@@ -63,7 +63,14 @@ def check_rule(text: str, start: date | None, pointer: str) -> str:
     """
     if len(text) > RULE_CHARACTERS_MAX:
         raise Invalid(f"the rule is longer than {RULE_CHARACTERS_MAX} characters", pointer=pointer)
-    rule = text.upper()
+    rule = text.upper().strip()
+    if rule.startswith(("RRULE:", "RRULE;", "DTSTART", "EXRULE:", "RDATE")):
+        plain = rule.rpartition("RRULE:")[2] if "RRULE:" in rule else "FREQ=WEEKLY;BYDAY=SU"
+        raise Invalid(
+            f"{rule.partition(':')[0][:20]}: is a line of a calendar file; here stands the rule alone",
+            pointer=pointer,
+            fix=f"write {plain[:80]}; `from` says the time and `start` the first date",
+        )
     parts = _parts(rule, pointer)
     _check_together(parts, pointer)
     if start is None and (needy := [part for part in ("INTERVAL", "COUNT") if part in parts]):
@@ -97,6 +104,12 @@ def _parts(rule: str, pointer: str) -> dict[str, str]:
         if name in parts:
             raise Invalid(f"{name} is there twice", pointer=pointer)
         if not _PARTS[name].fullmatch(value):
+            if name == "UNTIL" and (date_of := re.match(r"[12][0-9]{3}-?[0-9]{2}-?[0-9]{2}", value)):
+                raise Invalid(
+                    f"{part[:40]!r} is not a date: a rule gives days, so its end is a day too, inclusive",
+                    pointer=pointer,
+                    fix=f"write UNTIL={date_of[0].replace('-', '')}",
+                )
             near = nearest(value, _ALLOWED) if name == "FREQ" else None
             fix = f"did you mean {near}?" if near else _FIX
             raise Invalid(f"{part[:40]!r} is not understood", pointer=pointer, fix=fix, nearest=near)

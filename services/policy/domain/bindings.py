@@ -107,7 +107,7 @@ def _declare(asked: RoleBindingDeclared, state: State, facts: Fleet) -> Sequence
         if namespace not in facts.namespaces:
             raise unknown("namespace", namespace, f"/spec/namespaces/{index}", facts.namespaces)
     if clusters is not None and (isinstance(state, Absent) or state.clusters != clusters):
-        check_clusters(clusters, facts, allow_empty=True)
+        check_clusters(clusters, facts, may_select_nothing=True)
     _check_admin(state, {**facts.policy.bindings, declared.name: declared}, "/spec")
     return [declared]
 

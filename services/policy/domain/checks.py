@@ -36,13 +36,19 @@ def canonical_clusters(text: str) -> str:
     return canonical(read_expression(text, CLUSTERS))
 
 
-def check_clusters(text: str, facts: Fleet, *, allow_empty: bool) -> None:
+def check_clusters(text: str, facts: Fleet, *, allow_empty: bool = False, may_select_nothing: bool = False) -> None:
     """Refuse `clusters` that name what is not there, or select nothing without saying that this is meant.
 
     Raises:
         UnknownReference, SelectsNothing: why not.
     """
-    check_expression(read_expression(text, CLUSTERS), facts, pointer=CLUSTERS, allow_empty=allow_empty)
+    check_expression(
+        read_expression(text, CLUSTERS),
+        facts,
+        pointer=CLUSTERS,
+        allow_empty=allow_empty,
+        may_select_nothing=may_select_nothing,
+    )
 
 
 def check_applications(names: Iterable[str], facts: Fleet, pointer: str = "/spec/applications") -> None:

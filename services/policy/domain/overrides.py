@@ -194,7 +194,7 @@ def _closed(command: RequestOverride, facts: Fleet) -> FreezeDeclared | Calendar
 
 def _clusters(command: RequestOverride, closed: FreezeDeclared | CalendarDeclared, facts: Fleet) -> BitMap:
     expression = read_expression(command.expression, "/expression")
-    check_expression(expression, facts, pointer="/expression", allow_empty=True)
+    check_expression(expression, facts, pointer="/expression", may_select_nothing=True)
     wanted = facts.selection.select(expression)
     bound = facts.selection.everything if closed.clusters is None else facts.bound(command.kind, command.name)
     clusters = wanted & bound
