@@ -239,14 +239,11 @@ def stores_csv(fleet: Fleet) -> bytes:
     opening = {hours: hours_text(hours) for hours in {store.hours for store in fleet.stores}}
     rows = [",".join(("name", "timezone", "hours", "cpu", "memory", *LABEL_KEYS))]
     for store in fleet.stores:
-        values = (_cell(store.labels, key) for key in LABEL_KEYS)
-        rows.append(",".join((store.name, store.timezone, opening[store.hours], store.cpu, store.memory, *values)))
+        labels = store.labels
+        values = [labels.get(key, "") for key in LABEL_KEYS]
+        cells = [value if type(value) is str else "|".join(value) for value in values]
+        rows.append(",".join([store.name, store.timezone, opening[store.hours], store.cpu, store.memory, *cells]))
     return ("\n".join(rows) + "\n").encode()
-
-
-def _cell(labels: Mapping[str, str | tuple[str, ...]], key: str) -> str:
-    value = labels.get(key, "")
-    return value if isinstance(value, str) else "|".join(value)
 
 
 def hours_text(hours: tuple[Hours, ...]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from libs.contracts.inventory import HoursException, OpeningHours
+
+DISTINCT_KEPT_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Hours:
 
     def text(self) -> str:
         """Return a text that is equal for equal hours; empty for none."""
-        return json.dumps([self.regular, self.exceptions]) if self.regular or self.exceptions else ""
+        return _text(self) if self.regular or self.exceptions else ""
 
     @classmethod
     def from_text(cls, text: str) -> Hours:
@@ -38,3 +41,9 @@ class Hours:
             tuple((tuple(days), opens, closes) for days, opens, closes in regular),
             tuple((date, opens, closes) for date, opens, closes in exceptions),
         )
+
+
+@lru_cache(maxsize=DISTINCT_KEPT_MAX)
+def _text(hours: Hours) -> str:
+    # A fleet opens at the same few times: the same text is written once.
+    return json.dumps([hours.regular, hours.exceptions])

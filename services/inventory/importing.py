@@ -24,7 +24,7 @@ from services.inventory.reading import OWN_COLUMNS, RESOURCES, Cells, RowError, 
 
 ERRORS_MAX = 1000
 ROWS_MAX = 200_000
-LABELS_KEPT_MAX = 50_000
+VALUES_KEPT_MAX = 5_000
 
 
 class NoRoom(Exception):  # noqa: N818 - a refusal states the fact
@@ -120,7 +120,7 @@ class Rows:
     errors_count: int = 0
     unusual: dict[tuple[str, str], str] = field(default_factory=dict)
     _seen: dict[str, int] = field(default_factory=dict)
-    _labels: dict[tuple[str, str], str | list[str]] = field(default_factory=dict)
+    _labels: dict[str, dict[str, str | list[str]]] = field(default_factory=dict)
     _hours: dict[str, StoreHours] = field(default_factory=dict)
 
     def error(self, row: int, column: str, detail: str) -> None:
@@ -163,19 +163,21 @@ class Rows:
         labels: Labels = {}
         remove: list[str] = []
         for column, cell in cells.items():
-            if column in OWN_COLUMNS:
-                continue
             # A fleet says the same things over and over: each is read once.
-            known = self._labels.get((column, cell)) if isinstance(cell, str) else None
-            if known is not None:
-                labels[column] = known
+            read = self._labels.get(column)
+            if read is None:
+                if column in OWN_COLUMNS:
+                    continue
+                read = self._labels[column] = {}
+            if type(cell) is str and cell in read:
+                labels[column] = read[cell]
             elif _empty(cell):
                 remove.append(column)
-            elif (value := self._read_label(row, column, cell)) is not None:
+            elif (value := self._read_label(row, column, cell, read)) is not None:
                 labels[column] = value
         return labels, tuple(remove) if self.empty_removes else ()
 
-    def _read_label(self, row: int, column: str, cell: Any) -> str | list[str] | None:
+    def _read_label(self, row: int, column: str, cell: Any, read: dict[str, str | list[str]]) -> str | list[str] | None:
         value = cell
         if isinstance(cell, str) and "|" in cell:
             value = [part for each in cell.split("|") if (part := cleaned(each))]
@@ -187,8 +189,8 @@ class Rows:
         if isinstance(value, list):
             value = list(dict.fromkeys(value))
             value = value[0] if len(value) == 1 else value
-        if isinstance(cell, str) and len(self._labels) < LABELS_KEPT_MAX:
-            self._labels[column, cell] = value
+        if isinstance(cell, str) and len(read) < VALUES_KEPT_MAX:
+            read[cell] = value
             if (unusual := spelled_plainly(cell)) is not None:
                 self.unusual[column, cell] = f"{unusual[0]}; write {unusual[1]}"
         return value  # type: ignore[no-any-return] - label_problem has looked at it
@@ -210,9 +212,11 @@ class Rows:
     def _read_capacity(self, row: int, cells: Cells) -> dict[str, str | None]:
         capacity: dict[str, str | None] = {}
         for resource in RESOURCES:
-            cell = cells.get(resource)
+            if resource not in cells:
+                continue
+            cell = cells[resource]
             if _empty(cell):
-                if self.empty_removes and resource in cells:
+                if self.empty_removes:
                     capacity[resource] = None
                 continue
             try:
@@ -226,7 +230,7 @@ class Rows:
 
 def _empty(cell: Any) -> bool:
     """Whether a cell says nothing; an empty list of a JSON line does not either."""
-    return cell is None or cell in ("", [])
+    return cell is None or (not cell and isinstance(cell, str | list))
 
 
 def _sentence(check: Any, text: str) -> str:

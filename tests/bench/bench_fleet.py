@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import hashlib
+import io
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from cli.demo.fleet import make_fleet, stores_csv
+from libs.contracts import ClusterSpec, StoreDeclared, encode
 from tests.bench.fleet_server import APPLICATIONS, Server
 
-FIGURES = ("fleet-unique", "fleet-shared", "fleet-commits", "fleet-long-log")
+FIGURES = ("fleet-import", "fleet-unique", "fleet-shared", "fleet-commits", "fleet-long-log")
 SCALE = float(os.environ.get("RESEDGE_BENCH_SCALE", "1"))
 STORES = max(100, int(60_000 * SCALE))
 COMMITS = int(os.environ.get("RESEDGE_BENCH_COMMITS", str(max(60, int(10_000 * SCALE)))))
@@ -51,6 +58,54 @@ def _opened(server: Server, *, shared: bool) -> tuple[float, float]:
     server.open_to("/c/*")
     server.settled()
     return imported, time.perf_counter() - started
+
+
+def imported() -> Iterator[Figure]:
+    """Import the demo's fleet, from making its list to the commit that gives every store its directory."""
+    server = Server(STORES)
+    try:
+        server.start()
+        fleet = make_fleet(STORES)
+        started = time.perf_counter()
+        rows = stores_csv(fleet)
+        server.ask("POST", "/v1/stores:import", content=rows, headers={"Content-Type": "text/csv"})
+        server.settled()
+        taken = time.perf_counter() - started
+        name = f"the demo's import of {STORES:,} stores until rendered, client included"
+        yield figure(name, taken, "s", 5, baseline=_by_hand(rows, server.place / "by-hand.db"))
+        narrow = "\n".join(
+            ["name,manager", *(f"{store.name},m{number % 40}" for number, store in enumerate(fleet.stores))]
+        )
+        started = time.perf_counter()
+        server.ask("POST", "/v1/stores:import", content=narrow.encode(), headers={"Content-Type": "text/csv"})
+        server.settled()
+        yield figure(
+            f"one label imported on {STORES:,} stores until rendered", time.perf_counter() - started, "s", None
+        )
+    finally:
+        server.remove()
+
+
+def _by_hand(rows: bytes, path: Path) -> float:
+    """Return the seconds in which a loop reads the rows, and encodes, chains and stores an event of each: the floor."""
+    started = time.perf_counter()
+    reader = csv.reader(io.StringIO(rows.decode()))
+    header = next(reader)
+    digest, stored = b"", []
+    for position, cells in enumerate(reader, start=1):
+        named = dict(zip(header, cells, strict=True))
+        labels: dict[str, str | list[str]] = {
+            key: value.split("|") if "|" in value else value for key, value in named.items() if value
+        }
+        body = encode(StoreDeclared(named["name"], named["timezone"], labels, [], [ClusterSpec(named["name"])]))
+        digest = hashlib.sha256(digest + body).digest()
+        stored.append((position, named["name"], body, digest))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE events (position INTEGER PRIMARY KEY, stream TEXT, body BLOB, digest BLOB)")
+        database.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", stored)
+        database.commit()
+    return time.perf_counter() - started
 
 
 def unique() -> Iterator[Figure]:
@@ -205,6 +260,7 @@ def _clone_seconds(repository: Path, place: Path) -> float:
 
 
 SCENARIOS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "fleet-import": imported,
     "fleet-unique": unique,
     "fleet-shared": shared,
     "fleet-commits": commits,
