@@ -191,20 +191,21 @@ class Bulk:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
-    async def load(self, request: Request) -> Response:
+    async def load(self, request: Request, empty_removes: str = "false", confirmed: str = "false") -> Response:
         """Import stores from CSV or JSON lines: all rows are valid, or none is taken.
 
         What has no column, and an empty cell, stays as it is; `empty_removes=true` lets an empty cell remove it. An
         import that removes many placements is refused (409 needs-confirmation) unless `confirmed=true` is said.
         """
+        del empty_removes, confirmed  # declared for the schema; flag reads them
         rows, body = await read_rows(request)
         intent = intent_of(request, body)
-        confirmed = flag(request, "confirmed")
+        said = flag(request, "confirmed")
         commands = self._commands
 
         async def propose(facts: Fleet) -> Proposal:
             proposal, question = await propose_import(rows, commands.view, intent, commands.clock(), facts)
-            if question is not None and not confirmed and not intent.dry_run:
+            if question is not None and not said and not intent.dry_run:
                 # Whoever may not do it at all is not asked.
                 await commands.judged(proposal, facts, intent)
                 raise question

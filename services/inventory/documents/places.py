@@ -91,7 +91,7 @@ def zone_of_zip(state: str, code: str) -> str:
     Raises:
         Invalid: there is no such code, it is in another state, or its zone is not certain.
     """
-    import zipcodes  # noqa: PLC0415 - its table takes 40 MB, which only a row without a zone is worth
+    import zipcodes  # noqa: PLC0415 - map and table take 80 MB, which only a row without a zone is worth
 
     if not _STATE.fullmatch(state):
         raise Invalid(f"{state[:40]!r} is not the code of a state such as TX", pointer="/state", fix=_WRITE_ZONE)
@@ -143,7 +143,7 @@ def _degrees(cell: str, column: str, degrees_max: float) -> float:
 def _finder() -> TimezoneFinder:
     from timezonefinder import TimezoneFinder  # noqa: PLC0415 - the map is loaded by who needs it
 
-    return TimezoneFinder(in_memory=False)
+    return TimezoneFinder(in_memory=True)
 
 
 def load_places() -> None:
