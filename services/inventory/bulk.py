@@ -27,6 +27,7 @@ from libs.web.intents import Intent, flag
 from libs.web.problems import Problem, expression_problem
 from libs.web.schema import Spec
 from services.inventory.documents.places import load_places
+from services.inventory.documents.zones import NEVER_CHANGING
 from services.inventory.domain import Absent, ClusterNameTaken, DeclareStore, decide, evolve, relabelled, store_stream
 from services.inventory.events import StoreDeclared
 from services.inventory.importing import ERRORS_MAX, ROWS_MAX, NoRoom, Rows, StoreRow, words
@@ -90,7 +91,7 @@ class Decided:
     facts: Fleet
     actor: str
     at: datetime
-    report: Report = field(default_factory=Report)
+    report: Report = field(default_factory=lambda: Report(NEVER_CHANGING))
     events: list[tuple[str, StoreDeclared]] = field(default_factory=list)
     expected: dict[str, int] = field(default_factory=dict)
     wrong: list[RowError] = field(default_factory=list)

@@ -178,7 +178,7 @@ class Rows:
         return labels, tuple(remove) if self.empty_removes else ()
 
     def _read_label(self, row: int, column: str, cell: Any, read: dict[str, str | list[str]]) -> str | list[str] | None:
-        value = cell
+        value: Any = cell
         if isinstance(cell, str) and "|" in cell:
             value = [part for each in cell.split("|") if (part := cleaned(each))]
         elif column in COORDINATES and isinstance(cell, int | float) and not isinstance(cell, bool):
@@ -193,7 +193,7 @@ class Rows:
             read[cell] = value
             if (unusual := spelled_plainly(cell)) is not None:
                 self.unusual[column, cell] = f"{unusual[0]}; write {unusual[1]}"
-        return value  # type: ignore[no-any-return] - label_problem has looked at it
+        return value  # type: ignore[no-any-return]
 
     def _read_hours(self, row: int, cell: Any) -> StoreHours | None:
         if _empty(cell):

@@ -6,7 +6,7 @@ The one rule: it tells what is lost before it tells what is new, and by name: la
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,6 @@ from libs.fleet.fuse import fuse_trips
 from libs.fleet.moving import moved
 from libs.web.effects import Before
 from libs.web.problems import Problem
-from services.inventory.documents.zones import NEVER_CHANGING
 from services.inventory.events import StoreDeclared
 
 ZONES_SHOWN_MAX = 1_000
@@ -27,8 +26,12 @@ _DIFFERENCES = ("removed", "changed", "set")
 
 @dataclass(slots=True)
 class Report:
-    """Counts what rows change on stores that existed, and what that moves."""
+    """Counts what rows change on stores that existed, and what that moves.
 
+    `meant` are zones that never change their clocks, and the zone that people who write them mean, most likely.
+    """
+
+    meant: Mapping[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=lambda: Counter(created=0, configured=0, unchanged=0))
     labels: dict[str, Counter[str]] = field(default_factory=dict)
     fields: Counter[str] = field(default_factory=Counter)
@@ -43,7 +46,7 @@ class Report:
         """Count what one row makes of its store."""
         word = "created" if before is None else "unchanged" if before == after else "configured"
         self.counts[word] += 1
-        if (before is None or before.timezone != after.timezone) and after.timezone in NEVER_CHANGING:
+        if (before is None or before.timezone != after.timezone) and after.timezone in self.meant:
             self.never_changing[after.timezone] += 1
         if before is None or before == after:
             return
@@ -84,7 +87,7 @@ class Report:
         """Return the answer's members; `unusual` are sentences about cells."""
         labels = {key: {word: self.labels[key][word] for word in _DIFFERENCES} for key in sorted(self.labels)}
         warned = [
-            f"the zone {zone} of {_stores(count)} never changes its clocks; is {NEVER_CHANGING[zone]} meant?"
+            f"the zone {zone} of {_stores(count)} never changes its clocks; is {self.meant[zone]} meant?"
             for zone, count in sorted(self.never_changing.items())
         ]
         return {
