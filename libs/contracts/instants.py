@@ -75,8 +75,8 @@ def read_instant(text: str, pointer: str | None, years: tuple[int, int] = (YEAR_
             pointer=pointer,
             fix="write an offset, such as 2026-12-24T18:00:00Z or 2026-12-24T12:00:00-06:00",
         )
-    if re.fullmatch(_DATE, text, re.ASCII):
-        raise _only_a_date(text, pointer, "Z")
+    if (day := _day(text)) is not None:
+        raise _only_a_date(day, pointer, "Z")
     if _PLUS_LOST.fullmatch(text):
         raise Invalid(
             f"{text[:40]!r} has a space where the + of its offset belongs",
@@ -109,8 +109,8 @@ def read_local(text: str, pointer: str) -> datetime:
             pointer=pointer,
             fix="leave the offset out, or leave `at: store` out and write one in both",
         )
-    if re.fullmatch(_DATE, text, re.ASCII):
-        raise _only_a_date(text, pointer, "")
+    if (day := _day(text)) is not None:
+        raise _only_a_date(day, pointer, "")
     parsed = _parsed(text) if _LOCAL.fullmatch(text) else None
     if parsed is None or not YEAR_MIN <= parsed.year <= YEAR_MAX:
         raise Invalid(
@@ -121,18 +121,16 @@ def read_local(text: str, pointer: str) -> datetime:
     return parsed
 
 
-def _only_a_date(text: str, pointer: str | None, offset: str) -> Invalid:
+def _only_a_date(day: date, pointer: str | None, offset: str) -> Invalid:
     """Return the refusal of a date where a time belongs: which of its instants is meant depends on the field."""
-    day = _parsed(text)
-    written = text
-    meant = "its beginning"
-    if day is not None and (pointer or "").endswith(_ENDS) and day.year < YEAR_MAX:
-        written, meant = (day + timedelta(days=1)).date().isoformat(), "to include that day (an end is exclusive)"
+    written, meant = day, "the beginning of that day"
+    if (pointer or "").endswith(_ENDS) and day.year < YEAR_MAX:
+        written, meant = day + timedelta(days=1), "the end of that day (an end is exclusive)"
     local = (
         "" if offset == "" else "; where the document takes `at: store`, the same without Z is each store's own time"
     )
     return Invalid(
-        f"{text!r} is a date without a time",
+        f"{day} is a date without a time",
         pointer=pointer,
         fix=f"write {written}T00:00{':00' if offset else ''}{offset} for {meant}{local}",
     )
@@ -144,15 +142,20 @@ def read_date(text: str, pointer: str) -> date:
     Raises:
         Invalid: there is no such day.
     """
-    parsed = _parsed(text) if re.fullmatch(_DATE, text, re.ASCII) else None
+    parsed = _day(text)
     if parsed is None or not YEAR_MIN <= parsed.year <= YEAR_MAX:
         raise Invalid(f"{text[:40]!r} is not a date", pointer=pointer, fix="write such as 2026-12-24")
-    return parsed.date()
+    return parsed
 
 
 def instant_text(at: datetime) -> str:
     """Return an instant in UTC as documents and events write it: RFC 3339 with `Z`."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _day(text: str) -> date | None:
+    parsed = _parsed(text) if re.fullmatch(_DATE, text, re.ASCII) else None
+    return None if parsed is None else parsed.date()
 
 
 def _parsed(text: str) -> datetime | None:
