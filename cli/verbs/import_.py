@@ -24,6 +24,7 @@ app = verb_app()
 IMPORT_BYTES_MAX = 256 << 20
 _RELEASE_BYTES_MAX = 8 << 20
 _CHUNK_BYTES = 1 << 16
+_LOOKED_AT_BYTES = 256
 
 
 @app.command("import")
@@ -96,13 +97,18 @@ def _stores(
 
 def _content_type(source: str, data: bytes) -> str:
     """Decide by the name, for stdin by the first character: a JSON line starts with a brace, CSV never does."""
-    if source.endswith((".jsonl", ".ndjson")):
+    name = source.lower()
+    if name.endswith((".jsonl", ".ndjson")):
         return "application/x-ndjson"
-    if source.endswith(".csv"):
+    if name.endswith((".csv", ".tsv")):
         return "text/csv"
+    if name.endswith((".xlsx", ".xls", ".ods")):
+        raise UsageProblem(f"{source} is a workbook, not a list", fix="save it as CSV UTF-8 in the spreadsheet")
     if source != "-":
-        raise UsageProblem(f"cannot tell what {source} is", fix="name it .csv or .jsonl")
-    return "application/x-ndjson" if data.lstrip()[:1] == b"{" else "text/csv"
+        raise UsageProblem(f"cannot tell what {source} is", fix="name it .csv, .tsv or .jsonl")
+    # A byte order mark, and the zero bytes of UTF-16, come before the brace and between.
+    first = data[:_LOOKED_AT_BYTES].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
+    return "application/x-ndjson" if first == b"{" else "text/csv"
 
 
 def _upload(data: bytes) -> Content:

@@ -42,6 +42,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""How files of .xlsx, .ods and .xls begin."""
 _LOOKED_AT_BYTES = 4096
 _NEAR = 0.8
 
@@ -101,6 +103,9 @@ def rows_of(body: bytes, media_type: str, note: Note) -> Iterator[tuple[int, Cel
 
 def _text(body: bytes, note: Note) -> str:
     """Return the text of a file; where it cannot be read, what comes before that, and a note of the line."""
+    if body.startswith(_WORKBOOKS):
+        note(1, "", "the file is a workbook, not a text file: save it as CSV UTF-8 in the spreadsheet")
+        return ""
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if body.startswith(mark)), "utf-8")
     looked_at = body[:_LOOKED_AT_BYTES]
     if encoding == "utf-8" and b"\0" in looked_at:

@@ -317,3 +317,29 @@ def test_on_a_terminal_an_import_that_removes_much_asks(
         assert len(server.asked) == sent
     keys = {each.headers["idempotency-key"] for each in server.asked}
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("S.CSV", "text/csv"), ("s.tsv", "text/csv"), ("s.NDJSON", "application/x-ndjson"), ("s.xlsx", ""), ("s.txt", "")],
+)
+def test_what_a_list_is_is_told_by_its_name(
+    resedge: Resedge, server: FakeServer, tmp_path: Path, name: str, kind: str
+) -> None:
+    (tmp_path / name).write_text("name\nx\n")
+    server.on("POST", "/v1/stores:import", Answer(200, {"created": 1}))
+    ran = resedge("import", "stores", str(tmp_path / name))
+    assert ran.code == (0 if kind else 2)
+    assert [each.headers["content-type"] for each in server.asked] == ([kind] if kind else [])
+    assert ("save it as CSV UTF-8" in ran.err) is name.endswith("xlsx")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("text", "kind"), [('{"name": "x"}\n', "application/x-ndjson"), ("name\nx\n", "text/csv")])
+def test_what_comes_from_stdin_is_told_by_its_first_character(
+    resedge: Resedge, server: FakeServer, monkeypatch: pytest.MonkeyPatch, encoding: str, text: str, kind: str
+) -> None:
+    server.on("POST", "/v1/stores:import", Answer(200, {"created": 1}))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
+    assert resedge("import", "stores", "-").code == 0
+    assert server.asked[0].headers["content-type"] == kind

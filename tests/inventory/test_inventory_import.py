@@ -280,6 +280,8 @@ def test_what_spreadsheets_write_is_read(separator: str, encoding: str, excel: b
         ("name,timezone\na,UTC\n".encode("utf-16-le"), 1, "UTF-16 without a byte order mark"),
         (codecs.BOM_UTF16_LE + b"n\0a\0m\0e\0\n\0\0\xd8a\0", 2, "says that it is UTF-16"),
         (b"name," + b"x" * 200_000 + b"\na,b\n", 1, "field larger than field limit"),
+        (b"PK\x03\x04\x14\0", 1, "the file is a workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", 1, "the file is a workbook"),
         (b"name,timezone\na;UTC\n", 2, "this row has semicolons between its cells, the header commas"),
         (b"name,timezone\na,UTC,x\n", 2, "put a cell that holds a separator in quotes"),
         (b"name,timezone,size\na,UTC\n", 2, "the row has 2 cells, the header 3"),
@@ -398,3 +400,10 @@ def test_for_every_fleet_what_has_no_column_never_changes(
             had, has = (each.clusters[0].capacity.get(resource) for each in (was, now))
             assert has == (cells[resource] or None if speaks(resource) else had)
         assert row.over(now) == now
+
+
+def test_coordinates_of_a_json_line_may_be_numbers() -> None:
+    line = '{"name": "a", "latitude": 30.2713, "longitude": -97.7426}'
+    after = over(line, None, "application/x-ndjson")
+    assert (after.timezone, after.labels) == ("America/Chicago", {"latitude": "30.2713", "longitude": "-97.7426"})
+    assert read('{"name": "a", "latitude": true}', "application/x-ndjson").errors_count == 1
