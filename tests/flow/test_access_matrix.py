@@ -59,7 +59,7 @@ GET /v1/clusters/{name}/explain get Cluster
 DELETE /v1/clusters/{name} delete Cluster
 GET /v1/groups/{path:path}:members get Group
 GET /v1/groups/{path:path}:count get Group
-PUT /v1/applications/{application}/releases/{version} publish Release
+PUT /v1/applications/{application}/releases/{version:path} publish Release
 GET /v1/applications/{application}/releases:count get Release
 GET /v1/applications/{application}/releases get Release
 GET /v1/applications/{application}/releases/{version} get Release
@@ -190,7 +190,16 @@ def tokens_of(embedded: Embedded) -> dict[str, str]:
 
 async def ask(client: AsyncClient, row: str) -> Response:
     method, path = row.split(" ", 1)
-    for parameter in ("{name:path}", "{path:path}", "{name}", "{application}", "{version}", "{letter}", "{plan}"):
+    for parameter in (
+        "{name:path}",
+        "{path:path}",
+        "{version:path}",
+        "{name}",
+        "{application}",
+        "{version}",
+        "{letter}",
+        "{plan}",
+    ):
         path = path.replace(parameter, "nothing")
     for parameter in ("{override}", "{approval}", "{token}", "{change}"):
         path = path.replace(parameter, "nothing")
