@@ -124,7 +124,7 @@ EDITS_OF_A_STORE: dict[str, tuple[Callable[[StoreDeclared], StoreDeclared], tupl
         ROW.over,
         ("/timezone", "/labels/", "/hours/", "/exceptions/", f"/clusters/{STORE_SAMPLE.name}/capacity/"),
     ),
-    "import without hours and capacity": (replace(ROW, hours=None, capacity=None).over, ("/timezone", "/labels/")),
+    "import without hours and capacity": (replace(ROW, hours=None, capacity={}).over, ("/timezone", "/labels/")),
 }
 """What changes a store other than its document, and which paths that is about."""
 
