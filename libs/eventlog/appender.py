@@ -226,7 +226,8 @@ class Appender:
                 return outcomes
 
     def _meter(self, outcomes: Sequence[Outcome], seconds: float) -> None:
-        if not self._meters or not (taken := [each for each in outcomes if isinstance(each, Appended)]):
+        appended = (each for each in outcomes if isinstance(each, Appended))
+        if not self._meters or not (taken := [each for each in appended if each.first <= each.last]):
             return
         events = sum(each.last - each.first + 1 for each in taken)
         for meter in self._meters:

@@ -1,7 +1,7 @@
 """What earlier submissions with an idempotency key were answered.
 
 The one rule: only key, digest, positions and answer are kept; stream versions are read from the events, so that an
-import of 60,000 streams costs one small row.
+import of 60,000 streams costs one small row. A row without events has `first_position` = `last_position` + 1.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ def earlier_outcomes(dialect: Dialect, cursor: Cursor, keys: Sequence[str]) -> d
 
 
 def _appended(dialect: Dialect, cursor: Cursor, first: int, last: int) -> tuple[datetime, dict[str, int]]:
-    cursor.execute(dialect.sql(f"SELECT {dialect.time.selected} FROM events WHERE position = ?"), (first,))  # noqa: S608 constant
-    (recorded_at,) = cursor.fetchone()
+    # All events of a submission have one time; the log may be empty where nothing but an answer was remembered.
+    cursor.execute(dialect.sql(f"SELECT {dialect.time.selected} FROM events WHERE position = ?"), (last,))  # noqa: S608 constant
+    row = cursor.fetchone()
+    recorded_at = from_microseconds(0 if row is None else dialect.time.load(row[0]))
+    if first > last:
+        return recorded_at, {}
     cursor.execute(
         dialect.sql("SELECT stream, MAX(version) FROM events WHERE position BETWEEN ? AND ? GROUP BY stream"),
         (first, last),
     )
     versions = {str(stream): int(version) for stream, version in cursor.fetchall()}
-    return from_microseconds(dialect.time.load(recorded_at)), versions
+    return recorded_at, versions

@@ -82,7 +82,8 @@ class Submission:
     is unchecked. `blobs` maps hex SHA-256 to the bytes that the events name. `key` makes the append idempotent: the
     same key with the same `content_digest` (default: a digest of the events) returns the first outcome together with
     `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append. What would not
-    be recorded before `expires_at` is refused.
+    be recorded before `expires_at` is refused. Without events, nothing is appended but the answer is remembered under
+    `key`, which must then be there together with `content_digest`.
     """
 
     events: Sequence[NewEvent]
@@ -102,7 +103,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The events stand at positions `first` to `last`; `versions` holds the new last version of each stream."""
+    """The events stand at positions `first` to `last`; `versions` holds the new last version of each stream.
+
+    Without events `last` is where the log ended when the answer was remembered, `first` the position after it, and
+    `recorded_at` the time of the event at `last`.
+    """
 
     first: int
     last: int
@@ -112,7 +117,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyAppended:
-    """The same key with the same content was appended before, with this outcome and answer."""
+    """The same key with the same content was appended before, with this outcome and answer (see `Appended`)."""
 
     first: int
     last: int

@@ -41,8 +41,8 @@ def prepare(submission: Submission, token: str) -> Prepared:
         InvalidSubmission: with what is out of bounds, by how much, and what to do.
     """
     events = submission.events
-    if not events:
-        raise InvalidSubmission("a submission needs at least one event")
+    if not events and not (submission.key and submission.content_digest):
+        raise InvalidSubmission("a submission needs at least one event, or a key and a content digest to remember")
     if len(events) > SUBMISSION_EVENTS_MAX:
         raise InvalidSubmission(
             f"a submission of {len(events):,} events is over {SUBMISSION_EVENTS_MAX:,}: split it",

@@ -39,16 +39,22 @@ _ROWS_PER_INSERT = 2_000
 
 @dataclass(slots=True)
 class _Tail:
-    """The log's end while a transaction extends it; `categories` are the heads of all categories."""
+    """The log's end while a transaction extends it; `categories` are the heads of all categories.
+
+    `recorded_at` is the time of the transaction, `last_at` that of the event at `position`; `remembered` says that
+    answers without events were kept.
+    """
 
     epoch: str
     position: int
     hash: bytes
     recorded_at: int
     categories: dict[str, int] = field(default_factory=dict)
+    last_at: int = 0
+    remembered: bool = False
 
     def copy(self) -> _Tail:
-        return _Tail(self.epoch, self.position, self.hash, self.recorded_at, dict(self.categories))
+        return _Tail(self.epoch, self.position, self.hash, self.last_at, dict(self.categories), self.last_at)
 
 
 @dataclass(slots=True)
@@ -117,7 +123,7 @@ class Writer:
         before, heads = tail.position, dict(tail.categories)
         outcomes = self._take(cursor, batch, tail, self._facts(cursor, batch))
         if tail.position == before:
-            connection.rollback()
+            self._end_without_events(connection, tail)
             self.position = before
             return outcomes
         self._move_head(cursor, tail, heads)
@@ -129,6 +135,16 @@ class Writer:
         self._attempt = None
         self._known, self.position = tail, tail.position
         return outcomes
+
+    @staticmethod
+    def _end_without_events(connection: PoolProxiedConnection, tail: _Tail) -> None:
+        if not tail.remembered:
+            connection.rollback()
+            return
+        # Should this commit be cut off, what it remembers is found by its key.
+        crash_point("eventlog.before-commit")
+        connection.commit()
+        crash_point("eventlog.after-commit")
 
     def forget(self) -> None:
         """Drop the connection, whatever state it is in."""
@@ -178,7 +194,8 @@ class Writer:
             return known.copy()  # nobody else has appended since, so the category heads are as we left them
         cursor.execute("SELECT category, position FROM category_heads")
         heads = {str(name): int(at) for name, at in cursor.fetchall()}
-        return _Tail(epoch, position, bytes(hash_), self._time.load(stored_at), heads)
+        at = self._time.load(stored_at)
+        return _Tail(epoch, position, bytes(hash_), at, heads, at)
 
     def _facts(self, cursor: Cursor, batch: Sequence[Prepared]) -> _Facts:
         streams: dict[str, None] = {}
@@ -227,7 +244,8 @@ class Writer:
         rows: list[EventRow] = []
         for prepared in batch:
             refusal = _refusal(prepared, tail, facts)
-            outcomes.append(refusal or self._append(cursor, prepared, tail, facts, rows))
+            take = self._append if prepared.submission.events else self._remember
+            outcomes.append(refusal or take(cursor, prepared, tail, facts, rows))
         if rows:
             self._insert(cursor, rows)
         return outcomes
@@ -275,13 +293,25 @@ class Writer:
             if len(rows) >= _ROWS_PER_INSERT:
                 self._insert(cursor, rows)
                 rows.clear()
-        tail.hash, tail.position = hash_, position
+        tail.hash, tail.position, tail.last_at = hash_, position, tail.recorded_at
         appended = Appended(first, position, time, {stream: versions[stream] for stream in prepared.streams})
-        if submission.key is not None:
-            digest, answer = prepared.content_digest, submission.answer
-            cursor.execute(self._insert_submission, (submission.key, digest, first, position, answer))
-            facts.keys[submission.key] = AlreadyAppended(first, position, time, appended.versions, answer, digest)
+        self._keep_outcome(cursor, prepared, appended, facts)
         return appended
+
+    def _remember(self, cursor: Cursor, prepared: Prepared, tail: _Tail, facts: _Facts, _rows: object) -> Appended:
+        appended = Appended(tail.position + 1, tail.position, from_microseconds(tail.last_at), {})
+        self._keep_outcome(cursor, prepared, appended, facts)
+        tail.remembered = True
+        return appended
+
+    def _keep_outcome(self, cursor: Cursor, prepared: Prepared, appended: Appended, facts: _Facts) -> None:
+        key, answer, digest = prepared.submission.key, prepared.submission.answer, prepared.content_digest
+        if key is None:
+            return
+        cursor.execute(self._insert_submission, (key, digest, appended.first, appended.last, answer))
+        facts.keys[key] = AlreadyAppended(
+            appended.first, appended.last, appended.recorded_at, appended.versions, answer, digest
+        )
 
     def _move_head(self, cursor: Cursor, tail: _Tail, before: Mapping[str, int]) -> None:
         """Write the log's new end; `before` are the heads of categories that the database holds."""

@@ -213,8 +213,8 @@ class Commands:
     async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
         proposal, position = first
         for _ in range(ATTEMPTS_MAX):
-            if not proposal.events:
-                return await self._unchanged(proposal, position, intent)
+            if not proposal.events and intent.key is None:
+                return _unchanged(proposal, position)
             with appending(len(proposal.events)):
                 outcome = await self._append(proposal, position, intent)
             match outcome:
@@ -288,14 +288,6 @@ class Commands:
         body = {**result, "events": [shown_event(stream, event) for stream, event in shown]}
         return Answer(200, body, proposal.version, position, proposal.events)
 
-    async def _unchanged(self, proposal: Proposal, position: int, intent: Intent) -> Answer:
-        # The same request may have been appended between the look at its key and the decision.
-        if (earlier := await self._earlier(intent)) is not None:
-            return earlier
-        status, body = proposal.unchanged
-        body = None if body is None else {**body, "position": position}
-        return Answer(status, body, proposal.version if proposal.stream else None, position)
-
     async def _earlier(self, intent: Intent) -> Answer | None:
         if intent.key is None:
             return None
@@ -320,8 +312,20 @@ def shown_event(stream: str, event: Event) -> dict[str, Any]:
     return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
 
 
+def _unchanged(proposal: Proposal, position: int) -> Answer:
+    status, body = proposal.unchanged
+    body = None if body is None else {**body, "position": position}
+    return Answer(status, body, proposal.version if proposal.stream else None, position)
+
+
 def _kept(proposal: Proposal) -> bytes:
-    return json.dumps({"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}).encode()
+    """Return what the log remembers of an answer; an unchanged one has no event to read its version from."""
+    if proposal.events:
+        kept = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
+    else:
+        unchanged = _unchanged(proposal, 0)
+        kept = {"status": unchanged.status, "body": unchanged.body, "stream": None, "version": unchanged.version}
+    return json.dumps(kept).encode()
 
 
 def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
@@ -343,10 +347,13 @@ def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission
 
 def _answer(kept: bytes, outcome: Appended | AlreadyAppended) -> Answer:
     answer = json.loads(kept)
-    stream = answer["stream"]
+    stream, body = answer["stream"], answer["body"]
+    if "version" in answer:  # it was unchanged
+        body = None if body is None else {**body, "position": outcome.last}
+        return Answer(answer["status"], body, answer["version"], outcome.last)
     version = outcome.versions.get(stream) if stream else None
     counted = {} if version is None else {"version": version}
-    return Answer(answer["status"], {**answer["body"], **counted, "position": outcome.last}, version, outcome.last)
+    return Answer(answer["status"], {**body, **counted, "position": outcome.last}, version, outcome.last)
 
 
 def _other_content() -> Problem:

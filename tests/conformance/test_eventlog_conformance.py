@@ -128,6 +128,57 @@ def test_a_content_digest_decides_what_the_same_content_is(log: EventLog) -> Non
     assert log.append(submission("store-a", key="k", content_digest="d2")) == IdempotencyConflict("k")
 
 
+def test_an_answer_without_events_is_remembered_too(log: EventLog, database: Database) -> None:
+    first = log.append(submission(key="k0", content_digest="d", answer=b"unchanged"))
+    assert first == Appended(1, 0, datetime.fromtimestamp(0, UTC), {})
+    appended = taken(log, "store-a")
+    second = log.append(submission(key="k1", content_digest="d", answer=b"unchanged", expected={"store-a": 1}))
+    assert second == Appended(2, 1, appended.recorded_at, {})
+    taken(log, "store-a", "store-b")
+
+    reopened = EventLog.open(database.url, clock=ticking_clock(), create=False)
+    for each in (log, reopened):
+        for key, last, at in (("k0", 0, first.recorded_at), ("k1", 1, appended.recorded_at)):
+            again = AlreadyAppended(last + 1, last, at, {}, b"unchanged", "d")
+            assert each.outcome_of(key) == again
+            assert each.append(submission(key=key, content_digest="d", answer=b"other")) == again
+            assert each.append(submission("store-a", key=key, content_digest="d")) == again
+            assert each.append(submission("store-a", key=key)) == IdempotencyConflict(key)
+    reopened.close()
+    assert log.head().position == 3
+    assert log.verify().ok
+
+
+def test_what_is_remembered_without_events_rests_on_the_same_checks(log: EventLog) -> None:
+    taken(log, "store-a", "store-a")
+
+    stale = submission(key="k", content_digest="d", expected={"store-a": 1})
+    assert log.append(stale) == VersionConflict("store-a", 1, 2)
+    assert log.append(submission(key="k", content_digest="d", guard=Guard(("store",), 1))) == GuardConflict("store", 2)
+    assert log.outcome_of("k") is None
+    for options in ({}, {"key": "k"}, {"content_digest": "d"}):
+        with pytest.raises(InvalidSubmission):
+            log.append(submission(**options))
+
+
+async def test_remembered_answers_and_events_share_a_transaction(log: EventLog) -> None:
+    both = [
+        submission(f"store-{number}", key=f"k{number}")
+        if number % 2
+        else submission(key=f"k{number}", content_digest="d")
+        for number in range(40)
+    ]
+    outcomes = [each for each in await asyncio.gather(*map(log.append_async, both)) if isinstance(each, Appended)]
+
+    assert len(outcomes) == 40
+    times = {event.position: event.recorded_at for event in log.read(0)}
+    for each in outcomes:
+        assert each.recorded_at == times.get(each.last, datetime.fromtimestamp(0, UTC))
+        assert each.last == each.first - (0 if each.versions else 1)
+    assert [log.outcome_of(f"k{number}") is not None for number in range(40)] == [True] * 40
+    assert (log.head().position, log.verify().ok) == (20, True)
+
+
 def test_one_conflict_never_fails_its_neighbours(log: EventLog) -> None:
     outcomes: dict[int, Outcome] = {}
 

@@ -51,6 +51,21 @@ def test_a_connection_that_breaks_anywhere_gives_exactly_one_event(log: EventLog
     assert log.verify().ok
 
 
+@pytest.mark.parametrize("point", [point for point in POINTS[:-1] if point != "after-insert"])
+def test_a_connection_that_breaks_anywhere_remembers_an_answer_once(log: EventLog, point: str) -> None:
+    taken(log, "store-a")
+
+    with at_crash_point(f"eventlog.{point}", once(break_off)):
+        outcome = log.append(submission(key="k", content_digest="d", answer=b"unchanged"))
+
+    assert isinstance(outcome, AlreadyAppended if point == "after-commit" else Appended)
+    kept = log.outcome_of("k")
+    assert kept is not None
+    assert (kept.first, kept.last, kept.answer, log.head().position) == (2, 1, b"unchanged", 1)
+    taken(log, "store-a")
+    assert log.verify().ok
+
+
 @pytest.mark.parametrize("point", POINTS[:-1])
 def test_a_server_that_ends_the_session_gives_exactly_one_event(log: EventLog, database: Database, point: str) -> None:
     taken(log, "store-a")

@@ -1,14 +1,20 @@
 """What holds for every route: tokens, idempotency, dry runs, many documents, health, problem documents."""
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import AsyncClient, Response
 
+from cli.embedded import SERVICES
 from libs.bus import LogFeed
 from libs.web.positions import Positions
 from libs.web.problems import Problem
-from tests.flow.conftest import Server, store
+from services.rendering.app import build as rendering
+from tests.flow.conftest import Server, running, store
 
 
 @pytest.fixture
@@ -70,6 +76,59 @@ async def test_a_key_with_other_content_is_refused(server: Server) -> None:
         else:
             assert (refused.status_code, refused.json()["code"]) == (409, "idempotency-conflict")
     assert await server.settled() == 1
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "after a restart"])
+async def test_an_unchanged_answer_is_remembered_under_its_key(tmp_path: Path, again: bool) -> None:
+    services = [build for build in SERVICES if build is not rendering]
+    csv = b"name,timezone,size\ntx-1,America/Chicago,large\n"
+
+    def load(client: AsyncClient) -> Awaitable[Response]:
+        headers = {"Content-Type": "text/csv", "Idempotency-Key": "import"}
+        return client.post("/v1/stores:import", content=csv, headers=headers)
+
+    async def repeated(server: Server) -> list[Response]:
+        put = await server.client.put("/v1/stores/tx-1", json=store("tx-1", size="large"), headers=KEY)
+        return [put, await load(server.client)]
+
+    def told(answers: list[Response]) -> list[Any]:
+        return [
+            (answer.status_code, answer.content, answer.headers.get("ETag"), answer.headers["Resedge-Position"])
+            for answer in answers
+        ]
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(running(tmp_path / "data", services))
+        await server.declare(store("tx-1", size="large"))
+        first = told(await repeated(server))
+        assert [each[0] for each in first] == [204, 200]
+        await server.declare(store("tx-1", size="small"))
+        position = await server.settled()
+        if again:
+            await stack.aclose()
+            server = await stack.enter_async_context(running(tmp_path / "data", services))
+
+        assert told(await repeated(server)) == first
+        other = await server.client.put("/v1/stores/tx-1", json=store("tx-1", size="small"), headers=KEY)
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency-conflict")
+        assert (await server.get("/v1/stores/tx-1"))["metadata"]["labels"] == {"size": "small"}
+        assert await server.settled() == position
+
+
+async def test_an_unchanged_answer_is_decided_again_when_the_thing_changes_meanwhile(server: Server) -> None:
+    await server.declare(store("tx-1", size="large"))
+    puts = [store("tx-1", size="large") if number % 2 else store("tx-1", n=str(number)) for number in range(20)]
+    keys = [{"Idempotency-Key": f"k-{number}"} for number in range(20)]
+
+    async def put(number: int) -> Response:
+        return await server.client.put("/v1/stores/tx-1", json=puts[number], headers=keys[number])
+
+    first = await asyncio.gather(*map(put, range(20)))
+    assert {answer.status_code for answer in first} <= {200, 204}
+    again = [await put(number) for number in range(20)]
+    assert [(each.status_code, each.headers["ETag"]) for each in again] == [
+        (each.status_code, each.headers["ETag"]) for each in first
+    ]
 
 
 async def test_a_key_belongs_to_its_actor(server: Server) -> None:
