@@ -70,6 +70,7 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
     from cli.embedded import SERVICES  # noqa: PLC0415 - start-up time
     from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat  # noqa: PLC0415 - start-up time
     from libs.runtime.clock import ClockRefused, utc_now  # noqa: PLC0415 - start-up time
+    from libs.runtime.connections import Bounds  # noqa: PLC0415 - start-up time
     from libs.runtime.embedded import Embedded  # noqa: PLC0415 - start-up time
     from libs.runtime.lock import DataDirInUse  # noqa: PLC0415 - start-up time
     from libs.runtime.logs import set_up_logs  # noqa: PLC0415 - start-up time
@@ -105,7 +106,8 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         _write_context(embedded, context, url)
         announce = partial(_announce, embedded, url, clock)
-        return 0 if serve(embedded, listening, announce, settings.trusted_proxies) else 1
+        bounds = Bounds(settings.connections_max)
+        return 0 if serve(embedded, listening, announce, settings.trusted_proxies, bounds) else 1
 
 
 def _remote_problem() -> str:

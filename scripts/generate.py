@@ -52,6 +52,7 @@ MEANINGS = {
     "oidc_client_id": "The client that `resedge login` signs in as.",
     "instance": "The name of this replica, which no other one has; made of host and data directory if not set.",
     "trusted_proxies": "Addresses and networks whose `X-Forwarded-For` is believed, `,` between; without it, nobody's.",
+    "connections_max": "Connections that all clients together have open; one that waits for its client gives way to a new one.",
     "otlp_endpoint": "Where traces go, by OTLP over gRPC: `http://HOST:4317`; nowhere if not set.",
     "api_url": "Where the relay reaches the other services: the edge router.",
     "token": "The relay's own token, of the role `relay`.",

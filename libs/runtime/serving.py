@@ -10,14 +10,17 @@ import gc
 import signal
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
+from libs.runtime.connections import Bounds, open_files_max, protocol_of
 from libs.runtime.embedded import Embedded
 
 GRACE_SECONDS = 4
-BACKLOG = 1024
+BACKLOG = 256
+"""Connections that the system holds for us; with every look at them all are taken, so they are files of ours too."""
 COLLECT_AFTER = (100_000, 20, 50)
 """The collector's thresholds: a fleet is millions of objects that stay, and walking them stops every answer."""
 
@@ -40,18 +43,22 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    embedded: Embedded, listening: socket.socket, announce: Callable[[], None], trusted_proxies: str = ""
+    embedded: Embedded,
+    listening: socket.socket,
+    announce: Callable[[], None],
+    trusted_proxies: str = "",
+    bounds: Bounds | None = None,
 ) -> bool:
     """Serve until SIGTERM or Ctrl-C, calling `announce` once it answers; False: it could not start."""
-    config = configuration(embedded.app, trusted_proxies)
+    config = configuration(embedded.app, trusted_proxies, (bounds or Bounds()).within(open_files_max()))
     server = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_until_told_to_end(server, embedded, listening, announce))
     return server.started
 
 
-def configuration(app: FastAPI, trusted_proxies: str) -> uvicorn.Config:
-    """Return how an application is served.
+def configuration(app: FastAPI, trusted_proxies: str, bounds: Bounds) -> uvicorn.Config:
+    """Return how an application is served: the same for one service and for all of them together.
 
     From `trusted_proxies` (addresses and networks, `,` between) `X-Forwarded-For` is believed; from nobody else, as
     whoever sends it could say to be anywhere.
@@ -59,7 +66,11 @@ def configuration(app: FastAPI, trusted_proxies: str) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="h11",
+        http=cast("type[asyncio.Protocol]", protocol_of(bounds)),
+        h11_max_incomplete_event_size=bounds.head_bytes_max,
+        timeout_keep_alive=bounds.idle_seconds,
+        backlog=BACKLOG,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -72,7 +72,7 @@ class ProcessSettings(Settings):
 
     Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`;
     without `oidc_issuer` only the server's own tokens are accepted. `trusted_proxies` are the addresses and networks
-    whose `X-Forwarded-For` is believed.
+    whose `X-Forwarded-For` is believed. `connections_max` bounds what all clients together have open.
     """
 
     host: str = "127.0.0.1"
@@ -93,6 +93,7 @@ class ProcessSettings(Settings):
     oidc_client_id: str = ""
     instance: str = ""
     trusted_proxies: str = ""
+    connections_max: int = Field(default=1_000, ge=16)
     otlp_endpoint: str = ""
     log_level: str = "INFO"
     snapshot_seconds: float = 300.0

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat
+from libs.runtime.connections import Bounds
 from libs.runtime.embedded import Embedded
 from libs.runtime.logs import set_up_logs
 from libs.runtime.service import Build
@@ -49,5 +50,5 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
         raise SystemExit(f"error: {refusal}") from refusal
     with listen(settings.host, settings.port) as listening:
         announce = partial(log.info, "listening", service=name, port=settings.port)
-        if not serve(embedded, listening, announce, settings.trusted_proxies):
+        if not serve(embedded, listening, announce, settings.trusted_proxies, Bounds(settings.connections_max)):
             raise SystemExit(1)

@@ -5,9 +5,10 @@ The one rule: a request has an id, a span, a log line and a duration by route te
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -21,11 +22,12 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.web.auth import open_to_all, requires
+from libs.web.arriving import BODY_SECONDS, in_time
+from libs.web.auth import authorize, open_to_all, principal_of, requires
 from libs.web.denials import Denials
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.principals import Principal
-from libs.web.problems import install_problems
+from libs.web.problems import Problem, install_problems
 from libs.web.rights import Rights
 from libs.web.tokens import Verifier
 
@@ -33,6 +35,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLOCK_HEADER = "Resedge-Clock"
 """In every answer of a process whose clock is not the real one: what the clock shows, and how fast it runs."""
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+OTHER_METHOD = "other"
+"""Stands for every other method where methods are counted: clients may make up as many as they like."""
+LOGGED_METHOD_CHARACTERS_MAX = 20
 NO_SECOND_TELEMETRY: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -60,19 +66,21 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
 class AroundRequests:
-    """The outermost layer: request id, span, duration, one log line, and what a virtual clock shows."""
+    """The outermost layer: request id, span, duration, one log line, what a virtual clock shows, HEAD, slow bodies."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a request meets before its route
         self,
         app: ASGIApp,
         new_id: Callable[[], str],
         clock_told: Callable[[], str] | None = None,
         denials: Denials | None = None,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
         self._denials = denials
         self._new_id = new_id
         self._clock_told = clock_told
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -87,42 +95,57 @@ class AroundRequests:
             said[CLOCK_HEADER] = self._clock_told()
         # What fails is answered outside of this layer, and says the same.
         scope.setdefault("state", {}).update(request_id=request_id, said=said)
-        status = 500
-
-        async def send_with_what_is_said(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                more = [(name.lower().encode(), value.encode()) for name, value in said.items()]
-                message["headers"] = [*message["headers"], *more]
-            await send(message)
-
+        method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        answer = _Answer(send, said, head=method == "HEAD")
         started = time.perf_counter()
         context = _propagator.extract(headers)
-        with _tracer.start_as_current_span(f"{scope['method']} request", context, kind=SpanKind.SERVER) as span:
+        with _tracer.start_as_current_span(f"{method} request", context, kind=SpanKind.SERVER) as span:
             try:
-                await self._app(scope, receive, send_with_what_is_said)
+                await self._app(inner, in_time(receive, self._body_seconds), answer.send)
             finally:
-                route = getattr(scope.get("route"), "path", "none")
-                span.update_name(f"{scope['method']} {route}")
-                span.set_attributes({"http.route": route, "http.response.status_code": status})
-                self._note(scope, request_id, route, status, time.perf_counter() - started)
-                if status == HTTPStatus.FORBIDDEN and self._denials is not None:
-                    self._denials.note_request(scope, route)
+                route = getattr(inner.get("route"), "path", "none")
+                span.update_name(f"{method} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": answer.status})
+                REQUEST_SECONDS.labels(method, route, str(answer.status)).observe(time.perf_counter() - started)
+                self._note(scope, request_id, answer.status, time.perf_counter() - started)
+                if answer.status == HTTPStatus.FORBIDDEN and self._denials is not None:
+                    self._denials.note_request(inner, route)
 
     @staticmethod
-    def _note(scope: Scope, request_id: str, route: str, status: int, seconds: float) -> None:
-        REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+    def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
         if scope["path"] not in QUIET:
             level = log.error if status >= 500 else log.info
             level(
                 "request",
-                method=scope["method"],
+                method=scope["method"][:LOGGED_METHOD_CHARACTERS_MAX],
                 path=scope["path"],
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
                 request_id=request_id,
             )
+
+
+class _Answer:
+    """The answer on its way out: with the headers that all have, and to HEAD without the body that GET has."""
+
+    def __init__(self, send: Send, said: Mapping[str, str], *, head: bool) -> None:
+        self._send, self._said, self._head = send, said, head
+        self.status = 500
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            more = [(name.lower().encode(), value.encode()) for name, value in self._said.items()]
+            message["headers"] = [*message["headers"], *more]
+            await self._send(message)
+            if self._head:  # What streams need not be waited for.
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif not self._head:
+            await self._send(message)
+            if message.get("more_body"):
+                # Sending waits for nothing while there is room, or once the client has gone: a stream lets others run.
+                await asyncio.sleep(0)
 
 
 def web_application(  # noqa: PLR0913 - the parts of a process that every service shares
@@ -148,6 +171,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         telemetry=NO_SECOND_TELEMETRY,
     )
@@ -202,10 +226,24 @@ def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
 
     @app.get("/readyz", dependencies=[open_to_all()], response_model=None, tags=["health"])
     async def readyz(request: Request) -> Response:
-        """Tell whether the service can do its work: 200 or 503; `?verbose` lists the checks."""
+        """Tell whether the service can do its work: 200 or 503; `?verbose` lists the checks, with a token in words."""
         found = [await check() for check in checks]
         status = 200 if all(each.ok for each in found) else 503
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok" if status == 200 else "not ready", status)
-        listed = [{"check": each.name, "ok": each.ok, "detail": each.detail} for each in found]
+        listed: list[dict[str, Any]] = [{"check": each.name, "ok": each.ok} for each in found]
+        if await _may_know(request):
+            # A detail may name files, databases and what a driver said: nothing for everybody.
+            listed = [{**told, "detail": each.detail} for told, each in zip(listed, found, strict=True)]
         return JSONResponse({"ready": status == 200, "checks": listed}, status)
+
+
+async def _may_know(request: Request) -> bool:
+    """Tell whether a request carries a token that may read figures; health itself needs none."""
+    if "authorization" not in request.headers:
+        return False
+    try:
+        authorize(await principal_of(request), "read", "Metrics", request.app.state.rights)
+    except Problem:
+        return False
+    return True

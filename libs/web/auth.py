@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from libs.contracts import By
 from libs.contracts.names import check_name
+from libs.web.arriving import refuse_encoded
 from libs.web.metrics import AUTHENTICATION_FAILURES
 from libs.web.principals import Principal
 from libs.web.problems import Problem
@@ -107,6 +108,7 @@ class Rule:
         sender = await principal_of(request)
         request.state.rule, request.state.sender = self, sender
         authorize(sender, self.verb, self.kind, request.app.state.rights)
+        refuse_encoded(request)
         request.state.principal = acting_for(request, sender)
         return sender
 

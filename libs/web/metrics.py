@@ -36,7 +36,10 @@ REQUEST_SECONDS = Histogram(
     ("method", "route", "status"),
     buckets=_SECONDS,
 )
-
+CONNECTIONS = Gauge("resedge_http_connections", "Connections that clients have open to this process")
+CONNECTIONS_ENDED = Counter(
+    "resedge_http_connections_ended_total", "Connections that were ended because of their client, by why", ("why",)
+)
 
 _tracer = trace.get_tracer("resedge.log")
 

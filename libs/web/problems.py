@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from libs.bus.faults import passing
 from libs.contracts.names import escape
@@ -25,6 +26,7 @@ from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 from libs.web.metrics import REFUSALS
 from libs.web.principals import GROUPS_FIX
+from libs.web.routes import methods_at
 
 MEDIA_TYPE = "application/problem+json"
 DOCS_PAGE = "/docs/reference/problems.md"
@@ -55,7 +57,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
             "detail": self.detail,
             "pointer": self.pointer,
             "fix": self.fix,
-            "request_id": request_id,
+            "request_id": request_id or None,
         }
         members |= {key: value for key, value in self.extra.items() if key not in members}
         return {key: value for key, value in members.items() if value is not None}
@@ -132,6 +134,8 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
             return _request_validation(error)
         case HTTPException():
             return _http(error)
+        case ClientDisconnect():
+            return Problem(400, "disconnected", "The client went away.", "the request ended before its body")
         case _:
             return None
 
@@ -193,6 +197,9 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
         detail = "the server failed; its log has the reason under this request_id"
         said = getattr(request.state, "said", {})
         problem = Problem(500, "internal", "The server failed.", detail, headers=said)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = methods_at(request.app.routes, request.url.path)
+        problem = replace(problem, headers={**problem.headers, "Allow": ", ".join(allowed)})
     if problem.status == HTTPStatus.CONFLICT:
         REFUSALS.labels(problem.code).inc()
     if problem.status == HTTPStatus.FORBIDDEN:
@@ -221,7 +228,7 @@ async def _handle_passing(request: Request, error: Exception) -> JSONResponse:
 def install_problems(app: FastAPI) -> None:
     """Make every exception of `app` a problem document."""
     ours = (Problem, Rejected, SelectionError, InvalidSubmission, LogUnavailable, LogClosed)
-    for handled in (*ours, RequestValidationError, HTTPException, Exception):
+    for handled in (*ours, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(handled, _handle)
     for handled in (SQLAlchemyError, OSError):
         app.add_exception_handler(handled, _handle_passing)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
 from libs.eventlog import EventLog
@@ -18,6 +19,8 @@ from libs.web.intents import flag
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid
+from libs.web.streams import Stream
+from libs.web.turns import Turn
 from services.audit.asking import asked_of, position, range_asked
 from services.audit.domain import shown, verdict
 from services.audit.exporting import chosen, whole
@@ -34,7 +37,7 @@ class Events:
     def __init__(self, log: EventLog, tail: Tail) -> None:
         self._log = log
         self._tail = tail
-        self._verifying = asyncio.Lock()
+        self._verifying = Turn("verification")
 
     async def page(
         self,
@@ -50,7 +53,7 @@ class Events:
         page = page_of(request)
         start = position(page.after or request.headers.get("last-event-id") or after, "?after")
         if flag(request, "follow"):
-            return StreamingResponse(self._stream(request, start), media_type="text/event-stream", headers=_UNCACHED)
+            return Stream(self._stream(request, start), media_type="text/event-stream", headers=_UNCACHED)
         events = await asyncio.to_thread(self._log.read, start, page.limit)
         head = await asyncio.to_thread(self._log.head)
         response.headers[HEADER] = str(head.position)
@@ -58,15 +61,16 @@ class Events:
         items = [shown(event) for event in events]
         return page_answer(request, response, items, str(events[-1].position) if more else None)
 
-    async def _stream(self, request: Request, start: int) -> AsyncIterator[bytes]:
+    async def _stream(self, request: Request, start: int) -> AsyncGenerator[bytes]:
         yield format_sse_event(comment="events follow")
-        async for event in self._tail.follow(start, request.is_disconnected):
-            yield format_sse_event(data_str=json.dumps(shown(event)), id=str(event.position), event="event")
+        async with aclosing(self._tail.follow(start, request.is_disconnected)) as events:
+            async for event in events:
+                yield format_sse_event(data_str=json.dumps(shown(event)), id=str(event.position), event="event")
 
     async def verify(self, request: Request) -> Response:
         """Recompute the hash chain of the whole log; one verification at a time."""
         del request
-        async with self._verifying:
+        with self._verifying.taken():
             found = await asyncio.to_thread(self._log.verify)
         return JSONResponse(verdict(found))
 
@@ -137,7 +141,7 @@ class Trail:
             lines = whole(self._log, first, last)
         told = {"After": first, "Through": last, "Count": count}
         headers = {f"Resedge-Export-{name}": str(value) for name, value in told.items()}
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers={**_UNCACHED, **headers})
+        return Stream(lines, media_type="application/x-ndjson", headers={**_UNCACHED, **headers})
 
 
 def audit_router(log: EventLog, tail: Tail, trail: AuditTrail, positions: Positions) -> APIRouter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 
 from libs.eventlog import GENESIS, EventLog
@@ -37,7 +37,7 @@ def line(raw: Raw, previous: bytes) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-async def whole(log: EventLog, after: int, through: int) -> AsyncIterator[bytes]:
+async def whole(log: EventLog, after: int, through: int) -> AsyncGenerator[bytes]:
     """Yield the lines of every event in (after, through], a page of them at a time."""
     previous = await asyncio.to_thread(log.hash_at, after)
     while after < through:
@@ -49,7 +49,7 @@ async def whole(log: EventLog, after: int, through: int) -> AsyncIterator[bytes]
         after, previous = after + len(page), bytes(page[-1][2])
 
 
-async def chosen(log: EventLog, trail: AuditTrail, asked: Asked, after: int, through: int) -> AsyncIterator[bytes]:
+async def chosen(log: EventLog, trail: AuditTrail, asked: Asked, after: int, through: int) -> AsyncGenerator[bytes]:
     """Yield the lines of the events in (after, through] that are asked for."""
     while after < through:
         among = replace(asked, after=after, before=through + 1, since=None, until=None)

@@ -6,11 +6,12 @@ The one rule: reading never blocks the event loop, and a follower that goes away
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from libs.eventlog import EventLog, StoredEvent
 
-FOLLOW_PAGE_EVENTS = 500
+FOLLOW_PAGE_EVENTS = 100
+"""Events that a follower holds at once: 25 MiB if each were as large as the log takes."""
 LOOK_SECONDS = 1.0
 """How often a follower looks for events of other processes, and whether its client is still there."""
 
@@ -48,7 +49,7 @@ class Tail:
         for event in self._waiting:
             event.set()
 
-    async def follow(self, after: int, gone: Callable[[], Awaitable[bool]]) -> AsyncIterator[StoredEvent]:
+    async def follow(self, after: int, gone: Callable[[], Awaitable[bool]]) -> AsyncGenerator[StoredEvent]:
         """Yield every event after a position, now and as they come, until the client is gone or the process ends."""
         wake = asyncio.Event()
         self._waiting.add(wake)

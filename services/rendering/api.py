@@ -18,6 +18,7 @@ from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import Problem, not_found, unavailable
 from libs.web.router import respond, select
+from libs.web.turns import Turn
 from services.rendering.apart import verify_apart
 from services.rendering.blocked import blocked
 from services.rendering.branching import add_branch_routes, proposing, reason_of
@@ -41,6 +42,7 @@ class Routes:
         self._rendering = rendering
         self._commands = commands
         self._positions = positions
+        self._verifying = Turn("verification")
 
     async def why(self, request: Request, name: str, application: str) -> Response:
         """Return the gates between an application and a cluster, in order, with reasons and evidence."""
@@ -195,7 +197,8 @@ class Routes:
         """Fold the whole log in a fresh process and compare the branch with it; `all=true` compares every commit."""
         every_commit = flag(request, "all")
         try:
-            checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=every_commit)
+            with self._verifying.taken():
+                checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=every_commit)
         except VerificationBroken as broken:
             raise _unfinished(broken) from broken
         return {"ok": all(check["ok"] for check in checks), "checks": checks}

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI, Request
 from httpx2 import ASGITransport, AsyncClient
 
+from libs.runtime.connections import Bounds
 from libs.runtime.serving import configuration
 
 CLIENT, PROXY, FORGED = "198.51.100.7", "10.1.2.3", "203.0.113.9"
@@ -19,7 +20,7 @@ async def seen(trusted: str, sender: str, forwarded: str | None) -> str:
     async def address(request: Request) -> str:
         return "" if request.client is None else request.client.host
 
-    config = configuration(app, trusted)
+    config = configuration(app, trusted, Bounds())
     config.load()
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     transport = ASGITransport(config.loaded_app, client=(sender, 1))

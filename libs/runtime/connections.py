@@ -1,0 +1,295 @@
+"""Connections within bounds, whoever opens them: how many, how long for a head, how slowly a client may read.
+
+The one rule: whoever waits for nothing but a client gives way. A new connection takes the place of the one that has
+gone longest without a whole request, so that half-open connections never keep others out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any, cast
+
+import h11
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from libs.web.metrics import CONNECTIONS, CONNECTIONS_ENDED
+from libs.web.problems import MEDIA_TYPE, Problem, answer, unavailable
+
+FILES_WANTED = 65_536
+"""Open files that a process asks the system for; it takes fewer where the system's own limit is lower."""
+FILES_KEPT = 256
+"""Files that are never used for connections: databases, packs, child processes."""
+CONNECTIONS_MIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one process grants its clients together (`connections_max`) and each of them."""
+
+    connections_max: int = 1_000
+    head_bytes_max: int = 64 * 1024
+    head_seconds: float = 10.0
+    """From the connection, or from the first byte of a later request, to the end of its headers."""
+    idle_seconds: int = 5
+    """Between an answer and the next request."""
+    drain_seconds: float = 30.0
+    """For the rest of a body that was answered before it had come."""
+    linger_seconds: float = 2.0
+    """For a client to hear that what it sent is no request, before the connection is closed."""
+    send_seconds: float = 30.0
+    """For the next `send_bytes_min` of an answer to leave, while there are so many."""
+    send_bytes_min: int = 16 * 1024
+    look_seconds: float = 1.0
+    """How often each connection is looked at."""
+
+    def within(self, files_max: int) -> Bounds:
+        """Return bounds that leave files for everything else where the process may open only `files_max`."""
+        room = max(CONNECTIONS_MIN, (files_max - FILES_KEPT) // 2)
+        return replace(self, connections_max=min(self.connections_max, room))
+
+
+def open_files_max() -> int:
+    """Raise the process's limit of open files as far as it is wanted and allowed; return what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return FILES_WANTED if soft == resource.RLIM_INFINITY else soft
+
+
+@dataclass(slots=True)
+class Connections:
+    """All connections of one server; `waiting` are those without a whole request, in the order of their waiting."""
+
+    bounds: Bounds
+    count: int = 0
+    waiting: dict[BoundedProtocol, None] = field(default_factory=dict)
+
+    def admit(self, new: BoundedProtocol) -> None:
+        """Count a connection; where it is one too many, another gives way or it is answered that there is no room."""
+        self.count += 1
+        CONNECTIONS.set(self.count)
+        if self.count > self.bounds.connections_max:
+            longest = next(iter(self.waiting), None)
+            if longest is None:
+                new.turn_away()
+            else:
+                longest.end("gave way")
+        self.waiting[new] = None
+
+    def forget(self, gone: BoundedProtocol) -> None:
+        """Count no more what is closed."""
+        self.count -= 1
+        CONNECTIONS.set(self.count)
+        self.waiting.pop(gone, None)
+
+
+class Counted:
+    """A transport that counts what was written to it, to tell a slow reader from one that does not read."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._written = 0
+
+    def write(self, data: bytes) -> None:
+        """Write."""
+        self._written += len(data)
+        self._transport.write(data)
+
+    @property
+    def sent(self) -> int:
+        """Return how many bytes have left this process."""
+        return self._written - self._transport.get_write_buffer_size()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request on a connection that is one too many."""
+    problem = unavailable("this process has as many connections as it takes", code="too-many-connections")
+    await answer(replace(problem, headers={**problem.headers, "Connection": "close"}), "")(scope, receive, send)
+
+
+def _told(problem: Problem) -> bytes:
+    """Return the bytes of an answer to what never became a request."""
+    body = bytes(answer(problem, "").body)
+    lines = [
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+        f"Content-Type: {MEDIA_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's connection with a deadline for everything that a client does."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the first four are uvicorn's
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connections: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._all = connections
+        self._bounds = connections.bounds
+        self._counted = self._partial = self._refused = False
+        self._began = self._ended = self._window = self.loop.time()
+        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What uvicorn calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection."""
+        super().connection_made(cast("asyncio.Transport", Counted(transport)))
+        self._counted = True
+        self._all.admit(self)
+        self._began = self._window = self.loop.time()
+        self._timer = self.loop.call_later(self._bounds.look_seconds, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._counted:
+            self._counted = False
+            self._all.forget(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read; the head of a later request is on the clock from its first byte."""
+        if self.transport.is_closing() or self._refused:
+            return
+        if self._idle and not self._partial and self.cycle is not None:
+            self._began = self.loop.time()
+        super().data_received(data)
+        if not self._refused:
+            self._look_at_request()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of a body that nobody reads any more."""
+        self._ended = self._began = self.loop.time()
+        super().on_response_complete()  # the next request may have come already
+        self._look_at_request()
+
+    def _look_at_request(self) -> None:
+        """See whether a request is being answered; who has none is waiting."""
+        self._partial = self._idle and self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        if self._idle and not self.transport.is_closing():
+            self._all.waiting.setdefault(self, None)
+        else:
+            self._all.waiting.pop(self, None)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, or more of it than is taken, with a problem document."""
+        error = sys.exc_info()[1]
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        self._refuse(_problem_of(hint, str(error or msg)))
+
+    # What this class adds.
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def turn_away(self) -> None:
+        """Answer whatever comes on this connection with 503."""
+        self.app = _full
+
+    def end(self, why: str) -> None:
+        """Close at once, with an answer where one is due."""
+        self._all.waiting.pop(self, None)
+        if self._partial and not self._refused and not self.transport.is_closing():
+            self._note(why)
+            self._refuse(_problem_of(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time"))
+            return
+        self._note(why)
+        self.transport.close()
+
+    def _abort(self, why: str) -> None:
+        self._note(why)
+        self.transport.abort()
+
+    @staticmethod
+    def _note(why: str) -> None:
+        CONNECTIONS_ENDED.labels(why).inc()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer with a problem and close; nothing is answered where an answer has begun."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
+        # Closed at once, with bytes that nobody read, the connection would be reset before its client sees the answer.
+        self.transport.write(_told(problem))
+        self.transport.write_eof()
+        self._refused, self._ended = True, self.loop.time()
+        self._all.waiting[self] = None
+
+    def _look(self) -> None:
+        """End the connection if its client is overdue."""
+        self._timer = self.loop.call_later(self._bounds.look_seconds, self._look)
+        now = self.loop.time()
+        if self._stalled(now):
+            self._abort("does not read")
+        elif self._refused:
+            if now - self._ended > self._bounds.linger_seconds:
+                self.transport.abort()
+        elif self.transport.is_closing() or not self._idle:
+            return
+        elif self.cycle is not None and self.conn.their_state is h11.SEND_BODY:
+            if now - self._ended > self._bounds.drain_seconds:
+                self._abort("body too late")
+        elif (self.cycle is None or self._partial) and now - self._began > self._bounds.head_seconds:
+            self.end("head too late")
+
+    def _stalled(self, now: float) -> bool:
+        transport = cast("Counted", self.transport)
+        if transport.get_write_buffer_size() == 0:
+            self._window, self._sent = now, transport.sent
+            return False
+        if now - self._window < self._bounds.send_seconds:
+            return False
+        slow = transport.sent - self._sent < self._bounds.send_bytes_min
+        self._window, self._sent = now, transport.sent
+        return slow
+
+
+_TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+def _problem_of(status: int, detail: str) -> Problem:
+    """Return the problem of a request that never became one."""
+    if status == _TOO_LARGE:
+        return Problem(
+            431, "headers-too-large", "The headers are larger than is taken.", detail, fix="send less in headers"
+        )
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        return Problem(408, "request-timeout", "The request did not come in time.", detail, fix="send it at once")
+    status = status if status in {400, 501, 505} else 400
+    return Problem(status, "invalid-http", "This is not an HTTP request.", detail[:200], fix="send HTTP/1.1")
+
+
+def protocol_of(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
+    """Return what makes the connections of one server, which count as one."""
+    return functools.partial(BoundedProtocol, connections=Connections(bounds))
