@@ -18,6 +18,9 @@ LABEL_VALUE_CHARACTERS_MAX = 256
 LABELS_MAX = 256
 VALUES_OF_A_LABEL_MAX = 256
 
+NEAREST_CHARACTERS_MAX = 300
+"""Group paths are the longest words; comparing takes the square of the length."""
+
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
@@ -33,7 +36,9 @@ def unescape(token: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be."""
+    """Return the known word that `word` was probably meant to be; none for what is too long to be one."""
+    if len(word) > NEAREST_CHARACTERS_MAX:
+        return None
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return found[0] if found else None
 

@@ -217,11 +217,9 @@ class BoundedProtocol(H11Protocol):
     def end(self, why: str) -> None:
         """Close at once, with an answer where one is due."""
         self._all.waiting.pop(self, None)
-        if self._partial and not self._refused and not self.transport.is_closing():
-            self._note(why)
-            self._refuse(_problem_of(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time"))
-            return
         self._note(why)
+        if self._partial and not self._refused and not self.transport.is_closing():
+            self.transport.write(_told(_problem_of(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time")))
         self.transport.close()
 
     def _abort(self, why: str) -> None:

@@ -6,6 +6,7 @@ stricter reader would read differently.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator
@@ -18,6 +19,8 @@ from libs.web.problems import Problem, invalid, too_large
 
 JSON_BYTES_MAX = 8 * 1024 * 1024
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
+INLINE_BYTES_MAX = 256 * 1024
+"""What is parsed in the event loop; more goes to a thread."""
 DEPTH_MAX = 64
 INTEGER_DIGITS_MAX = 19
 
@@ -139,12 +142,17 @@ def _check_text(text: str) -> None:
 async def read_document(request: Request) -> tuple[Any, bytes]:
     """Return the one value of a JSON or (if Content-Type says so) YAML body, and the body."""
     body = await read_body(request)
-    if media_type(request) not in YAML_TYPES:
-        return parse_json(body), body
+    parse = parse_json if media_type(request) not in YAML_TYPES else _parse_yaml
+    if len(body) <= INLINE_BYTES_MAX:
+        return parse(body), body
+    return await asyncio.to_thread(parse, body), body  # so that others are answered meanwhile
+
+
+def _parse_yaml(body: bytes) -> Any:
     try:
         documents = read_yaml(body)
     except YamlRejected as error:
         raise Problem(422, error.code, "The body cannot be parsed.", error.detail, extra={"line": error.line}) from None
     if len(documents) != 1:
         raise invalid(f"the body has {len(documents)} documents, where one is expected")
-    return documents[0], body
+    return documents[0]

@@ -11,20 +11,40 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, create_model
+from pydantic_core import CoreSchema
 
 from libs.contracts.inventory import Labels
-from libs.contracts.names import check_labels, check_name, escape, nearest
+from libs.contracts.names import check_labels, check_name
 from libs.contracts.refusals import Invalid
+from libs.web.faults import ERRORS_MAX, check_bounds, pointer_to, told
 
 API_VERSION = "resedge.dev/v1"
 _MAP_FAULTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
+
+
+def _end_lists_early(schema: Any) -> None:
+    if isinstance(schema, dict):
+        if schema.get("type") in ("list", "set", "frozenset", "tuple"):
+            schema["fail_fast"] = True
+        for each in schema.values():
+            _end_lists_early(each)
+    elif isinstance(schema, list | tuple):
+        for each in schema:
+            _end_lists_early(each)
 
 
 class Spec(BaseModel):
     """The base of every document's `spec`: unknown fields are errors, scalars keep JSON's types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Give a list up at its first item that does not fit: millions of them would be millions of errors."""
+        schema = handler(source)
+        _end_lists_early(schema)
+        return schema
 
 
 class Metadata(Spec):
@@ -125,26 +145,24 @@ def validated(model: type[BaseModel], value: Any) -> Any:
     """Return `value` as the model reads it.
 
     Raises:
-        Invalid: the first fault, with its pointer.
+        Invalid: the first fault, with its pointer; where there are more, up to 100 of them, and how many.
     """
+    check_bounds(model, value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _fault(model, value, error) from None
+        raise _fault(value, error) from None
 
 
-def _fault(model: type[BaseModel], value: Any, error: ValidationError) -> Invalid:
+def _fault(value: Any, error: ValidationError) -> Invalid:
+    # Lists end with their first fault and maps are bounded, so there are not many.
     faults = error.errors(include_url=False, include_input=False)
-    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
-    path = _within(value, fault["loc"], missing=fault["type"] == "missing")
-    pointer = "".join(f"/{escape(part)}" for part in path)
-    if fault["type"] == "extra_forbidden":
-        known = _fields(model, path[:-1])
-        word = str(path[-1])
-        near = nearest(word, known)
-        fix = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(known)) or 'nothing'}"
-        return Invalid(f"there is no field {word[:80]!r}", pointer=pointer, fix=fix, nearest=near, faults=len(faults))
-    return Invalid(_sentence(fault["type"], str(fault["msg"]), path), pointer=pointer, faults=len(faults))
+    told_of = []
+    for fault in faults[:ERRORS_MAX]:
+        path = _within(value, fault["loc"], missing=fault["type"] == "missing")
+        told_of.append((tuple(path), _sentence(fault["type"], str(fault["msg"]), path)))
+    place, detail = told_of[0]
+    return Invalid(detail, pointer=pointer_to(place), **told(told_of, len(faults)))
 
 
 def _sentence(fault: str, said: str, path: Sequence[str | int]) -> str:
@@ -167,33 +185,3 @@ def _within(value: Any, location: Sequence[str | int], *, missing: bool) -> list
             continue
         path.append(part)
     return path
-
-
-def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    schema = _schema(model)
-    here: Any = schema
-    for part in path:
-        here = _step(schema, here, part)
-    return list(_resolved(schema, here).get("properties", {}))
-
-
-@cache
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema()
-
-
-def _resolved(schema: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
-    while True:
-        if "$ref" in here:
-            here = schema["$defs"][here["$ref"].rpartition("/")[2]]
-        elif "anyOf" in here:
-            here = next((each for each in here["anyOf"] if each.get("type") != "null"), {})
-        else:
-            return here
-
-
-def _step(schema: dict[str, Any], here: dict[str, Any], part: str | int) -> dict[str, Any]:
-    resolved = _resolved(schema, here)
-    below = resolved.get("items") if isinstance(part, int) else resolved.get("properties", {}).get(part)
-    found: dict[str, Any] = below or {}
-    return found

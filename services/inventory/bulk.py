@@ -23,6 +23,7 @@ from libs.web.bodies import IMPORT_BYTES_MAX, media_type, read_body
 from libs.web.commands import Proposal
 from libs.web.documents import DocumentsView
 from libs.web.effects import tried
+from libs.web.faults import ERRORS_MAX
 from libs.web.intents import Intent, flag
 from libs.web.problems import Problem, expression_problem
 from libs.web.schema import Spec
@@ -30,7 +31,7 @@ from services.inventory.documents.places import load_places
 from services.inventory.documents.zones import NEVER_CHANGING
 from services.inventory.domain import Absent, ClusterNameTaken, DeclareStore, decide, evolve, relabelled, store_stream
 from services.inventory.events import StoreDeclared
-from services.inventory.importing import ERRORS_MAX, ROWS_MAX, NoRoom, Rows, StoreRow, words
+from services.inventory.importing import ROWS_MAX, NoRoom, Rows, StoreRow, words
 from services.inventory.reading import RowError, bad_rows, rows_of
 from services.inventory.showing import Report, unusual_values
 

@@ -15,14 +15,14 @@ from libs.contracts.names import LABELS_MAX, NAME, label_problem
 from libs.contracts.numbers import spelled_plainly
 from libs.contracts.quantities import milli
 from libs.contracts.refusals import Invalid
+from libs.web.faults import ERRORS_MAX
 from libs.web.schema import validated
 from services.inventory.documents.hours import HoursItem, StoreHours, check_items, hours_from_text
 from services.inventory.documents.places import COORDINATES, Place, place_of
 from services.inventory.documents.zones import check_zone, zones
 from services.inventory.events import ClusterSpec, StoreDeclared
-from services.inventory.reading import OWN_COLUMNS, RESOURCES, Cells, RowError, cleaned
+from services.inventory.reading import COLUMNS_MAX, OWN_COLUMNS, RESOURCES, Cells, RowError, bad_rows, cleaned
 
-ERRORS_MAX = 1000
 ROWS_MAX = 200_000
 VALUES_KEPT_MAX = 5_000
 
@@ -124,14 +124,22 @@ class Rows:
     _hours: dict[str, StoreHours] = field(default_factory=dict)
 
     def error(self, row: int, column: str, detail: str) -> None:
-        """Note what is wrong."""
+        """Note what is wrong.
+
+        Raises:
+            Problem: 422, it is as much as is ever told: reading on would change nothing.
+        """
         self.errors_count += 1
-        if len(self.errors) < ERRORS_MAX:
-            self.errors.append(RowError(row, column, detail))
+        self.errors.append(RowError(row, column, detail))
+        if self.errors_count >= ERRORS_MAX:
+            raise bad_rows(self.errors, self.errors_count, row)
 
     def take(self, row: int, cells: Cells) -> None:
         """Read one row."""
         errors_before = self.errors_count
+        if len(cells) > COLUMNS_MAX:
+            self.error(row, "", f"the row has {len(cells):,} columns, of which {COLUMNS_MAX} are taken")
+            return
         name = self._read_name(row, cells.get("name", ""))
         zone = self._read_zone(row, cells.get("timezone"))
         hours = self._read_hours(row, cells["hours"]) if "hours" in cells else None

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,9 @@ from typing import Any
 
 from libs.contracts.names import LABELS_MAX, NAME_CHARACTERS_MAX, escape, label_problem, nearest
 from libs.web.bodies import parse_json
+from libs.web.faults import ERRORS_MAX
 from libs.web.problems import Problem
+from libs.web.rows import LINE_CHARACTERS_MAX, RowLines
 
 RESOURCES = ("cpu", "memory")
 OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
@@ -64,20 +67,23 @@ def cleaned(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip(_BLANKS))
 
 
-def bad_rows(errors: Sequence[RowError], count: int) -> Problem:
-    """Return the 422 that lists bad rows, the first of them in the pointer."""
+def bad_rows(errors: Sequence[RowError], count: int, read_until: int | None = None) -> Problem:
+    """Return the 422 that lists bad rows, the first in the pointer; `read_until` is the row where reading stopped."""
     first = errors[0]
+    counted = f"{count} error{'' if count == 1 else 's'}"
+    if read_until is not None:
+        counted = f"{count} errors up to row {read_until}, where reading stopped"
     return Problem(
         422,
         "bad-rows",
         "Some rows cannot be taken, so none was.",
-        f"{count} {'error' if count == 1 else 'errors'}; "
-        f"row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
+        f"{counted}; row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
         pointer=f"/{first.row}/{escape(first.column)}",
         fix="Fix the rows listed in errors and import the whole file again.",
         extra={
             "errors": [{"row": each.row, "column": each.column, "detail": each.detail} for each in errors],
             "errors_count": count,
+            **({} if read_until is None else {"read_until_row": read_until}),
         },
     )
 
@@ -144,14 +150,17 @@ def csv_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
     row = 0
     try:
         separator = _separator(text)
-        reader = csv.reader(text, delimiter=separator, strict=True)
+        lines = RowLines(text)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
         header = [cleaned(column) for column in next(reader, [])]
         while header and not header[-1]:
             header.pop()
         row = 1
         _check_header(header, separator)
         width = len(header)
+        lines.row_ended()
         for cells in reader:
+            lines.row_ended()
             row += 1
             if len(cells) == width:
                 found = [clean(cell) for cell in cells]
@@ -199,7 +208,9 @@ def _check_header(header: Sequence[str], separator: str) -> None:
     if len(header) == 1 and (other := next((each for each in _OTHER_SEPARATORS if each in header[0]), None)):
         detail = f"the columns are separated by {_OTHER_SEPARATORS[other]}; separate them by commas, semicolons or tabs"
         raise bad_rows([RowError(1, header[0][:80], detail)], 1)
-    errors = [RowError(1, column, "the column is there twice") for column in set(header) if header.count(column) > 1]
+    errors = [
+        RowError(1, column, "the column is there twice") for column, count in Counter(header).items() if count > 1
+    ]
     errors += [error for column in header if (error := _column_error(column, header)) is not None]
     if "name" not in header and not any("spelled name" in each.detail for each in errors):
         between = f" ({_SEPARATORS[separator]} separate the columns)" if len(header) > 1 else ""
@@ -207,7 +218,7 @@ def _check_header(header: Sequence[str], separator: str) -> None:
         detail = f"the column name is missing{between}" + (f"; is it {near}?" if near else "")
         errors.append(RowError(1, "name", detail))
     if errors:
-        raise bad_rows(sorted(errors, key=lambda each: each.column), len(errors))
+        raise bad_rows(sorted(errors, key=lambda each: each.column)[:ERRORS_MAX], len(errors))
 
 
 def _column_error(column: str, header: Collection[str]) -> RowError | None:
@@ -233,6 +244,9 @@ def json_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
     """Yield (line, members) of a JSON Lines file; empty lines are skipped, broken ones noted."""
     for number, line in enumerate(_text(body, note).split("\n"), start=1):
         if not line.strip():
+            continue
+        if len(line) > LINE_CHARACTERS_MAX:
+            note(number, "", f"the line is longer than {LINE_CHARACTERS_MAX:,} characters")
             continue
         try:
             value = parse_json(line.encode("utf-8", "surrogatepass"))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import ClusterSpec, HoursException, OpeningHours, StoreDeclared
+from libs.web.faults import ERRORS_MAX
 from libs.web.problems import Problem
-from services.inventory.importing import ERRORS_MAX, NoRoom, Rows
+from services.inventory.importing import NoRoom, Rows
 from services.inventory.reading import RowError, rows_of
 
 
@@ -103,9 +104,10 @@ def test_a_header_that_cannot_be_read_is_refused_at_once(header: str, detail: st
     assert problem.value.status == 422
 
 
-def test_only_so_many_errors_are_listed_but_all_are_counted() -> None:
-    rows = read("name,timezone\n" + "-,UTC\n" * (ERRORS_MAX + 5))
-    assert (len(rows.errors), rows.errors_count) == (ERRORS_MAX, ERRORS_MAX + 5)
+def test_reading_ends_with_as_many_errors_as_are_listed() -> None:
+    with pytest.raises(Problem, match="reading stopped") as problem:
+        read("name,timezone\n" + "-,UTC\n" * (ERRORS_MAX + 5))
+    assert problem.value.extra["errors_count"] == len(problem.value.extra["errors"]) == ERRORS_MAX
 
 
 def test_another_format_is_refused() -> None:
