@@ -1,13 +1,13 @@
 """The branch: read it, and move it from the value last seen to a new one, or not at all.
 
 The one rule: a ref is only ever replaced while `<ref>.lock` is ours, as Git's own commands do, and after its value was
-read again.
+read again. The lock says whose it is; that of a dead owner is taken over, a live one's is respected.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import os
 import re
 import time
@@ -15,12 +15,14 @@ from pathlib import Path
 
 from libs.contracts.crash import crash_point
 from libs.gittree.merge import sync_path
-from libs.gittree.owner import is_ours, is_stale, temporary_name
+from libs.gittree.owner import LockFound, is_ours, is_stale, owner_line, temporary_name
 
 _HEX = re.compile(rb"([0-9a-f]{40})\n?")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOCK_WAIT_SECONDS = 1.0
-_moving: set[Path] = set()
+_GUARD = "resedge-takeover.guard"
+"""The file by whose `flock` one process at a time takes over the lock of a dead one."""
+_moving: set[str] = set()
 """The markers of moves that are under way in this process; any other one of ours could not be removed at its end."""
 
 
@@ -84,23 +86,25 @@ class Ref:
         if _HEX.fullmatch(new.encode()) is None:
             raise ValueError(f"{new!r} is not an object id")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # The lock is a second name of a file that names its owner, so that after a crash it is known to be ours.
+        # The lock is a second name of a file that says whose it is, from the instant at which the lock is there.
         marker = self._root / temporary_name("ref")
-        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        _moving.add(marker)
+        value = self._root / temporary_name("ref")
+        _moving.add(marker.name)
         try:
+            marker.write_bytes(owner_line(marker.name))
             self._acquire(marker)
             try:
-                self._replace(descriptor, expected, new)
-            except BaseException:
-                self._lock.unlink(missing_ok=True)
-                raise
+                self._replace(value, expected, new)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    if marker.samefile(self._lock):
+                        self._lock.unlink()
         finally:
-            os.close(descriptor)
-            _moving.discard(marker)
+            _moving.discard(marker.name)
             marker.unlink(missing_ok=True)
+            value.unlink(missing_ok=True)
 
-    def _replace(self, descriptor: int, expected: str | None, new: str) -> None:
+    def _replace(self, value: Path, expected: str | None, new: str) -> None:
         crash_point("gittree.ref-locked")
         found = self.read()
         if found != expected:
@@ -109,12 +113,13 @@ class Ref:
                     sync_path(self._path)
                     sync_path(self._path.parent)
             raise RefMoved(found)
-        line = new.encode() + b"\n"
-        if os.write(descriptor, line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lock))
-        os.fsync(descriptor)
+        with value.open("xb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(new.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         crash_point("gittree.ref-written")
-        self._lock.rename(self._path)
+        value.rename(self._path)
         sync_path(self._path.parent)
         crash_point("gittree.ref-renamed")
 
@@ -124,13 +129,36 @@ class Ref:
             try:
                 os.link(marker, self._lock)
             except FileExistsError:
-                if self.release_stale():
-                    continue
-                if time.monotonic() > deadline:
-                    raise RefLocked(f"{self._lock} is held by another process") from None
+                holder = self._take_over()
+                if holder and time.monotonic() > deadline:
+                    raise RefLocked(f"{self._lock} is held by {holder}") from None
                 time.sleep(0.01)
             else:
                 return
+
+    def _take_over(self) -> str:
+        """Remove the lock if its owner is gone; else return who holds it."""
+        # One at a time: between a look at a lock and its removal nobody may put another there.
+        guard = os.open(self._root / _GUARD, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            os.utime(guard)
+            found = LockFound.at(self._lock, os.fstat(guard).st_mtime)
+            if found is None:
+                return ""
+            if not (found.left_behind or _ended_here(found) or self._has_stale_marker()):
+                return found.owner
+            self._lock.unlink(missing_ok=True)
+            return ""
+        finally:
+            os.close(guard)
+
+    def _has_stale_marker(self) -> bool:
+        """Tell whether the lock is a second name of a dead process's file, as locks were before they said whose."""
+        stale = [path for path in self._root.iterdir() if is_stale(path.name)]
+        with contextlib.suppress(FileNotFoundError):
+            return any(marker.samefile(self._lock) for marker in stale)
+        return False
 
     def _read_packed(self) -> str | None:
         try:
@@ -143,16 +171,15 @@ class Ref:
                 return identity
         return None
 
-    def release_stale(self) -> bool:
-        """Remove the lock if the move that took it, one of ours, has ended or died; return whether it was removed.
+    def release_stale(self) -> None:
+        """Remove the lock if the move that took it has ended or its process is gone.
 
         A disk that became read-only in the middle of a move keeps its lock, though the process goes on.
         """
-        for marker in self._root.iterdir():
-            if is_stale(marker.name) or (is_ours(marker.name) and marker not in _moving):
-                with contextlib.suppress(FileNotFoundError):
-                    if marker.samefile(self._lock):
-                        self._lock.unlink()
-                        marker.unlink()
-                        return True
-        return False
+        if self._lock.exists():
+            self._take_over()
+
+
+def _ended_here(lock: LockFound) -> bool:
+    """Tell whether a lock is of this very process, which moves nothing any more under its name."""
+    return is_ours(lock.marker) and lock.marker not in _moving
