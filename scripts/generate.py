@@ -26,7 +26,7 @@ from services.catalog.publishing import REFUSED
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
-HTTP_FOLDERS = ("libs/web", "services")
+HTTP_FOLDERS = ("libs/web", "services", "libs/runtime")
 PUBLISH_FOLDER = "libs/templates"
 
 MEANINGS = {
@@ -52,7 +52,7 @@ MEANINGS = {
     "oidc_client_id": "The client that `resedge login` signs in as.",
     "instance": "The name of this replica, which no other one has; made of host and data directory if not set.",
     "trusted_proxies": "Addresses and networks whose `X-Forwarded-For` is believed, `,` between; without it, nobody's.",
-    "connections_max": "Connections that all clients together have open; one that waits for its client gives way to a new one.",
+    "connections_max": "Connections that clients may have open; one without a request gives way to a new one.",
     "otlp_endpoint": "Where traces go, by OTLP over gRPC: `http://HOST:4317`; nowhere if not set.",
     "api_url": "Where the relay reaches the other services: the edge router.",
     "token": "The relay's own token, of the role `relay`.",

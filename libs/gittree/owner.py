@@ -135,14 +135,14 @@ def _open_somewhere(path: Path) -> bool:
     """Tell whether a process that can be seen from here has the file open; yes where none can be seen."""
     try:
         wanted = path.stat()
-        processes = [each for each in os.listdir("/proc") if each.isdecimal()]
+        processes = [each for each in Path("/proc").iterdir() if each.name.isdecimal()]
     except FileNotFoundError:
         return not Path("/proc").exists()
     for process in processes:
         with contextlib.suppress(OSError):  # it has ended, or is somebody else's, who cannot write here
-            for descriptor in os.listdir(f"/proc/{process}/fd"):
+            for descriptor in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    found = os.stat(f"/proc/{process}/fd/{descriptor}")
+                    found = descriptor.stat()
                     if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
                         return True
     return False

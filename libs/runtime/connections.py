@@ -138,7 +138,7 @@ def _told(problem: Problem) -> bytes:
 class BoundedProtocol(H11Protocol):
     """uvicorn's connection with a deadline for everything that a client does."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the first four are uvicorn's
+    def __init__(
         self,
         config: Config,
         server_state: ServerState,
@@ -284,8 +284,8 @@ def _problem_of(status: int, detail: str) -> Problem:
         )
     if status == HTTPStatus.REQUEST_TIMEOUT:
         return Problem(408, "request-timeout", "The request did not come in time.", detail, fix="send it at once")
-    status = status if status in {400, 501, 505} else 400
-    return Problem(status, "invalid-http", "This is not an HTTP request.", detail[:200], fix="send HTTP/1.1")
+    invalid = Problem(400, "invalid-http", "This is not an HTTP request.", detail[:200], fix="send HTTP/1.1")
+    return replace(invalid, status=501) if status == HTTPStatus.NOT_IMPLEMENTED else invalid
 
 
 def protocol_of(bounds: Bounds) -> Callable[..., asyncio.Protocol]:

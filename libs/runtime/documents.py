@@ -21,11 +21,25 @@ from libs.web.bodies import read_document
 from libs.web.commands import Commands, shown_event
 from libs.web.intents import Intent, intent_of
 from libs.web.kinds import DeclaredKind
+from libs.web.openapi import JSON, YAML, answers, taking
 from libs.web.positions import HEADER
 from libs.web.problems import problem_of
 from libs.web.rights import Rights
 
 DOCUMENTS_MAX = 10_000
+DOCUMENTS = {
+    "type": "object",
+    "properties": {
+        "documents": {"type": "array", "items": {"type": "object"}, "maxItems": DOCUMENTS_MAX},
+        "assume": {
+            "type": ["array", "null"],
+            "items": {"type": "object"},
+            "description": "Events that a dry run answered; in a dry run only.",
+        },
+    },
+    "required": ["documents"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,5 +177,7 @@ def documents_router(served: Mapping[str, Served]) -> APIRouter:
         dependencies=[requires("declare", "Document")],
         operation_id="declare_documents",
         response_model=None,
+        responses=answers(200),
+        openapi_extra=taking({JSON: DOCUMENTS, YAML: DOCUMENTS}),
     )
     return router

@@ -26,6 +26,7 @@ from libs.web.arriving import BODY_SECONDS, in_time
 from libs.web.auth import authorize, open_to_all, principal_of, requires
 from libs.web.denials import Denials
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
+from libs.web.openapi import described
 from libs.web.principals import Principal
 from libs.web.problems import Problem, install_problems
 from libs.web.rights import Rights
@@ -68,7 +69,7 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 class AroundRequests:
     """The outermost layer: request id, span, duration, one log line, what a virtual clock shows, HEAD, slow bodies."""
 
-    def __init__(  # noqa: PLR0913 - what a request meets before its route
+    def __init__(
         self,
         app: ASGIApp,
         new_id: Callable[[], str],
@@ -179,6 +180,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     app.state.rights = rights
     app.add_middleware(AroundRequests, new_id=new_id, clock_told=clock_told, denials=denials)
     install_problems(app)
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]  # FastAPI's own way of extending it
     _add_health(app, checks)
     _add_identity(app, clock_told)
 

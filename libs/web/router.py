@@ -20,11 +20,10 @@ from libs.web.bodies import parse_json, read_body, read_document
 from libs.web.commands import Answer, Commands
 from libs.web.intents import etag, intent_of
 from libs.web.kinds import DeclaredKind
+from libs.web.openapi import JSON, OBJECT, YAML, taking
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import invalid, not_found, query_problem
-
-JSON_OBJECT = {"content": {"application/json": {"schema": {"type": "object"}}}}
 
 
 def respond(answer: Answer) -> Response:
@@ -142,9 +141,7 @@ def declared_router(kind: DeclaredKind[Any, Any], commands: Commands) -> APIRout
     routes = DeclaredRoutes(kind, commands)
     base = f"/v1/{kind.plural}"
     one = f"{base}/{{name:path}}" if kind.greedy else f"{base}/{{name}}"
-    body: dict[str, Any] = {"requestBody": JSON_OBJECT | {"required": True}}
-    if kind.schema is not None:
-        body = {"requestBody": {"content": {"application/json": {"schema": kind.schema}}, "required": True}}
+    body = taking(dict.fromkeys((JSON, YAML), kind.schema or OBJECT))
 
     def add(path: str, handler: Any, method: str, verb: str, **more: Any) -> None:
         router.add_api_route(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
+
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 def all_routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
@@ -18,6 +21,12 @@ def all_routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
 
 
 def methods_at(routes: Iterable[BaseRoute], path: str) -> list[str]:
-    """Return the methods that a path takes, HEAD where it takes GET."""
-    methods = {method for route in all_routes(routes) if route.path_regex.match(path) for method in route.methods or ()}
+    """Return the methods that a path takes, HEAD where it takes GET: those of the template that says most of it."""
+    matching = [route for route in all_routes(routes) if route.path_regex.match(path)]
+    most = max((_literal(route) for route in matching), default=0)
+    methods = {method for route in matching if _literal(route) == most for method in route.methods or ()}
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+def _literal(route: APIRoute) -> int:
+    return len(_PARAMETER.sub("", route.path))

@@ -47,5 +47,7 @@ class RowLines:
             raise StopIteration
         self._of_row += 1
         if len(line) == LINE_CHARACTERS_MAX or self._of_row > LINES_A_ROW_MAX:
-            raise csv.Error(f"a row has more than {LINE_CHARACTERS_MAX:,} characters in a line or {LINES_A_ROW_MAX:,} lines")
+            raise csv.Error(
+                f"a row has more than {LINE_CHARACTERS_MAX:,} characters in a line or {LINES_A_ROW_MAX:,} lines"
+            )
         return line

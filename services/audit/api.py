@@ -16,6 +16,7 @@ from fastapi.sse import format_sse_event
 from libs.eventlog import EventLog
 from libs.web.auth import requires
 from libs.web.intents import flag
+from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid
@@ -149,13 +150,20 @@ def audit_router(log: EventLog, tail: Tail, trail: AuditTrail, positions: Positi
     router = APIRouter(tags=["log"])
     events, told = Events(log, tail), Trail(log, trail, positions)
 
-    def add(path: str, handler: Any, rule: Any, name: str, method: str = "GET") -> None:
+    def add(path: str, handler: Any, rule: Any, name: str, method: str = "GET", media: str = "") -> None:
+        responses = answers(200, media=("application/json", media) if media == "text/event-stream" else (media,))
         router.add_api_route(
-            path, handler, methods=[method], dependencies=[rule], operation_id=name, response_model=None
+            path,
+            handler,
+            methods=[method],
+            dependencies=[rule],
+            operation_id=name,
+            response_model=None,
+            responses=responses if media else None,
         )
 
-    add("/v1/events", events.page, requires("list", "Event"), "list_events")
-    add("/v1/events:export", told.export, requires("list", "Event"), "export_events")
+    add("/v1/events", events.page, requires("list", "Event"), "list_events", media="text/event-stream")
+    add("/v1/events:export", told.export, requires("list", "Event"), "export_events", media="application/x-ndjson")
     add("/v1/audit", told.page, requires("list", "Audit"), "list_audit")
-    add("/v1/log:verify", events.verify, requires("verify", "Log"), "verify_log", "POST")
+    add("/v1/log:verify", events.verify, requires("verify", "Log"), "verify_log", "POST", "application/json")
     return router

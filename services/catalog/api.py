@@ -16,11 +16,12 @@ from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
 from libs.web.intents import intent_of
 from libs.web.kinds import DeclaredKind
+from libs.web.openapi import YAML, answers, body_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
 from libs.web.router import declared_router, respond
 from libs.web.schema import document_model
-from services.catalog.choosing import ReleaseChoices
+from services.catalog.choosing import ChoicesSpec, ReleaseChoices, SetSpec, UnsetSpec
 from services.catalog.documents import (
     ApplicationSpec,
     ConfigurationSpec,
@@ -35,6 +36,7 @@ from services.catalog.documents import (
 from services.catalog.domain import applications, configurations, namespaces
 from services.catalog.domain.checks import Absent
 from services.catalog.events import ReleaseChoicesSet
+from services.catalog.publishing import ReleaseSpec
 from services.catalog.releasing import Releases
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ def catalog_router(commands: Commands) -> APIRouter:
     router = APIRouter()
     catalog, releases, choices = Catalog(commands), Releases(commands), ReleaseChoices(commands)
 
-    def add(method: str, path: str, handler: Any, verb: str, kind: str, operation_id: str) -> None:
+    def add(method: str, path: str, handler: Any, verb: str, kind: str, operation_id: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -182,18 +184,59 @@ def catalog_router(commands: Commands) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=["applications" if "applications" in path else "configurations"],
+            **more,
         )
 
     one = "/v1/applications/{application}"
-    add("PUT", one + "/releases/{version:path}", releases.publish, "publish", "Release", "publish_release")
+    add(
+        "PUT",
+        one + "/releases/{version:path}",
+        releases.publish,
+        "publish",
+        "Release",
+        "publish_release",
+        openapi_extra=body_of(ReleaseSpec),
+    )
     add("GET", one + "/releases:count", releases.count, "count", "Release", "count_releases")
     add("GET", one + "/releases", releases.list, "list", "Release", "list_releases")
     add("GET", one + "/releases/{version}", releases.get, "read", "Release", "read_release")
-    add("GET", one + "/releases/{version}/manifests", releases.manifests, "read", "Release", "read_manifests")
+    add(
+        "GET",
+        one + "/releases/{version}/manifests",
+        releases.manifests,
+        "read",
+        "Release",
+        "read_manifests",
+        responses=answers(200, media=(YAML,)),
+    )
     add("GET", one + "/release-choices", choices.get, "read", "ReleaseChoices", "read_choices")
-    add("PUT", one + "/release-choices", choices.put, "choose", "ReleaseChoices", "put_choices")
-    add("POST", one + "/release-choices:set", choices.set, "choose", "ReleaseChoices", "set_release")
-    add("POST", one + "/release-choices:unset", choices.unset, "choose", "ReleaseChoices", "unset_release")
+    add(
+        "PUT",
+        one + "/release-choices",
+        choices.put,
+        "choose",
+        "ReleaseChoices",
+        "put_choices",
+        openapi_extra=body_of(ChoicesSpec),
+    )
+    add(
+        "POST",
+        one + "/release-choices:set",
+        choices.set,
+        "choose",
+        "ReleaseChoices",
+        "set_release",
+        openapi_extra=body_of(SetSpec),
+    )
+    add(
+        "POST",
+        one + "/release-choices:unset",
+        choices.unset,
+        "choose",
+        "ReleaseChoices",
+        "unset_release",
+        openapi_extra=body_of(UnsetSpec),
+    )
     add("DELETE", NAMED, catalog.remove_application, "remove", "Application", "remove_application")
     add("GET", "/v1/configurations:resolve", catalog.resolve, "read", "Configuration", "resolve_configuration")
     for kind in (NAMESPACE, APPLICATION, CONFIGURATION):

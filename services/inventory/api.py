@@ -19,6 +19,7 @@ from libs.web.bodies import parse_json, read_body, read_document
 from libs.web.commands import Commands, Proposal
 from libs.web.intents import flag, intent_of
 from libs.web.kinds import DeclaredKind
+from libs.web.openapi import body_of, taking
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found, query_problem
@@ -40,6 +41,7 @@ from services.inventory.domain import (
 from services.inventory.events import StoreDeclared
 
 NEAR_MAX = 500
+IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
 
 STORE: DeclaredKind[Command, State] = DeclaredKind(
     kind="Store",
@@ -229,7 +231,7 @@ def inventory_router(commands: Commands) -> APIRouter:
     router = APIRouter()
     bulk, clusters = Bulk(commands), Clusters(commands)
 
-    def add(method: str, path: str, handler: Any, verb: str, kind: str, operation_id: str) -> None:
+    def add(method: str, path: str, handler: Any, verb: str, kind: str, operation_id: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -238,10 +240,11 @@ def inventory_router(commands: Commands) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=[f"{kind.lower()}s"],
+            **more,
         )
 
-    add("POST", "/v1/stores:import", bulk.load, "import", "Store", "import_stores")
-    add("POST", "/v1/stores:label", bulk.label, "label", "Store", "label_stores")
+    add("POST", "/v1/stores:import", bulk.load, "import", "Store", "import_stores", openapi_extra=IMPORTED)
+    add("POST", "/v1/stores:label", bulk.label, "label", "Store", "label_stores", openapi_extra=body_of(LabelChange))
     add("GET", "/v1/clusters:count", clusters.count, "count", "Cluster", "count_clusters")
     add("GET", "/v1/clusters", clusters.page, "list", "Cluster", "list_clusters")
     add("GET", "/v1/clusters/{name}", clusters.get, "read", "Cluster", "read_cluster")

@@ -15,6 +15,7 @@ from libs.web.auth import by_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
 from libs.web.intents import flag, intent_of
+from libs.web.openapi import body_of
 from libs.web.problems import not_found
 from libs.web.rights import holds
 from libs.web.router import respond, unwrapped
@@ -201,7 +202,9 @@ def approvals_router(commands: Commands) -> APIRouter:
     """Return the routes of approvals."""
     router, approvals = APIRouter(), Approvals(commands)
 
-    def add(method: str, path: str, handler: Any, verb: str, operation_id: str, kind: str = "Approval") -> None:
+    def add(
+        method: str, path: str, handler: Any, verb: str, operation_id: str, kind: str = "Approval", **more: Any
+    ) -> None:
         router.add_api_route(
             path,
             handler,
@@ -210,13 +213,22 @@ def approvals_router(commands: Commands) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=["approvals"],
+            **more,
         )
 
     one_of = "/v1/approvals/{approval}"
     add("GET", "/v1/approvals", approvals.list, "list", "list_approvals")
     add("GET", one_of, approvals.get, "read", "read_approval")
-    add("POST", one_of + "/grant", approvals.grant, "approve", "grant_approval")
-    add("POST", one_of + "/refuse", approvals.refuse, "approve", "refuse_approval")
+    add("POST", one_of + "/grant", approvals.grant, "approve", "grant_approval", openapi_extra=body_of(GrantSpec))
+    add("POST", one_of + "/refuse", approvals.refuse, "approve", "refuse_approval", openapi_extra=body_of(RefuseSpec))
     # What is one's own everybody may take back; that it is theirs is decided on the run.
-    add("POST", one_of + "/withdraw", approvals.withdraw, "read", "withdraw_approval", "Principal")
+    add(
+        "POST",
+        one_of + "/withdraw",
+        approvals.withdraw,
+        "read",
+        "withdraw_approval",
+        "Principal",
+        openapi_extra=body_of(WithdrawSpec),
+    )
     return router

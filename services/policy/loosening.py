@@ -15,6 +15,7 @@ from libs.web.auth import by_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
 from libs.web.intents import intent_of
+from libs.web.openapi import body_of
 from libs.web.problems import not_found
 from libs.web.rights import AFFECT
 from libs.web.router import respond, unwrapped
@@ -92,7 +93,7 @@ def withheld_router(commands: Commands) -> APIRouter:
     """Return the routes of withheld changes."""
     router, loosenings = APIRouter(), Loosenings(commands)
 
-    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str) -> None:
+    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -101,9 +102,17 @@ def withheld_router(commands: Commands) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=["withheld"],
+            **more,
         )
 
     add("GET", "/v1/withheld", loosenings.list, ("list", "Policy"), "list_withheld")
     add("GET", "/v1/withheld/{change}", loosenings.get, ("read", "Policy"), "read_withheld")
-    add("POST", "/v1/withheld/{change}/confirm", loosenings.confirm, RIGHT, "confirm_withheld")
+    add(
+        "POST",
+        "/v1/withheld/{change}/confirm",
+        loosenings.confirm,
+        RIGHT,
+        "confirm_withheld",
+        openapi_extra=body_of(ConfirmSpec),
+    )
     return router

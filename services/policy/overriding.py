@@ -20,6 +20,7 @@ from libs.web.auth import authorize, by_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
 from libs.web.intents import intent_of
+from libs.web.openapi import body_of
 from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
@@ -197,7 +198,7 @@ def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     """Return the routes of overrides."""
     router, overrides = APIRouter(), Overrides(commands, ids)
 
-    def add(method: str, path: str, handler: Any, verb: str, operation_id: str) -> None:
+    def add(method: str, path: str, handler: Any, verb: str, operation_id: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -206,10 +207,18 @@ def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=["overrides"],
+            **more,
         )
 
     add("GET", "/v1/overrides", overrides.list, "list", "list_overrides")
-    add("POST", "/v1/overrides", overrides.request, "request", "request_override")
+    add("POST", "/v1/overrides", overrides.request, "request", "request_override", openapi_extra=body_of(OverrideSpec))
     add("GET", "/v1/overrides/{override}", overrides.get, "read", "read_override")
-    add("POST", "/v1/overrides/{override}/revoke", overrides.revoke, "request", "revoke_override")
+    add(
+        "POST",
+        "/v1/overrides/{override}/revoke",
+        overrides.revoke,
+        "request",
+        "revoke_override",
+        openapi_extra=body_of(ReasonSpec),
+    )
     return router

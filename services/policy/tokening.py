@@ -20,6 +20,7 @@ from libs.web.auth import authorize, by_of, digest_of, requires
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
 from libs.web.intents import intent_of
+from libs.web.openapi import body_of
 from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
@@ -162,7 +163,7 @@ def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     """Return the routes of local tokens."""
     router, tokens = APIRouter(), LocalTokens(commands, ids)
 
-    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str) -> None:
+    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -171,10 +172,18 @@ def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
             operation_id=operation_id,
             response_model=None,
             tags=["tokens"],
+            **more,
         )
 
     add("GET", "/v1/tokens", tokens.list, ("list", "Token"), "list_tokens")
-    add("POST", "/v1/tokens", tokens.issue, RIGHT, "issue_token")
+    add("POST", "/v1/tokens", tokens.issue, RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
     # Everybody may revoke their own; whether it is theirs is decided on the facts.
-    add("DELETE", "/v1/tokens/{token}", tokens.revoke, ("read", "Principal"), "revoke_token")
+    add(
+        "DELETE",
+        "/v1/tokens/{token}",
+        tokens.revoke,
+        ("read", "Principal"),
+        "revoke_token",
+        openapi_extra=body_of(RevokeSpec, required=False),
+    )
     return router

@@ -14,6 +14,7 @@ from libs.web.bodies import read_body, read_document
 from libs.web.commands import Answer, Commands
 from libs.web.intents import Intent, intent_of
 from libs.web.kinds import DeclaredKind
+from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import invalid
@@ -198,7 +199,7 @@ _EVENTS: dict[str, Any] = {
         "required": True,
         "content": {
             "application/cloudevents+json": _EVENT,
-            "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+            "application/cloudevents-batch+json": {"schema": {"type": "array"}},
             "application/json": _EVENT,
         },
     }
@@ -222,7 +223,15 @@ def relay_router(commands: Commands, events: Events, letters: Letters) -> APIRou
         )
 
     one = "/v1/dead-letters/{letter}"
-    add("POST", "/v1/events", events.post, ("send", "ExternalEvent"), "send_events", openapi_extra=_EVENTS)
+    add(
+        "POST",
+        "/v1/events",
+        events.post,
+        ("send", "ExternalEvent"),
+        "send_events",
+        openapi_extra=_EVENTS,
+        responses=answers(200),
+    )
     add("GET", "/v1/inbox", events.inbox, ("list", "ExternalEvent"), "list_inbox")
     add("GET", "/v1/dead-letters", letters.list, ("list", "DeadLetter"), "list_dead_letters")
     add("POST", f"{one}:retry", letters.retry, ("retry", "DeadLetter"), "retry_letter", openapi_extra=_body(Decision))

@@ -15,13 +15,14 @@ from libs.web.auth import requires
 from libs.web.bodies import read_body
 from libs.web.commands import Commands
 from libs.web.intents import flag, intent_of
+from libs.web.openapi import JSON, answers, taking
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import Problem, not_found, unavailable
 from libs.web.router import respond, select
 from libs.web.turns import Turn
 from services.rendering.apart import verify_apart
 from services.rendering.blocked import blocked
-from services.rendering.branching import add_branch_routes, proposing, reason_of
+from services.rendering.branching import ANSWER, add_branch_routes, proposing, reason_of
 from services.rendering.broken import VerificationBroken
 from services.rendering.consumer import Rendering
 from services.rendering.domain import BranchState, ConfirmRemovals, Hold, decide
@@ -225,7 +226,7 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
     router = APIRouter(tags=["rendering"])
     routes = Routes(rendering, commands, positions)
 
-    def add(method: str, path: str, handler: Any, verb: str, kind: str) -> None:
+    def add(method: str, path: str, handler: Any, verb: str, kind: str, **more: Any) -> None:
         router.add_api_route(
             path,
             handler,
@@ -233,15 +234,23 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
             dependencies=[requires(verb, kind)],
             operation_id=f"{verb}_{kind}".lower(),
             response_model=None,
+            **more,
         )
 
     add("GET", "/v1/clusters/{name}/why", routes.why, "explain", "Placement")
     add("GET", "/v1/refusals", routes.refusals, "list", "Refusal")
     add("GET", "/v1/blocked", routes.blocked, "list", "Blocked")
     add("GET", "/v1/holds", routes.holds, "list", "Hold")
-    add("POST", "/v1/holds/{plan}/confirm", routes.confirm, "confirm", "Hold")
+    add(
+        "POST",
+        "/v1/holds/{plan}/confirm",
+        routes.confirm,
+        "confirm",
+        "Hold",
+        openapi_extra=taking({JSON: ANSWER}, required=False),
+    )
     add("GET", "/v1/rendering", routes.status, "read", "Rendering")
     add("GET", "/v1/rendering:settled", routes.settled, "explain", "Rendering")
-    add("POST", "/v1/rendering:verify", routes.verify, "verify", "Rendering")
+    add("POST", "/v1/rendering:verify", routes.verify, "verify", "Rendering", responses=answers(200))
     add_branch_routes(add, rendering, commands, positions)
     return router

@@ -13,6 +13,7 @@ from libs.contracts.names import nearest
 from libs.web.bodies import parse_json, read_body
 from libs.web.commands import Commands, Proposal, Propose
 from libs.web.intents import intent_of
+from libs.web.openapi import JSON, taking
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid, not_found
 from libs.web.router import respond
@@ -22,6 +23,14 @@ from services.rendering.domain import decide as decide_branch
 from services.rendering.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
 
 REASON_CHARACTERS_MAX = 1_000
+ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "reason": {"type": "string", "maxLength": REASON_CHARACTERS_MAX},
+        "now": {"type": "boolean", "description": "Of the layout only: without waiting between its steps."},
+    },
+}
+"""The body of a person's answer."""
 
 
 class BranchRoutes:
@@ -119,7 +128,8 @@ def _hurry(body: bytes) -> bool:
 def add_branch_routes(add: Callable[..., None], rendering: Rendering, commands: Commands, positions: Positions) -> None:
     """Add the routes by `add(method, path, handler, verb, kind)`."""
     routes = BranchRoutes(rendering, commands, positions)
-    add("POST", "/v1/gitops:restore", routes.restore, "restore", "Branch")
-    add("POST", "/v1/gitops:upgrade-layout", routes.upgrade_layout, "upgrade", "Branch")
+    maybe = {"openapi_extra": taking({JSON: ANSWER}, required=False)}
+    add("POST", "/v1/gitops:restore", routes.restore, "restore", "Branch", openapi_extra=taking({JSON: ANSWER}))
+    add("POST", "/v1/gitops:upgrade-layout", routes.upgrade_layout, "upgrade", "Branch", **maybe)
     add("GET", "/v1/retired-clusters", routes.retired, "list", "RetiredCluster")
-    add("DELETE", "/v1/retired-clusters/{name}", routes.drop_retired, "delete", "RetiredCluster")
+    add("DELETE", "/v1/retired-clusters/{name}", routes.drop_retired, "delete", "RetiredCluster", **maybe)

@@ -211,6 +211,31 @@ def test_what_nobody_has_is_a_problem_too(edge: Edge, path: str) -> None:
     assert (answer.status, answer.type) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"\x16\x03\x01\x02\r\n\r\n", 400, "invalid-http"),
+        (b"GET /v1/stores HTTP/1.1\r\n\r\n", 400, "invalid-http"),
+        (b"GET /v1/stores HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "invalid-http"),
+        (b"PUT /v1/stores/a HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400, "invalid-http"),
+        (b"PUT /v1/stores/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "invalid-http"),
+        (b"GET /v1/stores HTTP/3.7\r\nHost: a\r\n\r\n", 501, "invalid-http"),
+        (b"TRACE /v1/stores HTTP/1.1\r\nHost: a\r\n\r\n", 501, "invalid-http"),
+        (b"GET /v1/stores HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431, "headers-too-large"),
+        (b"GET /v1/stores?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "headers-too-large"),
+    ],
+)
+def test_what_is_no_http_is_a_problem(edge: Edge, sent: bytes, status: int, code: str) -> None:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status, head
+    assert b"\r\nContent-Type: application/problem+json" in head
+    assert (json.loads(body)["code"], json.loads(body)["status"]) == (code, status)
+
+
 def test_documents_of_all_kinds_are_not_taken_together(edge: Edge) -> None:
     assert edge.ask("POST", "/v1/documents", b"{}").status == 404
 

@@ -44,7 +44,9 @@ def aged(lock: Path, seconds: float) -> None:
 def a_process_that_is_gone() -> str:
     told = "from libs.gittree.owner import *; print(owner_line(temporary_name('ref')).decode(), end='')"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.run([sys.executable, "-c", told], env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", told], env=environment, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.mark.parametrize("point", ["ref-locked", "ref-written", "ref-renamed"])

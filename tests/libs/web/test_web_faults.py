@@ -45,6 +45,15 @@ def wrong(model: type[BaseModel], value: Any) -> Invalid:
     return refusal.value
 
 
+def errors_of(model: type[BaseModel], value: Any) -> dict[str, Any]:
+    """Return what a refusal says of its errors; nothing where the value fits."""
+    try:
+        validated(model, value)
+    except Invalid as refusal:
+        return refusal.extra
+    return {}
+
+
 MANY = 50_000
 
 
@@ -96,11 +105,9 @@ def test_no_model_gives_more_errors_than_it_has_places(model: type[Spec]) -> Non
     for name, field in model.model_fields.items():
         key = field.alias or name
         for content in ([1.5] * 5_000, [{"x": 1}] * 5_000, {f"k{n}": 1.5 for n in range(5_000)}):
-            try:
-                validated(model, {key: content})
-            except Invalid as refusal:
-                assert len(refusal.extra.get("errors", [])) <= ERRORS_MAX
-                assert refusal.extra.get("errors_count", 1) <= 5_000
+            found = errors_of(model, {key: content})
+            assert len(found.get("errors", [])) <= ERRORS_MAX
+            assert found.get("errors_count", 1) <= 5_000
 
 
 def test_a_whole_document_is_bounded_too() -> None:
