@@ -151,6 +151,7 @@ class BoundedProtocol(H11Protocol):
         self._all = connections
         self._bounds = connections.bounds
         self._counted = self._partial = self._refused = False
+        self._fresh = True
         self._began = self._ended = self._window = self.loop.time()
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -186,6 +187,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of a body that nobody reads any more."""
+        self._fresh = False
         self._ended = self._began = self.loop.time()
         super().on_response_complete()  # the next request may have come already
         self._look_at_request()
@@ -255,10 +257,10 @@ class BoundedProtocol(H11Protocol):
                 self.transport.abort()
         elif self.transport.is_closing() or not self._idle:
             return
-        elif self.cycle is not None and self.conn.their_state is h11.SEND_BODY:
+        elif not self._fresh and self.conn.their_state is h11.SEND_BODY:
             if now - self._ended > self._bounds.drain_seconds:
                 self._abort("body too late")
-        elif (self.cycle is None or self._partial) and now - self._began > self._bounds.head_seconds:
+        elif (self._fresh or self._partial) and now - self._began > self._bounds.head_seconds:
             self.end("head too late")
 
     def _stalled(self, now: float) -> bool:

@@ -37,7 +37,7 @@ def in_time(receive: Receive, seconds: float) -> Receive:
                 408,
                 "request-timeout",
                 "The request did not come in time.",
-                f"{received} bytes of the body came in {waited + time.perf_counter() - started:.0f} s of waiting for it",
+                f"{received} bytes of the body came in {waited + time.perf_counter() - started:.0f} s of waiting",
                 fix="send it again, at once",
                 headers={"Connection": "close"},
             ) from None

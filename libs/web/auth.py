@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
 from libs.contracts import By
 from libs.contracts.names import check_name
@@ -19,6 +19,7 @@ from libs.web.principals import Principal
 from libs.web.problems import Problem
 from libs.web.rights import BUILT_IN as ROLES
 from libs.web.rights import Rights, held_by_token, user_verb
+from libs.web.routes import methods_at
 from libs.web.tokens import BadToken, TokenStore, Verifier, digest_of
 
 __all__ = [
@@ -109,6 +110,7 @@ class Rule:
         request.state.rule, request.state.sender = self, sender
         authorize(sender, self.verb, self.kind, request.app.state.rights)
         refuse_encoded(request)
+        _refuse_a_name_that_is_a_path(request)
         request.state.principal = acting_for(request, sender)
         return sender
 
@@ -131,6 +133,17 @@ def acting_for(request: Request, sender: Principal) -> Principal:
             fix=f"leave {ON_BEHALF_OF} out: only the relay speaks for the service accounts of sources",
         )
     return Principal(check_name(name, ON_BEHALF_OF), frozenset(), service_account=True)
+
+
+def _refuse_a_name_that_is_a_path(request: Request) -> None:
+    """Refuse a method that the path's own template does not have, though a name with slashes would take it.
+
+    Raises:
+        HTTPException: 405.
+    """
+    route = getattr(request.scope.get("route"), "path", "")
+    if ":path}" in route and request.method not in methods_at(request.app.routes, request.scope["path"]):
+        raise HTTPException(405)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,9 @@ def described(app: FastAPI) -> dict[str, Any]:
 
 def _describe(operation: dict[str, Any], method: str, route: APIRoute) -> None:
     rule = next(each for each in rules_of(route.dependant))
-    given = {int(status): answer for status, answer in operation["responses"].items() if status.startswith("2")}
+    given: dict[Any, Any] = {
+        int(status): answer for status, answer in operation["responses"].items() if status.startswith("2")
+    }
     operation["responses"] = {}
     parameters = operation.setdefault("parameters", [])
     if isinstance(rule, Rule):

@@ -198,7 +198,7 @@ async def _handle(request: Request, error: Exception) -> JSONResponse:
         said = getattr(request.state, "said", {})
         problem = Problem(500, "internal", "The server failed.", detail, headers=said)
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = methods_at(request.app.routes, request.url.path)
+        allowed = methods_at(request.app.routes, request.scope["path"])
         problem = replace(problem, headers={**problem.headers, "Allow": ", ".join(allowed)})
     if problem.status == HTTPStatus.CONFLICT:
         REFUSALS.labels(problem.code).inc()

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import uvicorn
@@ -32,7 +32,8 @@ QUICK = Bounds(
     look_seconds=0.1,
 )
 GET = b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 
 
 class Served:
