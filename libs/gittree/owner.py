@@ -75,12 +75,9 @@ def remove_stale(directory: Path) -> list[str]:
 def _place() -> str:
     """Return a mark of where process numbers mean what they mean here: this boot, this process namespace."""
     parts = []
-    for read in (
-        lambda: Path("/proc/sys/kernel/random/boot_id").read_text("ascii"),
-        lambda: str(Path("/proc/self/ns/pid").readlink()),
-    ):
-        with contextlib.suppress(OSError):
-            parts.append(read())
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 import h11
 from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from libs.web.metrics import CONNECTIONS, CONNECTIONS_ENDED
@@ -210,7 +210,8 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # none before the first request
+        return cycle is None or cycle.response_complete
 
     def turn_away(self) -> None:
         """Answer whatever comes on this connection with 503."""
@@ -234,7 +235,7 @@ class BoundedProtocol(H11Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answer with a problem and close; nothing is answered where an answer has begun."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if not self._idle:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:

@@ -141,7 +141,7 @@ def declared_router(kind: DeclaredKind[Any, Any], commands: Commands) -> APIRout
     routes = DeclaredRoutes(kind, commands)
     base = f"/v1/{kind.plural}"
     one = f"{base}/{{name:path}}" if kind.greedy else f"{base}/{{name}}"
-    body = taking(dict.fromkeys((JSON, YAML), dict(kind.schema or OBJECT)))
+    body = taking({media: dict(kind.schema or OBJECT) for media in (JSON, YAML)})
 
     def add(path: str, handler: Any, method: str, verb: str, **more: Any) -> None:
         router.add_api_route(
