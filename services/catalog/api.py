@@ -170,6 +170,9 @@ def _replaced(route: BaseRoute) -> bool:
     return isinstance(route, APIRoute) and route.path == NAMED and "DELETE" in (route.methods or ())
 
 
+BODIES = (ReleaseSpec, ChoicesSpec, SetSpec, UnsetSpec)
+
+
 def catalog_router(commands: Commands) -> APIRouter:
     """Return all routes of the catalog; those below an application first, since a name takes the rest of its URL."""
     router = APIRouter()
@@ -188,55 +191,17 @@ def catalog_router(commands: Commands) -> APIRouter:
         )
 
     one = "/v1/applications/{application}"
-    add(
-        "PUT",
-        one + "/releases/{version:path}",
-        releases.publish,
-        "publish",
-        "Release",
-        "publish_release",
-        openapi_extra=body_of(ReleaseSpec),
-    )
+    release, choose, put, unset = ({"openapi_extra": body_of(each)} for each in BODIES)
+    yaml = {"responses": answers(200, media=(YAML,))}
+    add("PUT", one + "/releases/{version:path}", releases.publish, "publish", "Release", "publish_release", **release)
     add("GET", one + "/releases:count", releases.count, "count", "Release", "count_releases")
     add("GET", one + "/releases", releases.list, "list", "Release", "list_releases")
     add("GET", one + "/releases/{version}", releases.get, "read", "Release", "read_release")
-    add(
-        "GET",
-        one + "/releases/{version}/manifests",
-        releases.manifests,
-        "read",
-        "Release",
-        "read_manifests",
-        responses=answers(200, media=(YAML,)),
-    )
+    add("GET", one + "/releases/{version}/manifests", releases.manifests, "read", "Release", "read_manifests", **yaml)
     add("GET", one + "/release-choices", choices.get, "read", "ReleaseChoices", "read_choices")
-    add(
-        "PUT",
-        one + "/release-choices",
-        choices.put,
-        "choose",
-        "ReleaseChoices",
-        "put_choices",
-        openapi_extra=body_of(ChoicesSpec),
-    )
-    add(
-        "POST",
-        one + "/release-choices:set",
-        choices.set,
-        "choose",
-        "ReleaseChoices",
-        "set_release",
-        openapi_extra=body_of(SetSpec),
-    )
-    add(
-        "POST",
-        one + "/release-choices:unset",
-        choices.unset,
-        "choose",
-        "ReleaseChoices",
-        "unset_release",
-        openapi_extra=body_of(UnsetSpec),
-    )
+    add("PUT", one + "/release-choices", choices.put, "choose", "ReleaseChoices", "put_choices", **choose)
+    add("POST", one + "/release-choices:set", choices.set, "choose", "ReleaseChoices", "set_release", **put)
+    add("POST", one + "/release-choices:unset", choices.unset, "choose", "ReleaseChoices", "unset_release", **unset)
     add("DELETE", NAMED, catalog.remove_application, "remove", "Application", "remove_application")
     add("GET", "/v1/configurations:resolve", catalog.resolve, "read", "Configuration", "resolve_configuration")
     for kind in (NAMESPACE, APPLICATION, CONFIGURATION):
