@@ -132,10 +132,8 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
             return unavailable(detail, fix=fix)
         case RequestValidationError():
             return _request_validation(error)
-        case HTTPException():
+        case HTTPException() | ClientDisconnect():
             return _http(error)
-        case ClientDisconnect():
-            return Problem(400, "disconnected", "The client went away.", "the request ended before its body")
         case _:
             return None
 
@@ -175,7 +173,9 @@ def _request_validation(error: RequestValidationError) -> Problem:
     return invalid(str(first["msg"]), pointer=f"?{rest[0]}" if place == "query" and rest else pointer, place=place)
 
 
-def _http(error: HTTPException) -> Problem:
+def _http(error: HTTPException | ClientDisconnect) -> Problem:
+    if isinstance(error, ClientDisconnect):
+        return Problem(400, "disconnected", "The client went away.", "the request ended before its body")
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     fix = "see GET /openapi.json for what there is" if error.status_code in {404, 405} else None
