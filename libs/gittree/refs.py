@@ -171,13 +171,12 @@ class Ref:
                 return identity
         return None
 
-    def release_stale(self) -> None:
-        """Remove the lock if the move that took it has ended or its process is gone.
+    def release_stale(self) -> bool:
+        """Remove the lock if the move that took it has ended or its process is gone; return whether it was removed.
 
         A disk that became read-only in the middle of a move keeps its lock, though the process goes on.
         """
-        if self._lock.exists():
-            self._take_over()
+        return self._lock.exists() and not self._take_over()
 
 
 def _ended_here(lock: LockFound) -> bool:
