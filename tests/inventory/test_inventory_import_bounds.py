@@ -11,7 +11,8 @@ from libs.web.faults import ERRORS_MAX
 from libs.web.problems import Problem
 from libs.web.rows import LINE_CHARACTERS_MAX, LINES_A_ROW_MAX
 from services.inventory.bulk import read_rows
-from services.inventory.importing import COLUMNS_MAX, Rows
+from services.inventory.importing import Rows
+from services.inventory.reading import COLUMNS_MAX
 
 CSV, LINES = "text/csv", "application/x-ndjson"
 
