@@ -192,7 +192,8 @@ def _separator(text: io.StringIO) -> str:
         found = first.rstrip("\r\n")[len(_EXCEL_SEPARATOR) :][:1]
         return found if found in _SEPARATORS else ","
     text.seek(0)
-    headers = {each: [cleaned(cell) for cell in next(csv.reader([first], delimiter=each), [])] for each in _SEPARATORS}
+    begins = first[:_LOOKED_AT_BYTES]  # by another separator than the file's own it would be one endless cell
+    headers = {each: [cleaned(cell) for cell in next(csv.reader([begins], delimiter=each), [])] for each in _SEPARATORS}
     named = [each for each, header in headers.items() if len(header) > 1 and "name" in header]
     return named[0] if named else max(headers, key=lambda each: len(headers[each]))
 

@@ -12,7 +12,7 @@ from libs.web.problems import Problem
 from libs.web.rows import LINE_CHARACTERS_MAX, LINES_A_ROW_MAX
 from services.inventory.bulk import read_rows
 from services.inventory.importing import Rows
-from services.inventory.reading import COLUMNS_MAX
+from services.inventory.reading import COLUMNS_MAX, bad_rows
 
 CSV, LINES = "text/csv", "application/x-ndjson"
 
@@ -31,7 +31,9 @@ class Sent:
 
 async def refused(body: bytes, media_type: str = CSV) -> Problem:
     with pytest.raises(Problem) as problem:
-        await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
+        rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
+        if rows.errors:  # few enough to be told with what is wrong on the stores that are there
+            raise bad_rows(rows.errors, rows.errors_count)
     assert problem.value.status == 422
     assert len(problem.value.extra["errors"]) <= ERRORS_MAX
     return problem.value
