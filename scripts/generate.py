@@ -185,6 +185,7 @@ def problems_page() -> str:
             ("target", "OTHER_NAMESPACE"),
             ("target", "UNRESOLVED"),
             ("target", "INVALID"),
+            ("applying", "NEVER"),
         )
     }
     lines = [

@@ -30,6 +30,9 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     defaults: Annotated[
         Path | None, typer.Option("--defaults", help="Lowest configuration layer.", metavar="FILE")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse what is only doubtful too, such as a misspelt field.")
+    ] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
@@ -47,7 +50,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
             "PUT",
             path_of("applications", application, "releases", version),
             body,
-            params=dry(dry_run),
+            params={**dry(dry_run), **({"strict": "true"} if strict else {})},
             read_seconds=LONG_SECONDS,
         )
     except Problem as problem:

@@ -16,7 +16,8 @@ class NamespaceDeclared:
 
     `capacity` (Kubernetes quantities) is what it takes of each cluster; `namespace_labels` go onto the Kubernetes
     object; `allow` lists what publishing would otherwise refuse. `signoff` names the process by which each change of
-    its applications' releases, choices or configurations is approved.
+    its applications' releases, choices or configurations is approved. `kubernetes` is the minor version (`1.31`) of the
+    clusters that do not say their own; `crds` (`Kind.version.group`) are custom kinds that they have from elsewhere.
     """
 
     name: str
@@ -28,6 +29,8 @@ class NamespaceDeclared:
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
     signoff: str | None = None
+    kubernetes: str = ""
+    crds: list[str] = field(default_factory=list)
 
 
 @published("catalog")
@@ -107,7 +110,8 @@ class ReleasePublished:
     """One immutable version of an application. Stream `release-<application>/<version>`.
 
     `digest` covers manifests, schema and defaults as uploaded; the other digests (hex SHA-256) name blobs of the log:
-    `manifests` the uploaded text, `template` the compiled template, `schema` and `defaults` JSON documents.
+    `manifests` the uploaded text, `template` the compiled template, `schema` and `defaults` JSON documents, `checks`
+    what the values of the template's slots must be like for an API server to take them.
     """
 
     application: str
@@ -120,6 +124,7 @@ class ReleasePublished:
     defaults: str | None = None
     images: list[str] = field(default_factory=list)
     objects: list[ObjectRef] = field(default_factory=list)
+    checks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,15 @@ class HoursException:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """A cluster of a store: its own labels (each replaces the store's of that key) and its capacity (quantities)."""
+    """A cluster of a store: its own labels (each replaces the store's of that key) and its capacity (quantities).
+
+    `kubernetes` is the minor version that it runs (`1.31`), empty if nobody said.
+    """
 
     name: str
     labels: Labels = field(default_factory=dict)
     capacity: dict[str, str] = field(default_factory=dict)
+    kubernetes: str = ""
 
 
 @published("inventory")

@@ -167,6 +167,7 @@ class Facts:
             self.policy.version += 1
         if _set(self.hours_of, ordinal, hours):
             self.policy.version += 1
+        changed |= _set(self.kubernetes_of, ordinal, self.kubernetes.code(cluster.kubernetes))
         changed |= _set(self.store_of, ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
@@ -203,6 +204,9 @@ class Facts:
 
     @_take.register
     def _(self, event: NamespaceDeclared) -> None:
+        before = self.namespaces.get(event.name)
+        if before is not None and before.kubernetes != event.kubernetes:
+            self.touched.whole.update(self.applications_of(event.name))
         self.namespaces[event.name] = event
         self.facts["namespace", event.name] = self.now
         self.selection.put_namespace(event.name, parsed(event.expression))

@@ -113,6 +113,21 @@ class Fleet(Facts):
             schema = self.blob(release.schema) if release.schema else None
         return self.layers(application).combine(ordinals(among), self.selection.size, f"{version}", defaults, schema)
 
+    def kubernetes_on(self, namespace: str, among: BitMap) -> dict[str, BitMap]:
+        """Return per minor version the clusters of `among` that run it: as they say, else as the namespace says.
+
+        Clusters of which nobody said it come under an empty text.
+        """
+        declared = self.namespaces.get(namespace)
+        members = ordinals(among)
+        codes = self.kubernetes_of.values[members]
+        answer: dict[str, BitMap] = {}
+        for code in np.unique(codes).tolist():
+            said = self.kubernetes.names[code] or ("" if declared is None else declared.kubernetes)
+            here = bitmap(members[codes == code])
+            answer[said] = answer.get(said, BitMap()) | here
+        return answer
+
     def fork(self) -> Fleet:
         """Return a fleet that starts as this one; changes to one never show in the other."""
         twin = Fleet.__new__(Fleet)

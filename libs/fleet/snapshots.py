@@ -12,7 +12,7 @@ from libs.fleet.fleet import Fleet
 from libs.fleet.parts import PARTS
 from libs.fleet.state import dump_parts, load_parts
 
-VERSION = "fleet-4"
+VERSION = "fleet-5"
 
 
 def dump_fleet(fleet: Fleet) -> bytes:

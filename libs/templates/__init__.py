@@ -4,10 +4,11 @@ A release's manifests are parsed once, when it is published; per cluster only en
 bytes, so that no value can add a key, a document or an object.
 """
 
-from libs.templates.compiler import compile_template
+from libs.templates.compiler import compile_release, compile_template
 from libs.templates.hydrate import HydrationFailed, hydrate
 from libs.templates.kinds import allow_problems
 from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, merge, merge_values
+from libs.templates.outline import Outline, outline
 from libs.templates.placeholders import MISSING, Input, Missing, Reference
 from libs.templates.reader import read_json, read_manifests, read_yaml
 from libs.templates.rejections import PublishRejected, pointer_of
@@ -25,6 +26,7 @@ __all__ = [
     "Merged",
     "Missing",
     "ObjectRef",
+    "Outline",
     "PublishRejected",
     "Reference",
     "SchemaRejected",
@@ -34,12 +36,14 @@ __all__ = [
     "ValuesSchema",
     "YamlRejected",
     "allow_problems",
+    "compile_release",
     "compile_template",
     "conflicts",
     "hydrate",
     "lookup",
     "merge",
     "merge_values",
+    "outline",
     "pointer_of",
     "read_json",
     "read_manifests",

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
 from libs.templates.identity import Found, identify
+from libs.templates.outline import Outline
 from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
 from libs.templates.rejections import PublishRejected, pointer_of
 from libs.templates.scalars import (
@@ -60,6 +61,21 @@ def compile_template(
 
     `allow` is the Namespace's `spec.allow`. Raises `PublishRejected`; nothing is kept of a release that was refused.
     """
+    return compile_release(
+        manifests, application=application, namespace=namespace, version=version, allow=allow, limits=limits
+    )[0]
+
+
+def compile_release(
+    manifests: bytes,
+    *,
+    application: str,
+    namespace: str,
+    version: str,
+    allow: Iterable[str] = (),
+    limits: Limits | None = None,
+) -> tuple[Template, Outline]:
+    """Return what `compile_template` does, and its objects as values."""
     allowed = frozenset(allow)
     objects = identify(_parsed(manifests, limits or Limits()), namespace, allowed)
     screen(objects, namespace, allowed)
@@ -70,14 +86,15 @@ def compile_template(
             Input("namespace.name"): namespace,
         }
     )
-    dumped = _dumped(objects, filling)
-    return Template(
+    dumped, filled = _dumped(objects, filling)
+    template = Template(
         segments=dumped.segments,
         slots=dumped.slots,
         objects=tuple(found.ref for found in objects),
         images=tuple(sorted(filling.images)),
         inputs=inputs_of(dumped.slots),
     )
+    return template, Outline(filled, {number: place for place, number in enumerate(dumped.numbers)})
 
 
 def _parsed(manifests: bytes, limits: Limits) -> list[Node]:
@@ -87,15 +104,15 @@ def _parsed(manifests: bytes, limits: Limits) -> list[Node]:
         raise PublishRejected(error.code, "The manifests cannot be read", str(error)) from None
 
 
-def _dumped(objects: list[Found], filling: _Filling) -> Dumped:
-    filled = []
+def _dumped(objects: list[Found], filling: _Filling) -> tuple[Dumped, list[Any]]:
+    filled: list[Any] = []
     for found in objects:
         try:
             body = _placed(found)
             filled.append(_filled(found, body, (), filling))
         except YamlRejected as error:
             raise PublishRejected(error.code, "A value cannot be read", str(error), str(found.ref)) from None
-    return dump(filled, filling.holes)
+    return dump(filled, filling.holes), filled
 
 
 def _placed(found: Found) -> Mapping:

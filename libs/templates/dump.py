@@ -54,6 +54,8 @@ class Dumped:
 
     segments: tuple[bytes, ...]
     slots: tuple[Slot, ...]
+    numbers: tuple[int, ...] = ()
+    """The hole's number of each slot."""
 
 
 def dump(objects: list[object], holes: Holes) -> Dumped:
@@ -67,7 +69,7 @@ def dump(objects: list[object], holes: Holes) -> Dumped:
         if sorted(numbers) == list(range(len(holes.slots))) and text.count(prefix) == len(numbers):
             _read_back(objects, prefix, text)
             segments = tuple(piece.encode() for piece in pieces[::2])
-            return Dumped(segments, tuple(holes.slots[number] for number in numbers))
+            return Dumped(segments, tuple(holes.slots[number] for number in numbers), tuple(numbers))
     raise PublishRejected("marker-taken", "The manifests hold every marker word", f"edge-hole-0- to {serial}-.")
 
 

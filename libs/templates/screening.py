@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from libs.templates.template import ObjectRef
 
 _HOOK = "helm.sh/hook"
+_INTERNAL = "internal.config.kubernetes.io/"
 _LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
 
@@ -79,6 +80,21 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
             pointer_of(("metadata", "annotations", _LOCAL_CONFIG)),
             "Leave the object out, or the annotation.",
         )
+    steering = _steering(annotations)
+    if steering is not None:
+        raise PublishRejected(
+            "kustomize-annotation",
+            "The object steers kustomize",
+            f"{ref} has the annotation {steering}: with it, kustomize inside Flux renames, orders or drops objects.",
+            str(ref),
+            pointer_of(("metadata", "annotations", steering)),
+            "Leave the annotation out; tools add it for themselves only.",
+        )
+
+
+def _steering(annotations: Node | None) -> str | None:
+    keys = annotations.entries if isinstance(annotations, Mapping) else ()
+    return next((key for key in keys if key.startswith(_INTERNAL)), None)
 
 
 def _refuse_hooks(objects: Sequence[Found]) -> None:

@@ -79,6 +79,24 @@ class Slot:
             first = self.inputs[0]
             raise Unresolved(first, f"{first.reference} cannot be written: {error}") from None
 
+    def value(self, values: Sequence[Any]) -> Any:
+        """Return what the scalar reads as for `values`: the same that `encode` writes. Raises `Unresolved`."""
+        told: list[str] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                told.append(part)
+                continue
+            value = values[self.inputs.index(part.input)]
+            if value is MISSING and part.default is MISSING:
+                raise Unresolved(part.input)
+            if self.mode == "typed":
+                return part.default if value is MISSING else value
+            try:
+                told.append(part.default_text if value is MISSING else as_text(value))
+            except Unwritable as error:
+                raise Unresolved(part.input, f"{part.input.reference} cannot be written: {error}") from None
+        return "".join(told)
+
     def encode_many(self, rows: Sequence[Sequence[Any]]) -> list[bytes | Unresolved]:
         """Return what `encode` gives for each row; one row without a value does not fail its neighbours."""
         fast = self._encode_texts(rows) if len(self.inputs) == 1 and len(rows) > 1 else None

@@ -17,9 +17,10 @@ from pydantic import Field
 
 from libs.contracts import ObjectRef, ReleasePublished
 from libs.contracts.refusals import Invalid
-from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_template
+from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_release
 from libs.web.problems import Problem, too_large
 from libs.web.schema import Spec, validated
+from services.catalog.checking import Checked, check
 from services.catalog.domain.releases import PublishRelease
 from services.catalog.domain.values import check_values
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from libs.fleet import Fleet
     from libs.templates import Template
+    from services.catalog.checking import Surroundings
 
 RELEASE_BYTES_MAX = 4 * 1024 * 1024
 REFUSED = frozenset(
@@ -37,6 +40,7 @@ REFUSED = frozenset(
         "flux-kind",
         "helm-hook",
         "kind-refused",
+        "kustomize-annotation",
         "local-config",
         "namespace-refused",
         "other-namespace",
@@ -75,10 +79,11 @@ class Compiled:
     template: Template
     upload: Upload
     body: bytes
+    checked: Checked
 
     def blobs(self) -> Mapping[str, bytes]:
         """Return the bodies by digest, for the log to keep."""
-        bodies = (self.upload.manifests, self.body, self.upload.schema, self.upload.defaults)
+        bodies = (self.upload.manifests, self.body, self.upload.schema, self.upload.defaults, self.checked.body)
         return {digest_of(body): body for body in bodies if body is not None}
 
     def command(self, application: str, version: str, actor: str, at: datetime) -> PublishRelease:
@@ -93,6 +98,7 @@ class Compiled:
             template=digest_of(self.body),
             schema=None if schema is None else digest_of(schema),
             defaults=None if defaults is None else digest_of(defaults),
+            checks=None if self.checked.body is None else digest_of(self.checked.body),
             images=list(self.template.images),
             objects=[
                 ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in self.template.objects
@@ -130,21 +136,24 @@ def read_upload(value: Any) -> Upload:
     return Upload(manifests, schema, defaults, digest_of(msgspec.json.encode(list(parts))))
 
 
-async def compiled(upload: Upload, *, application: str, version: str, namespace: str, allow: list[str]) -> Compiled:
-    """Return the upload compiled for a namespace, on a thread: megabytes of YAML take a while.
+async def compiled(upload: Upload, version: str, facts: Fleet, application: str, meets: Surroundings) -> Compiled:
+    """Return the upload compiled for its application's namespace, on a thread: megabytes of YAML take a while.
 
     Raises:
         Problem: 409 for what may not be published, 422 for what cannot be read; both name the object.
     """
+    namespace = facts.applications[application].namespace
+    allow = facts.namespaces[namespace].allow
 
-    def compile_and_encode() -> tuple[Template, bytes]:
-        template = compile_template(
+    def compile_and_encode() -> tuple[Template, bytes, Checked]:
+        template, objects = compile_release(
             upload.manifests, application=application, namespace=namespace, version=version, allow=allow
         )
-        return template, template.to_bytes()
+        others = [found for digest in meets.others if (found := facts.blob(digest)) is not None]
+        return template, template.to_bytes(), check(template, objects, meets, application, others)
 
     try:
-        template, body = await asyncio.to_thread(compile_and_encode)
+        template, body, checked = await asyncio.to_thread(compile_and_encode)
     except PublishRejected as problem:
         raise Problem(
             409 if problem.code in REFUSED else 422,
@@ -155,4 +164,4 @@ async def compiled(upload: Upload, *, application: str, version: str, namespace:
             problem.fix or None,
             {"object": problem.object or None},
         ) from None
-    return Compiled(namespace, tuple(allow), template, upload, body)
+    return Compiled(namespace, tuple(allow), template, upload, body, checked)

@@ -14,11 +14,13 @@ from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.web.bodies import read_document
 from libs.web.commands import Proposal
-from libs.web.intents import etag, intent_of
+from libs.web.intents import etag, flag, intent_of
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
+from services.catalog import checking
+from services.catalog.checking import Surroundings, surroundings
 from services.catalog.domain import releases
 from services.catalog.domain.checks import Absent
 from services.catalog.publishing import Compiled, compiled, read_upload
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 RELEASE_VERSION = 1
 """A release's stream holds one event: what was published."""
-READ = ("store", "group", "namespace", "application", "release", "placementpolicy", "withheld")
+READ = ("store", "group", "namespace", "application", "release", "choices", "placementpolicy", "withheld")
 """What publishing reads of others."""
 
 
@@ -49,7 +51,8 @@ class Releases:
         releases.check_version(version)
         upload = read_upload(document)
         stream = stream_id("release", f"{application}/{version}")
-        known: dict[tuple[str, tuple[str, ...]], Compiled] = {}
+        strict = flag(request, "strict")
+        known: dict[tuple[str, tuple[str, ...], Surroundings], Compiled] = {}
 
         async def propose(facts: Fleet) -> Proposal:
             namespace = _application(facts, application).namespace
@@ -59,15 +62,15 @@ class Releases:
                 intent.check_version(RELEASE_VERSION, exists=True)
                 return Proposal(expected={stream: RELEASE_VERSION}, guards=READ, stream=stream, version=RELEASE_VERSION)
             allow = facts.namespaces[namespace].allow
-            key = (namespace, tuple(allow))
+            meets = surroundings(facts, application, allow)
+            key = (namespace, tuple(allow), meets)
             if key not in known:
-                known[key] = await compiled(
-                    upload, application=application, version=version, namespace=namespace, allow=allow
-                )
+                known[key] = await compiled(upload, version, facts, application, meets)
             published = facts.releases.get((application, version))
             intent.check_version(RELEASE_VERSION if published else 0, exists=published is not None)
             command = known[key].command(application, version, intent.actor, self._commands.clock())
             events = releases.decide(command, published or Absent(), facts)
+            checking.refuse(known[key].checked, strict=strict)
             return Proposal(
                 events=[(stream, event) for event in events],
                 expected={stream: RELEASE_VERSION if published else 0},
@@ -77,7 +80,9 @@ class Releases:
                 body={
                     "result": "created",
                     "digest": upload.digest,
-                    "warnings": releases.warnings(command, facts) if events else [],
+                    "warnings": [*releases.warnings(command, facts), *checking.warnings(known[key].checked)]
+                    if events
+                    else [],
                 },
                 stream=stream,
                 version=RELEASE_VERSION if published else 0,

@@ -181,6 +181,7 @@ def _cluster(facts: Fleet, ordinal: int, capacity: dict[str, dict[str, str]]) ->
             for key, value in sorted(selection.labels_of(ordinal).items())
         },
         "capacity": capacity.get(name, {}),
+        "kubernetes": facts.kubernetes.names[int(facts.kubernetes_of.values[ordinal])] or None,
         "groups": sorted(selection.groups_of(ordinal)),
         "namespaces": sorted(each for each in facts.namespaces if ordinal in selection.namespace_members(each)),
         "path": cluster_path(name),

@@ -16,6 +16,7 @@ from pyroaring import BitMap
 from libs.contracts.quantities import milli
 from libs.fleet import UNLIMITED, bitmap, held, ordinals
 from libs.templates import Reference, Slot, Template, Unresolved
+from services.rendering.applying import NEVER, never_applied
 from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitM
         if each.source not in CONSTANT_SOURCES:
             read[each] = inputs.read(each, among, combined)
     refused |= _unresolved(references, read, among, answer)
+    for why, here in never_applied(fleet, release, template, read, among):
+        answer.refuse(NEVER, why, among[here & ~refused])
+        refused |= here
     seed = f"{release.digest}\0{release.version}\0{release.namespace}\0{release.application}".encode()
     variants = fingerprints(seed, [read[each] for each in sorted(read)], len(among))
     part = Part(release, template, among, read, variants)

@@ -14,6 +14,7 @@ from libs.fleet import Fact, in_force, parsed
 from libs.fleet.parts import EPOCH
 from libs.gates import Explained
 from libs.selection import references
+from services.rendering.applying import NEVER
 from services.rendering.conflicts import OBJECT_CONFLICT
 from services.rendering.domain import Hold
 from services.rendering.gating import Gating
@@ -27,7 +28,7 @@ GATES = (
     "registered", "namespace", "application", "law", "capacity", "release", "values", "rendered",
     "approval", "freeze", "window", "settled", "fuse", "admitted",
 )  # fmt: skip
-VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID)
+VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID, NEVER)
 RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE)
 
 

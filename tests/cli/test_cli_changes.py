@@ -145,6 +145,22 @@ def test_a_folder_is_published_with_its_schema_and_defaults(
     assert [doc["kind"] for doc in yaml.safe_load_all(sent["manifests"]) if doc] == ["ConfigMap"]
     assert "${edge.store.name}" in sent["manifests"]
     assert resedge("publish", "pos-api", "1.4.0", str(folder)).out == "release/pos-api/1.4.0 unchanged\n"
+    assert "strict" not in server.asked[-1].query
+
+
+def test_what_is_doubtful_is_told_and_refused_with_strict(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "menu.yaml").write_text(CONFIG_MAP)
+    server.on("GET", "/v1/applications/pos-api", Answer(200, APPLICATION))
+    warned = Answer(201, {"result": "created", "position": 4, "warnings": ["ConfigMap/pos/menu /dat: no such field"]})
+    refused = problem(409, "doubtful-manifests", "The release may not do what is meant.", detail="/dat")
+    server.on("PUT", "/v1/applications/pos-api/releases/1.4.0", warned, refused)
+
+    told = resedge("publish", "pos-api", "1.4.0", str(tmp_path))
+    strict = resedge("publish", "pos-api", "1.4.0", str(tmp_path), "--strict")
+
+    assert (told.code, strict.code) == (0, 3)
+    assert "ConfigMap/pos/menu /dat: no such field" in told.err
+    assert server.asked[-1].query == {"strict": "true"}
 
 
 def test_what_cannot_be_published_uploads_nothing(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:

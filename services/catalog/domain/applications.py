@@ -20,6 +20,7 @@ from libs.fleet.checks import (
     some,
     unknown,
 )
+from libs.kubernetes import ignored_as
 from libs.selection import canonical
 from services.catalog.domain.checks import Absent
 from services.catalog.domain.lawful import check_placements, placement_warnings
@@ -124,6 +125,12 @@ def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequenc
     declared = _normal(asked)
     if declared == state:
         return []
+    if isinstance(state, Absent) and (file := ignored_as(asked.name)):
+        raise NameReserved(
+            f"an application cannot be called {asked.name!r}",
+            pointer="/metadata/name",
+            fix=f"Flux leaves {file} out of what it fetches, which stops the whole namespace: choose another name",
+        )
     if asked.namespace not in facts.namespaces:
         raise unknown("namespace", asked.namespace, "/spec/namespace", facts.namespaces)
     check_signoff(asked.signoff, facts)

@@ -15,12 +15,13 @@ from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.fleet.law import check_law, law_warnings
 from libs.selection import canonical
+from services.catalog.domain.changing import change_warnings, check_changes
 from services.catalog.domain.checks import EVERYWHERE, Absent, check_size
 from services.catalog.domain.configurations import values_invalid
 from services.catalog.domain.lawful import NARROW, under_law
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from libs.fleet import Fleet
@@ -136,14 +137,25 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return how many of the chosen placements law takes away."""
     application = command.application
-    if not under_law(facts, [application]):
-        return []
     known = facts.choices.get(application)
     state = Absent() if known is None else ReleaseChoicesSet(application, list(known))
+    events = decide(command, state, facts)
     tried = facts.fork()
-    for event in decide(command, state, facts):
+    for event in events:
         tried.assume(event)
-    return law_warnings(tried, [(application, _running(tried, application))], command.at)
+    if not events:
+        return []
+    before = _chosen(facts, application)
+    found = [
+        warning
+        for version, fresh in _fresh(tried, before, application)
+        for warning in change_warnings(facts, (application, version), fresh, before)
+    ]
+    return (
+        found
+        if not under_law(facts, [application])
+        else found + law_warnings(tried, [(application, _running(tried, application))], command.at)
+    )
 
 
 def _running(facts: Fleet, application: str) -> BitMap:
@@ -207,15 +219,29 @@ def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet, at: 
     application = chosen.application
     tried = facts.fork()
     tried.assume(chosen)
-    before: dict[str, BitMap] = {}
-    for version, clusters in facts.chosen(application):
-        before[version] = before.get(version, BitMap()) | clusters
-    placed = tried.placed(application)
+    before = _chosen(facts, application)
     forbidden = tried.forbidden(application, at)
     whole = _running(tried, application)
-    for (version, clusters), each in zip(tried.chosen(application), asked.values(), strict=True):
-        fresh = (clusters & placed) - before.get(version, BitMap())
+    for (version, fresh), each in zip(_fresh(tried, before, application), asked.values(), strict=True):
         check_law(tried, application, whole, fresh, at, pointer=f"{each.pointer}/expression", fix=NARROW)
         among = fresh - forbidden
         if found := tried.values_problems(application, version, among):
             raise values_invalid(tried, (application, version), found[0], f"{each.pointer}/version")
+        check_changes(facts, (application, version), among, before, f"{each.pointer}/version")
+
+
+def _chosen(facts: Fleet, application: str) -> dict[str, BitMap]:
+    """Return where each version is chosen."""
+    before: dict[str, BitMap] = {}
+    for version, clusters in facts.chosen(application):
+        before[version] = before.get(version, BitMap()) | clusters
+    return before
+
+
+def _fresh(tried: Fleet, before: Mapping[str, BitMap], application: str) -> list[tuple[str, BitMap]]:
+    """Return for each choice its version and the clusters that come to it from another version, or from none."""
+    placed = tried.placed(application)
+    return [
+        (version, (clusters & placed) - before.get(version, BitMap()))
+        for version, clusters in tried.chosen(application)
+    ]

@@ -14,6 +14,7 @@ from libs.contracts import NamespaceDeclared, NamespaceRemoved
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, check_signoff, check_unreferenced, read_expression, some
+from libs.kubernetes import ignored_as, registered_kind
 from libs.selection import canonical
 from libs.templates import allow_problems
 from services.catalog.domain.checks import Absent
@@ -31,6 +32,7 @@ EXAMPLES = 3
 """Clusters that a refusal names; the count says how many there are."""
 
 OWNERS_MAX = 64
+CRDS_MAX = 500
 _RESERVED = ("default", "flux-system")
 _LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
@@ -119,6 +121,7 @@ def _normal(asked: NamespaceDeclared) -> NamespaceDeclared:
         capacity=dict(sorted(asked.capacity.items())),
         namespace_labels=dict(sorted(asked.namespace_labels.items())),
         allow=sorted(set(asked.allow)),
+        crds=sorted(set(asked.crds)),
     )
 
 
@@ -127,6 +130,12 @@ def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[
     declared = _normal(command.namespace)
     if declared == state:
         return []
+    if isinstance(state, Absent) and (file := ignored_as(declared.name)):
+        raise NameReserved(
+            f"a namespace cannot be called {declared.name!r}",
+            pointer="/metadata/name",
+            fix=f"Flux leaves {file} out of what it fetches, so a store would never get it: choose another name",
+        )
     check_signoff(declared.signoff, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
         declared.expression,
@@ -156,6 +165,15 @@ def _check_document(asked: NamespaceDeclared) -> None:
     for index, entry in enumerate(asked.allow):
         if problems := allow_problems([entry]):
             raise Invalid(problems[0], pointer=f"/spec/allow/{index}")
+    for index, entry in enumerate(asked.crds):
+        if registered_kind(entry) is None:
+            raise Invalid(
+                f"{entry[:80]!r} names no custom kind",
+                pointer=f"/spec/crds/{index}",
+                fix="write <Kind>.<version>.<group>, such as Certificate.v1.cert-manager.io",
+            )
+    if len(asked.crds) > CRDS_MAX:
+        raise Invalid(f"a namespace names at most {CRDS_MAX} custom kinds", pointer="/spec/crds")
     if len(asked.owners) > OWNERS_MAX:
         raise Invalid(f"a namespace has at most {OWNERS_MAX} owners", pointer="/spec/owners")
 

@@ -15,6 +15,7 @@ from libs.contracts.names import check_labels, check_name
 from libs.contracts.quantities import check_capacity
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
+from libs.kubernetes import check_version
 from libs.web.kinds import Make
 from libs.web.schema import API_VERSION, Spec, read_as
 from services.inventory.documents.hours import EXCEPTIONS_MAX, HOURS_MAX, HoursItem, check_items, hours_items
@@ -31,6 +32,7 @@ class ClusterItem(Spec):
     name: str
     labels: dict[str, Any] = Field(default_factory=dict)
     capacity: dict[str, Any] = Field(default_factory=dict)
+    kubernetes: str = ""
 
 
 class StoreSpec(Spec):
@@ -47,6 +49,7 @@ def _cluster(item: ClusterItem, index: int) -> ClusterSpec:
         check_name(item.name, f"{pointer}/name"),
         check_labels(item.labels, f"{pointer}/labels"),
         check_capacity(item.capacity, f"{pointer}/capacity"),
+        check_version(item.kubernetes, f"{pointer}/kubernetes"),
     )
 
 
@@ -102,4 +105,6 @@ def cluster_item(cluster: ClusterSpec) -> dict[str, Any]:
         item["labels"] = cluster.labels
     if cluster.capacity:
         item["capacity"] = cluster.capacity
+    if cluster.kubernetes:
+        item["kubernetes"] = cluster.kubernetes
     return item

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from libs.kubernetes import check_version, minors, registered_kind
 from libs.selection import parse
 from libs.templates import PublishRejected, ValuesSchema, compile_template, hydrate
 from services.catalog.documents import parse_application, parse_configuration, parse_namespace
@@ -45,6 +46,14 @@ def test_the_documents_of_the_chart_page_are_ones_that_the_catalog_takes(tmp_pat
     assert parse_configuration(configuration, "signs-downtown")[0] == "signs-downtown"
     for document in (namespace, application, configuration):
         parse(document["spec"]["expression"])
+
+
+def test_the_namespace_of_the_chart_page_says_its_version_and_its_custom_kinds(tmp_path: Path) -> None:
+    document = yaml.safe_load((files_of(CHART_PAGE, tmp_path) / "versions.yaml").read_text(encoding="utf-8"))
+
+    assert parse_namespace(document, None)[0] == "signage"
+    assert check_version(document["spec"]["kubernetes"]) in minors()
+    assert list(map(registered_kind, document["spec"]["crds"])) == [("cert-manager.io/v1", "Certificate")]
 
 
 def test_the_defaults_and_the_layer_of_the_chart_page_fit_its_schema(tmp_path: Path) -> None:
@@ -97,6 +106,10 @@ def test_the_kustomization_of_the_page_is_rendered_with_its_placeholders(tmp_pat
         (
             "local-config",
             CONFIGMAP.replace("{name: a}", '{name: a, annotations: {config.kubernetes.io/local-config: "true"}}'),
+        ),
+        (
+            "kustomize-annotation",
+            CONFIGMAP.replace("{name: a}", "{name: a, annotations: {internal.config.kubernetes.io/index: '0'}}"),
         ),
         ("generate-name", "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-}\n"),
         ("object-twice", f"{CONFIGMAP}---\n{CONFIGMAP}"),

@@ -1,0 +1,36 @@
+"""Kubernetes: what its API servers take, told before a store's Flux has to find out.
+
+Schemas of several minor versions lie in `packs` (see its NOTICE.md); everything here is a function of them and of the
+objects, without I/O besides reading a pack once.
+"""
+
+from libs.kubernetes.crds import kinds_of, registered_kind
+from libs.kubernetes.findings import SLOT, Demand, Finding, Open, Relation, Report
+from libs.kubernetes.immutable import immutable_changes
+from libs.kubernetes.relations import RULES as RELATIONS
+from libs.kubernetes.release import Manifest, check, missing_apis
+from libs.kubernetes.reserved import ignored_as
+from libs.kubernetes.scalars import value_problem
+from libs.kubernetes.schemas import check_version, minor_of, minors, newest
+
+__all__ = [
+    "RELATIONS",
+    "SLOT",
+    "Demand",
+    "Finding",
+    "Manifest",
+    "Open",
+    "Relation",
+    "Report",
+    "check",
+    "check_version",
+    "ignored_as",
+    "immutable_changes",
+    "kinds_of",
+    "minor_of",
+    "minors",
+    "missing_apis",
+    "newest",
+    "registered_kind",
+    "value_problem",
+]
