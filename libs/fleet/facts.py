@@ -71,6 +71,8 @@ class Facts:
     hours: Codes
     zone_of: Column
     hours_of: Column
+    kubernetes: Codes
+    kubernetes_of: Column
     store_of: Column
     declared_position: Column
     declared_at: Column
