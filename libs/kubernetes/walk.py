@@ -106,7 +106,7 @@ class Walk:
                 f"a placeholder that is always text stands where {_NAMES[str(asked)]} belongs",
                 "let ${edge.config.…} alone stand there, without :text, and give it a value of that type",
             )
-        elif wanted:
+        elif wanted and not (slot.text and wanted == {"type": "string"}):
             self.report.demands.append(
                 Demand(slot.number, self.object, pointer_of(path), tuple(sorted(wanted.items())))
             )

@@ -7,16 +7,17 @@ before there were such checks has none, and is judged by none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
 
-from libs.fleet import bitmap, distinct_rows, held
+from libs.contracts.names import NAME_CHARACTERS_MAX
+from libs.fleet import bitmap, compact, distinct_rows, held
 from libs.kubernetes import RELATIONS, SLOT, value_problem
-from libs.templates import Reference, Unresolved
+from libs.templates import MISSING, Unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ NEVER = "never-applies"
 FORMAT = 1
 REASONS_MAX = 20
 OTHERS = "the value is refused, as others are"
+Judge: TypeAlias = "Callable[[Sequence[Any]], str | None]"
+"""Says what is wrong with the values of some slots, in their order."""
 _NAMES = ("cluster.name", "store.name")
 _ANY_NAME = frozenset({"", "label-value", "dns-label", "dns-subdomain", "env-name", "config-key", "host"})
 """Rules that every name of a store or cluster fulfils."""
@@ -83,11 +86,15 @@ def never_applied(
         yield from _missing(fleet, release, checks, among)
     for demand in checks.demands:
         slot = template.slots[demand.slot]
-        if not _trivial(slot, demand.wanted):
-            yield from _judged([slot], read, _demanding(demand, slot))
+        judge = _demanding(demand)
+        if _around_a_name(slot, demand.wanted):
+            yield from _judged_by_length(slot, read, judge)
+        else:
+            yield from _judged([slot], read, judge)
     for relation in checks.relations:
         slots = [template.slots[each] for each in relation.slots]
-        yield from _judged(slots, read, _relating(relation, slots))
+        if relation.rule != "bytes" or _longest(relation.value, slots, read) > relation.value["max"]:
+            yield from _judged(slots, read, _relating(relation))
 
 
 @lru_cache(maxsize=1024)
@@ -124,25 +131,46 @@ def _missing(
             yield f"{lacking[0]}{more}", held(clusters, among, fleet.selection.size)
 
 
-def _trivial(slot: Slot, wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a slot is nothing but a name, which fits: the one input that each cluster has its own value of."""
-    only = slot.parts[0] if len(slot.parts) == 1 else None
-    named = isinstance(only, Reference) and only.input.source in _NAMES
+def _around_a_name(slot: Slot, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a slot is text around one name, so that it fits or not by the length of the name alone.
+
+    Names are the one input that each cluster has a value of its own of, and all of them are DNS labels.
+    """
+    named = len(slot.inputs) == 1 and slot.inputs[0].source in _NAMES
     return named and wanted.get("type") == "string" and "enum" not in wanted and wanted.get("rule", "") in _ANY_NAME
 
 
-def _demanding(demand: Demand, slot: Slot) -> Callable[[Mapping[Slot, Any]], str | None]:
-    def judge(values: Mapping[Slot, Any]) -> str | None:
-        problem = value_problem(demand.wanted, values[slot])
+def _judged_by_length(slot: Slot, read: Mapping[Input, Coded], judge: Judge) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield what `_judged` does, having judged one name of each length; all names only of a length that is refused."""
+    coded = read[slot.inputs[0]]
+    used, places = compact(coded.codes)
+    lengths = np.fromiter((len(coded.values[code]) for code in used.tolist()), np.int32, len(used))
+    bad = [
+        length
+        for length in np.unique(lengths).tolist()
+        if judge([slot.value([coded.values[int(used[np.argmax(lengths == length)])]])])
+    ]
+    if not bad:
+        return
+    rows = np.isin(lengths, bad)[places]
+    some = {slot.inputs[0]: replace(coded, codes=coded.codes[rows])}
+    for problem, here in _judged([slot], some, judge):
+        mask = np.zeros(len(rows), np.bool_)
+        mask[rows] = here
+        yield problem, mask
+
+
+def _demanding(demand: Demand) -> Judge:
+    def judge(values: Sequence[Any]) -> str | None:
+        problem = value_problem(demand.wanted, values[0])
         return f"{demand.place}: {problem}" if problem else None
 
     return judge
 
 
-def _relating(relation: Relation, slots: Sequence[Slot]) -> Callable[[Mapping[Slot, Any]], str | None]:
-    def judge(values: Mapping[Slot, Any]) -> str | None:
-        numbered = {number: values[slot] for number, slot in zip(relation.slots, slots, strict=True)}
-        part = _filled(relation.value, numbered)
+def _relating(relation: Relation) -> Judge:
+    def judge(values: Sequence[Any]) -> str | None:
+        part = _filled(relation.value, dict(zip(relation.slots, values, strict=True)))
         found = next(RELATIONS[relation.rule].judge(part), None)
         if found is None:
             return None
@@ -150,6 +178,38 @@ def _relating(relation: Relation, slots: Sequence[Slot]) -> Callable[[Mapping[Sl
         return f"{relation.place}{below}: {found[1]}"
 
     return judge
+
+
+def _longest(part: Mapping[str, Any], slots: Sequence[Slot], read: Mapping[Input, Coded]) -> int:
+    """Return how many bytes a part comes to at most, whatever the values of the clusters are together."""
+    longest: dict[Input, int] = {}
+    for each in dict.fromkeys(one for slot in slots for one in slot.inputs):
+        if each.source in _NAMES:
+            longest[each] = NAME_CHARACTERS_MAX
+        elif each in read:
+            values = (read[each].values[code] for code in compact(read[each].codes)[0].tolist())
+            longest[each] = max((_bytes(value) for value in values), default=0)
+    of_slot = {number: _slot_bytes(slot, longest) for number, slot in zip(_slots_of(part), slots, strict=True)}
+    return int(part["constant"]) + sum(of_slot[each[SLOT]] for each in part["open"])
+
+
+def _slots_of(part: Any) -> list[int]:
+    return list(dict.fromkeys(_slots(part)))
+
+
+def _slot_bytes(slot: Slot, longest: Mapping[Input, int]) -> int:
+    return sum(
+        len(part.encode())
+        if isinstance(part, str)
+        else max(longest.get(part.input, 0), len(part.default_text.encode()))
+        for part in slot.parts
+    )
+
+
+def _bytes(value: Any) -> int:
+    if value is MISSING:
+        return 0
+    return len(value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value))
 
 
 def _filled(value: Any, values: Mapping[int, Any]) -> Any:
@@ -161,7 +221,7 @@ def _filled(value: Any, values: Mapping[int, Any]) -> Any:
 
 
 def _judged(
-    slots: Sequence[Slot], read: Mapping[Input, Coded], judge: Callable[[Mapping[Slot, Any]], str | None]
+    slots: Sequence[Slot], read: Mapping[Input, Coded], judge: Judge
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Yield what is wrong with each distinct combination of the slots' inputs, and where it is so."""
     inputs = [each for each in dict.fromkeys(one for slot in slots for one in slot.inputs) if each in read]
@@ -172,7 +232,7 @@ def _judged(
     for index, row in enumerate(rows.tolist()):
         known = {each: read[each].values[code] for each, code in zip(inputs, row, strict=True)}
         try:
-            problem = judge({slot: slot.value([known[each] for each in slot.inputs]) for slot in slots})
+            problem = judge([slot.value([known[each] for each in slot.inputs]) for slot in slots])
         except (Unresolved, KeyError):
             continue  # refused as unresolved
         if problem:

@@ -93,7 +93,11 @@ MANIFEST = """
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: till, labels: {size: "${edge.labels.size:-none}"}}
-spec: {template: {spec: {containers: [{name: till, image: "registry.example/till:1"}]}}}
+spec:
+  selector: {matchLabels: {app: till}}
+  template:
+    metadata: {labels: {app: till}}
+    spec: {containers: [{name: till, image: "registry.example/till:1"}]}
 """
 
 

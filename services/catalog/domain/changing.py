@@ -43,9 +43,9 @@ def check_changes(
     for version, clusters, finding in _changes(facts, key, fresh, before):
         if finding.never:
             example = facts.selection.name(clusters[0])
+            where = f"release {version} is chosen on {len(clusters):,} of these clusters, {example} among them"
             raise ImmutableField(
-                f"{finding.object} {finding.pointer}: {finding.detail} ({version} runs on {len(clusters):,} of these "
-                f"clusters, {example} among them)",
+                f"{finding.object} {finding.pointer}: {finding.detail} ({where})",
                 pointer=pointer,
                 fix=finding.fix,
                 object=finding.object,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.kubernetes import minors
+from libs.kubernetes import Open, minors
 from libs.kubernetes.schemas import PACKS
 from tests.libs.kubernetes.kubernetes_words import checked, corpus, found, one, only, put
 
@@ -251,3 +251,15 @@ def test_packs_say_where_they_come_from_and_are_small() -> None:
         assert {"Deployment", "StatefulSet", "DaemonSet"} <= read["kinds"]["apps/v1"].keys()
     assert (PACKS / "NOTICE.md").is_file()
     assert len(minors()) >= 5
+
+
+def test_text_that_may_be_any_text_asks_nothing_of_a_slot() -> None:
+    deployment = one("Deployment")
+    put(deployment, f"{MAIN}/env/0/value", Open(1, text=True))
+    put(deployment, "/metadata/labels/team", Open(2, text=True))
+    put(deployment, "/spec/replicas", Open(3))
+
+    assert [(each.slot, each.pointer) for each in checked(deployment).demands] == [
+        (2, "/metadata/labels/team"),
+        (3, "/spec/replicas"),
+    ]
