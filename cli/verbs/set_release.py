@@ -20,6 +20,7 @@ def set_release(
     where: Annotated[
         str, typer.Option("--where", "-l", help="Only there; without it, everywhere.", metavar="EXPRESSION")
     ] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would only be warned of.")] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
@@ -33,6 +34,6 @@ def set_release(
         "POST",
         path_of("applications", application, "release-choices:set"),
         {"version": version, "expression": where or None},
-        params=dry(dry_run),
+        params={**dry(dry_run), **({"strict": "true"} if strict else {})},
     )
     tell_answer(session, f"release-choices/{application}", answer, output, dry_run=dry_run)

@@ -14,10 +14,10 @@ from pydantic import Field
 
 from libs.contracts.names import nearest
 from libs.web.bodies import read_document
-from libs.web.intents import etag, intent_of
+from libs.web.intents import etag, flag, intent_of
 from libs.web.kinds import DeclaredKind, Make
 from libs.web.positions import HEADER, wanted_position
-from libs.web.problems import not_found
+from libs.web.problems import Problem, not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.catalog.domain.checks import Absent
@@ -170,10 +170,20 @@ class ReleaseChoices:
         self, request: Request, body: bytes, assume: Any, application: str, make: Make[Command]
     ) -> Response:
         intent = intent_of(request, body, assume=assume)
+        strict = flag(request, "strict")
 
         async def propose(facts: Fleet) -> Proposal:
             _check_application(facts, application)
-            return await self._commands.propose(CHOICES, application, make, intent, facts)
+            proposal = await self._commands.propose(CHOICES, application, make, intent, facts)
+            if strict and proposal.events and (warned := proposal.body.get("warnings")):
+                raise Problem(
+                    409,
+                    "doubtful-choice",
+                    "The choice may not do what is meant.",
+                    warned[0],
+                    extra={"problems": warned},
+                )
+            return proposal
 
         return respond(await self._commands.change(propose, intent))
 

@@ -299,7 +299,10 @@ async def test_what_the_api_server_may_have_filled_in_is_a_warning_only(catalog:
     await publish(catalog, "2.0.0", claim | {"spec": claim["spec"] | {"storageClassName": "local-path"}})
     await choose(catalog, "1.0.0")
 
+    strict = await choose(catalog, "2.0.0", query="?strict=true")
     answer = await choose(catalog, "2.0.0")
 
+    assert (strict.status_code, strict.json()["code"]) == (409, "doubtful-choice")
     assert answer.is_success
+    assert strict.json()["problems"] == answer.json()["warnings"]
     assert "/spec/storageClassName" in answer.json()["warnings"][0]
