@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from libs.kubernetes.findings import is_open
 from libs.kubernetes.relations import at, maps
 from libs.kubernetes.schemas import Kubernetes, Schema
 
@@ -14,6 +15,9 @@ _REGISTERED = re.compile(
     re.ASCII,
 )
 GROUP = "apiextensions.k8s.io/"
+_TEXTS = ("type", "format", "x-kubernetes-list-type")
+_TEXT_LISTS = ("required", "x-kubernetes-list-map-keys")
+_FLAGS = ("nullable", "additionalProperties", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string")
 _META = {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
@@ -37,10 +41,36 @@ def kinds_of(value: Any) -> dict[tuple[str, str], Schema]:
 
 def _whole(schema: Any) -> Schema:
     """Return a schema with the fields that every object has; one that says nothing takes everything."""
-    if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
+    clean = _clean(schema)
+    if "properties" not in clean:
         return {"type": "object", "properties": {"metadata": _META}, "x-kubernetes-preserve-unknown-fields": True}
     own = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _META, "status": {}}
-    return {**schema, "properties": {**schema["properties"], **own}}
+    return {**clean, "properties": {**clean["properties"], **own}}
+
+
+def _clean(schema: Any) -> dict[str, Any]:
+    """Return what the check reads of a schema: somebody wrote it, so that nothing in it can be relied on."""
+    answer: dict[str, Any] = {}
+    for key, value in schema.items() if isinstance(schema, dict) else ():
+        if key == "properties" and isinstance(value, dict):
+            answer[key] = {name: _clean(each) for name, each in value.items()}
+        elif key in ("items", "additionalProperties") and isinstance(value, dict):
+            answer[key] = _clean(value)
+        elif key in _TEXTS and isinstance(value, str):
+            answer[key] = value
+        elif key in _TEXT_LISTS and isinstance(value, list):
+            answer[key] = [each for each in value if isinstance(each, str)]
+        elif (key in _FLAGS and isinstance(value, bool)) or (
+            key == "enum" and isinstance(value, list) and not is_open(value)
+        ):
+            answer[key] = value
+    if answer.get("x-kubernetes-list-type") == "map" and not answer.get("x-kubernetes-list-map-keys"):
+        del answer["x-kubernetes-list-type"]
+    return answer
+
+
+def _known(enum: Any) -> bool:
+    return isinstance(enum, list) and not is_open(enum)
 
 
 def extended(kubernetes: Kubernetes, crds: Iterable[Any], registered: Iterable[tuple[str, str]]) -> Kubernetes:

@@ -75,6 +75,8 @@ class Report:
     demands: list[Demand] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     left_out: int = 0
+    full: bool = False
+    """Whether so much is refused that nothing more need be looked for."""
     _seen: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, finding: Finding) -> None:
@@ -90,6 +92,12 @@ class Report:
             del self.findings[place]
         self._seen.add(key)
         self.findings.append(finding)
+        self.full = self.full or (finding.never and len(self.refused) >= FINDINGS_MAX)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nothing more that is only doubtful is kept."""
+        return len(self.findings) >= FINDINGS_MAX
 
     def doubt(self, object_: str, pointer: str, detail: str, fix: str = "") -> None:
         """Take what is probably not meant."""

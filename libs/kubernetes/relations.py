@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from libs.kubernetes.findings import shown
+from libs.kubernetes.findings import Open, shown
 from libs.kubernetes.scalars import quantity_milli
 
 Problem = tuple[tuple[str | int, ...], str]
 """Where below the part's owner, and what is wrong."""
 
+NAMES_SHOWN_MAX = 10
 _COMPARED = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -119,8 +120,9 @@ def _read_containers(value: Any) -> Any:
 
 
 def _containers(part: Any) -> Iterator[Problem]:
+    before = {name for name in part["initContainers"] if isinstance(name, str)}
     for index, name in enumerate(part["containers"]):
-        if name is not None and name in part["initContainers"]:
+        if isinstance(name, str) and name in before:
             yield ("containers", index, "name"), f"an init container is called {shown(name)} too"
 
 
@@ -137,12 +139,13 @@ def _read_mounts(value: Any) -> Any:
 
 
 def _mounts(part: Any) -> Iterator[Problem]:
-    known = part["volumes"]
+    known = {name for name in part["volumes"] if isinstance(name, (str, Open))}
+    listed = ", ".join([name for name in part["volumes"] if isinstance(name, str)][:NAMES_SHOWN_MAX]) or "none"
     for containers, index, place, name in part["mounts"]:
-        if name is not None and name not in known:
+        if isinstance(name, (str, Open)) and name not in known:
             yield (
                 (containers, index, "volumeMounts", place, "name"),
-                f"there is no volume {shown(name)}; known: {', '.join(map(str, known)) or 'none'}",
+                f"there is no volume {shown(name)}; known: {listed}",
             )
 
 

@@ -89,6 +89,8 @@ def missing_apis(manifests: Sequence[Manifest], registered: Iterable[tuple[str, 
 def _checked(manifests: Sequence[Manifest], others: Sequence[Manifest], version: Kubernetes, *, named: bool) -> Report:
     report = Report()
     for each in manifests:
+        if report.full:
+            break
         found = version.schema(each.api_version, each.kind)
         if found is None:
             report.add(_unknown(each, version, never=named))

@@ -41,7 +41,7 @@ class Walk:
 
     def value(self, value: Any, schema: Schema, path: Path, field: str = "") -> None:
         """Check a value; `field` is what `FIELD_RULES` calls the place."""
-        if value is None:
+        if value is None or self.report.full:
             return
         named, schema = self.resolved(schema)
         if isinstance(value, Open):
@@ -93,6 +93,8 @@ class Walk:
             self.report.relations.append(Relation(rule, self.object, pointer_of(path), part))
             return
         for where, detail in relations.RULES[rule].judge(part):
+            if self.report.full:
+                return
             self.never((*path, *where), detail)
 
     def _open(self, slot: Open, schema: Schema, path: Path, field: str) -> None:
@@ -167,7 +169,7 @@ class Walk:
         if isinstance(more, Mapping):
             self.value(each, more, (*path, key))
         elif not more and not schema.get("x-kubernetes-preserve-unknown-fields"):
-            near = nearest(key, schema["properties"])
+            near = None if self.report.crowded else nearest(key, schema["properties"])
             self.doubtful(
                 (*path, key),
                 f"Kubernetes {self.kubernetes.minor} has no field {shown(key)} here, and drops it silently"

@@ -215,3 +215,53 @@ def test_no_demand_dies_of_a_value(rule: str | None) -> None:
         wanted: dict[str, Any] = {key: each for key, each in parts.items() if each is not None}
         for more in ({}, {"needed": True}, {"keys": "label", "each": wanted}):
             assert isinstance(value_problem(wanted | more, value), str | None)
+
+
+SCHEMAS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["object", "array", "string", "map", "set", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ("type", "format", "properties", "items", "additionalProperties", "required", "enum", "$ref", "spec")
+                + (
+                    "x-kubernetes-list-type",
+                    "x-kubernetes-list-map-keys",
+                    "x-kubernetes-int-or-string",
+                    "lanes",
+                    "drawers",
+                )
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@given(SCHEMAS)
+@settings(max_examples=300, deadline=None)
+def test_no_schema_that_somebody_wrote_breaks_the_check(schema: Any) -> None:
+    objects = copy.deepcopy(OBJECTS)
+    definition = next(each for each in objects if each["kind"] == "CustomResourceDefinition")
+    for place in (
+        schema,
+        {"properties": {"spec": schema}},
+        {"properties": {"spec": {"properties": {"drawers": schema}}}},
+    ):
+        put(definition, "/spec/versions/0/schema/openAPIV3Schema", place)
+        checked(*objects)
+
+
+def test_what_is_looked_for_is_bounded() -> None:
+    deployment = copy.deepcopy(OBJECTS[0])
+    pods = deployment["spec"]["template"]["spec"]
+    pods |= {f"unknown{number}": "x" for number in range(100_000)}
+    pods["containers"][0]["volumeMounts"] = [{"name": f"v{n}", "mountPath": f"/v{n}"} for n in range(50_000)]
+    pods["volumes"] = [{"name": f"w{number}", "emptyDir": {}} for number in range(50_000)]
+
+    report = checked(deployment, deployment)
+
+    assert report.full
+    assert len(report.refused) == len(report.findings) == 100
