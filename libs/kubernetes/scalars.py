@@ -29,6 +29,7 @@ _SCHEDULE_WORDS = re.compile(r"@(?:yearly|annually|monthly|weekly|daily|midnight
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SIGNED_QUANTITY = re.compile(r"[+-]?(?=[0-9.])\S*", re.ASCII)
 PORT_MAX = 65_535
+CHOICES_SHOWN_MAX = 20
 
 _NUMBERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
@@ -54,7 +55,9 @@ def _ruled(wanted: Mapping[str, Any], value: Any) -> str | None:
     if allowed and value not in allowed:
         near = nearest(value, [each for each in allowed if isinstance(each, str)]) if isinstance(value, str) else None
         hint = f"; did you mean {near}?" if near else ""
-        return f"{shown(value)} is none of {', '.join(map(str, allowed))}{hint}"
+        more = f" and {len(allowed) - CHOICES_SHOWN_MAX} more" if len(allowed) > CHOICES_SHOWN_MAX else ""
+        listed = ", ".join(str(each)[:80] for each in allowed[:CHOICES_SHOWN_MAX])
+        return f"{shown(value)} is none of {listed}{more}{hint}"
     name = wanted.get("rule", "")
     fits = isinstance(value, str) if name in TEXT_RULES else name in RULES and not isinstance(value, bool)
     if not fits or (name in NUMBER_RULES and isinstance(value, str)):
