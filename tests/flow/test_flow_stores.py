@@ -156,7 +156,8 @@ async def test_a_cluster_name_that_another_store_has_is_refused(server: Server) 
 
 async def test_a_cluster_shows_what_it_is(server: Server) -> None:
     document = store("tx-1", size="large", role="till")
-    document["spec"]["clusters"] = [{"name": "tx-1-k", "labels": {"role": "kitchen"}, "capacity": {"cpu": "4"}}]
+    about = {"labels": {"role": "kitchen"}, "capacity": {"cpu": "4"}, "kubernetes": "v1.33.4+k3s1"}
+    document["spec"]["clusters"] = [{"name": "tx-1-k", **about}]
     await server.declare(document)
     cluster = await server.get("/v1/clusters/tx-1-k")
     assert cluster.pop("path").endswith("/tx-1-k")
@@ -166,6 +167,7 @@ async def test_a_cluster_shows_what_it_is(server: Server) -> None:
         "timezone": "America/Chicago",
         "labels": {"role": "kitchen", "size": "large"},
         "capacity": {"cpu": "4"},
+        "kubernetes": "1.33",
         "groups": [],
         "namespaces": [],
     }
