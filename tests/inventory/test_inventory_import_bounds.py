@@ -29,11 +29,16 @@ class Sent:
         yield self._body
 
 
+async def _read(body: bytes, media_type: str) -> Rows:
+    rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
+    if rows.errors:  # few enough to be told with what is wrong on the stores that are there
+        raise bad_rows(rows.errors, rows.errors_count)
+    return rows
+
+
 async def refused(body: bytes, media_type: str = CSV) -> Problem:
     with pytest.raises(Problem) as problem:
-        rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
-        if rows.errors:  # few enough to be told with what is wrong on the stores that are there
-            raise bad_rows(rows.errors, rows.errors_count)
+        await _read(body, media_type)
     assert problem.value.status == 422
     assert len(problem.value.extra["errors"]) <= ERRORS_MAX
     return problem.value
