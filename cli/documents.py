@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,44 @@ from cli.kinds import BY_DOCUMENT
 FILE_BYTES_MAX = 256 << 20
 _JSON_NODES_MAX = 10_000_000
 _SUFFIXES = (".yaml", ".yml", ".json")
+SKIPPED_SHOWN_MAX = 10
+_ENDINGS = ".yaml, .yml or .json"
 # A line that starts with `---` ends a document even inside a block scalar (YAML 1.2, 9.1.2), so cutting here is exact.
 _MARKER = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _COMMENT_OR_BLANK = re.compile(rb"\s*(#[^\n]*\n?\s*)*\Z")
 
 
+@dataclass(eq=False)
+class Source:
+    """The part of a file that documents were read from, with the number of lines before it."""
+
+    file: str
+    data: bytes
+    lines_before: int
+
+    @cached_property
+    def root(self) -> Any:
+        """The nodes of the part, which know their lines; only a message about a document needs them."""
+        from libs.templates.yaml_nodes import Limits, parse_nodes  # noqa: PLC0415 - loaded only for a message
+
+        # JSON is YAML but for the tabs that it may be indented with, and in its texts no tab can be.
+        data = self.data.replace(b"\t", b" ") if is_json(self.file) else self.data
+        limits = Limits(FILE_BYTES_MAX, nodes_max=_JSON_NODES_MAX, documents_max=1)
+        return next(iter(parse_nodes(data, limits)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document: what is sent, and where it was read. `number` counts from 1 in its file."""
+    """One document: what is sent, and where it was read. `number` counts from 1 in its file.
+
+    `item` is its index where it is one of a list.
+    """
 
     body: Mapping[str, Any]
     file: str
     number: int
+    source: Source
+    item: int | None = None
 
     @property
     def kind(self) -> Kind:
@@ -50,17 +77,60 @@ class Document:
         name = f"/{self.name}" if self.kind.document == "Group" else self.name
         return f"{self.file}, document {self.number} ({self.body['kind']} {name})"
 
+    def place(self, pointer: str = "") -> str:
+        """Return `file.yaml:12`, the line at which the document, or what a pointer means in it, stands."""
+        node = self.source.root
+        steps = pointer.split("/")[1:]
+        if self.item is not None:
+            steps = ["items", str(self.item), *steps]
+        for step in steps:
+            below = _below(node, step.replace("~1", "/").replace("~0", "~"))
+            if below is None:
+                break
+            node = below
+        line = self.source.lines_before + (1 if node is None else node.line)
+        return f"{self.file}:{line}"
 
-def read_documents(sources: Sequence[str]) -> list[Document]:
+
+def _below(node: Any, step: str) -> Any:
+    """Return the node one step below, or nothing."""
+    entries, items = getattr(node, "entries", None), getattr(node, "items", None)
+    if entries is not None:
+        return entries.get(step)
+    within = isinstance(items, list) and step.isascii() and step.isdecimal() and int(step) < len(items)
+    return items[int(step)] if within else None  # type: ignore[index]
+
+
+def is_json(file: str) -> bool:
+    """Tell whether a file is read as JSON."""
+    return file.lower().endswith(".json")
+
+
+def read_documents(
+    sources: Sequence[str], say: Callable[[str], None] = lambda _text: None, *, empty: bool = False
+) -> list[Document]:
     """Read files, directories (all of their .yaml, .yml and .json, sorted) and `-` for stdin.
 
+    `say` is told which files hold no document, and which ones of a directory are skipped; `empty` lets all of them hold
+    none.
+
     Raises:
-        UsageProblem: a file cannot be read or holds something that is not a document.
+        UsageProblem: a file cannot be read or holds something that is not a document, or there is no document at all.
     """
-    return [document for source in sources for name, data in _contents(source) for document in _parsed(name, data)]
+    found: list[Document] = []
+    for source in sources:
+        for name, data in _contents(source, say):
+            parsed = list(_parsed(name, data))
+            if not parsed:
+                say(f"{name} holds no document: it is empty, or all of it is comments")
+            found += parsed
+    if not found and not empty:
+        named = ", ".join("<stdin>" if source == "-" else source for source in sources)
+        raise UsageProblem(f"there is no document in {named}", fix="name a file that holds one")
+    return found
 
 
-def _contents(source: str) -> Iterator[tuple[str, bytes]]:
+def _contents(source: str, say: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
     if source == "-":
         yield "<stdin>", _bounded(sys.stdin.buffer.read(FILE_BYTES_MAX + 1), "<stdin>")
         return
@@ -68,16 +138,26 @@ def _contents(source: str) -> Iterator[tuple[str, bytes]]:
     if not path.is_dir():
         yield source, read_file(path, FILE_BYTES_MAX)
         return
-    files = [
+    found = sorted(
         Path(folder) / name
         for folder, below, names in os.walk(path)
+        if not _prune_hidden(below)
         for name in names
-        if name.endswith(_SUFFIXES) and not name.startswith(".") and not _prune_hidden(below)
-    ]
+        if not name.startswith(".")
+    )
+    files = [file for file in found if file.name.lower().endswith(_SUFFIXES)]
+    skipped = [str(file) for file in found if not file.name.lower().endswith(_SUFFIXES)]
+    if skipped:
+        say(f"skipped, since {'they do' if len(skipped) > 1 else 'it does'} not end in {_ENDINGS}: {_some(skipped)}")
     if not files:
-        raise UsageProblem(f"{source} holds no {', '.join(_SUFFIXES)} file")
-    for file in sorted(files):
+        raise UsageProblem(f"{source} holds no {', '.join(_SUFFIXES)} file", fix="name a file, or another directory")
+    for file in files:
         yield str(file), read_file(file, FILE_BYTES_MAX)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SKIPPED_SHOWN_MAX
+    return ", ".join(names[:SKIPPED_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _prune_hidden(below: list[str]) -> bool:
@@ -111,18 +191,20 @@ def _bounded(data: bytes, name: str, bytes_max: int = FILE_BYTES_MAX) -> bytes:
 def _parsed(file: str, data: bytes) -> Iterator[Document]:
     number = 0
     for line, chunk in _chunks(file, data):
+        source = Source(file, chunk, line)
         for body in _values(file, number + 1, line, chunk):
             if body is None:
                 continue
-            for one in _unlisted(body):
+            for item, one in _unlisted(body):
                 number += 1
-                yield _checked(one, file, number)
+                yield _checked(one, number, source, item)
 
 
 def _chunks(file: str, data: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield each document's bytes with the number of lines before it; comments alone are no document."""
-    if file.endswith(".json"):
-        yield 0, data
+    if is_json(file):
+        if data.strip():
+            yield 0, data
         return
     edges = [0, *(match.start() for match in _MARKER.finditer(data)), len(data)]
     line = 0
@@ -137,7 +219,7 @@ def _values(file: str, number: int, line: int, chunk: bytes) -> Sequence[Any]:
     from libs.templates import Limits, YamlRejected, read_json, read_yaml  # noqa: PLC0415 - loaded only to read files
 
     try:
-        if file.endswith(".json"):
+        if is_json(file):
             # YAML's reader refuses the tabs that JSON may be indented with. A JSON file may be a list of everything.
             return [read_json(chunk, Limits(bytes_max=FILE_BYTES_MAX, nodes_max=_JSON_NODES_MAX))]
         return read_yaml(chunk)
@@ -146,14 +228,15 @@ def _values(file: str, number: int, line: int, chunk: bytes) -> Sequence[Any]:
         raise UsageProblem(f"{file}, document {number}{at}: {error.detail}", why=str(error.code)) from error
 
 
-def _unlisted(body: Any) -> Sequence[Any]:
-    """Return the items of what `get -o json` printed, else the document itself."""
+def _unlisted(body: Any) -> Sequence[tuple[int | None, Any]]:
+    """Return the items, each with its index, of what `get -o json` printed, else the document itself."""
     if isinstance(body, Mapping) and "kind" not in body and isinstance(body.get("items"), list):
-        return list(body["items"])
-    return [body]
+        return list(enumerate(body["items"]))
+    return [(None, body)]
 
 
-def _checked(body: Any, file: str, number: int) -> Document:
+def _checked(body: Any, number: int, source: Source, item: int | None) -> Document:
+    file = source.file
     where = f"{file}, document {number}"
     fix = "a document has apiVersion: resedge.dev/v1, kind, metadata and spec"
     if not isinstance(body, Mapping):
@@ -169,4 +252,4 @@ def _checked(body: Any, file: str, number: int) -> Document:
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get(key), str) or not metadata[key].strip("/"):
         raise UsageProblem(f"{where} ({kind}): metadata.{key} is missing or not text", fix=f"give metadata.{key}")
-    return Document(body, file, number)
+    return Document(body, file, number, source, item)

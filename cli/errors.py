@@ -127,9 +127,14 @@ class TimedOut(CliError):  # noqa: N818 - it states the fact, as refusals do
 
 
 class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
-    """The server's problem document (RFC 9457); `sent` is the document or query in which its pointer points."""
+    """The server's problem document (RFC 9457); `sent` is the document or query in which its pointer points.
 
-    def __init__(self, status: int, body: Mapping[str, Any], *, where: str = "", sent: object = None) -> None:
+    `where` names the document, `place` the file and the line.
+    """
+
+    def __init__(
+        self, status: int, body: Mapping[str, Any], *, where: str = "", sent: object = None, place: str = ""
+    ) -> None:
         title = str(body.get("title") or f"the server answered {status}")
         code = str(body.get("code", ""))
         usual = _BY_STATUS.get(status, ExitCode.FAILED)
@@ -144,12 +149,14 @@ class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
         )
         self.status = status
         self.body = body
+        self.place = place
         self.expression = _pointed(sent, str(body.get("pointer") or ""))
 
     def lines(self) -> list[str]:
         """Return what, why, where in the document, what to do, and what to quote when asking for help."""
         what, *rest = super().lines()
-        at = [f"  at: {self.body['pointer']}"] if self.body.get("pointer") else []
+        told = " in ".join(filter(None, (str(self.body.get("pointer") or ""), self.place)))
+        at = [f"  at: {told}"] if told else []
         position = self.body.get("position")
         if isinstance(position, int) and 0 <= position <= len(self.expression) > 0:
             from libs.selection.errors import caret  # noqa: PLC0415 - only an error pays for loading the language

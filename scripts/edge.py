@@ -23,12 +23,10 @@ COPY = ROOT / "k8s/base/nginx.conf.template"
 """kustomize reads nothing outside its own folder."""
 DESCRIPTIONS = ROOT / "schemas/openapi"
 BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
-OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections")
+OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections", "v1/documents:decide")
 """What every service has for itself: `/services/<name>/readyz` and the like."""
-ANSWERED_BY = {"/v1/whoami": "inventory"}
-"""What every service answers alike, and who does."""
-NOT_AT_THE_EDGE = frozenset({"/v1/documents"})
-"""Documents of all kinds together are only taken where one process has all services; clients then ask one by one."""
+ANSWERED_BY = {"/v1/whoami": "inventory", "/v1/documents": "relay"}
+"""What every service answers alike, and who does: documents of all kinds go to the relay, which asks the services."""
 NAMED_AFTER_THEIR_SERVICE = "/v1/projections"
 """`/v1/projections/<service>.<view>`: the name says whose it is; the list of each is under `/services/<name>`."""
 
@@ -67,8 +65,6 @@ def routes(descriptions: Path = DESCRIPTIONS) -> Iterator[tuple[str, str]]:
     for operation in operations(descriptions):
         by_collection[collection_of(operation.path)].append(operation)
     for collection, members in sorted(by_collection.items()):
-        if collection in NOT_AT_THE_EDGE:
-            continue
         if collection == NAMED_AFTER_THEIR_SERVICE:
             for service in sorted({each.service for each in members}):
                 yield rf"^[A-Z]+ {collection}/{service}\.", service

@@ -26,7 +26,7 @@ from services.catalog.publishing import REFUSED
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
-HTTP_FOLDERS = ("libs/web", "services", "libs/runtime")
+HTTP_FOLDERS = ("libs/web", "libs/runtime", "services")
 PUBLISH_FOLDER = "libs/templates"
 
 MEANINGS = {

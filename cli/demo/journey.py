@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cli.client import path_of
 from cli.demo.catalog import (
     APPLICATIONS,
     NEXT_RELEASE,
@@ -22,8 +21,6 @@ from cli.demo.catalog import (
 from cli.demo.fleet import make_fleet, stores_csv
 from cli.demo.hierarchies import PILOT
 from cli.errors import CliError, Problem
-from cli.kinds import BY_DOCUMENT
-from cli.trying import NO_SUCH_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from cli.client import Answer, Content
     from cli.demo.fleet import Fleet, Store
 
-DOCUMENTS_CHUNK = 200
 EVENTS_PAGE = 1_000
 POLL_SECONDS = 20
 POLL_MARGIN_SECONDS = 10.0
@@ -87,7 +83,6 @@ class Journey:
     _position: int = 0
     _imported: int = 0  # the import's last event; the log before it is 60,000 stores and no commit
     _fleet: Fleet | None = None
-    _together: bool = True  # whether the server takes documents of several kinds in one request
 
     @property
     def fleet(self) -> Fleet:
@@ -141,25 +136,9 @@ class Journey:
 
     def _declare(self) -> str:
         declared = documents(self.fleet)
-        for start in range(0, len(declared), DOCUMENTS_CHUNK):
-            self._declare_all(declared[start : start + DOCUMENTS_CHUNK])
+        self._change("POST", "/v1/documents", {"documents": declared})
         self._settle()
         return f"{len(declared):,} documents"
-
-    def _declare_all(self, documents: list[dict[str, Any]]) -> None:
-        """Declare documents in one request, or one by one where every service is on its own."""
-        if self._together:
-            try:
-                self._change("POST", "/v1/documents", {"documents": documents})
-            except Problem as problem:
-                if problem.status not in NO_SUCH_ROUTE or "document" in problem.body:
-                    raise
-                self._together = False
-            else:
-                return
-        for document in documents:
-            kind = BY_DOCUMENT[document["kind"]]
-            self._change("PUT", path_of(kind.plural, kind.key_of(document)), document)
 
     def _publish(self) -> str:
         sizes = 0
@@ -176,7 +155,7 @@ class Journey:
         return self.fleet.stores[0].name
 
     def _open(self) -> str:
-        self._declare_all([live_document()])
+        self._change("POST", "/v1/documents", {"documents": [live_document()]})
         self._settle()
         return "one group changed"
 

@@ -1,21 +1,19 @@
-"""`resedge apply`: declare documents, all validated before the first is declared."""
+"""`resedge apply`: declare documents, all of them as one change or none."""
 
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from cli.applying import declare_together
 from cli.changes import ChangeFormat, ChangeOutput, tell, tell_answer
-from cli.client import Client, path_of
+from cli.client import path_of
 from cli.documents import Document, read_documents
 from cli.durations import duration_seconds
-from cli.errors import CliError, ExitCode, Problem, UsageProblem
+from cli.errors import CliError, ExitCode, UsageProblem
 from cli.options import DryRun, Reason, verb_app
-from cli.ordering import in_order
 from cli.session import Session, session_of
-from cli.terminal import progress
-from cli.trying import Trial, document_path, located
 
 app = verb_app()
 SETTLED_WITHIN = "60s"
@@ -38,14 +36,14 @@ def apply(
 ) -> None:
     """Declare documents of any kind from YAML or JSON.
 
-    Documents are ordered by what they refer to and all validated first; if one is refused, none is declared.
+    All documents are one change: if one is refused, none is declared, and nothing is rendered in between.
     What removes much is held as a plan (`resedge get holds`); the same documents again with --confirm PLAN-ID, and a
     --reason, let exactly that plan go on. If another plan is held by then, nothing is confirmed: exit 3.
     """
     session = session_of(ctx)
     if confirm and dry_run:
         raise UsageProblem("a dry run confirms nothing", fix="leave out --dry-run or --confirm")
-    declare(session, read_documents(file), dry_run=dry_run, how=output)
+    declare(session, read_documents(file, session.say), dry_run=dry_run, how=output)
     if confirm:
         _confirm(session, confirm.removeprefix("hold/"), reason, output)
 
@@ -76,44 +74,21 @@ def _confirm(session: Session, plan: str, reason: str, how: ChangeFormat) -> Non
     tell_answer(session, f"hold/{plan}", answer, how)
 
 
-def declare(session: Session, found: Sequence[Document], *, dry_run: bool, how: ChangeFormat) -> None:
-    """Validate the documents as a whole, then declare one by one, telling each result on stdout.
+def declare(session: Session, documents: Sequence[Document], *, dry_run: bool, how: ChangeFormat) -> None:
+    """Declare the documents as one change, all of them or none, telling each result on stdout.
 
     Raises:
-        CliError: one was refused; the message says how many were declared before it.
+        CliError: some of them are refused; none was declared.
     """
-    documents = in_order(found)
-    trial = Trial(session.client)
-    if dry_run:
-        for document, result in zip(documents, trial.all(documents), strict=True):
-            outcome = str(result.get("result", "unchanged"))
-            warnings = map(str, result.get("warnings") or ())
-            tell(session, document.kind.name(document.body), outcome, how, dry_run=True, warnings=warnings)
-        return
-    done = 0
-    try:
-        while done < len(documents):
-            part = trial.first(documents[done:])
-            if not done and len(part) < len(documents):
-                session.say(f"{len(documents):,} documents are too many at once: validated and declared in parts")
-            for document in progress(part, len(part), "declaring"):
-                answer = put(session.client, document)
-                done += 1
-                tell_answer(session, document.kind.name(document.body), answer, how)
-    except CliError as error:
-        if done:
-            error.fix = f"{error.fix}; " if error.fix else ""
-            error.fix += f"{done} of {len(documents)} documents were declared before; apply again to go on from there"
-        raise
-
-
-def put(client: Client, document: Document) -> Any:
-    """Declare one document.
-
-    Raises:
-        Problem: it is refused, with its file and number.
-    """
-    try:
-        return client.change("PUT", document_path(document), document.body)
-    except Problem as problem:
-        raise located(problem, document) from problem
+    applied = declare_together(session.client, documents, dry_run=dry_run)
+    for document, result in applied.results:
+        tell(
+            session,
+            document.kind.name(document.body),
+            str(result.get("result", "unchanged")),
+            how,
+            dry_run=dry_run,
+            position=int(result.get("position") or 0),
+            warnings=map(str, result.get("warnings") or ()),
+        )
+    session.warn(*applied.warnings)

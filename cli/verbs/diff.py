@@ -7,15 +7,14 @@ from typing import Any
 
 import typer
 
+from cli.applying import declare_together
 from cli.client import Client, path_of
 from cli.documents import Document, read_documents
 from cli.errors import ExitCode, Problem
 from cli.options import verb_app
-from cli.ordering import in_order
 from cli.output import to_yaml
 from cli.session import session_of
 from cli.terminal import coloured
-from cli.trying import Trial
 from cli.verbs.apply import Files
 
 app = verb_app()
@@ -27,9 +26,9 @@ def diff(ctx: typer.Context, file: Files) -> None:
     """Show what `apply` would change. Exits 0 when nothing, 1 when something, above 1 on an error."""
     session = session_of(ctx)
     session.failure_code = ExitCode.USAGE  # 1 means "different" here
-    documents = in_order(read_documents(file))
+    documents = read_documents(file, session.say)
     differ = False
-    for document, result in zip(documents, Trial(session.client).all(documents), strict=True):
+    for document, result in declare_together(session.client, documents, dry_run=True).results:
         if result.get("result") == "unchanged":
             continue
         differ = True

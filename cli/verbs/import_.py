@@ -125,7 +125,8 @@ def _fleet(session: Session, folder: Path, how: ChangeFormat, *, dry_run: bool) 
     if not (folder / DOCUMENTS).is_file():
         raise UsageProblem(f"{folder} was not written by `resedge export --dir`", why=f"it holds no {DOCUMENTS}")
     started = time.monotonic()
-    declare(session, read_documents([str(folder / DOCUMENTS)]), dry_run=dry_run, how=how)
+    documents = read_documents([str(folder / DOCUMENTS)], session.say, empty=True)
+    declare(session, documents, dry_run=dry_run, how=how)
     if dry_run:
         session.say("releases and choices are not tried: they need what the documents declare")
         return

@@ -145,6 +145,10 @@ class EventLog:
         """Return the log's end."""
         return self._reader.head()
 
+    def continues(self, position: int) -> bool:
+        """Tell whether the submission of the event at a position goes on after it."""
+        return self._reader.continues(position)
+
     def category_head(self, category: str) -> int:
         """Return the position of a category's last event; 0 without one."""
         return self._reader.category_head(category)

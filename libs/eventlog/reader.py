@@ -92,6 +92,12 @@ class Reader:
         epoch, position, hash_, recorded_at = rows[0]
         return Head(epoch, position, bytes(hash_), from_microseconds(self._time.load(recorded_at)))
 
+    def continues(self, position: int) -> bool:
+        """Tell whether the event after a position came with the same submission as the one there."""
+        said = [decode_envelope(envelope) for (envelope,) in self._events(("envelope",), position - 1, position + 1)]
+        marks = [each.key or each.submission for each in said if each.position >= position]
+        return len(marks) == 2 and marks[0] is not None and marks[0] == marks[1]
+
     def category_head(self, category: str) -> int:
         """Return the position of a category's last event; 0 without one."""
         sql = self._dialect.sql("SELECT position FROM category_heads WHERE category = ?")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
+from libs.fleet.parts import parsed
 from libs.selection import Cycle as ReachesItself
-from libs.selection import Expression, SelectionError, UnknownName, canonical, parse
+from libs.selection import Expression, SelectionError, UnknownName, canonical
 from libs.selection.checking import LABEL_KEY
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def read_expression(text: str, pointer: str = "/spec/expression") -> Expression:
         InvalidExpression: it cannot be parsed; with the position and, if there is one, the nearest name.
     """
     try:
-        return parse(text)
+        return parsed(text)
     except SelectionError as problem:
         raise InvalidExpression(
             problem.message, pointer=pointer, position=problem.position, nearest=problem.nearest

@@ -1,32 +1,39 @@
-"""`POST /v1/documents`: many documents of any kind in one call, in the order in which they come.
+"""`POST /v1/documents`: documents of any kind, in any order, as one change: all of them or none.
 
-The one rule: all of them are decided first, each on what the ones before it would make of the fleet; only then are
-they declared one by one, each all or nothing.
+The one rule: each is decided on what those before it would make of the fleet, and what all of them come to is appended
+once, under the union of what their decisions rest on. Who decides a kind, this process or a service of its own, makes
+no difference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
+import msgspec
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from libs.contracts import Event
-from libs.contracts.names import nearest
+from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, names_of
 from libs.contracts.refusals import Invalid
+from libs.fleet import Fleet
+from libs.runtime.deciding import Decided, Served, decide, unknown_kind
+from libs.runtime.elsewhere import ROUTE, Elsewhere, Here, assume
+from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
-from libs.web.commands import Commands, shown_event
+from libs.web.commands import Answer, Commands, Proposal, shown_event
 from libs.web.intents import Intent, intent_of
-from libs.web.kinds import DeclaredKind
 from libs.web.openapi import JSON, YAML, answers, taking
+from libs.web.ordering import Ordered, ordered
 from libs.web.positions import HEADER
-from libs.web.problems import problem_of
+from libs.web.problems import Problem, problem_of, unavailable
 from libs.web.rights import Rights
+from libs.web.router import JSON_OBJECT
 
-DOCUMENTS_MAX = 10_000
 DOCUMENTS = {
     "type": "object",
     "properties": {
@@ -41,97 +48,237 @@ DOCUMENTS = {
     "additionalProperties": False,
 }
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A kind and who executes its commands."""
-
-    kind: DeclaredKind[Any, Any]
-    commands: Commands
+ROUNDS_MAX = 8
+"""How often what is refused is tried again on what the others come to: a cluster may move from one store to another."""
+REFUSED_MAX = 1_000
+"""With so many refused documents nothing is tried any more."""
+INLINE_DOCUMENTS_MAX = 1_000
+"""More are put in order, and told of, beside the event loop."""
+WARNINGS_BYTES_MAX = 128 * 1024
+_LETTERS = {"created": "c", "configured": "f", "unchanged": "u"}
+_WORDS = {letter: word for word, letter in _LETTERS.items()}
 
 
 class Documents:
-    """Dispatches documents to the services that declare their kinds."""
+    """Takes documents for the services that declare their kinds, here and elsewhere."""
 
-    def __init__(self, served: Mapping[str, Served]) -> None:
-        self._served = served
+    def __init__(self, served: Mapping[str, Served], elsewhere: Elsewhere | None) -> None:
+        self._served, self._elsewhere = served, elsewhere
+        self._commands = next(iter(served.values())).commands
 
     async def post(self, request: Request) -> Response:
-        """Declare documents one by one after all were decided; `?dry_run=true` only decides."""
-        value, body = await read_document(request)
+        """Declare documents as one change, or with `?dry_run=true` say what they come to."""
+        value, body = await read_document(request, DOCUMENTS_BYTES_MAX)
         documents = _documents(value)
         intent = intent_of(request, body, assume=value.get("assume"))
-        sender: Principal = request.state.sender
-        results, position = await self._try_out(documents, intent, sender, request.app.state.rights)
-        if not intent.dry_run:
-            results, position = await self._declare(documents, intent)
-        return JSONResponse({"results": results}, headers={HEADER: str(position)})
+        self._check(documents, request.state.sender, request.app.state.rights)
+        order = await _beside(len(documents), ordered, documents)
+        change = _Change(documents, order, self._served, self._elsewhere, self._commands, intent)
+        try:
+            answer = await self._commands.change(change.propose, intent)
+        except Problem as problem:
+            if (event := problem.extra.get(EVENT_OF)) is None:
+                raise
+            raise documents_refused({change.document_of(event): problem}, documents) from None
+        told = await _beside(len(documents), lambda: msgspec.json.encode(change.told(answer)))
+        return Response(told, media_type="application/json", headers={HEADER: str(answer.position)})
 
-    def _parsed(self, document: Any) -> tuple[Served, str, Any]:
-        kind = document.get("kind") if isinstance(document, dict) else None
-        served = self._served.get(str(kind))
-        if served is None:
-            near = nearest(str(kind), self._served)
-            fix = f"did you mean {near}?" if near else f"known kinds: {', '.join(sorted(self._served))}"
-            raise Invalid(f"there is no kind {str(kind)[:80]!r}", pointer="/kind", fix=fix, nearest=near)
-        name, make = served.kind.parse(document, None)
-        return served, name, make
+    def _check(self, documents: Sequence[Any], sender: Principal, rights: Rights | None) -> None:
+        """Refuse what is declared twice, what nobody declares, and kinds to which the sender has no right.
 
-    async def _try_out(
-        self, documents: list[Any], intent: Intent, sender: Principal, rights: Rights | None
-    ) -> tuple[list[dict[str, Any]], int]:
-        results: list[dict[str, Any]] = []
-        assumed: dict[str, list[tuple[str, Event]]] = {}
-        fork = None
-        position = 0
-        for stream, event in intent.assume:
-            assumed.setdefault(stream, []).append((stream, event))
+        Raises:
+            Problem: 409, 422 or 403.
+        """
+        known = DECIDED_BY if self._elsewhere is not None else self._served
+        refused: dict[int, Problem] = {}
+        first: dict[tuple[str, str], int] = {}
+        allowed: dict[str, Problem | None] = {}
         for index, document in enumerate(documents):
-            with _of_document(index):
-                served, name, make = self._parsed(document)
-                authorize(sender, "declare", served.kind.kind, rights)
-                commands = served.commands
-                if fork is None:
-                    await commands.positions.seen(intent.position, commands.facts, by_log=True)
-                    await commands.catch_up()
-                    fork = commands.facts.fleet.fork()
-                    position = commands.facts.position
-                    for _, event in intent.assume:
-                        fork.assume(event)
-                await commands.positions.seen(max(intent.position, position), commands.view, by_log=True)
-                stream = served.kind.stream(name)
-                here = replace(
-                    _of_kind(intent, served), assume=assumed.get(stream, []), if_match=None, if_none_match=None
+            kind, name = names_of(document)
+            if kind not in known:
+                refused[index] = _problem(
+                    unknown_kind(document.get("kind") if isinstance(document, dict) else None, known)
                 )
-                decided = await commands.propose(served.kind, name, make, here, fork)
-                proposal = await commands.judged(decided, fork, here)
-                for each in proposal.events:
-                    fork.assume(each[1])
-                    assumed.setdefault(each[0], []).append(each)
-                results.append(_result(served.kind.kind, name, proposal.body if proposal.events else None))
-                results[-1]["events"] = [shown_event(*each) for each in proposal.events]
-        return results, position
+                continue
+            if kind not in allowed:
+                allowed[kind] = _not_allowed(sender, kind, rights)
+            if (problem := allowed[kind]) is not None:
+                refused[index] = problem
+            elif name and first.setdefault((kind, name), index) != index:
+                refused[index] = _twice(kind, name, first[kind, name])
+        if refused:
+            raise documents_refused(refused, documents)
 
-    async def _declare(self, documents: list[Any], intent: Intent) -> tuple[list[dict[str, Any]], int]:
+
+@dataclass(slots=True)
+class _Change:
+    """The documents of one request on their way."""
+
+    documents: Sequence[Any]
+    order: Ordered
+    served: Mapping[str, Served]
+    elsewhere: Elsewhere | None
+    commands: Commands
+    intent: Intent
+    decided: dict[int, Decided] = field(default_factory=dict)
+
+    async def propose(self, facts: Fleet) -> Proposal:
+        """Decide all of them on a fork of the facts.
+
+        Raises:
+            Problem: some of them are refused, or a service cannot be asked.
+        """
+        position, fork = self.commands.facts.position, facts.fork()
+        self.decided = {}
+        seen = position
+        waiting = list(self.order.sequence)
+        refused: dict[int, Problem] = {}
+        for _ in range(ROUNDS_MAX):
+            refused = {}
+            for service, indices in replace(self.order, sequence=waiting).stages():
+                found, at = await self._stage(service, indices, fork, position)
+                seen = min(seen, at)
+                for index, each in zip(indices, found, strict=True):
+                    if isinstance(each, Problem):
+                        refused[index] = each
+                    else:
+                        self.decided[index] = each
+                if len(refused) > REFUSED_MAX:
+                    break
+            if not refused:
+                return self._proposal(seen)
+            if len(refused) == len(waiting) or len(refused) > REFUSED_MAX:
+                break
+            waiting = [index for index in waiting if index in refused]
+        kept = self.order.first_of_each_chain(refused)
+        raise documents_refused({index: refused[index] for index in kept}, self.documents)
+
+    async def _stage(
+        self, service: str, indices: Sequence[int], fork: Fleet, position: int
+    ) -> tuple[list[Decided | Problem], int]:
+        some = [self.documents[index] for index in indices]
+        if all(names_of(document)[0] in self.served for document in some):
+            return await decide(self.served, some, self.intent, fork, position), position
+        if self.elsewhere is None:
+            raise unavailable(f"this process does not reach {service}, which decides about some of the documents")
+        assumed = [*self.intent.assume, *self._events()]
+        found, seen = await self.elsewhere.decide(service, some, assumed, self.intent, position)
+        await assume(fork, (event for each in found if isinstance(each, Decided) for _, event in each.events))
+        return found, seen
+
+    def _events(self) -> list[tuple[str, Event]]:
+        return [each for decided in self.decided.values() for each in decided.events]
+
+    def _proposal(self, seen: int) -> Proposal:
+        decided = self.decided.values()
+        self._check_streams()
+        letters = "".join(_LETTERS[self.decided[index].result] for index in range(len(self.documents)))
+        noted, more = _noted(self.decided)
+        body: dict[str, Any] = {"results": letters, "noted": noted, "warnings": more}
+        if list(self.decided) != self.order.sequence:  # some were tried again
+            body["order"] = list(self.decided)
+        return Proposal(
+            events=self._events(),
+            expected={each.stream: each.version for each in decided},
+            guards=tuple(dict.fromkeys(guard for each in decided for guard in each.guards)),
+            blobs={digest: data for each in decided for digest, data in each.blobs.items()},
+            body=body,
+            unchanged=(200, body),
+            shown=(),
+            runs=[(names_of(self.documents[index])[0], len(each.events)) for index, each in self.decided.items()],
+            seen=seen,
+        )
+
+    def _check_streams(self) -> None:
+        """Refuse one thing that is declared twice although its name is written in two ways.
+
+        Raises:
+            Problem: 422.
+        """
+        first: dict[str, int] = {}
+        for index, each in sorted(self.decided.items()):
+            if first.setdefault(each.stream, index) != index:
+                twice = _twice(*names_of(self.documents[index]), first[each.stream])
+                raise documents_refused({index: twice}, self.documents)
+
+    def document_of(self, event: int) -> int:
+        """Return which document the so-many-th event comes from."""
+        owners = [index for index, each in self.decided.items() for _ in each.events]
+        return owners[event]
+
+    def told(self, answer: Answer) -> dict[str, Any]:
+        """Return what is answered: a result for each document, and where the change stands in the log."""
+        body = answer.body or {}
+        letters = body.get("results") or _LETTERS["unchanged"] * len(self.documents)
+        noted = body.get("noted", {})
+        order = body.get("order", self.order.sequence)
         results: list[dict[str, Any]] = []
-        position = intent.position
-        for index, document in enumerate(documents):
-            with _of_document(index):
-                served, name, make = self._parsed(document)
-                key = None if intent.key is None else f"{intent.key}/{index}"
-                here = replace(_of_kind(intent, served), key=key, position=position, if_match=None, if_none_match=None)
-                answer = await served.commands.declare(served.kind, name, make, here)
-                position = max(position, answer.position if answer.body else position)
-                results.append(_result(served.kind.kind, name, answer.body))
-                if answer.body:
-                    results[-1]["position"] = answer.position
-                    results[-1]["version"] = answer.version
-        return results, position
+        for index, document in enumerate(self.documents):
+            kind, name = names_of(document)
+            named = {"kind": kind, "name": f"/{name}" if kind == "Group" else name, "result": _WORDS[letters[index]]}
+            results.append({**named, "warnings": noted.get(str(index), [])})
+        told = {"results": results, "order": order, "warnings": body.get("warnings", [])}
+        if self.intent.dry_run:
+            for index, result in enumerate(results):
+                result["events"] = [shown_event(*each) for each in self.decided[index].events]
+            return {**told, "events": body.get("events", [])}  # what the change says besides the documents
+        changed = [index for index in order if results[index]["result"] != "unchanged"]
+        for position, index in zip(
+            range(answer.position - len(changed) + 1, answer.position + 1), changed, strict=True
+        ):
+            results[index]["position"] = position
+        return {**told, **({"first": answer.first} if answer.first else {}), "position": answer.position}
 
 
-def _of_kind(intent: Intent, served: Served) -> Intent:
-    """Return the intent of one document: its rights are those of its own kind."""
-    return replace(intent, verb="declare", kind=served.kind.kind)
+def _noted(decided: Mapping[int, Decided]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the warnings by document, as many as the log keeps with an answer, and how many there are besides."""
+    noted: dict[str, list[str]] = {}
+    size = left_out = 0
+    for index, each in sorted(decided.items()):
+        said = list(each.warnings)
+        size += len(json.dumps({index: said})) if said else 0
+        if said and size <= WARNINGS_BYTES_MAX:
+            noted[str(index)] = said
+        elif said:
+            left_out += len(said)
+    return noted, [
+        f"{left_out} more warnings are not shown: declare fewer documents at once to see them"
+    ] if left_out else []
+
+
+def _problem(error: Exception) -> Problem:
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return problem
+
+
+def _not_allowed(sender: Principal, kind: str, rights: Rights | None) -> Problem | None:
+    try:
+        authorize(sender, "declare", kind, rights)
+    except Problem as problem:
+        return problem
+    return None
+
+
+def _twice(kind: str, name: str, first: int) -> Problem:
+    shown = f"/{name}" if kind == "Group" else name
+    return Problem(
+        422,
+        "declared-twice",
+        "One thing is declared twice.",
+        f"{kind} {shown} is declared by document {first} of this change already",
+        pointer="/metadata",
+        fix="leave one of the two out: a change declares each thing once",
+        extra={"first": first},
+    )
+
+
+async def _beside(count: int, act: Callable[..., T], *arguments: Any) -> T:
+    """Return what `act` returns about so many documents; about many, the event loop answers others meanwhile."""
+    return act(*arguments) if count <= INLINE_DOCUMENTS_MAX else await asyncio.to_thread(act, *arguments)
 
 
 def _documents(value: Any) -> list[Any]:
@@ -142,42 +289,36 @@ def _documents(value: Any) -> list[Any]:
         raise Invalid(f"there is no field {unknown[0][:80]!r}", pointer=f"/{unknown[0][:80]}")
     documents: list[Any] = value["documents"]
     if len(documents) > DOCUMENTS_MAX:
-        raise Invalid(f"there are more than {DOCUMENTS_MAX} documents", pointer="/documents", fix="send them in parts")
+        raise Invalid(
+            f"there are {len(documents):,} documents, and one change takes {DOCUMENTS_MAX:,}",
+            pointer="/documents",
+            fix="send them in parts; stores can be imported (POST /v1/stores:import)",
+        )
     return documents
 
 
-def _result(kind: str, name: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-    if body is None:
-        return {"kind": kind, "name": name, "result": "unchanged", "warnings": []}
-    return {"kind": kind, "name": name, "result": body["result"], "warnings": body["warnings"]}
-
-
-class _of_document:  # noqa: N801 - reads as a phrase where it is used
-    """Adds to a refusal which document it is about."""
-
-    def __init__(self, index: int) -> None:
-        self._index = index
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        problem = problem_of(error) if isinstance(error, Exception) else None
-        if problem is not None:
-            raise replace(problem, extra={**problem.extra, "document": self._index}) from None
-
-
-def documents_router(served: Mapping[str, Served]) -> APIRouter:
-    """Return the route that takes documents of all `served` kinds."""
+def documents_router(served: Mapping[str, Served], elsewhere: Elsewhere | None = None) -> APIRouter:
+    """Return the routes that take documents of all kinds, and that say what those of the `served` ones come to."""
     router = APIRouter(tags=["documents"])
     router.add_api_route(
         "/v1/documents",
-        Documents(served).post,
+        Documents(served, elsewhere).post,
         methods=["POST"],
         dependencies=[requires("declare", "Document")],
         operation_id="declare_documents",
+        summary="Declare documents of any kind as one change",
         response_model=None,
         responses=answers(200),
         openapi_extra=taking({JSON: DOCUMENTS, YAML: DOCUMENTS}),
+    )
+    router.add_api_route(
+        ROUTE,
+        Here(served).post,
+        methods=["POST"],
+        dependencies=[requires("decide", "Document")],
+        operation_id="decide_documents",
+        summary="Say what documents of this service's kinds come to (for the relay)",
+        response_model=None,
+        openapi_extra={"requestBody": JSON_OBJECT | {"required": True}},
     )
     return router

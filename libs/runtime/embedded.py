@@ -21,7 +21,9 @@ from libs.bus import Consumer, Feed, ViewConsumer
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
 from libs.runtime.clock import ClockRefused, VirtualClock, new_id, utc_now
-from libs.runtime.documents import Served, documents_router
+from libs.runtime.deciding import Served
+from libs.runtime.documents import documents_router
+from libs.runtime.elsewhere import Elsewhere
 from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
@@ -192,7 +194,9 @@ class Embedded:
             if service.commands is not None
             for kind in service.kinds
         }
-        app.include_router(documents_router(served))
+        if served:
+            reaches = next((service.elsewhere for service in self.services if service.elsewhere is not None), None)
+            app.include_router(documents_router(served, None if reaches is None else Elsewhere(reaches)))
         app.include_router(self._projections.router)
         for service in self.services:
             app.include_router(service.router)

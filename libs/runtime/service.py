@@ -77,8 +77,9 @@ class Service:
     """A service, built: its routes, its consumers of the log, what it declares, its hooks and readiness checks.
 
     `commands` executes the declarations of `kinds` that come by `POST /v1/documents`, and its view is fed like the
-    other `consumers`. `start` runs once the feed runs, `stop` before it ends; `drain` (in the event loop, as soon as
-    the process is told to end) lets long answers finish early.
+    other `consumers`. `elsewhere` opens a client, with the relay's token, that reaches the services which decide the
+    other kinds, where they run on their own. `start` runs once the feed runs, `stop` before it ends; `drain` (in the
+    event loop, as soon as the process is told to end) lets long answers finish early.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Service:
     consumers: Sequence[Consumer] = ()
     kinds: Sequence[DeclaredKind[Any, Any]] = ()
     commands: Commands | None = None
+    elsewhere: Callable[[], AsyncClient] | None = None
     drain: Callable[[], None] | None = None
     start: Hook | None = None
     stop: Hook | None = None

@@ -20,7 +20,7 @@ from libs.web.problems import Problem, invalid, too_large
 JSON_BYTES_MAX = 8 * 1024 * 1024
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
 INLINE_BYTES_MAX = 256 * 1024
-"""What is parsed in the event loop; more goes to a thread."""
+"""A larger body is parsed beside the event loop, which answers others meanwhile."""
 DEPTH_MAX = 64
 INTEGER_DIGITS_MAX = 19
 
@@ -139,9 +139,9 @@ def _check_text(text: str) -> None:
         raise _malformed("a text holds half of a surrogate pair") from None
 
 
-async def read_document(request: Request) -> tuple[Any, bytes]:
+async def read_document(request: Request, bytes_max: int = JSON_BYTES_MAX) -> tuple[Any, bytes]:
     """Return the one value of a JSON or (if Content-Type says so) YAML body, and the body."""
-    body = await read_body(request)
+    body = await read_body(request, bytes_max)
     parse = parse_json if media_type(request) not in YAML_TYPES else _parse_yaml
     if len(body) <= INLINE_BYTES_MAX:
         return parse(body), body

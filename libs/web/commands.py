@@ -31,7 +31,7 @@ from libs.eventlog import (
 )
 from libs.fleet import Fleet
 from libs.selection import SelectionError
-from libs.web.documents import DocumentsView
+from libs.web.documents import DocumentsView, Row
 from libs.web.intents import Intent
 from libs.web.judging import judged
 from libs.web.kinds import DeclaredKind, Make
@@ -40,6 +40,8 @@ from libs.web.positions import Follower, Positions
 from libs.web.problems import Problem, not_found, problem_of, unavailable
 
 ATTEMPTS_MAX = 12
+ATTEMPTS_OF_MANY_MAX = 40
+"""For a change of many documents, during each of whose decisions other processes have more time to append."""
 INLINE_EVENTS_MAX = 500
 """Events that are encoded in the event loop; more go to a thread."""
 
@@ -77,6 +79,10 @@ class Proposal:
     """What would be recorded later is decided again."""
     shown: Sequence[tuple[str, Event]] | None = None
     """What a dry run shows instead of `events`, where showing all of them would be too much."""
+    runs: Sequence[tuple[str, int]] = ()
+    """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
+    seen: int | None = None
+    """How far whoever decided a part of it had read, if that may be less than this process has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class Answer:
     version: int | None
     position: int
     events: Sequence[tuple[str, Event]] = ()
+    first: int = 0
+    """The position of the first event that was appended, `position` being that of the last; 0: none was."""
 
 
 Propose = Callable[[Fleet], Awaitable[Proposal]]
@@ -98,11 +106,13 @@ Propose = Callable[[Fleet], Awaitable[Proposal]]
 class Turns:
     """One turn at a time for guarded decisions of this process, so that they seldom have to be made again.
 
-    `last` is the position of the last event that a guarded decision appended.
+    `last` is the position of the last event that a guarded decision appended. While `alone`, decisions that need no
+    guard take turns too: a change of many documents takes long to decide, and would never be done beside them.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: int = 0
+    alone: bool = False
 
 
 class Commands:
@@ -150,6 +160,20 @@ class Commands:
     ) -> Proposal:
         """Decide the declaring (or removing) command of one thing on `facts`, without appending."""
         row = await self.view.row(kind.kind, name)
+        return self.decided(kind, name, make, intent, facts, row, removing=removing)
+
+    def decided(
+        self,
+        kind: DeclaredKind[C, S],
+        name: str,
+        make: Make[C],
+        intent: Intent,
+        facts: Fleet,
+        row: Row | None,
+        *,
+        removing: bool = False,
+    ) -> Proposal:
+        """Decide as `propose` does, on what was last said of the thing (`row`)."""
         state = kind.absent if row is None else kind.evolve(kind.absent, row.event())
         version = 0 if row is None else row.version
         stream = kind.stream(name)
@@ -200,23 +224,27 @@ class Commands:
         if intent.dry_run:
             return await self._try_out(propose, intent)
         first = await self._decide(propose)
-        if not first[0].guards:
+        if not first[0].guards and not self._turns.alone:
             return await self._carry(propose, intent, first)
         async with self._turns.lock:
-            if self._turns.last > first[1]:
-                await self.positions.seen(self._turns.last, self.facts, self.view, by_log=True)
-                first = await self._decide(propose)
-            answer = await self._carry(propose, intent, first)
+            self._turns.alone = bool(first[0].runs)
+            try:
+                if self._turns.last > first[1]:
+                    await self.positions.seen(self._turns.last, self.facts, self.view, by_log=True)
+                    first = await self._decide(propose)
+                answer = await self._carry(propose, intent, first)
+            finally:
+                self._turns.alone = False
             self._turns.last = max(self._turns.last, answer.position)
             return answer
 
     async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
         proposal, position = first
-        for _ in range(ATTEMPTS_MAX):
+        for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else ATTEMPTS_MAX):
             if not proposal.events and intent.key is None:
                 return _unchanged(proposal, position)
             with appending(len(proposal.events)):
-                outcome = await self._append(proposal, position, intent)
+                outcome = await self._append(proposal, _seen(proposal, position), intent)
             match outcome:
                 case Appended():
                     return _answer(_kept(proposal), outcome)
@@ -224,7 +252,7 @@ class Commands:
                     return _answer(outcome.answer, outcome)
                 case IdempotencyConflict():
                     raise _other_content()
-                case GuardConflict(position=head) if head < position:
+                case GuardConflict(category="", position=head):
                     raise unavailable(
                         f"it would be decided at position {position}, but the log ends at {head}: it was put back",
                         code="consumer-stopped",
@@ -307,6 +335,11 @@ async def _understood(propose: Propose, facts: Fleet) -> Proposal:
         raise problem_of(error) or error from None
 
 
+def _seen(proposal: Proposal, position: int) -> int:
+    """Return the position that a proposal's guards hold: how far everybody had read who decided a part of it."""
+    return position if proposal.seen is None else min(position, proposal.seen)
+
+
 def shown_event(stream: str, event: Event) -> dict[str, Any]:
     """Return an event that would be appended, as dry runs show it and `assume` takes it."""
     return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
@@ -353,7 +386,8 @@ def _answer(kept: bytes, outcome: Appended | AlreadyAppended) -> Answer:
         return Answer(answer["status"], body, answer["version"], outcome.last)
     version = outcome.versions.get(stream) if stream else None
     counted = {} if version is None else {"version": version}
-    return Answer(answer["status"], {**body, **counted, "position": outcome.last}, version, outcome.last)
+    body = {**body, **counted, "position": outcome.last}
+    return Answer(answer["status"], body, version, outcome.last, first=outcome.first)
 
 
 def _other_content() -> Problem:

@@ -1,16 +1,17 @@
 """Whether a decided proposal is within the rights of whoever asks, and what of it does not count for gates yet.
 
 The one rule: rights are those before the change, judged on the facts that the proposal was decided on; a binding that
-ends before it is appended voids the decision.
+ends before it is appended voids the decision. Of many documents each kind's are held against the right to that kind,
+one after the other as if they came so; what opens a gate is judged by what all of them make of it together.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
@@ -20,6 +21,7 @@ from libs.contracts import (
     ApplicationRemoved,
     ConfigurationDeclared,
     ConfigurationRemoved,
+    Event,
     LooseningWithheld,
     ReleaseChoicesSet,
     ReleasePublished,
@@ -46,9 +48,13 @@ BINDING = ("apply", "RoleBinding")
 CAUSES_MAX = 200
 WORDS_MAX = 20
 ID_CHARACTERS = 16
+EVENT = "event"
+"""The member of a refusal that says which of several events it is about."""
 OF_RIGHTS = ("role", "rolebinding", "group", "namespace")
 """What a scope rests on, besides the stores themselves."""
 OF_CATALOG = ("application", "configuration", "choices")
+GIVES_RIGHTS = ("Role", "RoleBinding")
+"""The kinds of documents that give rights."""
 OF_GATES = ("calendar", "freeze", "placementpolicy")
 
 
@@ -58,6 +64,8 @@ class Asked:
 
     intent: Intent
     now: datetime
+    rights: Fleet | None = None
+    """The facts by which it is held, if not by those on which the change is judged."""
 
     @property
     def words(self) -> str:
@@ -66,7 +74,7 @@ class Asked:
 
     def where(self, facts: Fleet, namespace: str | None) -> Scope:
         """Return where it is held."""
-        return scope(facts, self.intent.sender, self.intent.verb, self.intent.kind, self.now, namespace)
+        return scope(self.rights or facts, self.intent.sender, self.intent.verb, self.intent.kind, self.now, namespace)
 
 
 async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime) -> Proposal:
@@ -78,31 +86,107 @@ async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime
     events = [event for _, event in proposal.events]
     if not events:
         return proposal
-    free = held_by_token(intent.sender, intent.verb, intent.kind)
+    runs = list(_runs(proposal, intent))
+    free = all(held_by_token(intent.sender, intent.verb, run.intent.kind) for run in runs)
     affects = held_by_token(intent.author, *AFFECTING)
     counts = affects or not may_loosen(events)
     unsigns = not affects and may_unsign(events)
     if free and counts and not unsigns:
         return proposal
-    guards = [*proposal.guards, *OF_RIGHTS]
-    if not all(isinstance(event, StoreDeclared | StoreRemoved) for event in events):
-        guards.append("store")
-    if any(isinstance(event, _OF_CATALOG) for event in events):
-        guards += OF_CATALOG
-    if not counts:
-        guards += OF_GATES
     proposal = replace(
-        proposal, guards=tuple(dict.fromkeys(guards)), expires_at=_voided(proposal.expires_at, facts, intent, now)
+        proposal,
+        guards=_rests_on(proposal.guards, events, counts=counts),
+        expires_at=_voided(proposal.expires_at, facts, intent, now),
     )
     if free and facts.policy.empty and not unsigns:
         return proposal
-    change = await tried(facts, events)
-    if not free:
-        _check(Asked(intent, now), parts(events, change), change)
-        _check_own_bindings(Asked(intent, now), change)
-    if unsigns:
-        _check_signed(Asked(intent, now), unsigned(change, events), change.before)
-    return proposal if counts or facts.policy.empty else _withheld(proposal, change, intent, now)
+    change = None if free else await _checked(runs, facts, now, documents=bool(proposal.runs))
+    loosens = not counts and not facts.policy.empty
+    if unsigns or loosens:
+        if change is None or len(runs) > 1:  # judged as a whole, however it is put together
+            change = await tried(facts, events)
+        if unsigns:
+            _check_signed(Asked(intent, now), unsigned(change, events), change.before)
+        if loosens:
+            return _withheld(proposal, change, intent, now)
+    return proposal
+
+
+def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -> tuple[str, ...]:
+    """Return the categories that a decision rests on, with those that its judgement reads."""
+    read = [*guards, *OF_RIGHTS]
+    if not all(isinstance(event, StoreDeclared | StoreRemoved) for event in events):
+        read.append("store")
+    if any(isinstance(event, _OF_CATALOG) for event in events):
+        read += OF_CATALOG
+    if not counts:
+        read += OF_GATES
+    return tuple(dict.fromkeys(read))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events that need the right to one kind, `start` of a proposal's events before them."""
+
+    intent: Intent
+    start: int
+    events: Sequence[Event]
+
+
+def _runs(proposal: Proposal, intent: Intent) -> Iterator[Run]:
+    """Yield the events of a proposal by the kind whose right they need; neighbours of one kind together."""
+    events = [event for _, event in proposal.events]
+    start = 0
+    for kind, same in groupby(proposal.runs or ((intent.kind, len(events)),), key=lambda run: run[0]):
+        count = sum(each for _, each in same)
+        if count:
+            yield Run(replace(intent, kind=kind), start, events[start : start + count])
+        start += count
+
+
+async def _checked(runs: Sequence[Run], facts: Fleet, now: datetime, *, documents: bool) -> Before:
+    """Hold what each run reaches, on top of those before it, against the right to its kind; return the last change.
+
+    What gives rights comes last, so that nothing is judged by rights which the same change gives.
+
+    Raises:
+        Problem: 403; where there are several documents, `event` in it is the first that reaches too far.
+    """
+    here = facts
+    change = Before(facts, facts, BitMap())
+    for run in sorted(runs, key=lambda run: run.intent.kind in GIVES_RIGHTS):
+        intent, events = run.intent, run.events
+        change = await tried(here, events)
+        if not held_by_token(intent.sender, intent.verb, intent.kind):
+            asked = Asked(intent, now, facts if intent.kind in GIVES_RIGHTS else None)
+            try:
+                _check_change(asked, events, change)
+            except Problem as refusal:
+                if not documents:
+                    raise
+                first, why = await _first_beyond(asked, here, events, refusal)
+                raise replace(why, extra={**why.extra, EVENT: run.start + first}) from None
+        here = change.after
+    return change
+
+
+def _check_change(asked: Asked, events: Sequence[Event], change: Before) -> None:
+    _check(asked, parts(events, change), change)
+    _check_own_bindings(asked, change)
+
+
+async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why: Problem) -> tuple[int, Problem]:
+    """Return the first event that, with those before it, reaches too far, and what is said of it."""
+    fine, beyond = 0, len(events)  # so many events together are within the right, so many are not
+    while beyond - fine > 1:
+        middle = (fine + beyond) // 2
+        try:
+            _check_change(asked, events[:middle], await tried(facts, events[:middle]))
+        except Problem as refusal:
+            beyond, why = middle, refusal
+        else:
+            fine = middle
+    return beyond - 1, why
 
 
 _OF_CATALOG = (
@@ -149,7 +233,7 @@ def _check_own_bindings(asked: Asked, change: Before) -> None:
         Problem: 403.
     """
     before, after, sender = change.before, change.after, asked.intent.sender
-    if scope(before, sender, *BINDING, asked.now).everywhere:
+    if scope(asked.rights or before, sender, *BINDING, asked.now).everywhere:
         return
     known = before.selection.everything | BitMap(before.gone.remains)
     for binding in bindings_of(before, sender, asked.now):

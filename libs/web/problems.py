@@ -63,6 +63,20 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         return {key: value for key, value in members.items() if value is not None}
 
 
+def said_problem(status: int, members: Mapping[str, Any]) -> Problem:
+    """Return the problem that another service's problem document says."""
+    known = ("type", "code", "title", "status", "detail", "pointer", "fix", "request_id")
+    return Problem(
+        status,
+        str(members.get("code", "refused")),
+        str(members.get("title", "The command was refused.")),
+        str(members.get("detail", f"the service answers {status}")),
+        members.get("pointer"),
+        members.get("fix"),
+        {key: value for key, value in members.items() if key not in known},
+    )
+
+
 def not_found(kind: str, name: str, near: str | None = None) -> Problem:
     """Return the 404 of a resource that the URL names."""
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"

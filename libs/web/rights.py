@@ -42,7 +42,7 @@ BUILT_IN: Mapping[str, frozenset[str] | None] = {
     "admin": None,
     "viewer": frozenset({"get"}),
     "source": frozenset({"send"}),
-    "relay": frozenset({"get", "apply", "delete", "publish"}),
+    "relay": frozenset({"get", "apply", "delete", "publish", "decide"}),
 }
 """Role → the verbs that it allows on every kind; `None` is every verb.
 

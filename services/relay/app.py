@@ -21,7 +21,8 @@ def build(ports: Ports) -> Service:
     """Return the relay: the inbox, and its outbox where there is a Kafka to publish on."""
     settings = RelaySettings()
     publishing = Publishing(ports, settings.lease_seconds) if ports.kafka is not None else None
-    receiving = Receiving(ports, api_of(ports, settings))
+    api = api_of(ports, settings)
+    receiving = Receiving(ports, api)
 
     async def begin() -> None:
         if publishing is not None:
@@ -39,6 +40,7 @@ def build(ports: Ports) -> Service:
         consumers=receiving.consumers,
         kinds=receiving.kinds,
         commands=receiving.commands,
+        elsewhere=api if settings.api_url else None,
         start=begin,
         stop=end,
         checks=[*([publishing.ready] if publishing else []), *receiving.checks],

@@ -18,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from libs.web.auth import ON_BEHALF_OF
 from libs.web.intents import CAUSATION, EVENT_DIGEST
 from libs.web.positions import HEADER
-from libs.web.problems import Problem, not_found, unavailable
+from libs.web.problems import Problem, not_found, said_problem, unavailable
 from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
 
 COMMAND_SECONDS = 30.0
@@ -163,17 +163,7 @@ def refusal(response: httpx2.Response) -> Problem:
         said = response.json()
     except ValueError:
         said = {}
-    members = dict(said) if isinstance(said, dict) else {}
-    known = ("type", "code", "title", "status", "detail", "pointer", "fix", "request_id")
-    return Problem(
-        response.status_code,
-        str(members.get("code", "refused")),
-        str(members.get("title", "The command was refused.")),
-        str(members.get("detail", f"the service answers {response.status_code}")),
-        members.get("pointer"),
-        members.get("fix"),
-        {key: value for key, value in members.items() if key not in known},
-    )
+    return said_problem(response.status_code, said if isinstance(said, dict) else {})
 
 
 def _store(name: str) -> str:

@@ -31,6 +31,7 @@ from services.rendering.model import CATEGORIES, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
 from services.rendering.requesting import outstanding
+from services.rendering.turns import Whole
 
 if TYPE_CHECKING:
     from libs.eventlog import EventLog, Lease
@@ -89,6 +90,7 @@ class Reconciler:
         """Take what it writes to, and the right to do so; begin as if nothing had been before."""
         self._repository, self._workers, self.lease = repository, workers, lease
         self.stopped, self.trouble, self.hold, self._pending, self._caught_up = "", "", None, None, False
+        self._whole = Whole(self._events)
 
     @property
     def carrying(self) -> bool:
@@ -206,7 +208,7 @@ class Reconciler:
     async def _step(self) -> bool:
         """Do one thing; return whether there may be another."""
         await self._finish_pending()
-        if self.stopped or not await self._branch_is_ours():
+        if self.stopped or not await self._whole.at(self.model.position) or not await self._branch_is_ours():
             return False
         planned = await plan(self.model, self.now())
         self.hold, self._until, self.settling = planned.hold, planned.until, planned.settling

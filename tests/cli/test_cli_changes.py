@@ -218,11 +218,10 @@ def test_an_export_is_a_stream_that_apply_takes(resedge: Resedge, server: FakeSe
     exported(server)
     ran = resedge("export")
     (tmp_path / "all.yaml").write_text(ran.out)
-    server.on("POST", "/v1/documents", Answer(200, {"results": []}))
-    server.on("PUT", "/v1/.*", changed("unchanged"))
+    server.on("POST", "/v1/documents", Answer(200, {"results": [{"result": "unchanged"}], "order": [0]}))
 
     assert resedge("apply", "-f", str(tmp_path / "all.yaml")).out == "application/pos-api unchanged\n"
-    assert server.asked[-1].json == APPLICATION
+    assert server.asked[-1].json == {"documents": [APPLICATION]}
     assert resedge("export", "--with-releases").code == 2
 
 
@@ -231,7 +230,7 @@ def test_an_export_with_releases_is_imported_again(resedge: Resedge, server: Fak
     folder = tmp_path / "export"
     assert resedge("export", "--with-releases", "--dir", str(folder)).code == 0
     assert resedge("export", "--dir", str(folder)).code == 2
-    server.on("POST", "/v1/documents", Answer(200, {"results": []}))
+    server.on("POST", "/v1/documents", Answer(200, {"results": [{"result": "created"}], "order": [0]}))
     server.on("PUT", "/v1/.*", changed("created", 3))
     ran = resedge("import", "fleet", str(folder))
 
@@ -240,8 +239,7 @@ def test_an_export_with_releases_is_imported_again(resedge: Resedge, server: Fak
         "release/pos-api/1.4.0 created",
         "release-choices/pos-api created",
     ]
-    documents, release, choices = server.asked_for("PUT")
-    assert documents.path == "/v1/applications/pos-api"
+    release, choices = server.asked_for("PUT")
     assert (release.path, release.json) == (
         "/v1/applications/pos-api/releases/1.4.0",
         {"schema": None, "defaults": {"a": 1}, "manifests": CONFIG_MAP},

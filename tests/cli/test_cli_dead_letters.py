@@ -110,14 +110,13 @@ def test_the_inbox_is_listed_by_source(server: FakeServer, resedge: Resedge) -> 
 
 def test_sources_are_a_kind_like_every_other(server: FakeServer, resedge: Resedge, tmp_path: Path) -> None:
     server.on("GET", "/v1/sources", Answer(200, {"items": [SOURCE], "next": None}))
-    server.on("POST", "/v1/documents", Answer(200, {"results": [{}]}))
-    server.on("PUT", "/v1/sources/registry", Answer(201, {"result": "created", "position": 3}))
+    server.on("POST", "/v1/documents", Answer(200, {"results": [{"result": "created"}], "position": 3}))
     file = tmp_path / "source.yaml"
     file.write_text(yaml.safe_dump(SOURCE))
 
     assert "urn:registry" in resedge("get", "sources").out
     assert resedge("apply", "-f", str(file)).out == "source/registry created\n"
-    assert server.asked[-1].json == SOURCE
+    assert server.asked[-1].json == {"documents": [SOURCE]}
 
 
 def test_a_token_is_issued_once_on_the_servers_machine(resedge: Resedge, tmp_path: Path) -> None:

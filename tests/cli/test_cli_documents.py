@@ -1,103 +1,22 @@
-"""Documents are read within bounds and ordered by what they refer to."""
+"""Documents are read within bounds; each knows its file, its number and its line."""
 
 from __future__ import annotations
 
 import json
-import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cli.documents import Document, read_documents
 from cli.errors import UsageProblem
-from cli.ordering import in_order
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def document(kind: str, name: str, **spec: Any) -> Document:
-    metadata = {"path": name} if kind == "Group" else {"name": name}
-    return Document({"apiVersion": "resedge.dev/v1", "kind": kind, "metadata": metadata, "spec": spec}, "fleet.yaml", 1)
-
-
 def names(documents: list[Document]) -> list[str]:
     return [d.kind.name(d.body) for d in documents]
-
-
-FLEET = [
-    document("Store", "tx-1", clusters=[{"name": "tx-1-a"}]),
-    document("Group", "/devices/grills", expression='has(grill) and not name like "/g/geo/*"'),
-    document("Group", "/geo/us", expression="size = large"),
-    document("Group", "/geo/us/tx", clusters=["tx-1-a"]),
-    document("Group", "/marketing/pilot", expression="/g/geo/us and /n/pos"),
-    document("Namespace", "menu", expression="(/g/marketing) and /c/tx-1-a"),
-    document("Namespace", "pos", expression="/g/geo"),
-    document("Application", "pos-api", namespace="pos"),
-    document("Configuration", "pos-tx", applications=["pos-api"], expression="/g/geo/us/tx", values={}),
-    document("Role", "operations", rules=[{"verbs": ["get"], "kinds": ["*"]}]),
-    document("SignOff", "two-people", stages=[{"roles": ["admin", "operations"], "quorum": 2}]),
-    document("Namespace", "till", expression="/c/*", signoff="two-people"),
-    document("Calendar", "a-night", applications=["pos-api"], signoff="two-people", windows=[{"closed": {}}]),
-    document("Freeze", "a-freeze", clusters="/g/geo/us/tx", reason="r", owner="o"),
-    document("PlacementPolicy", "a-law", forbid={"applications": ["pos-api"]}, clusters="/n/menu", basis="b"),
-    document("RoleBinding", "a-binding", role="operations", subjects=[], clusters="/c/tx-1-a", namespaces=["pos"]),
-]
-EDGES = [
-    ("store/tx-1", "group/geo/us/tx"),
-    ("group/geo/us", "group/geo/us/tx"),
-    ("group/geo/us/tx", "group/marketing/pilot"),
-    ("group/geo/us/tx", "namespace/pos"),
-    ("namespace/pos", "group/marketing/pilot"),
-    ("group/marketing/pilot", "namespace/menu"),
-    ("namespace/pos", "application/pos-api"),
-    ("application/pos-api", "configuration/pos-tx"),
-    ("role/operations", "signoff/two-people"),
-    ("signoff/two-people", "namespace/till"),
-    ("signoff/two-people", "calendar/a-night"),
-    ("application/pos-api", "calendar/a-night"),
-    ("group/geo/us/tx", "freeze/a-freeze"),
-    ("application/pos-api", "placementpolicy/a-law"),
-    ("namespace/menu", "placementpolicy/a-law"),
-    ("role/operations", "rolebinding/a-binding"),
-    ("namespace/pos", "rolebinding/a-binding"),
-    ("store/tx-1", "rolebinding/a-binding"),
-]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_in_whatever_order_they_come_what_is_referred_to_is_declared_first(seed: int) -> None:
-    shuffled = list(FLEET)
-    random.Random(seed).shuffle(shuffled)
-    ordered = names(in_order(shuffled))
-
-    assert sorted(ordered) == sorted(names(FLEET))
-    assert ordered == names(in_order(FLEET))
-    for before, after in EDGES:
-        assert ordered.index(before) < ordered.index(after), (before, after)
-
-
-def test_a_parent_that_refers_to_its_child_comes_after_it() -> None:
-    parent = document("Group", "/delivery/all", expression="/g/delivery/all/fast")
-    child = document("Group", "/delivery/all/fast", expression="lanes >= 2")
-
-    assert names(in_order([parent, child])) == ["group/delivery/all/fast", "group/delivery/all"]
-
-
-def test_a_circle_is_left_to_the_server_which_names_it() -> None:
-    circle = [document("Namespace", "a", expression="/n/b"), document("Namespace", "b", expression="/n/a")]
-
-    assert names(in_order([*circle, document("Store", "s")])) == ["store/s", "namespace/a", "namespace/b"]
-
-
-def test_ten_thousand_documents_are_ordered_in_a_second() -> None:
-    fleet = [document("Store", f"s-{i}") for i in range(5_000)]
-    fleet += [document("Group", f"/geo/us/r{i % 50}/s{i}", clusters=[f"s-{i}"]) for i in range(5_000)]
-    started = time.monotonic()
-
-    assert len(in_order(fleet[::-1])) == 10_000
-    assert time.monotonic() - started < 2
 
 
 STORE = "kind: Store\nmetadata: {name: tx-1}\nspec: {timezone: America/Chicago}\n"

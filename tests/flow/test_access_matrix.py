@@ -47,6 +47,7 @@ ROWS = """
 GET /metrics get Metrics
 GET /openapi.json get Schema
 POST /v1/documents apply Document
+POST /v1/documents:decide decide Document
 GET /v1/projections get Projection
 GET /v1/projections/{name} get Projection
 POST /v1/projections/{name}:rebuild rebuild Projection
@@ -122,6 +123,8 @@ def table() -> dict[str, tuple[str, str]]:
 
 
 TABLE = table()
+OF_THE_RELAY = "POST /v1/documents:decide"
+"""Its role alone may, whatever verbs another one has."""
 QUERIES = {"POST /v1/rendering:verify": "all=perhaps", "GET /v1/rendering:settled": "timeout_seconds=x"}
 """What would take long is asked in a way that is refused once the right was found (422)."""
 
@@ -129,7 +132,7 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "admin": (("*",), ("*",)),
     "viewer": (("get",), ("*",)),
     "source": (("send",), ("*",)),
-    "relay": (("get", "apply", "delete", "publish"), ("*",)),
+    "relay": (("get", "apply", "delete", "publish", "decide"), ("*",)),
     "team": (("get", "apply", "delete", "choose", "publish"), ("Application", "Configuration", "Release")),
     "operator": (("approve", "request", "policy:affect"), ("*",)),
     "nobody": ((), ()),
@@ -146,6 +149,8 @@ def expected(who: str, row: str) -> bool:
     verbs, kinds = ROLES[who]
     if row in ONESELF:
         return True
+    if row == OF_THE_RELAY:
+        return who == "relay"
     verb, kind = TABLE[row]
     named = kind in kinds or "*" in kinds or (kind == "Document" and bool(kinds))
     return named and (verb in verbs or "*" in verbs)

@@ -118,7 +118,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def test_every_service_had_its_part(shop: Shop) -> None:
     asked = {service for service, _, _ in shop.services.edge.passed}
 
-    assert asked == {"inventory", "grouping", "catalog", "rendering", "audit"}
+    assert asked == {"inventory", "grouping", "catalog", "rendering", "audit", "relay"}
+    decided = {service for service, _, path in shop.services.edge.passed if path == "/v1/documents:decide"}
+    assert decided == {"inventory", "grouping", "catalog"}
 
 
 def test_what_was_declared_is_admitted_and_explained(shop: Shop) -> None:

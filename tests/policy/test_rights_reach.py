@@ -177,10 +177,13 @@ async def test_nothing_reaches_beyond_by_any_way(team: Team) -> None:
 
 
 async def test_many_documents_are_each_judged_as_their_kind(team: Team) -> None:
-    body = {"documents": [configuration(HOME), configuration("/c/*")]}
-    answer = await team.by("ann", "POST", "/v1/documents", body)
-    assert beyond(answer)
-    assert answer.json()["document"] == 1
+    wide = {**configuration("/c/*"), "metadata": {"name": "another"}}
+    for documents, index in (([configuration(HOME), wide], 1), ([wide, configuration(HOME)], 0)):
+        answer = await team.by("ann", "POST", "/v1/documents", {"documents": documents})
+        assert beyond(answer)
+        assert answer.json()["document"] == index
+        assert answer.json()["refused"][0]["name"] == "another"
+        assert "event" not in answer.json()
     reader = document("Role", "storekeeper", rules=[{"verbs": ["apply"], "kinds": ["Store"]}])
     await team.server.declare(reader)
     await team.server.declare(binding("kim", "kim", "storekeeper"))
@@ -272,6 +275,39 @@ async def test_who_may_not_affect_policy_leaves_a_freeze_only_once_it_is_confirm
     assert (await team.server.client.post(path, json={"reason": "ok"})).status_code == 200
     await team.server.settled()
     assert not fleet.policy.withheld
+
+
+async def test_what_opens_a_gate_is_judged_by_all_documents_of_a_change_together(team: Team) -> None:
+    """Neither does a change open a gate that another document of it keeps shut, nor is it hidden among them."""
+    frozen = {**FROZEN, "spec": {**FROZEN["spec"], "clusters": "/g/a or /g/b"}}
+    for each in (group("/a", stores=["ny-1"]), group("/b", stores=["ny-2"]), frozen):
+        assert (await team.server.declare(each)).status_code == 201
+    moved = [group("/a", clusters=[]), group("/b", stores=["ny-1", "ny-2"])]
+    told = (await team.by("bob", "POST", "/v1/documents", {"documents": moved})).json()
+    assert [each["result"] for each in told["results"]] == ["configured", "configured"]
+    assert told["warnings"] == []
+    opened = [*(store(f"new-{number}") for number in range(3)), group("/b", stores=["ny-2"])]
+    tried = (await team.by("bob", "POST", "/v1/documents", {"documents": opened}, dry_run="true")).json()
+    assert [event["stream"].partition("-")[0] for event in tried["events"]] == ["withheld"]
+    told = (await team.by("bob", "POST", "/v1/documents", {"documents": opened})).json()
+    assert "freeze f on 1 clusters" in told["warnings"][0]
+    assert told["position"] - told["first"] == 4
+    assert sorted(each["position"] for each in told["results"]) == list(range(told["first"] + 1, told["position"] + 1))
+    events = [each.event for each in team.server.embedded.log.read_recorded(0)]
+    assert sum(isinstance(each, LooseningWithheld) for each in events) == 1
+
+
+async def test_rights_are_those_before_the_change(team: Team) -> None:
+    """Who may declare roles and bindings gives nothing to the other documents of the same change."""
+    await team.server.declare(document("Role", "roles", rules=[{"verbs": ["apply"], "kinds": ["Role"]}]))
+    await team.server.declare(binding("kim", "kim", "roles"))
+    await team.server.declare(binding("kim-home", "kim", "team", clusters=HOME))
+    wide = document("Role", "roles", rules=[{"verbs": ["apply"], "kinds": ["Role", "RoleBinding", "Store", "Freeze"]}])
+    for other in (binding("kim-home", "kim", "team"), store("tx-1", size="xl"), FROZEN):
+        answer = await team.by("kim", "POST", "/v1/documents", {"documents": [wide, other]})
+        assert beyond(answer), (told(other), answer.text)
+        assert answer.json()["document"] == 1
+    assert (await team.by("kim", "POST", "/v1/documents", {"documents": [wide]})).status_code == 200
 
 
 async def test_a_store_that_is_deleted_and_declared_anew_does_not_shed_its_freeze(team: Team) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from scripts.edge import ANSWERED_BY, NOT_AT_THE_EDGE, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
+from scripts.edge import ANSWERED_BY, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
 from tests.support.children import child
 from tests.support.ports import free_ports
 
@@ -139,7 +139,7 @@ def test_the_template_has_the_current_routes() -> None:
     assert written(template) == template, "run python -m scripts.edge"
 
 
-ROUTED = [each for each in operations() if each.path not in NOT_AT_THE_EDGE]
+ROUTED = operations()
 
 
 def test_there_is_something_to_route() -> None:
@@ -168,6 +168,12 @@ def test_what_each_service_has_for_itself_is_under_its_name(edge: Edge, service:
 
     assert json.loads(answer.body)["service"] == service
     assert json.loads(answer.body)["path"] == f"/{page}?verbose"
+
+
+def test_documents_of_all_kinds_go_to_the_relay_and_come_to_each_service_by_its_name(edge: Edge) -> None:
+    assert edge.service("POST", "/v1/documents?dry_run=true") == "relay"
+    assert edge.service("POST", "/services/catalog/v1/documents:decide") == "catalog"
+    assert edge.ask("POST", "/v1/documents:decide", b"{}").status == 404
 
 
 def test_what_a_client_said_arrives_as_it_was(edge: Edge) -> None:
@@ -234,10 +240,6 @@ def test_what_is_no_http_is_a_problem(edge: Edge, sent: bytes, status: int, code
     assert int(head.split()[1]) == status, head
     assert b"\r\nContent-Type: application/problem+json" in head
     assert (json.loads(body)["code"], json.loads(body)["status"]) == (code, status)
-
-
-def test_documents_of_all_kinds_are_not_taken_together(edge: Edge) -> None:
-    assert edge.ask("POST", "/v1/documents", b"{}").status == 404
 
 
 def test_a_release_of_64_mib_passes_and_more_is_refused(edge: Edge) -> None:

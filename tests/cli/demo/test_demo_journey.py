@@ -12,9 +12,10 @@ import pytest
 from cli.client import Answer, Content
 from cli.config import write_context
 from cli.demo import run_demo
-from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE
+from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE, documents
+from cli.demo.fleet import make_fleet
 from cli.demo.hierarchies import LIVE, PILOT
-from cli.demo.journey import DOCUMENTS_CHUNK, Journey, Step
+from cli.demo.journey import Journey, Step
 from cli.demo.server import connection_to, free_port, running
 from cli.errors import CliError, Problem, UsageProblem
 
@@ -112,13 +113,13 @@ def last_store() -> str:
     return journey(RecordingServer()).favourite.name
 
 
-def test_documents_are_sent_in_bounded_chunks_and_the_fleet_opens_with_one_group() -> None:
+def test_documents_are_sent_as_one_change_and_the_fleet_opens_with_one_group() -> None:
     server = RecordingServer()
 
     journey(server).run()
 
     bodies = [body["documents"] for _, path, body in server.changes if path == "/v1/documents"]
-    assert all(0 < len(chunk) <= DOCUMENTS_CHUNK for chunk in bodies)
+    assert [len(each) for each in bodies] == [len(documents(make_fleet(STORES))), 1]
     assert bodies[-1] == [
         {
             "apiVersion": "resedge.dev/v1",

@@ -1,0 +1,218 @@
+"""Documents that services of their own decide: what they are asked and answer (`POST /v1/documents:decide`).
+
+The one rule: a service is asked only by the relay, which has authorised the change itself and appends it itself; what
+is answered changes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx2
+import msgspec
+from fastapi import Request, Response
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from libs.contracts import Event, decode, encode, type_name
+from libs.contracts.documents import DOCUMENTS_BYTES_MAX
+from libs.contracts.envelope import UnknownEventType
+from libs.fleet import Fleet
+from libs.runtime.deciding import Decided, Served, decide
+from libs.web.bodies import read_body
+from libs.web.intents import Intent, intent_of
+from libs.web.positions import HEADER
+from libs.web.problems import Problem, invalid, said_problem, unavailable
+
+ROUTE = "/v1/documents:decide"
+DECIDE_SECONDS = 300.0
+EVENTS_A_TURN = 500
+DECIDE_BYTES_MAX = DOCUMENTS_BYTES_MAX
+_REFUSED = 400
+_NOT_YET = (503, 504)
+_propagator = TraceContextTextMapPropagator()
+
+
+class Assumed(msgspec.Struct, frozen=True):
+    """An event that is not in the log yet."""
+
+    stream: str
+    type: str
+    data: msgspec.Raw
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Documents (a list, as JSON) to decide, in whose name, on what others would have made of the fleet."""
+
+    actor: str
+    documents: msgspec.Raw
+    assume: list[Assumed] = []
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one document comes to, or the `problem` that it meets."""
+
+    name: str = ""
+    stream: str = ""
+    version: int = 0
+    result: str = "unchanged"
+    warnings: list[str] = []
+    events: list[Assumed] = []
+    guards: list[str] = []
+    blobs: dict[str, bytes] = {}
+    problem: dict[str, Any] | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the documents come to, in their order; `position` is how far the service had read."""
+
+    position: int
+    documents: list[Told]
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The route of one service: decides documents of the kinds that it serves."""
+
+    served: Mapping[str, Served]
+
+    async def post(self, request: Request) -> Response:
+        """Decide documents for the relay, on a fork that holds the events of others."""
+        sender = request.state.sender
+        if "relay" not in sender.roles:
+            raise Problem(
+                403,
+                "forbidden",
+                "This is not allowed to you.",
+                f"{sender.name} may not ask what documents come to: only the relay may",
+                fix="send them to POST /v1/documents; ?dry_run=true only tries them",
+            )
+        body = await read_body(request, DECIDE_BYTES_MAX)
+        try:
+            asked, documents = await asyncio.to_thread(_understood, body)
+            assumed = [(each.stream, decode(each.type, each.data)) for each in asked.assume]
+        except (ValueError, UnknownEventType) as error:  # msgspec's are of the first kind too
+            raise invalid(f"it is not what the relay asks: {error}") from None
+        intent = replace(intent_of(request, b""), actor=asked.actor, assume=assumed)
+        commands = next(iter(self.served.values())).commands
+        await commands.positions.seen(intent.position, commands.facts, by_log=True)
+        position, fork = commands.facts.position, commands.facts.fleet.fork()
+        await assume(fork, (event for _, event in assumed))
+        found = await decide(self.served, documents, intent, fork, position)
+        answered = Answered(position, [_told(each) for each in found])
+        return Response(msgspec.json.encode(answered), media_type="application/json", headers={HEADER: str(position)})
+
+
+async def assume(fork: Fleet, events: Iterable[Event]) -> None:
+    """Let a fork hold events; other work of the process goes on meanwhile."""
+    for count, event in enumerate(events, start=1):
+        fork.assume(event)
+        if count % EVENTS_A_TURN == 0:
+            await asyncio.sleep(0)
+
+
+class Elsewhere:
+    """Asks the services that run on their own; `api` opens a client that reaches them with the relay's token."""
+
+    def __init__(self, api: Callable[[], httpx2.AsyncClient]) -> None:
+        self._api = api
+
+    async def decide(
+        self,
+        service: str,
+        documents: Sequence[Any],
+        assumed: Sequence[tuple[str, Event]],
+        intent: Intent,
+        position: int,
+    ) -> tuple[list[Decided | Problem], int]:
+        """Return what the documents of one service come to, and how far it had read; it waits for `position`.
+
+        Raises:
+            Problem: 503, the service cannot be asked now.
+        """
+        headers = {"Content-Type": "application/json", HEADER: str(position)}
+        if intent.request_id is not None:
+            headers["X-Request-ID"] = intent.request_id
+        _propagator.inject(headers)
+        path = f"/services/{service}{ROUTE}"
+        try:
+            async with self._api() as client:
+                content = await asyncio.to_thread(_asked, intent.actor, documents, assumed)
+                answer = await client.post(path, headers=headers, content=content, timeout=DECIDE_SECONDS)
+        except (httpx2.HTTPError, OSError) as error:
+            raise _away(service, f"got no answer: {type(error).__name__}") from None
+        if answer.status_code >= _REFUSED:
+            raise _not_now(service, answer)
+        answered = await asyncio.to_thread(msgspec.json.decode, answer.content, type=Answered)
+        if len(answered.documents) != len(documents):
+            raise _away(service, f"answers about {len(answered.documents)} of {len(documents)} documents")
+        return [_found(each) for each in answered.documents], answered.position
+
+
+def _asked(actor: str, documents: Sequence[Any], assumed: Sequence[tuple[str, Event]]) -> bytes:
+    # The documents as Python's own reader understood them: its integers may be longer than msgspec's.
+    said = msgspec.Raw(json.dumps(documents).encode())
+    return msgspec.json.encode(Asked(actor, said, [_assumed(*each) for each in assumed]))
+
+
+def _understood(body: bytes) -> tuple[Asked, list[Any]]:
+    asked = msgspec.json.decode(body, type=Asked)
+    documents = json.loads(bytes(asked.documents))
+    if not isinstance(documents, list):
+        raise ValueError("documents is not a list")  # noqa: TRY004 - it is the body that is wrong
+    return asked, documents
+
+
+def _not_now(service: str, answer: httpx2.Response) -> Problem:
+    """Return why a service does not answer: as it says itself where it only is not so far yet."""
+    with contextlib.suppress(ValueError, AttributeError):
+        problem = said_problem(answer.status_code, answer.json())
+        if answer.status_code in _NOT_YET:
+            return replace(problem, detail=f"{service}: {problem.detail}", headers={"Retry-After": "1"})
+    return _away(service, f"answers {answer.status_code}")
+
+
+def _away(service: str, what: str) -> Problem:
+    return unavailable(
+        f"{service}, which decides about some of the documents, {what}",
+        code="api-unreachable",
+        fix="nothing was declared: try again with the same Idempotency-Key",
+    )
+
+
+def _assumed(stream: str, event: Event) -> Assumed:
+    return Assumed(stream, type_name(event), msgspec.Raw(encode(event)))
+
+
+def _told(found: Decided | Problem) -> Told:
+    if isinstance(found, Problem):
+        return Told(problem=found.document(""))
+    return Told(
+        found.name,
+        found.stream,
+        found.version,
+        found.result,
+        list(found.warnings),
+        [_assumed(*each) for each in found.events],
+        list(found.guards),
+        dict(found.blobs),
+    )
+
+
+def _found(told: Told) -> Decided | Problem:
+    if told.problem is not None:
+        return said_problem(int(told.problem.get("status", _REFUSED)), told.problem)
+    return Decided(
+        name=told.name,
+        stream=told.stream,
+        version=told.version,
+        result=told.result,
+        warnings=told.warnings,
+        events=[(each.stream, decode(each.type, each.data)) for each in told.events],
+        guards=told.guards,
+        blobs=told.blobs,
+    )

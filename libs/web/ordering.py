@@ -1,0 +1,204 @@
+"""The order in which documents can be declared: what is referred to comes first.
+
+The one rule: the order depends on the documents only, never on how they came. Documents that one service decides stay
+together as far as references let them, so that separate services are asked few times.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from libs.contracts.documents import DECIDED_BY, names_of
+
+_RANK = {kind: rank for rank, kind in enumerate(DECIDED_BY)}
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_REFERENCE = re.compile(r"/([gnc])/([^\s(),=!<>\"']+)")
+_ANY_KIND = "Store"
+"""The kind that stands for an unknown one: whoever decides first refuses it."""
+
+Node = tuple[str, str]
+"""Something that a document declares or completes: ("Store", name), ("below", group path), …"""
+Edges = Mapping[int | Node, set[int | Node]]
+Rank = tuple[int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The order of some documents, by their index; `edges` are what waits for each of them."""
+
+    sequence: Sequence[int]
+    services: Sequence[str]
+    edges: Edges
+
+    def stages(self) -> Iterator[tuple[str, list[int]]]:
+        """Yield the documents that one service after the other decides."""
+        for service, indices in groupby(self.sequence, key=lambda index: self.services[index]):
+            yield service, list(indices)
+
+    def first_of_each_chain(self, refused: Iterable[int]) -> list[int]:
+        """Return the refused documents, in their order, without those that wait for another refused one.
+
+        What they say may come from that alone.
+        """
+        kept: list[int] = []
+        reached: set[int | Node] = set()
+        for index in refused:
+            if index not in reached:
+                kept.append(index)
+                self._reach(index, reached)
+        return kept
+
+    def _reach(self, start: int, reached: set[int | Node]) -> None:
+        waiting: list[int | Node] = [start]
+        while waiting:
+            for after in self.edges.get(waiting.pop(), ()):
+                if after not in reached:
+                    reached.add(after)
+                    waiting.append(after)
+
+
+def ordered(documents: Sequence[Any]) -> Ordered:
+    """Return the order of documents, each of which stands after those that it refers to.
+
+    A reference to a group waits for everything below it too, for those are its members. Stores come first anyway: they
+    bring the labels that expressions use. Documents that refer to each other in a circle stay in their usual order;
+    whoever decides about them names the circle.
+    """
+    named = [names_of(document) for document in documents]
+    services = [DECIDED_BY.get(kind, DECIDED_BY[_ANY_KIND]) for kind, _ in named]
+    ranks = [(_RANK.get(kind, 0), name, index) for index, (kind, name) in enumerate(named)]
+    edges = _edges(documents, named, parents_first=True)
+    placed = _sorted(edges, ranks, services)
+    if len(placed) < len(documents):
+        edges = _edges(documents, named, parents_first=False)
+        placed = _sorted(edges, ranks, services)
+    seen = set(placed)
+    rest = sorted(rank for rank in ranks if rank[2] not in seen)
+    return Ordered([*placed, *(rank[2] for rank in rest)], services, edges)
+
+
+def references(document: Mapping[str, Any]) -> Iterator[Node]:
+    """Yield what a document needs to exist: names in its fields, and `/g/ /n/ /c/` in its expressions."""
+    spec = document.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    yield from _of_policy(spec)
+    yield from (("cluster", name) for name in _texts(spec.get("clusters")) if document.get("kind") == "Group")
+    yield from (("Store", name) for name in _texts(spec.get("stores")))
+    yield from (("Application", name) for name in _texts(spec.get("applications")))
+    yield from (("Namespace", name) for name in _texts([spec.get("namespace")]))
+    for expression in _texts([spec.get("expression"), spec.get("clusters")]):
+        for letter, name in _REFERENCE.findall(_QUOTED.sub(" ", expression)):
+            kind = {"g": "below", "n": "Namespace", "c": "cluster"}[letter]
+            yield kind, name.strip("/") if letter == "g" else name
+
+
+def _of_policy(spec: Mapping[str, Any]) -> Iterator[Node]:
+    """Yield what only documents of policy name, and the sign-off that others may name too."""
+    yield from (("SignOff", name) for name in _texts([spec.get("signoff")]))
+    yield from (("Role", name) for name in _texts([spec.get("role")]))
+    yield from (("Namespace", name) for name in _texts(spec.get("namespaces")))
+    stages, forbid = spec.get("stages"), spec.get("forbid")
+    for stage in stages if isinstance(stages, list) else ():
+        yield from (("Role", name) for name in _texts(stage.get("roles") if isinstance(stage, Mapping) else None))
+    if isinstance(forbid, Mapping):
+        yield from (("Application", name) for name in _texts(forbid.get("applications")))
+
+
+def _texts(value: Any) -> Iterable[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
+def provides(document: Mapping[str, Any], kind: str, name: str) -> Iterator[Node]:
+    """Yield what a document declares or completes: itself, a store's clusters, the membership of a group."""
+    yield kind, name
+    if kind == "Store":
+        spec = document.get("spec")
+        clusters = spec.get("clusters") if isinstance(spec, Mapping) else None
+        named = [c.get("name") for c in clusters if isinstance(c, Mapping)] if isinstance(clusters, list) else None
+        yield from (("cluster", str(each)) for each in ([name] if named is None else named))
+    if kind == "Group":
+        yield "below", name
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parents_first: bool) -> Edges:
+    """Return for each document, and each thing in between, what waits for it."""
+    edges: dict[int | Node, set[int | Node]] = defaultdict(set)
+    known = [
+        (index, document, kind, name)
+        for index, (document, (kind, name)) in enumerate(zip(documents, named, strict=True))
+        if kind and name
+    ]
+    for index, document, kind, name in known:
+        for node in provides(document, kind, name):
+            edges[index].add(node)
+        if kind == "Group":
+            step = name
+            for above in _ancestors(name):
+                edges["below", step].add(("below", above))
+                if parents_first:
+                    edges["Group", above].add(index)
+                step = above
+    for index, document, _, name in known:
+        for node in references(document):
+            if node != ("below", name):
+                edges[node].add(index)
+    return edges
+
+
+class _Ready:
+    """The documents that wait for nothing any more; those of the service that decided last go first."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[Rank]] = defaultdict(list)
+        self._service = ""
+
+    def add(self, service: str, rank: Rank) -> None:
+        heapq.heappush(self._of[service], rank)
+
+    def __bool__(self) -> bool:
+        return any(self._of.values())
+
+    def take(self) -> int:
+        if not self._of[self._service]:
+            self._service = min((ranks[0], service) for service, ranks in self._of.items() if ranks)[1]
+        return heapq.heappop(self._of[self._service])[2]
+
+
+def _sorted(edges: Edges, ranks: Sequence[Rank], services: Sequence[str]) -> list[int]:
+    """Return the documents that can be placed, by Kahn's algorithm; equal ones in the order of kind and name."""
+    waiting: dict[int | Node, int] = defaultdict(int)
+    for waiters in edges.values():
+        for node in waiters:
+            waiting[node] += 1
+    ready = _Ready()
+    for index, rank in enumerate(ranks):
+        if not waiting[index]:
+            ready.add(services[index], rank)
+    free: list[Node] = [node for node in edges if isinstance(node, tuple) and not waiting[node]]
+    placed: list[int] = []
+    while free or ready:
+        done: int | Node = free.pop() if free else ready.take()
+        if isinstance(done, int):
+            placed.append(done)
+        for after in edges.get(done, ()):
+            waiting[after] -= 1
+            if waiting[after]:
+                continue
+            if isinstance(after, int):
+                ready.add(services[after], ranks[after])
+            else:
+                free.append(after)
+    return placed
