@@ -1,4 +1,4 @@
-"""Taking turns: long work pauses between its pieces, so that requests are answered meanwhile; a plan waits for its turn.
+"""Taking turns: long work pauses so that requests are answered meanwhile, and a plan waits until it can see all.
 
 The one rule: nothing is planned on half of what was appended together.
 """
