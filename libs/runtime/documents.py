@@ -21,7 +21,7 @@ from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.runtime.deciding import Decided, Served, decide, unknown_kind
-from libs.runtime.elsewhere import ROUTE, Elsewhere, Here, assume
+from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here, assume
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
@@ -64,7 +64,7 @@ _WORDS = {letter: word for word, letter in _LETTERS.items()}
 class Documents:
     """Takes documents for the services that declare their kinds, here and elsewhere."""
 
-    def __init__(self, served: Mapping[str, Served], elsewhere: Elsewhere | None) -> None:
+    def __init__(self, served: Mapping[str, Served], elsewhere: Api | None) -> None:
         self._served, self._elsewhere = served, elsewhere
         self._commands = next(iter(served.values())).commands
 
@@ -75,13 +75,17 @@ class Documents:
         intent = intent_of(request, body, assume=value.get("assume"))
         self._check(documents, request.state.sender, request.app.state.rights)
         order = await _beside(len(documents), ordered, documents)
-        change = _Change(documents, order, self._served, self._elsewhere, self._commands, intent)
+        elsewhere = None if self._elsewhere is None else Elsewhere(self._elsewhere)
+        change = _Change(documents, order, self._served, elsewhere, self._commands, intent)
         try:
             answer = await self._commands.change(change.propose, intent)
         except Problem as problem:
             if (event := problem.extra.get(EVENT_OF)) is None:
                 raise
             raise documents_refused({change.document_of(event): problem}, documents) from None
+        finally:
+            if elsewhere is not None:
+                await elsewhere.close()
         told = await _beside(len(documents), lambda: msgspec.json.encode(change.told(answer)))
         return Response(told, media_type="application/json", headers={HEADER: str(answer.position)})
 
@@ -297,8 +301,11 @@ def _documents(value: Any) -> list[Any]:
     return documents
 
 
-def documents_router(served: Mapping[str, Served], elsewhere: Elsewhere | None = None) -> APIRouter:
-    """Return the routes that take documents of all kinds, and that say what those of the `served` ones come to."""
+def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None) -> APIRouter:
+    """Return the routes that take documents of all kinds, and that say what those of the `served` ones come to.
+
+    `elsewhere` opens a client that reaches the services which decide the others.
+    """
     router = APIRouter(tags=["documents"])
     router.add_api_route(
         "/v1/documents",

@@ -34,6 +34,8 @@ EVENTS_A_TURN = 500
 DECIDE_BYTES_MAX = DOCUMENTS_BYTES_MAX
 _REFUSED = 400
 _NOT_YET = (503, 504)
+Api = Callable[[], httpx2.AsyncClient]
+
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -116,10 +118,16 @@ async def assume(fork: Fleet, events: Iterable[Event]) -> None:
 
 
 class Elsewhere:
-    """Asks the services that run on their own; `api` opens a client that reaches them with the relay's token."""
+    """Asks the services that run on their own, for one change; `api` opens a client with the relay's token."""
 
-    def __init__(self, api: Callable[[], httpx2.AsyncClient]) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
+        self._client: httpx2.AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Close the connections, if anybody was asked."""
+        if self._client is not None:
+            await self._client.aclose()
 
     async def decide(
         self,
@@ -140,9 +148,9 @@ class Elsewhere:
         _propagator.inject(headers)
         path = f"/services/{service}{ROUTE}"
         try:
-            async with self._api() as client:
-                content = await asyncio.to_thread(_asked, intent.actor, documents, assumed)
-                answer = await client.post(path, headers=headers, content=content, timeout=DECIDE_SECONDS)
+            self._client = self._client or self._api()
+            content = await asyncio.to_thread(_asked, intent.actor, documents, assumed)
+            answer = await self._client.post(path, headers=headers, content=content, timeout=DECIDE_SECONDS)
         except (httpx2.HTTPError, OSError) as error:
             raise _away(service, f"got no answer: {type(error).__name__}") from None
         if answer.status_code >= _REFUSED:

@@ -23,7 +23,6 @@ from libs.fleet import FleetModel
 from libs.runtime.clock import ClockRefused, VirtualClock, new_id, utc_now
 from libs.runtime.deciding import Served
 from libs.runtime.documents import documents_router
-from libs.runtime.elsewhere import Elsewhere
 from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
@@ -196,7 +195,7 @@ class Embedded:
         }
         if served:
             reaches = next((service.elsewhere for service in self.services if service.elsewhere is not None), None)
-            app.include_router(documents_router(served, None if reaches is None else Elsewhere(reaches)))
+            app.include_router(documents_router(served, reaches))
         app.include_router(self._projections.router)
         for service in self.services:
             app.include_router(service.router)
