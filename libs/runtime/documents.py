@@ -32,7 +32,6 @@ from libs.web.ordering import Ordered, ordered
 from libs.web.positions import HEADER
 from libs.web.problems import Problem, problem_of, unavailable
 from libs.web.rights import Rights
-from libs.web.router import JSON_OBJECT
 
 DOCUMENTS = {
     "type": "object",
@@ -326,6 +325,7 @@ def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None)
         operation_id="decide_documents",
         summary="Say what documents of this service's kinds come to (for the relay)",
         response_model=None,
-        openapi_extra={"requestBody": JSON_OBJECT | {"required": True}},
+        responses=answers(200),
+        openapi_extra=taking({JSON: {"type": "object"}}),
     )
     return router
