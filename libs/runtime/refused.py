@@ -38,5 +38,5 @@ def _extra(problem: Problem) -> dict[str, Any]:
 def _told(index: int, problem: Problem, document: Any) -> dict[str, Any]:
     kind, name = names_of(document)
     said = replace(problem, pointer=f"/documents/{index}{problem.pointer or ''}", extra=_extra(problem)).document("")
-    del said["request_id"]
+    said.pop("request_id", None)
     return {"document": index, "kind": kind, "name": name, **said}
