@@ -53,7 +53,9 @@ class ApprovalRequested:
     `kind` is `override`, `hold` or `change`; `subject` the override's id, the plan's id or the application; `digest`
     covers every byte of the subject and its resolved `clusters`. `items` name the parts of a change's content by digest
     (`release 1.2`, `choices`, `configuration x`), and `parts` which of `clusters` each of them reached then. The stages
-    and what counts are the process's as of now.
+    and what counts are the process's as of now. Where `items`, `parts`, `requesters` and `publishers` together are too
+    large for an event they are empty here, and `content` names the blobs of the log that hold them, in order, as one
+    JSON document.
     """
 
     id: str
@@ -73,6 +75,7 @@ class ApprovalRequested:
     ticket: str = ""
     by: By = NOBODY
     parts: dict[str, bytes] = field(default_factory=dict)
+    content: list[str] = field(default_factory=list)
 
 
 @published("policy")
@@ -182,7 +185,10 @@ class OverrideRevoked:
 @published("policy")
 @dataclass(frozen=True, slots=True)
 class OverrideUsed:
-    """A decision admitted through an override what a gate would have kept back."""
+    """A decision admitted through an override what a gate would have kept back.
+
+    `part` counts from 1: a use that names more applications than one event takes has several parts.
+    """
 
     id: str
     decision: str
@@ -190,3 +196,4 @@ class OverrideUsed:
     applications: list[str] = field(default_factory=list)
     reason: str = ""
     ticket: str = ""
+    part: int = 1

@@ -12,6 +12,7 @@ from libs.eventlog.model import (
     Appended,
     Clock,
     DatabaseNotReady,
+    EventTooLarge,
     Expired,
     FencedOut,
     Guard,
@@ -30,7 +31,9 @@ from libs.eventlog.model import (
     UnknownLogFormat,
     Verification,
     VersionConflict,
+    largest_member,
 )
+from libs.eventlog.prepare import check_events
 
 __all__ = [
     "BLOB_BYTES_MAX",
@@ -43,6 +46,7 @@ __all__ = [
     "DriverMissing",
     "EpochStarted",
     "EventLog",
+    "EventTooLarge",
     "Expired",
     "FencedOut",
     "Guard",
@@ -62,6 +66,8 @@ __all__ = [
     "UnknownLogFormat",
     "Verification",
     "VersionConflict",
+    "check_events",
+    "largest_member",
     "renew_connections",
     "trouble_of",
 ]

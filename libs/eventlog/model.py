@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from libs.contracts import Recorded, decode
+from libs.contracts.names import escape
 from libs.eventlog.dialects.port import Shortcoming
 
 Clock = Callable[[], datetime]
@@ -31,6 +32,26 @@ NAME_BYTES_MAX = 512
 
 class InvalidSubmission(ValueError):  # noqa: N818 - it states the fact
     """A submission breaks a bound of the log; nothing was appended."""
+
+
+class EventTooLarge(InvalidSubmission):
+    """One event is more than the log takes as one fact; nothing was appended.
+
+    `pointer` (RFC 6901) names the member of its data that takes the most room, which is `member_bytes` of `size_bytes`.
+    """
+
+    def __init__(self, stream: str, type_: str, data: bytes) -> None:
+        """Take the event."""
+        self.stream, self.size_bytes = stream, len(data)
+        self.named = stream, type_
+        try:
+            self.pointer, self.member_bytes = largest_member(msgspec.json.decode(data))
+        except msgspec.DecodeError:
+            self.pointer, self.member_bytes = "", len(data)
+        super().__init__(
+            f"an event of stream {stream!r} has {self.size_bytes:,} bytes, over {EVENT_BYTES_MAX:,}; "
+            f"{self.member_bytes:,} of them are in {self.pointer or 'its data'}: put its body into a blob or split it"
+        )
 
 
 class LogUnavailable(RuntimeError):  # noqa: N818 - it states the fact
@@ -55,6 +76,19 @@ class DatabaseNotReady(RuntimeError):  # noqa: N818 - it states the fact
         statements = "; ".join(each.statement for each in shortcomings if each.statement)
         fix = f". Run `resedge admin init-log --database-options`, or: {statements}" if statements else ""
         super().__init__(f"the database is not ready for an event log: {told}{fix}")
+
+
+def largest_member(document: object) -> tuple[str, int]:
+    """Return the pointer of the member that takes most of a JSON document, and its bytes as JSON."""
+    pointer, size = "", len(msgspec.json.encode(document))
+    while isinstance(document, dict | list):
+        members = document.items() if isinstance(document, dict) else enumerate(document)
+        sizes = [(len(msgspec.json.encode(each)), str(name), each) for name, each in members]
+        largest, name, inside = max(sizes, key=lambda each: each[0], default=(0, "", None))
+        if pointer and 2 * largest <= size:
+            break  # no member of it is the reason by itself
+        pointer, size, document = f"{pointer}/{escape(name)}", largest, inside
+    return pointer, size
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from libs.eventlog.model import (
     EVENT_BYTES_MAX,
     NAME_BYTES_MAX,
     SUBMISSION_EVENTS_MAX,
+    EventTooLarge,
     InvalidSubmission,
     NewEvent,
     Submission,
@@ -47,7 +48,7 @@ def prepare(submission: Submission, token: str) -> Prepared:
         raise InvalidSubmission(
             f"a submission of {len(events):,} events is over {SUBMISSION_EVENTS_MAX:,}: split it",
         )
-    _check_events(events)
+    check_events(events)
     for name, text in (
         ("actor", submission.actor),
         ("key", submission.key),
@@ -69,17 +70,20 @@ def prepare(submission: Submission, token: str) -> Prepared:
     return Prepared(submission, streams, submission.content_digest or _digest(events), None)
 
 
-def _check_events(events: Sequence[NewEvent]) -> None:
+def check_events(events: Sequence[NewEvent]) -> None:
+    """Check the bounds of each event by itself.
+
+    Raises:
+        InvalidSubmission: a name is out of bounds.
+        EventTooLarge: an event is.
+    """
     for event in events:
         _check_name("stream", event.stream)
         _check_end("stream", event.stream)
         _check_name("event type", event.type)
         _check_end("event type", event.type)
         if len(event.data) > EVENT_BYTES_MAX:
-            raise InvalidSubmission(
-                f"an event of stream {event.stream!r} has {len(event.data):,} bytes, over {EVENT_BYTES_MAX:,}: "
-                "put its body into a blob or split it",
-            )
+            raise EventTooLarge(event.stream, event.type, event.data)
 
 
 @lru_cache(maxsize=65_536)

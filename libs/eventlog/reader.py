@@ -6,6 +6,7 @@ The one rule: positions have no gaps, so a page is a range of positions, and a s
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -139,12 +140,15 @@ class Reader:
         """Return a blob's bytes.
 
         Raises:
-            LookupError: the log holds no such blob.
+            LookupError: the log holds no such blob, or not its bytes.
         """
         rows = self.query(self._dialect.sql("SELECT bytes FROM blobs WHERE digest = ?"), (digest,))
         if not rows:
             raise LookupError(f"the log has no blob {digest}")
-        return bytes(rows[0][0])
+        body = bytes(rows[0][0])
+        if hashlib.sha256(body).hexdigest() != digest:
+            raise LookupError(f"the bytes of blob {digest} are damaged")
+        return body
 
     def outcome_of(self, key: str) -> AlreadyAppended | None:
         """Return what the submission with this idempotency key was answered."""

@@ -9,6 +9,7 @@ from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
 from libs.fleet.parts import UNLIMITED, Fact, Store, Touched, parsed
 from libs.fleet.policy import Approval, Override, Policy, Withheld, content_digest
+from libs.fleet.runs import within_bounds
 
 __all__ = [
     "UNLIMITED",
@@ -39,4 +40,5 @@ __all__ = [
     "parsed",
     "rank",
     "unpacked",
+    "within_bounds",
 ]

@@ -39,6 +39,7 @@ from libs.contracts import (
 )
 from libs.fleet.bitmaps import ordinals, unpacked
 from libs.fleet.policy import Withheld
+from libs.fleet.runs import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,7 +161,7 @@ def _(event: TokenRevoked, facts: Facts) -> None:
 
 @fold_policy.register(ApprovalRequested)
 def _(event: ApprovalRequested, facts: Facts) -> None:
-    facts.policy.request(event, facts.now.at)
+    facts.policy.request(whole(event, facts.blob), facts.now.at)
     facts.note("approval", event.id)
 
 
@@ -204,7 +205,8 @@ def _(event: OverrideRevoked, facts: Facts) -> None:
 
 @fold_policy.register(OverrideUsed)
 def _(event: OverrideUsed, facts: Facts) -> None:
-    facts.policy.used(event.id)
+    if event.part == 1:
+        facts.policy.used(event.id)
 
 
 @fold_policy.register(LooseningWithheld)

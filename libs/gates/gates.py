@@ -13,11 +13,11 @@ from pyroaring import BitMap
 
 from libs.gates.cluster import Case, Explained
 from libs.gates.rules import Closed, Rule, combined
-from libs.gates.schedules import NEVER, Schedule, instant, micros
+from libs.gates.schedules import NEVER, Schedule, instant, micros, unreadable
 from libs.gates.views import Document, View, as_they_are, as_withheld
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from libs.fleet import Fleet, Withheld
 
@@ -132,11 +132,20 @@ class Instant:
 
     def explain_freeze(self, application: str, ordinal: int, first: bool) -> Explained:
         """Return whether freezes keep an application back on one cluster, and why."""
-        return self._case(application, ordinal, first=first).explain_freeze()
+        return self._explained(application, ordinal, first, Case.explain_freeze)
 
     def explain_window(self, application: str, ordinal: int, first: bool) -> Explained:
         """Return whether calendars keep an application back on one cluster, and why."""
-        return self._case(application, ordinal, first=first).explain_window()
+        return self._explained(application, ordinal, first, Case.explain_window)
+
+    def _explained(
+        self, application: str, ordinal: int, first: bool, explain: Callable[[Case], Explained]
+    ) -> Explained:
+        """Explain a gate; where one of its documents cannot be judged, it is closed."""
+        try:
+            return explain(self._case(application, ordinal, first=first))
+        except Exception as error:  # noqa: BLE001 - the answer says what it is
+            return Explained(open=False, reason=unreadable(error))
 
     def _case(self, application: str, ordinal: int, *, first: bool) -> Case:
         return Case(self.fleet.policy, self.views, application, ordinal, self.now, first=first)

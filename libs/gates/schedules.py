@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
+import structlog
 
 from libs.calendars import Hours, compiled, interval, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, FreezeDeclared
@@ -21,12 +22,15 @@ from libs.contracts import CalendarDeclared, FreezeDeclared
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+log = structlog.get_logger("gates")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NEVER = int(np.iinfo(np.int64).max)
 DAY = 86_400 * 1_000_000
 AHEAD_DAYS = 4
 SPREAD_DAYS = 8
+AGAIN = 60 * 1_000_000
+"""After how long what could not be judged is judged again."""
 TRUSTED = 5 * 365 * DAY
 """How long "never" is believed, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
@@ -90,8 +94,24 @@ def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
     return Ahead(begins, ends, edges[: bisect_right(edges, ends - 1)])
 
 
+def by_hours(calendar: CalendarDeclared) -> bool:
+    """Whether a calendar looks at opening hours; one that cannot be read is judged, and closed, without them."""
+    try:
+        return compiled(calendar).by_hours
+    except Exception:  # noqa: BLE001 - whatever it is, judging it tells
+        return False
+
+
+def unreadable(error: Exception) -> str:
+    """Return why a calendar or freeze counts as closed: it cannot be judged, and nothing opens by accident."""
+    return f"it cannot be judged, so it counts as closed ({type(error).__name__}: {error})"
+
+
 class Schedule:
-    """One document's answers, a row a combination (`pairs`): `on`, `since` (inclusive), `until` (exclusive)."""
+    """One document's answers, a row a combination (`pairs`): `on`, `since` (inclusive), `until` (exclusive).
+
+    What cannot be judged is closed (a freeze: in force), and judged again after a while.
+    """
 
     def __init__(self, document: CalendarDeclared | FreezeDeclared) -> None:
         self.document = document
@@ -101,7 +121,8 @@ class Schedule:
         self.pairs: list[Pair] = []
         self._row_of: dict[Pair, int] = {}
         self._ahead: dict[int, Ahead] = {}
-        self._by_hours = isinstance(document, CalendarDeclared) and compiled(document).by_hours
+        self._told = False
+        self._by_hours = isinstance(document, CalendarDeclared) and by_hours(document)
         self._by_zone = isinstance(document, CalendarDeclared) or document.local
 
     def _looked_at(self, pair: Pair) -> Pair:
@@ -132,7 +153,13 @@ class Schedule:
         since = self.since[rows]
         stale = (since > at) | (self.until[rows] <= at) | (since < at - TRUSTED)
         for row in rows[stale].tolist():
-            self.on[row], self.until[row] = self._judged(row, now, at)
+            try:
+                self.on[row], self.until[row] = self._judged(row, now, at)
+            except Exception as error:
+                self.on[row], self.until[row] = isinstance(self.document, FreezeDeclared), at + AGAIN
+                if not self._told:
+                    log.exception("gates.unreadable", document=self.document.name, reason=unreadable(error))
+                self._told = True
             self.since[row] = at
 
     def _judged(self, row: int, now: datetime, at: int) -> tuple[bool, int]:

@@ -19,6 +19,7 @@ from libs.eventlog import (
     AlreadyAppended,
     Appended,
     EventLog,
+    EventTooLarge,
     Expired,
     FencedOut,
     Guard,
@@ -28,6 +29,7 @@ from libs.eventlog import (
     Outcome,
     Submission,
     VersionConflict,
+    check_events,
 )
 from libs.fleet import Fleet
 from libs.selection import SelectionError
@@ -37,7 +39,7 @@ from libs.web.judging import judged
 from libs.web.kinds import DeclaredKind, Make
 from libs.web.metrics import DECISIONS_AGAIN, appending
 from libs.web.positions import Follower, Positions
-from libs.web.problems import Problem, not_found, problem_of, unavailable
+from libs.web.problems import Problem, event_too_large, not_found, problem_of, unavailable
 
 ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
@@ -83,6 +85,8 @@ class Proposal:
     """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
     seen: int | None = None
     """How far whoever decided a part of it had read, if that may be less than this process has."""
+    to_document: Callable[[Event], Mapping[str, Any]] | None = None
+    """What an event was declared by: where it is too large, the answer points into that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,7 @@ class Commands:
             body=body,
             stream=stream,
             version=version,
+            to_document=lambda event: kind.to_document(event, facts),
         )
 
     async def judged(self, proposal: Proposal, facts: Fleet, intent: Intent) -> Proposal:
@@ -267,10 +272,13 @@ class Commands:
         raise unavailable("others change the same things too quickly", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
-        if len(proposal.events) <= INLINE_EVENTS_MAX:
-            return await self._log.append_async(_submission(proposal, position, intent))
-        # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
-        return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
+        try:
+            if len(proposal.events) <= INLINE_EVENTS_MAX:
+                return await self._log.append_async(_submission(proposal, position, intent))
+            # Encoding and hashing tens of thousands of events takes a second: others are answered meanwhile.
+            return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
+        except EventTooLarge as error:
+            raise _too_large(error, proposal) from error
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
         """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
@@ -310,6 +318,10 @@ class Commands:
         for _, event in intent.assume:
             fork.assume(event)
         proposal = await _understood(propose, fork)
+        try:
+            await asyncio.to_thread(lambda: check_events(_encoded(proposal)))
+        except EventTooLarge as error:
+            raise _too_large(error, proposal) from error
         shown = proposal.events if proposal.shown is None else proposal.shown
         counted = proposal.shown is not None  # a bulk change says how many are unchanged, if need be all of them
         result = dict(proposal.body) if proposal.events or counted else {"result": "unchanged", "warnings": []}
@@ -361,9 +373,21 @@ def _kept(proposal: Proposal) -> bytes:
     return json.dumps(kept).encode()
 
 
+def _encoded(proposal: Proposal) -> list[NewEvent]:
+    return [NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events]
+
+
+def _too_large(error: EventTooLarge, proposal: Proposal) -> Problem:
+    """Return the answer to a proposal with an event that the log does not take: it names the document's member."""
+    declared = next((event for stream, event in proposal.events if (stream, type_name(event)) == error.named), None)
+    if declared is None or proposal.to_document is None:
+        return event_too_large(error)
+    return event_too_large(error, proposal.to_document(declared))
+
+
 def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
     return Submission(
-        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
+        events=_encoded(proposal),
         actor=intent.actor,
         expected=proposal.expected,
         guard=Guard(proposal.guards, position),

@@ -21,7 +21,15 @@ from starlette.requests import ClientDisconnect
 from libs.bus.faults import passing
 from libs.contracts.names import escape
 from libs.contracts.refusals import Cycle, Invalid, Rejected, UnknownReference
-from libs.eventlog import InvalidSubmission, LogClosed, LogUnavailable, trouble_of
+from libs.eventlog import (
+    EVENT_BYTES_MAX,
+    EventTooLarge,
+    InvalidSubmission,
+    LogClosed,
+    LogUnavailable,
+    largest_member,
+    trouble_of,
+)
 from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 from libs.web.metrics import REFUSALS
@@ -106,6 +114,28 @@ def too_large(bytes_max: int) -> Problem:
     )
 
 
+def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = None) -> Problem:
+    """Return the 422 of what is more than one fact of the log; `document` is what the event was declared by.
+
+    The pointer names the member that takes the most room: of the document where there is one, else of the event.
+    """
+    pointer, member_bytes = error.pointer, error.member_bytes
+    if document is not None:
+        said = {name: document[name] for name in ("metadata", "spec") if name in document}
+        pointer, member_bytes = largest_member(said)
+    return Problem(
+        422,
+        "too-large",
+        "This is more than the log takes as one fact.",
+        f"{error.stream} has {error.size_bytes:,} bytes; at most {EVENT_BYTES_MAX:,} are taken, and {pointer or 'it'} "
+        f"alone has {member_bytes:,}",
+        pointer=pointer or None,
+        fix="say it with fewer entries: an expression, a label or a group instead of a list of names, "
+        "or several documents instead of one",
+        extra={"bytes": error.size_bytes, "bytes_max": EVENT_BYTES_MAX},
+    )
+
+
 def unavailable(detail: str, *, code: str = "unavailable", fix: str | None = None) -> Problem:
     """Return the 503 of a service that cannot answer now, but will."""
     return Problem(503, code, "The service cannot answer now.", detail, fix=fix, headers={"Retry-After": "1"})
@@ -133,6 +163,8 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
             return _refusal(error)
         case SelectionError():
             return _expression(error)
+        case EventTooLarge():
+            return event_too_large(error)
         case InvalidSubmission():
             return Problem(422, "too-large", "This is more than the log takes as one fact.", str(error))
         case LogUnavailable() | LogClosed():

@@ -155,6 +155,7 @@ class Routes:
             "held": 0 if reconciler.hold is None else reconciler.hold.count,
             "stopped": reconciler.stopped or None,
             "trouble": reconciler.trouble or None,
+            "set_aside": dict(model.aside.shared),
             "remote": self._rendering.remote_state or None,
             "layouts": {LAYOUTS[code].name: count for code, count in sorted(layouts_now(model).items())},
             "settling": reconciler.settling,

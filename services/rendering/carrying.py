@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
+from libs.bus.faults import passing
 from libs.fleet import unpacked
+from libs.gittree import RefLocked
+from libs.gittree.workers import WorkerDied
 from services.rendering.events import AdmissionDecided
 from services.rendering.families import INLINE_OBJECTS_MAX, family_of
 from services.rendering.observing import UNKNOWN, Cause
@@ -92,3 +95,8 @@ class Writes:
         """Wait for all of them."""
         await asyncio.gather(*self._tasks)
         self._tasks.clear()
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether carrying a decision out may go well the next time, without a restart."""
+    return isinstance(error, WorkerDied | RefLocked | RuntimeError) or passing(error)

@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from services.rendering.model import Model
     from services.rendering.plan import Plan
 
-EVENT_BITMAP_BYTES_MAX = 150 * 1024
+SETS_BYTES_MAX = 180 * 1024
+"""What the sets of one event may take, as encoded: the rest of its bound is for everything else in it."""
 CAUSE_CHARACTERS_MAX = 2_000
+NAMED_MAX = 1_000
+"""Overrides, and confirmed plans, that a decision names; each override that was used is a fact of its own as well."""
+APPLICATIONS_MAX = 2_000
+"""Applications that one event of a used override names."""
 
 
 def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
     """Return a plan as the events of a decision, each within the log's bound."""
     layouts = {str(code): clusters for code, clusters in planned.layouts.items()}
-    chunks = split(planned.applications, planned.namespaces, layouts, planned.given)
+    everywhere = packed(planned.clusters)
+    sets = (planned.applications, planned.namespaces, layouts, planned.given)
+    chunks = split(*sets, taken=encoded_bytes("", everywhere))
     decision = planned.digest(model.parent, model.position)
     actors = sorted(model.reasons.actors)
     restoring = "Restore what is admitted" if planned.empty else planned.subject()
@@ -47,17 +54,17 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
             len(chunks),
             applications,
             namespaces,
-            packed(planned.clusters) if number == 1 else b"",
+            everywhere if number == 1 else b"",
             planned.placements,
             planned.removals,
-            planned.confirmed,
+            planned.confirmed[:NAMED_MAX],
             restoring,
             model.reasons.lines() if number == 1 else [],
             actors[:ACTORS_MAX],
             len(actors),
             fencing,
             planned.now,
-            sorted(planned.used),
+            sorted(planned.used)[:NAMED_MAX],
             list(planned.approved_by)[:ACTORS_MAX],
             planned.unconfirmed,
             laid_out,
@@ -69,7 +76,8 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
 
 def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
     """Return the fact that a plan is held, in parts that fit the log."""
-    chunks = split(hold.applications)
+    everywhere = packed(hold.clusters)
+    chunks = split(hold.applications, taken=encoded_bytes("", everywhere))
     return [
         RemovalsHeld(
             branch,
@@ -79,7 +87,7 @@ def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
             hold.recent,
             hold.cause[:CAUSE_CHARACTERS_MAX],
             applications,
-            packed(hold.clusters) if number == 1 else b"",
+            everywhere if number == 1 else b"",
             number,
             len(chunks),
         )
@@ -87,20 +95,28 @@ def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
     ]
 
 
-def split(*sets: Mapping[str, BitMap]) -> list[tuple[dict[str, bytes], ...]]:
-    """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names."""
+def split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, bytes], ...]]:
+    """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names.
+
+    `taken` bytes of the first one are taken by something else.
+    """
     chunks: list[tuple[dict[str, bytes], ...]] = [tuple({} for _ in sets)]
-    room = EVENT_BITMAP_BYTES_MAX
+    room = SETS_BYTES_MAX - taken
     for kind, members in enumerate(sets):
         for key, clusters in sorted(members.items()):
             data = packed(clusters)
-            size = len(data) + len(key)
+            size = encoded_bytes(key, data)
             if size > room:
                 chunks.append(tuple({} for _ in sets))
-                room = EVENT_BITMAP_BYTES_MAX
+                room = SETS_BYTES_MAX
             chunks[-1][kind][key] = data
             room -= size
     return chunks
+
+
+def encoded_bytes(key: str, data: bytes) -> int:
+    """Return how many bytes of an event a named set takes: bytes are base64 in JSON."""
+    return len(key.encode()) + 4 * -(-len(data) // 3) + len('"":"",')
 
 
 def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]:
@@ -110,8 +126,18 @@ def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]
         request = model.fleet.policy.overrides[override].request
         clusters = BitMap.union(BitMap(), *by_key.values())
         applications = sorted(split_key(key)[1] for key in by_key)
-        used = OverrideUsed(override, decision, packed(clusters), applications, request.reason, request.ticket)
-        found.append((stream_id("use", override), used))
+        for start in range(0, len(applications), APPLICATIONS_MAX):
+            some = applications[start : start + APPLICATIONS_MAX]
+            used = OverrideUsed(
+                override,
+                decision,
+                packed(clusters),
+                some,
+                request.reason,
+                request.ticket,
+                start // APPLICATIONS_MAX + 1,
+            )
+            found.append((stream_id("use", override), used))
     return found
 
 

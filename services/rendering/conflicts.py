@@ -13,6 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
+from services.rendering.aside import set_aside
 from services.rendering.placements import RefusalKey
 
 if TYPE_CHECKING:
@@ -31,14 +32,23 @@ def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
     """Refuse placements that would meet another one's objects, on the clusters that were evaluated."""
     for namespace in sorted({key.split("/", 1)[0] for key, clusters in dirty.items() if clusters}):
         inside = model.placements.of_namespace(namespace)
-        if not _may_meet(model, inside):
-            continue
-        clusters = BitMap.union(BitMap(), *(dirty[each.key] for each in inside if each.key in dirty))
-        among = ordinals(clusters)
-        holding = [_objects_by_code(model, each, among) for each in inside]
-        for (one, ones), (other, others) in combinations(zip(inside, holding, strict=True), 2):
-            for identity in sorted(set(ones) & set(others)):
-                _refuse(model, one, other, identity, (ones[identity], others[identity]), among)
+        try:
+            _within(model, inside, dirty)
+        except Exception as error:  # noqa: BLE001 - what would fail every namespace is raised again
+            for placement in inside:
+                set_aside(model, placement, dirty.get(placement.key, BitMap()), error, "conflicts")
+
+
+def _within(model: Model, inside: Sequence[Placement], dirty: Mapping[str, BitMap]) -> None:
+    """Refuse what would meet within one namespace."""
+    if not _may_meet(model, inside):
+        return
+    clusters = BitMap.union(BitMap(), *(dirty[each.key] for each in inside if each.key in dirty))
+    among = ordinals(clusters)
+    holding = [_objects_by_code(model, each, among) for each in inside]
+    for (one, ones), (other, others) in combinations(zip(inside, holding, strict=True), 2):
+        for identity in sorted(set(ones) & set(others)):
+            _refuse(model, one, other, identity, (ones[identity], others[identity]), among)
 
 
 def _may_meet(model: Model, inside: Sequence[Placement]) -> bool:

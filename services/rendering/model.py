@@ -21,6 +21,7 @@ from libs.gates import Gates
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
 from services.rendering import layout
+from services.rendering.aside import Aside
 from services.rendering.carrying import Decision, Materialised, Writes
 from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
 from services.rendering.events import (
@@ -92,7 +93,7 @@ PARTS: Parts = {
 class Model:
     """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given."""
 
-    __slots__ = ("branch", "fleet", "gates", "inputs", "placements", "timing", "trees", *PARTS)
+    __slots__ = ("aside", "branch", "fleet", "gates", "inputs", "placements", "timing", "trees", *PARTS)
 
     laws_in_force: set[str]
     accepted: set[str]
@@ -123,6 +124,7 @@ class Model:
     def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
         """`timing` matters to who plans with the model; folding a log does not ask for it."""
         self.branch, self.timing = branch, timing
+        self.aside = Aside()
         self.fleet = Fleet(blob)
         self.inputs = Inputs(self.fleet)
         self.gates = Gates(self.fleet)

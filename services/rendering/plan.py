@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, in_force, ordinals
+from libs.fleet import bitmap, ordinals
 from libs.fleet.fuse import fuse_trips
-from services.rendering.conflicts import refuse_conflicts
+from services.rendering.aside import SET_ASIDE, set_aside
 from services.rendering.domain import Hold, plan_id
+from services.rendering.evaluating import evaluate
 from services.rendering.gating import Gating, Passing
 from services.rendering.layout import LAYOUTS
 from services.rendering.leaving import lay_out, leaving
-from services.rendering.placements import Placement, placement_key
-from services.rendering.target import fall_back, over_capacity, template_of, wanted
-from services.rendering.turns import pause
+from services.rendering.target import bodies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from libs.fleet import Touched
     from services.rendering.model import Model
-
-CAPACITY = "capacity-exceeded"
-PREVIOUS = "previous"
+    from services.rendering.placements import Placement
 
 
 @dataclass(slots=True)
@@ -115,162 +110,11 @@ async def plan(model: Model, now: datetime) -> Plan:
     return _close(model, now)
 
 
-async def evaluate(model: Model, now: datetime) -> None:
-    """Bring targets and refusals up to date with the facts and the law at `now`, on the clusters that they touched."""
-    touched = model.fleet.take_touched()
-    touched.whole |= _law_changed(model, now)
-    dirty = _dirty(model, touched)
-    among = ordinals(BitMap.union(BitMap(), *dirty.values()))
-    crowded = over_capacity(model.fleet, _admitted(model), among) if model.fleet.capacity and len(among) else {}
-    for key, clusters in sorted(dirty.items()):
-        if clusters:
-            _evaluate(model, model.placements.at(key), clusters, crowded, now)
-            _note_authors(model, key)
-            await pause()
-    refuse_conflicts(model, dirty)
-    for placement in model.placements.by_key.values():
-        if placement.pending or placement.unwanted:
-            placement.note_removals(model.at, model.evaluated)
-    model.evaluated = model.position
-    model.reasons.fresh.clear()
-
-
-def _note_authors(model: Model, key: str) -> None:
-    """Remember who stated the facts for which something of a placement waits, for as long as anything of it does."""
-    if model.placements.by_key[key].pending:
-        model.behind.setdefault(key, set()).update(model.reasons.fresh)
-    else:
-        model.behind.pop(key, None)
-
-
-def _dirty(model: Model, touched: Touched) -> dict[str, BitMap]:
-    """Return per placement the clusters on which its target may have changed."""
-    everywhere = BitMap()
-    everywhere.add_range(0, model.size)
-    recheck = {**model.placements.refused(CAPACITY)}
-    for key, clusters in model.placements.refused("object-conflict").items():
-        recheck[key] = recheck.get(key, BitMap()) | clusters
-    crowding = any(namespace in touched.namespaces for namespace in model.fleet.namespaces) and model.fleet.capacity
-    answer: dict[str, BitMap] = {}
-    for name, application in model.fleet.applications.items():
-        key = placement_key(application.namespace, name)
-        if key not in model.placements.by_key and name not in model.fleet.choices:
-            continue  # Nothing was ever to run, so nothing can differ.
-        if name in touched.whole or crowding:
-            answer[key] = everywhere
-            continue
-        clusters = touched.clusters | touched.applications.get(name, BitMap()) | recheck.get(key, BitMap())
-        for label in _labels(model, name) if touched.labels else ():
-            clusters |= touched.labels.get(label, BitMap())
-        answer[key] = clusters
-    for key, placement in model.placements.by_key.items():
-        declared = model.fleet.applications.get(placement.application)
-        gone = declared is None or declared.namespace != placement.namespace
-        if gone and (placement.application in touched.whole or touched.clusters):
-            answer[key] = everywhere
-    return answer
-
-
-def _labels(model: Model, application: str) -> set[str]:
-    """Return the label keys that the releases in force of an application read."""
-    found: set[str] = set()
-    for version in {choice.version for choice in model.fleet.choices.get(application, ())}:
-        release = model.fleet.releases.get((application, version))
-        if release is not None:
-            found |= {each.key for each in template_of(model.fleet, release).inputs if each.source == "labels"}
-    return found
-
-
-class _admitted:  # noqa: N801 - reads as a question
-    """Answers whether a namespace has something admitted on a cluster."""
-
-    def __init__(self, model: Model) -> None:
-        self._namespaces = model.trees.namespaces
-
-    def __call__(self, namespace: str, ordinal: int) -> bool:
-        tree = self._namespaces.get(namespace)
-        return tree is not None and bool(tree.present.values[ordinal])
-
-
-def _law_changed(model: Model, now: datetime) -> set[str]:
-    """Return the applications of which a law came into force, or ran out, since the last evaluation."""
-    laws = model.fleet.policy.laws
-    in_force_now = {name for name, law in laws.items() if in_force(law, now)}
-    changed = in_force_now ^ model.laws_in_force
-    model.laws_in_force = in_force_now
-    return {application for name in changed if name in laws for application in laws[name].applications}
-
-
-def _evaluate(
-    model: Model, placement: Placement, clusters: BitMap, crowded: dict[str, tuple[str, BitMap]], now: datetime
-) -> None:
-    among = ordinals(clusters)
-    release, variant = placement.target_release.values, placement.target_variant.values
-    release[among] = 0
-    variant[among] = 0
-    refused: dict[tuple[str, str], BitMap] = {}
-    fallen: dict[str, BitMap] = {}
-    declared = model.fleet.applications.get(placement.application)
-    if declared is not None and declared.namespace == placement.namespace:
-        found = wanted(model.fleet, model.inputs, placement.application, among, now)
-        if declared.fallback == PREVIOUS and found.refused:
-            fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)
-        for part in found.parts:
-            release[part.among] = model.version_code(part)
-            variant[part.among] = part.variants
-        refused = dict(found.refused)
-        if placement.namespace in crowded:
-            resource, full = crowded[placement.namespace]
-            chosen = BitMap.union(BitMap(), *(members for _, members in found.chosen))
-            if chosen & full:
-                detail = f"the cluster has not enough {resource} left for namespace {placement.namespace}"
-                refused[CAPACITY, detail] = chosen & full
-    rest = {version: left for version, known in placement.fallbacks.items() if (left := known - clusters)}
-    for version, given in fallen.items():
-        rest[version] = rest.get(version, BitMap()) | given
-    placement.fallbacks = rest
-    full = refused_by(refused, CAPACITY)
-    keep_admitted(
-        placement, (BitMap.union(BitMap(), *refused.values()) - BitMap.union(BitMap(), *fallen.values())) | full
-    )
-    model.placements.refuse(placement.key, clusters, refused)
-    note_pending(placement, clusters)
-
-
-def refused_by(refused: Mapping[tuple[str, str], BitMap], code: str) -> BitMap:
-    """Return the clusters that are refused for a reason of this code."""
-    return BitMap.union(BitMap(), *(clusters for (name, _), clusters in refused.items() if name == code))
-
-
-def keep_admitted(placement: Placement, clusters: BitMap) -> None:
-    """A refusal never removes: where it holds, what was admitted stays the target."""
-    among = ordinals(clusters)
-    placement.target_release.values[among] = placement.release.values[among]
-    placement.target_variant.values[among] = placement.variant.values[among]
-
-
-def note_pending(placement: Placement, clusters: BitMap) -> None:
-    """Note where target and admitted differ now."""
-    among = ordinals(clusters)
-    placement.pending = (placement.pending - clusters) | bitmap(among[placement.differs(among)])
-
-
 def _close(model: Model, now: datetime) -> Plan:
     gating = Gating(model, now)
     answer = Plan(now=now, until=gating.instant.until)
-    pending: dict[str, BitMap] = {}
-    passing: dict[str, Passing] = {}
-    for key, placement in sorted(model.placements.by_key.items()):
-        if placement.pending:
-            passed = passing[key] = gating.of(placement)
-            for each in passed.settling:
-                answer.settling += len(each.clusters)
-                answer.settled_to = each.after if answer.settled_to is None else min(answer.settled_to, each.after)
-                answer.wake(each.since + model.timing.settle)
-            if passed.removals:
-                pending[key] = passed.removals
-            if passed.approval:
-                answer.unapproved[key] = passed.approval
+    passing = _pass_gates(model, gating, answer)
+    pending = {key: passed.removals for key, passed in passing.items() if passed.removals}
     settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].unsettled)}
     allowed = _fuse(model, pending, settled, now, answer)
     for key, passed in passing.items():
@@ -283,14 +127,61 @@ def _close(model: Model, now: datetime) -> Plan:
                 if here := clusters & may_go:
                     answer.given[f"{key}@{version}"] = here
     _count_confirmed(model, answer, passing)
-    closed = gating.everywhere_closed()
-    going, next_end = leaving(model, answer.applications, now)
-    coming = model.fleet.selection.everything - model.trees.registered - closed
-    answer.wake(next_end)
-    answer.clusters = coming | (going - closed)
-    answer.layouts = lay_out(model, coming, gating)
+    with model.aside.apart("clusters and their layouts"):
+        _clusters(model, answer, gating)
     _contents(model, answer, gating)
+    if model.placements.refused(SET_ASIDE):
+        answer.wake(model.aside.retry_at())
     return answer
+
+
+def _pass_gates(model: Model, gating: Gating, answer: Plan) -> dict[str, Passing]:
+    """Return per placement what its gates say of what is pending; note in the plan what waits for people and time."""
+    found: dict[str, Passing] = {}
+    for key, placement in sorted(model.placements.by_key.items()):
+        passed = _passing(model, gating, placement) if placement.pending else None
+        if passed is None:
+            continue
+        found[key] = passed
+        for each in passed.settling:
+            answer.settling += len(each.clusters)
+            answer.settled_to = each.after if answer.settled_to is None else min(answer.settled_to, each.after)
+            answer.wake(each.since + model.timing.settle)
+        if passed.approval:
+            answer.unapproved[key] = passed.approval
+    return found
+
+
+def _clusters(model: Model, answer: Plan, gating: Gating) -> None:
+    """Find which clusters come, go, and get another layout."""
+    closed = gating.everywhere_closed()
+    going, next_end = leaving(model, answer.applications, answer.now)
+    coming = model.fleet.selection.everything - model.trees.registered - closed
+    layouts = lay_out(model, coming, gating)
+    answer.wake(next_end)
+    answer.clusters, answer.layouts = coming | (going - closed), layouts
+
+
+def _passing(model: Model, gating: Gating, placement: Placement) -> Passing | None:
+    """Return what passes the gates and can be carried out; nothing where that cannot be told: it is set aside."""
+    pending = placement.pending
+    try:
+        _check_bodies(model, placement)
+        return gating.of(placement)
+    except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+        set_aside(model, placement, pending, error, "gates")
+        return None
+
+
+def _check_bodies(model: Model, placement: Placement) -> None:
+    """Read once more what a decision will render: what the log lost since must not become a decision."""
+    codes = np.unique(placement.target_release.values[ordinals(placement.pending)])
+    for code in codes.tolist():
+        if code:
+            application, version = model.placements.versions.names[code].split("/", 1)
+            release = model.fleet.releases.get((application, version))
+            if release is not None:
+                bodies(model.fleet, release)
 
 
 def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:
@@ -365,9 +256,13 @@ def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) ->
 def _contents(model: Model, answer: Plan, gating: Gating) -> None:
     """Find where `namespace.yaml` is new, or other than it should be and may change."""
     for namespace in sorted({placement.namespace for placement in model.placements.by_key.values()}):
-        code = model.namespace_content(namespace)
-        if code is None:
-            continue
+        with model.aside.apart(f"namespace {namespace}"):
+            _content(model, answer, gating, namespace)
+
+
+def _content(model: Model, answer: Plan, gating: Gating, namespace: str) -> None:
+    code = model.namespace_content(namespace)
+    if code is not None:
         content = model.trees.at(namespace).content.values
         there = BitMap()
         for placement in model.placements.of_namespace(namespace):

@@ -7,7 +7,7 @@ by this process or the next one, and gives the same commit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,22 @@ import structlog
 from libs.bus.faults import passing
 from libs.contracts import Recorded, encode, type_name
 from libs.contracts.crash import crash_point
-from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, NewEvent, Submission, VersionConflict
+from libs.eventlog import (
+    Appended,
+    Expired,
+    FencedOut,
+    Guard,
+    GuardConflict,
+    InvalidSubmission,
+    NewEvent,
+    Submission,
+    VersionConflict,
+)
 from libs.gittree import GitFailed, IdSink, RefLocked, RefMoved
 from libs.gittree.workers import WorkerDied
-from services.rendering.carrying import Decision
+from services.rendering.carrying import Decision, may_pass
 from services.rendering.composing import commit_of, compose, held, uses
+from services.rendering.dividing import set_aside_in
 from services.rendering.events import (
     AdmissionWritten,
     ForeignCommitFound,
@@ -30,7 +41,7 @@ from services.rendering.leaving import opening
 from services.rendering.model import CATEGORIES, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
-from services.rendering.requesting import outstanding
+from services.rendering.requesting import not_asked, outstanding
 from services.rendering.turns import Whole
 
 if TYPE_CHECKING:
@@ -196,11 +207,12 @@ class Reconciler:
                     pass
             self.trouble = ""
         except Exception as error:
-            if not (passing(error) or isinstance(error, RuntimeError)):
-                self.stopped = f"{type(error).__name__}: {error}; restart it after mending the cause"
+            said = f"{type(error).__name__}: {error}"
+            if self._pending is not None and not may_pass(error):
+                self.stopped = f"{said}; restart it after mending the cause"
                 log.exception("rendering.stopped")
                 return
-            self.trouble = f"{type(error).__name__}: {error}"
+            self.trouble = said
             log.exception("rendering.step-failed")
             await asyncio.sleep(RETRY_SECONDS)
             self.wake()
@@ -212,8 +224,8 @@ class Reconciler:
             return False
         planned = await plan(self.model, self.now())
         self.hold, self._until, self.settling = planned.hold, planned.until, planned.settling
-        if planned.hold is not None and not await self._keep_back(planned.hold):
-            return False
+        if planned.hold is not None:
+            await self._keep_back(planned.hold)
         await self._ask(planned)
         if planned.empty and not self.model.must_commit:
             await self._settle(planned.settled_to)
@@ -222,7 +234,12 @@ class Reconciler:
             if self._opened < self.model.position:  # otherwise it is on its way round through the feed
                 self._opened = (await self._append([begins], f"layout-{self.model.branch}")).last
             return False
-        decision = await self._decide(planned)
+        try:
+            decision = await self._decide(planned)
+        except Exception as error:
+            if not set_aside_in(self.model, planned, error):
+                raise
+            return True  # without what was set aside it is another plan
         if decision is None:
             return False
         crash_point("rendering.decided")
@@ -255,10 +272,18 @@ class Reconciler:
     def _stream(self) -> str:
         return f"branch-{self.model.branch}"
 
-    async def _append(self, events: Sequence[object], stream: str, cause: Cause = UNKNOWN) -> Appended:
+    async def _append(
+        self,
+        events: Sequence[object],
+        stream: str,
+        cause: Cause = UNKNOWN,
+        blobs: Mapping[str, bytes] | None = None,
+    ) -> Appended:
         new = [NewEvent(stream, type_name(each), encode(each)) for each in events]
         lease = None if self.lease is None else (self.lease.name, self.lease.epoch)
-        submission = Submission(new, ACTOR, causation_id=cause.id, traceparent=cause.traceparent, lease=lease)
+        submission = Submission(
+            new, ACTOR, blobs=blobs or {}, causation_id=cause.id, traceparent=cause.traceparent, lease=lease
+        )
         outcome = await self._events.append_async(submission)
         if isinstance(outcome, FencedOut):  # what is found on the branch by now is another renderer's
             self.lose_lease()
@@ -269,14 +294,14 @@ class Reconciler:
             self.model.branch_version = max(self.model.branch_version, outcome.versions[stream])
         return outcome
 
-    async def _keep_back(self, hold: Hold) -> bool:
-        """Record a plan that is new; return whether the step may go on."""
+    async def _keep_back(self, hold: Hold) -> None:
+        """Record a plan that is new. Where it cannot be recorded it is held back all the same, and all else goes on."""
         if self.model.held_plan == hold.plan:
-            return True
-        events = held(self.model.branch, hold)
-        await self._append(events, f"hold-{self.model.branch}", self.model.reasons.causes.newest())
-        self.model.held = events
-        return True
+            return
+        with self.model.aside.apart("recording held removals"):
+            events = held(self.model.branch, hold)
+            await self._append(events, f"hold-{self.model.branch}", self.model.reasons.causes.newest())
+            self.model.held = events
 
     async def _ask(self, planned: Plan) -> None:
         """Begin the runs of sign-off that are missing, and void the answers about what is not to be removed any more.
@@ -285,9 +310,13 @@ class Reconciler:
         """
         if self._asked > self.model.position:
             return
-        for stream, event in outstanding(self.model, planned):
-            outcome = await self._append([event], stream, self.model.reasons.causes.newest())
-            self._asked = outcome.last
+        for each in outstanding(self.model, planned):
+            try:
+                cause = self.model.reasons.causes.newest()
+                outcome = await self._append([each.event], each.stream, cause, each.blobs)
+                self._asked = outcome.last
+            except InvalidSubmission as error:
+                not_asked(self.model, planned, each, error)
 
     async def _decide(self, planned: Plan) -> Decision | None:
         """Append the decision under its guard; nothing where the facts have moved on meanwhile."""

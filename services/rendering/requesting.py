@@ -7,15 +7,16 @@ run, and what was given before is void.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
 from libs.contracts import stream_id
-from libs.fleet import content_digest, packed
+from libs.fleet import content_digest, packed, within_bounds
 from libs.gates import unmoved
+from services.rendering.aside import set_aside
 from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
 from services.rendering.gating import items_of, parts_of
 from services.rendering.placements import split_key
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 OURS = "resedge/"
 SUMMARY_CHARACTERS_MAX = 500
+ASKING_ABOUT_HOLD = "asking about held removals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +45,73 @@ class Asked:
     publishers: list[str]
 
 
-def outstanding(model: Model, planned: Plan) -> list[tuple[str, Event]]:
-    """Return (stream, event) for what a plan leaves to be said before anything is decided.
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a run is about: a placement's change (by `key`), or a `plan` that is held."""
 
-    Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now.
+    key: str
+    plan: str
+    digest: str
+    clusters: BitMap
+    summary: str
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """An event that a plan leaves to be said, the blobs that it names, and of which placement it speaks, if of one."""
+
+    stream: str
+    event: Event
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    key: str = ""
+
+
+def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
+    """Return what a plan leaves to be said before anything is decided.
+
+    Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now. A
+    run that cannot be worded is set aside, and what it would have asked about stays unapproved.
     """
     stream = f"hold-{model.branch}"
-    events: list[tuple[str, Event]] = [(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
-    events += [(stream, ConfirmationAccepted(model.branch, name)) for name in planned.accepted]
-    events += _changes(model, planned.unapproved, planned.now)
+    found = [Outstanding(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
+    found += [Outstanding(stream, ConfirmationAccepted(model.branch, name)) for name in planned.accepted]
+    for key, clusters in sorted(planned.unapproved.items()):
+        try:
+            if (run := _change(model, key, clusters, planned.now)) is not None:
+                found.append(run)
+        except Exception as error:  # noqa: BLE001 - what would fail every run is raised again
+            set_aside(model, model.placements.by_key[key], clusters, error, "ask")
     if planned.hold is not None:
-        events += _held(model, planned.hold, planned.now)
-    return events
-
-
-def _changes(model: Model, unapproved: dict[str, BitMap], now: datetime) -> list[tuple[str, ApprovalRequested]]:
-    """Return (stream, event) for every run over a change that has to begin."""
-    found = []
-    for key, clusters in sorted(unapproved.items()):
-        namespace, application = split_key(key)
-        name = model.fleet.signoff_of(application, namespace)
-        process = model.fleet.policy.signoffs.get(name or "")
-        if process is None:
-            continue
-        items = items_of(model.fleet, application)
-        content = content_digest(items)
-        runs = _runs(model, "change", application)
-        parts = parts_of(model.fleet, application)
-        if any(_answers(run, content, clusters, parts, now) for run in runs):
-            continue
-        asked = _behind(model, key, items, runs)
-        reached = {part: packed(members & clusters) for part, members in sorted(parts.items())}
-        said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
-        digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
-        versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
-        summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"
-        stream, event = _request(model, process, "change", application, (digest, clusters, summary), asked, now)
-        found.append((stream, replace(event, parts=reached)))
+        with model.aside.apart(ASKING_ABOUT_HOLD):
+            found += _held(model, planned.hold, planned.now)
     return found
 
 
-def _held(model: Model, hold: Hold, now: datetime) -> list[tuple[str, ApprovalRequested]]:
-    """Return (stream, event) for every run over held removals that has to begin: one a process of theirs."""
+def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstanding | None:
+    """Return the run over a change of a placement, if one has to begin."""
+    namespace, application = split_key(key)
+    name = model.fleet.signoff_of(application, namespace)
+    process = model.fleet.policy.signoffs.get(name or "")
+    if process is None:
+        return None
+    items = items_of(model.fleet, application)
+    content = content_digest(items)
+    runs = _runs(model, "change", application)
+    parts = parts_of(model.fleet, application)
+    if any(_answers(run, content, clusters, parts, now) for run in runs):
+        return None
+    asked = _behind(model, key, items, runs)
+    reached = {part: packed(members & clusters) for part, members in sorted(parts.items())}
+    said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
+    digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
+    versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
+    summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"[:SUMMARY_CHARACTERS_MAX]
+    return _request(model, process, About(key, "", digest, clusters, summary, reached), asked, now)
+
+
+def _held(model: Model, hold: Hold, now: datetime) -> list[Outstanding]:
+    """Return every run over held removals that has to begin: one a process of theirs."""
     clusters = BitMap.union(hold.clusters, *hold.applications.values())
     asked = Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
     summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
@@ -92,7 +119,7 @@ def _held(model: Model, hold: Hold, now: datetime) -> list[tuple[str, ApprovalRe
         run.request.signoff for run in _runs(model, "hold", hold.plan) if run.running(now) or run.state != "running"
     }
     return [
-        _request(model, process, "hold", hold.plan, (f"{hold.plan} {process.name}", clusters, summary), asked, now)
+        _request(model, process, About("", hold.plan, f"{hold.plan} {process.name}", clusters, summary), asked, now)
         for process in _processes(model, hold)
         if process.name not in answered
     ]
@@ -155,30 +182,31 @@ def _people(names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if name and not name.startswith(OURS)})
 
 
-def _request(
-    model: Model,
-    process: SignOffDeclared,
-    kind: str,
-    subject: str,
-    what: tuple[str, BitMap, str],
-    asked: Asked,
-    now: datetime,
-) -> tuple[str, ApprovalRequested]:
-    digest, clusters, summary = what
-    name = hashlib.sha256(f"{digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
+def _request(model: Model, process: SignOffDeclared, about: About, asked: Asked, now: datetime) -> Outstanding:
+    name = hashlib.sha256(f"{about.digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
     event = ApprovalRequested(
         id=name,
-        kind=kind,
-        subject=subject,
-        digest=digest,
+        kind="change" if about.key else "hold",
+        subject=split_key(about.key)[1] if about.key else about.plan,
+        digest=about.digest,
         signoff=process.name,
         stages=process.stages,
         expires_at=now + timedelta(hours=process.expires_hours),
-        clusters=packed(clusters),
+        clusters=packed(about.clusters),
         count=process.count,
         requesters=asked.requesters,
         publishers=asked.publishers,
         items=asked.items,
-        summary=summary,
+        summary=about.summary,
+        parts=dict(about.parts),
     )
-    return stream_id("approval", name), event
+    event, blobs = within_bounds(event)
+    return Outstanding(stream_id("approval", name), event, blobs, about.key)
+
+
+def not_asked(model: Model, planned: Plan, asked: Outstanding, error: Exception) -> None:
+    """Set aside what the log does not take as a question: its subject stays as it is."""
+    if asked.key:
+        set_aside(model, model.placements.by_key[asked.key], planned.unapproved[asked.key], error, "ask")
+    else:
+        model.aside.shared[asked.stream] = model.aside.tell(asked.stream, error, "ask")

@@ -17,6 +17,7 @@ from libs.contracts.quantities import milli
 from libs.fleet import UNLIMITED, bitmap, held, ordinals
 from libs.templates import Reference, Slot, Template, Unresolved
 from services.rendering.applying import NEVER, never_applied
+from services.rendering.aside import SET_ASIDE, isolates, said
 from services.rendering.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Wanted:
     parts: list[Part] = field(default_factory=list)
     refused: dict[tuple[str, str], BitMap] = field(default_factory=dict)
     chosen: list[tuple[str, BitMap]] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+    """The releases that were set aside, by version."""
 
     def refuse(self, code: str, detail: str, clusters: NDArray[np.int64]) -> None:
         """Note that the application cannot be rendered on some clusters."""
@@ -80,10 +83,13 @@ def wanted(
     among: NDArray[np.int64],
     at: datetime,
     given: Mapping[str, BitMap] | None = None,
+    *,
+    isolating: bool = False,
 ) -> Wanted:
     """Return what the facts, and the law at an instant, ask of `application` on the clusters of `among` (ascending).
 
-    `given` are clusters that get this version whatever is chosen for them. Capacity is left aside.
+    `given` are clusters that get this version whatever is chosen for them. Capacity is left aside. With `isolating` a
+    release that cannot be evaluated is refused and the others are not; what was decided is evaluated without.
     """
     answer = Wanted()
     if application not in fleet.applications:
@@ -102,7 +108,13 @@ def wanted(
             answer.refuse(OTHER_NAMESPACE, detail, ordinals(selected))
         elif selected and release is not None:
             answer.chosen.append((version, selected))
-            _add(fleet, inputs, release, selected, answer)
+            try:
+                _add(fleet, inputs, release, selected, answer)
+            except Exception as error:
+                if not isolating or not isolates(error):
+                    raise
+                answer.failed[version] = error
+                answer.refuse(SET_ASIDE, said(error), ordinals(selected))
     return answer
 
 
@@ -117,7 +129,7 @@ def fall_back(fleet: Fleet, inputs: Inputs, application: str, at: datetime, answ
         some = left & clusters
         if not some or (application, version) not in fleet.releases:
             continue
-        tried = wanted(fleet, inputs, application, ordinals(some), at, {version: some})
+        tried = wanted(fleet, inputs, application, ordinals(some), at, {version: some}, isolating=True)
         for part in tried.parts:
             rendered = bitmap(part.among)
             answer.parts.append(part)
@@ -128,7 +140,7 @@ def fall_back(fleet: Fleet, inputs: Inputs, application: str, at: datetime, answ
 
 def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitMap, answer: Wanted) -> None:
     among = ordinals(selected)
-    template, references = _template(_body(fleet, release))
+    template, references = _template(bodies(fleet, release))
     combined = fleet.combine(release.application, release.version, selected)
     refused = _refused_values(combined, among, answer)
     read: dict[Input, Coded] = {}
@@ -220,14 +232,19 @@ def template_of(fleet: Fleet, release: ReleasePublished) -> Template:
     Raises:
         LookupError: the log does not hold the body that the event names.
     """
-    return _template(_body(fleet, release))[0]
+    return _template(bodies(fleet, release))[0]
 
 
-def _body(fleet: Fleet, release: ReleasePublished) -> bytes:
-    body = fleet.blob(release.template)
-    if body is None:
-        raise LookupError(f"the log lost blob {release.template} of {release.application} {release.version}")
-    return body
+def bodies(fleet: Fleet, release: ReleasePublished) -> bytes:
+    """Return a release's template as published; its schema and its defaults are there too.
+
+    Raises:
+        LookupError: the log does not hold a body that the event names.
+    """
+    found = [fleet.blob(each) for each in (release.template, release.schema, release.defaults) if each]
+    if found[0] is None or None in found:
+        raise LookupError(f"the log lost a body of release {release.version} of {release.application}")
+    return found[0]
 
 
 @lru_cache(maxsize=1024)

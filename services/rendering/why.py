@@ -15,12 +15,13 @@ from libs.fleet.parts import EPOCH
 from libs.gates import Explained
 from libs.selection import references
 from services.rendering.applying import NEVER
+from services.rendering.aside import SET_ASIDE
 from services.rendering.conflicts import OBJECT_CONFLICT
 from services.rendering.domain import Hold
+from services.rendering.evaluating import CAPACITY
 from services.rendering.gating import Gating
 from services.rendering.model import Model
 from services.rendering.placements import Placement, placement_key
-from services.rendering.plan import CAPACITY
 from services.rendering.summary import summary
 from services.rendering.target import CONFLICT, INVALID, OTHER_NAMESPACE, UNRESOLVED
 
@@ -29,7 +30,7 @@ GATES = (
     "approval", "freeze", "window", "settled", "fuse", "admitted",
 )  # fmt: skip
 VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID, NEVER)
-RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE)
+RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE, SET_ASIDE)
 
 
 @dataclass(slots=True)

@@ -207,8 +207,8 @@ class Edge(Renderer):
             for part in held("main", hold):
                 self.record(part, "hold-main", "resedge/rendering")
         asked = outstanding(self.model, planned)
-        for stream, event in asked:
-            self.record(event, stream, "resedge/rendering")
+        for each in asked:
+            self.record(each.event, each.stream, "resedge/rendering")
         if asked:
             return True  # what was just appended is among what a decision is guarded by
         if planned.empty and not self.model.must_commit:

@@ -125,8 +125,9 @@ class Renderer:
         if hold is not None and self.model.held_plan != hold.plan:
             for kept_back in held("main", hold):
                 self.record(kept_back, "hold-main")
-        for stream, event in outstanding(self.model, self.last):
-            self.record(event, stream)
+        for each in outstanding(self.model, self.last):
+            self.blobs.update(each.blobs)
+            self.record(each.event, each.stream)
         if self.last.empty and not self.model.must_commit:
             return self.last
         if self.layouts and (begins := opening(self.model)) is not None:

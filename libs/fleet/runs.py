@@ -1,0 +1,57 @@
+"""A run of sign-off whose content is larger than an event: what is too large lies in blobs of the log.
+
+The one rule: a run whose blobs are lost approves nothing: it has expired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import msgspec
+
+from libs.contracts import ApprovalRequested, encode
+from libs.fleet.parts import EPOCH
+
+INLINE_BYTES_MAX = 160 * 1024
+"""What an event holds itself; the bound of an event leaves room for all that is not the content."""
+CHUNK_BYTES = 2 * 1024 * 1024
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What grows with the configurations, the fleet and the people behind a change."""
+
+    items: dict[str, str]
+    parts: dict[str, bytes]
+    requesters: list[str]
+    publishers: list[str]
+
+
+def within_bounds(run: ApprovalRequested) -> tuple[ApprovalRequested, Mapping[str, bytes]]:
+    """Return a run as the log takes it, and the blobs that go with it."""
+    if len(encode(run)) <= INLINE_BYTES_MAX:
+        return run, {}
+    body = msgspec.json.encode(Content(run.items, run.parts, run.requesters, run.publishers))
+    chunks = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+    blobs = {hashlib.sha256(chunk).hexdigest(): chunk for chunk in chunks}
+    names = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
+    return replace(run, items={}, parts={}, requesters=[], publishers=[], content=names), blobs
+
+
+def whole(run: ApprovalRequested, blob: Callable[[str], bytes | None]) -> ApprovalRequested:
+    """Return a run with its content; one whose content is lost cannot be voted on, and approves nothing."""
+    if not run.content:
+        return run
+    chunks = [chunk for name in run.content if (chunk := blob(name)) is not None]
+    if len(chunks) < len(run.content):
+        return replace(run, expires_at=EPOCH)
+    content = msgspec.json.decode(b"".join(chunks), type=Content)
+    return replace(
+        run,
+        items=content.items,
+        parts=content.parts,
+        requesters=content.requesters,
+        publishers=content.publishers,
+        content=[],
+    )

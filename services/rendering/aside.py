@@ -1,0 +1,127 @@
+"""What rendering sets aside: one thing that it cannot evaluate, decide or ask about, so that all else goes on.
+
+The one rule: what is set aside keeps what it was admitted (a refusal never removes), is told as a refusal, and is tried
+again when facts about it change, and at intervals. What would fail everything alike (a log or a disk that does not
+answer) is not set aside: it is raised, and the whole step is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from pyroaring import BitMap
+from sqlalchemy.exc import SQLAlchemyError
+
+from libs.bus.faults import passing
+from libs.eventlog import LogClosed
+from libs.fleet import ordinals
+
+if TYPE_CHECKING:
+    from services.rendering.model import Model
+    from services.rendering.placements import Placement
+
+SET_ASIDE = "set-aside"
+REASON_CHARACTERS_MAX = 300
+RETRY = timedelta(seconds=15)
+log = structlog.get_logger("rendering")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Aside:
+    """What a process has set aside and told: `shared` belongs to no placement, such as a plan that is held.
+
+    `tried_at` is when what is set aside was last tried again.
+    """
+
+    shared: dict[str, str] = field(default_factory=dict)
+    tried_at: datetime | None = None
+    _told: dict[str, str] = field(default_factory=dict)
+
+    def due(self, now: datetime) -> bool:
+        """Whether what is set aside is to be tried again, which begins a new interval."""
+        if self.tried_at is not None and self.tried_at <= now < self.tried_at + RETRY:
+            return False
+        self.tried_at = now
+        return True
+
+    def retry_at(self) -> datetime | None:
+        """Return when it is tried again, if it was tried."""
+        return None if self.tried_at is None else self.tried_at + RETRY
+
+    def tell(self, what: str, error: Exception, stage: str) -> str:
+        """Log what is set aside, once for each reason; return the reason."""
+        if not isolates(error):
+            raise error
+        reason = said(error)
+        if self._told.get(what) != reason:
+            self._told[what] = reason
+            log.error("rendering.set-aside", what=what, stage=stage, reason=reason, exc_info=error)
+        return reason
+
+    def keep(self, placements: Mapping[str, BitMap]) -> None:
+        """Forget what was told of placements but these: it goes well again."""
+        for what in [each for each in self._told if each not in self.shared]:
+            if what.partition("@")[0] not in placements:
+                self.clear(what)
+
+    def clear(self, what: str) -> None:
+        """Note that something goes well again."""
+        if self._told.pop(what, None) is not None:
+            log.info("rendering.set-aside-ended", what=what)
+        self.shared.pop(what, None)
+
+    @contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """Do something that belongs to no placement: where it fails it is set aside under this name."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - what would fail everything is raised again
+            self.shared[what] = self.tell(what, error, what)
+        else:
+            self.clear(what)
+
+    def attempt(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
+        """Return an answer that belongs to no placement; where it cannot be given, the safe one."""
+        with self.apart(what):
+            return ask()
+        return otherwise
+
+
+def isolates(error: Exception) -> bool:
+    """Whether an error is of the thing that was looked at, and not of all that surrounds it."""
+    return not (passing(error) or isinstance(error, MemoryError | LogClosed | SQLAlchemyError))
+
+
+def said(error: Exception) -> str:
+    """Return an error as the reason of a refusal: the same error gives the same words."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return text[:REASON_CHARACTERS_MAX]
+
+
+def set_aside(model: Model, placement: Placement, clusters: BitMap, error: Exception, stage: str) -> None:
+    """Keep a placement as admitted on some clusters, and tell why, in place of what was refused there before."""
+    reason = model.aside.tell(placement.key, error, stage)
+    keep_admitted(placement, clusters)
+    placement.pending = placement.pending - clusters
+    model.placements.refuse(placement.key, clusters, {(SET_ASIDE, reason): clusters})
+
+
+def keep_admitted(placement: Placement, clusters: BitMap) -> None:
+    """A refusal never removes: where it holds, what was admitted stays the target."""
+    among = ordinals(clusters)
+    placement.target_release.values[among] = placement.release.values[among]
+    placement.target_variant.values[among] = placement.variant.values[among]
+
+
+def again(model: Model, now: datetime) -> Mapping[str, BitMap]:
+    """Return per placement where something is set aside, if it is time to try that again."""
+    found = model.placements.refused(SET_ASIDE)
+    model.aside.keep(found)
+    return found if found and model.aside.due(now) else {}
