@@ -40,10 +40,9 @@ class EventTooLarge(InvalidSubmission):
     `pointer` (RFC 6901) names the member of its data that takes the most room, which is `member_bytes` of `size_bytes`.
     """
 
-    def __init__(self, stream: str, type_: str, data: bytes) -> None:
+    def __init__(self, stream: str, data: bytes) -> None:
         """Take the event."""
         self.stream, self.size_bytes = stream, len(data)
-        self.named = stream, type_
         try:
             self.pointer, self.member_bytes = largest_member(msgspec.json.decode(data))
         except msgspec.DecodeError:

@@ -83,7 +83,7 @@ def check_events(events: Sequence[NewEvent]) -> None:
         _check_name("event type", event.type)
         _check_end("event type", event.type)
         if len(event.data) > EVENT_BYTES_MAX:
-            raise EventTooLarge(event.stream, event.type, event.data)
+            raise EventTooLarge(event.stream, event.data)
 
 
 @lru_cache(maxsize=65_536)

@@ -208,9 +208,14 @@ class Commands:
         """Return a proposal that was decided on `facts` as its author may append it.
 
         Raises:
-            Problem: 403, it reaches beyond what is the sender's.
+            Problem: 403, it reaches beyond what is the sender's; 422 `too-large`, the log takes no such event.
         """
-        return await judged(proposal, facts, intent, self.clock())
+        found = await judged(proposal, facts, intent, self.clock())
+        if len(found.events) <= INLINE_EVENTS_MAX:
+            _check_sizes(found)
+        else:
+            await asyncio.to_thread(_check_sizes, found)
+        return found
 
     async def change(self, decide: Propose, intent: Intent) -> Answer:
         """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.
@@ -272,13 +277,10 @@ class Commands:
         raise unavailable("others change the same things too quickly", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
-        try:
-            if len(proposal.events) <= INLINE_EVENTS_MAX:
-                return await self._log.append_async(_submission(proposal, position, intent))
-            # Encoding and hashing tens of thousands of events takes a second: others are answered meanwhile.
-            return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
-        except EventTooLarge as error:
-            raise _too_large(error, proposal) from error
+        if len(proposal.events) <= INLINE_EVENTS_MAX:
+            return await self._log.append_async(_submission(proposal, position, intent))
+        # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
+        return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
         """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
@@ -318,10 +320,6 @@ class Commands:
         for _, event in intent.assume:
             fork.assume(event)
         proposal = await _understood(propose, fork)
-        try:
-            await asyncio.to_thread(lambda: check_events(_encoded(proposal)))
-        except EventTooLarge as error:
-            raise _too_large(error, proposal) from error
         shown = proposal.events if proposal.shown is None else proposal.shown
         counted = proposal.shown is not None  # a bulk change says how many are unchanged, if need be all of them
         result = dict(proposal.body) if proposal.events or counted else {"result": "unchanged", "warnings": []}
@@ -373,21 +371,19 @@ def _kept(proposal: Proposal) -> bytes:
     return json.dumps(kept).encode()
 
 
-def _encoded(proposal: Proposal) -> list[NewEvent]:
-    return [NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events]
-
-
-def _too_large(error: EventTooLarge, proposal: Proposal) -> Problem:
-    """Return the answer to a proposal with an event that the log does not take: it names the document's member."""
-    declared = next((event for stream, event in proposal.events if (stream, type_name(event)) == error.named), None)
-    if declared is None or proposal.to_document is None:
-        return event_too_large(error)
-    return event_too_large(error, proposal.to_document(declared))
+def _check_sizes(proposal: Proposal) -> None:
+    """Refuse what the log does not take as one fact, before anything is appended: the one place that says so."""
+    for stream, event in proposal.events:
+        try:
+            check_events([NewEvent(stream, type_name(event), encode(event))])
+        except EventTooLarge as error:
+            document = None if proposal.to_document is None else proposal.to_document(event)
+            raise event_too_large(error, document) from error
 
 
 def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
     return Submission(
-        events=_encoded(proposal),
+        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
         actor=intent.actor,
         expected=proposal.expected,
         guard=Guard(proposal.guards, position),

@@ -121,7 +121,7 @@ def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = N
     """
     pointer, member_bytes = error.pointer, error.member_bytes
     if document is not None:
-        said = {name: document[name] for name in ("metadata", "spec") if name in document}
+        said = {name: each for name, each in document.items() if name not in {"apiVersion", "kind"}}
         pointer, member_bytes = largest_member(said)
     return Problem(
         422,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PATH_DEPTH_MAX = 16
 PATH_CHARACTERS_MAX = 253
-LISTED_CHARACTERS_MAX = 160_000
 """Names listed in one group, together: they have to fit an event of 256 KiB."""
 COMPARED_MAX = 500
 """Names that are compared to find the nearest one."""
@@ -130,12 +129,6 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
 
 def _declare(asked: GroupDeclared, state: State, facts: Fleet) -> Sequence[Event]:
     check_path(asked.path)
-    if sum(map(len, (*asked.clusters, *asked.stores))) > LISTED_CHARACTERS_MAX:
-        raise Invalid(
-            f"the names listed have more than {LISTED_CHARACTERS_MAX:,} characters together",
-            pointer="/spec/clusters",
-            fix="label these clusters and select them by an expression",
-        )
     declared = replace(
         asked,
         clusters=sorted(set(asked.clusters)),

@@ -51,9 +51,10 @@ class Aside:
         self.tried_at = now
         return True
 
-    def retry_at(self) -> datetime | None:
-        """Return when it is tried again, if it was tried."""
-        return None if self.tried_at is None else self.tried_at + RETRY
+    def retry_at(self, now: datetime) -> datetime:
+        """Return when what is set aside is tried again."""
+        due = now if self.tried_at is None else self.tried_at + RETRY
+        return due if due > now else now + RETRY
 
     def tell(self, what: str, error: Exception, stage: str) -> str:
         """Log what is set aside, once for each reason; return the reason."""

@@ -131,7 +131,7 @@ def _close(model: Model, now: datetime) -> Plan:
         _clusters(model, answer, gating)
     _contents(model, answer, gating)
     if model.placements.refused(SET_ASIDE):
-        answer.wake(model.aside.retry_at())
+        answer.wake(model.aside.retry_at(now))
     return answer
 
 

@@ -16,7 +16,7 @@ from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.fleet.law import check_law, law_warnings
 from libs.selection import canonical
 from services.catalog.domain.changing import change_warnings, check_changes
-from services.catalog.domain.checks import EVERYWHERE, Absent, check_size
+from services.catalog.domain.checks import EVERYWHERE, Absent
 from services.catalog.domain.configurations import values_invalid
 from services.catalog.domain.lawful import NARROW, under_law
 
@@ -129,7 +129,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
                 allow_empty=each.allow_empty,
             )
     chosen = _listing(command, state, list(wanted))
-    check_size(chosen)
     _try(chosen, asked, facts, command.at)
     return [chosen]
 

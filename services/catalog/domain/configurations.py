@@ -17,7 +17,7 @@ from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.selection import canonical
 from libs.templates import Layer, conflicts
 from libs.templates.layers import same
-from services.catalog.domain.checks import Absent, ValuesInvalid, check_size
+from services.catalog.domain.checks import Absent, ValuesInvalid
 from services.catalog.domain.values import check_values
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Seque
     # In Python 1 == True == 1.0; in a manifest they are three things.
     if declared == state and same(declared.values, state.values):
         return []
-    check_size(declared)
     _check_references(asked, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
         declared.expression,
