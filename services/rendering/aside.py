@@ -109,6 +109,7 @@ def said(error: Exception) -> str:
 def set_aside(model: Model, placement: Placement, clusters: BitMap, error: Exception, stage: str) -> None:
     """Keep a placement as admitted on some clusters, and tell why, in place of what was refused there before."""
     reason = model.aside.tell(placement.key, error, stage)
+    model.aside.tried_at = model.aside.tried_at or model.at
     keep_admitted(placement, clusters)
     placement.pending = placement.pending - clusters
     model.placements.refuse(placement.key, clusters, {(SET_ASIDE, reason): clusters})
@@ -125,4 +126,6 @@ def again(model: Model, now: datetime) -> Mapping[str, BitMap]:
     """Return per placement where something is set aside, if it is time to try that again."""
     found = model.placements.refused(SET_ASIDE)
     model.aside.keep(found)
+    if not found:
+        model.aside.tried_at = None
     return found if found and model.aside.due(now) else {}

@@ -150,6 +150,7 @@ def _evaluate(
     if declared is not None and declared.namespace == placement.namespace:
         found = wanted(model.fleet, model.inputs, placement.application, among, now, isolating=True)
         for version, error in found.failed.items():
+            model.aside.tried_at = model.aside.tried_at or model.at
             model.aside.tell(f"{placement.key}@{version}", error, "evaluate")
         if declared.fallback == PREVIOUS and found.refused:
             fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)

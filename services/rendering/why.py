@@ -15,7 +15,7 @@ from libs.fleet.parts import EPOCH
 from libs.gates import Explained
 from libs.selection import references
 from services.rendering.applying import NEVER
-from services.rendering.aside import SET_ASIDE
+from services.rendering.aside import SET_ASIDE, isolates, said
 from services.rendering.conflicts import OBJECT_CONFLICT
 from services.rendering.domain import Hold
 from services.rendering.evaluating import CAPACITY
@@ -294,7 +294,12 @@ class Why:
         return _closed("release", reason).cite(f"release choices of {self.application}", fact)
 
     def _values(self) -> Gate:
-        combination = self.fleet.resolve(self.application, self.ordinal)
+        try:
+            combination = self.fleet.resolve(self.application, self.ordinal)
+        except Exception as error:
+            if not isolates(error):
+                raise
+            return _opened("values", f"they cannot be read (see rendered): {said(error)}")
         layers = [] if combination is None else combination.layers
         refused = self._refusal(VALUE_CODES)
         if refused is not None:
