@@ -179,7 +179,8 @@ def problems_page() -> str:
     rendering = {
         name: getattr(importlib.import_module(f"services.rendering.{module}"), name)
         for module, name in (
-            ("plan", "CAPACITY"),
+            ("aside", "SET_ASIDE"),
+            ("evaluating", "CAPACITY"),
             ("target", "CONFLICT"),
             ("conflicts", "OBJECT_CONFLICT"),
             ("target", "OTHER_NAMESPACE"),

@@ -14,16 +14,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from pyroaring import BitMap
 from sqlalchemy.exc import SQLAlchemyError
 
 from libs.bus.faults import passing
 from libs.eventlog import LogClosed
-from libs.fleet import ordinals
 
 if TYPE_CHECKING:
-    from services.rendering.model import Model
-    from services.rendering.placements import Placement
+    from pyroaring import BitMap
 
 SET_ASIDE = "set-aside"
 REASON_CHARACTERS_MAX = 300
@@ -43,6 +40,10 @@ class Aside:
     shared: dict[str, str] = field(default_factory=dict)
     tried_at: datetime | None = None
     _told: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, at: datetime) -> None:
+        """Begin an interval, if none has begun."""
+        self.tried_at = self.tried_at or at
 
     def due(self, now: datetime) -> bool:
         """Whether what is set aside is to be tried again, which begins a new interval."""
@@ -104,28 +105,3 @@ def said(error: Exception) -> str:
     """Return an error as the reason of a refusal: the same error gives the same words."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return text[:REASON_CHARACTERS_MAX]
-
-
-def set_aside(model: Model, placement: Placement, clusters: BitMap, error: Exception, stage: str) -> None:
-    """Keep a placement as admitted on some clusters, and tell why, in place of what was refused there before."""
-    reason = model.aside.tell(placement.key, error, stage)
-    model.aside.tried_at = model.aside.tried_at or model.at
-    keep_admitted(placement, clusters)
-    placement.pending = placement.pending - clusters
-    model.placements.refuse(placement.key, clusters, {(SET_ASIDE, reason): clusters})
-
-
-def keep_admitted(placement: Placement, clusters: BitMap) -> None:
-    """A refusal never removes: where it holds, what was admitted stays the target."""
-    among = ordinals(clusters)
-    placement.target_release.values[among] = placement.release.values[among]
-    placement.target_variant.values[among] = placement.variant.values[among]
-
-
-def again(model: Model, now: datetime) -> Mapping[str, BitMap]:
-    """Return per placement where something is set aside, if it is time to try that again."""
-    found = model.placements.refused(SET_ASIDE)
-    model.aside.keep(found)
-    if not found:
-        model.aside.tried_at = None
-    return found if found and model.aside.due(now) else {}

@@ -13,7 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
-from services.rendering.aside import set_aside
+from services.rendering.keeping import set_aside
 from services.rendering.placements import RefusalKey
 
 if TYPE_CHECKING:

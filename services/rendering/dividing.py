@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from libs.contracts import encode, type_name
 from libs.eventlog import EventTooLarge, NewEvent, check_events
-from services.rendering.aside import isolates, set_aside
+from services.rendering.aside import isolates
 from services.rendering.composing import compose, uses
+from services.rendering.keeping import set_aside
 
 if TYPE_CHECKING:
     from services.rendering.model import Model

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, in_force, ordinals
-from services.rendering.aside import SET_ASIDE, again, isolates, keep_admitted, set_aside
+from services.rendering.aside import SET_ASIDE, isolates
 from services.rendering.conflicts import OBJECT_CONFLICT, refuse_conflicts
+from services.rendering.keeping import again, keep_admitted, set_aside
 from services.rendering.placements import Placement, placement_key
 from services.rendering.target import fall_back, over_capacity, template_of, wanted
 from services.rendering.turns import pause
@@ -150,7 +151,7 @@ def _evaluate(
     if declared is not None and declared.namespace == placement.namespace:
         found = wanted(model.fleet, model.inputs, placement.application, among, now, isolating=True)
         for version, error in found.failed.items():
-            model.aside.tried_at = model.aside.tried_at or model.at
+            model.aside.begin(model.at)
             model.aside.tell(f"{placement.key}@{version}", error, "evaluate")
         if declared.fallback == PREVIOUS and found.refused:
             fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)

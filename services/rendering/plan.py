@@ -14,10 +14,11 @@ from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
 from libs.fleet.fuse import fuse_trips
-from services.rendering.aside import SET_ASIDE, set_aside
+from services.rendering.aside import SET_ASIDE
 from services.rendering.domain import Hold, plan_id
 from services.rendering.evaluating import evaluate
 from services.rendering.gating import Gating, Passing
+from services.rendering.keeping import set_aside
 from services.rendering.layout import LAYOUTS
 from services.rendering.leaving import lay_out, leaving
 from services.rendering.target import bodies

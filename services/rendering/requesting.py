@@ -16,9 +16,9 @@ from pyroaring import BitMap
 from libs.contracts import stream_id
 from libs.fleet import content_digest, packed, within_bounds
 from libs.gates import unmoved
-from services.rendering.aside import set_aside
 from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
 from services.rendering.gating import items_of, parts_of
+from services.rendering.keeping import set_aside
 from services.rendering.placements import split_key
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ HOLD = Hold(plan_id(SETS, BitMap()), SETS, scattered(7), 3_000_000, 6_000_000, 0
 
 
 def decided() -> Sequence[Event]:
-    model = Model({}.get)
+    model = Renderer().model
     for number in range(2_000):
         model.reasons.actors[f"{PERSON}{number}"] = None
     planned = Plan(NOW, None, SETS, {f"{number:063}": each for number, each in enumerate(SETS.values())}, scattered(3))
