@@ -154,7 +154,7 @@ def expression_problem(error: SelectionError, pointer: str) -> Problem:
     return replace(_expression(error), pointer=pointer)
 
 
-def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answer a kind of exception
+def problem_of(error: Exception) -> Problem | None:  # noqa: C901, PLR0911 - one answer a kind of exception
     """Return the problem that an exception means, or nothing where it is a defect of ours."""
     match error:
         case Problem():

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from services.rendering.target import Part
 
 
+class WritingFailed(OSError):  # noqa: N818 - it states the fact
+    """A decision could not be written now; it is tried again, and nothing is folded before it is."""
+
+
 @dataclass(slots=True)
 class Decision:
     """An admission as decided: its parts, where and when the log took it, and itself as the cause of its commit."""

@@ -5,11 +5,12 @@ The one rule: every word of a commit comes from the decision in the log, so that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
 
-from libs.contracts import stream_id
+from libs.contracts import encode, stream_id, type_name
+from libs.eventlog import NewEvent, Submission
 from libs.fleet import packed
 from libs.gittree.commits import encode_commit
 from services.rendering.events import AdmissionDecided, OverrideUsed, RemovalsHeld
@@ -17,14 +18,17 @@ from services.rendering.message import ACTORS_MAX, message, trailers
 from services.rendering.placements import split_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from libs.eventlog import Lease
     from libs.gittree import ObjectSink
     from services.rendering.carrying import Decision
     from services.rendering.domain import Hold
     from services.rendering.model import Model
+    from services.rendering.observing import Cause
     from services.rendering.plan import Plan
 
+ACTOR = "resedge/rendering"
 SETS_BYTES_MAX = 180 * 1024
 """What the sets of one event may take, as encoded: the rest of its bound is for everything else in it."""
 CAUSE_CHARACTERS_MAX = 2_000
@@ -149,3 +153,17 @@ def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -
     parents = [first.parent] if first.parent else []
     body = encode_commit(tree.hex(), parents, message(first), decision.at, trailers=trailers(first, model.epoch))
     return sink.add("commit", body).hex()
+
+
+def submission_of(
+    said: Sequence[tuple[str, object]], cause: Cause, lease: Lease | None, **conditions: Any
+) -> Submission:
+    """Return (stream, event) pairs as the log takes them from the renderer that holds a lease."""
+    return Submission(
+        [NewEvent(stream, type_name(each), encode(each)) for stream, each in said],
+        ACTOR,
+        causation_id=cause.id,
+        traceparent=cause.traceparent,
+        lease=None if lease is None else (lease.name, lease.epoch),
+        **conditions,
+    )

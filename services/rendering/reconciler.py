@@ -13,30 +13,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from libs.bus.faults import passing
-from libs.contracts import Recorded, encode, type_name
+from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
-from libs.eventlog import (
-    Appended,
-    Expired,
-    FencedOut,
-    Guard,
-    GuardConflict,
-    InvalidSubmission,
-    NewEvent,
-    Submission,
-    VersionConflict,
-)
+from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, InvalidSubmission, VersionConflict
 from libs.gittree import GitFailed, IdSink, RefLocked, RefMoved
 from libs.gittree.workers import WorkerDied
-from services.rendering.carrying import Decision, may_pass
-from services.rendering.composing import commit_of, compose, held, uses
+from services.rendering.carrying import Decision, WritingFailed, may_pass
+from services.rendering.composing import commit_of, compose, held, submission_of, uses
 from services.rendering.dividing import set_aside_in
-from services.rendering.events import (
-    AdmissionWritten,
-    ForeignCommitFound,
-    WritingRestored,
-)
+from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
 from services.rendering.leaving import opening
 from services.rendering.model import CATEGORIES, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
@@ -51,16 +36,11 @@ if TYPE_CHECKING:
     from services.rendering.domain import Hold
     from services.rendering.model import Model
 
-ACTOR = "resedge/rendering"
 TICK_SECONDS = 5.0
 MOMENT_SECONDS = 0.001
 RETRY_SECONDS = 2.0
 LEASE_LOST = "the branch's lease was lost to another renderer, and this one stands by"
 log = structlog.get_logger("rendering")
-
-
-class WritingFailed(OSError):  # noqa: N818 - it states the fact
-    """A decision could not be written now; it is tried again, and nothing is folded before it is."""
 
 
 class Reconciler:
@@ -273,18 +253,10 @@ class Reconciler:
         return f"branch-{self.model.branch}"
 
     async def _append(
-        self,
-        events: Sequence[object],
-        stream: str,
-        cause: Cause = UNKNOWN,
-        blobs: Mapping[str, bytes] | None = None,
+        self, events: Sequence[object], stream: str, cause: Cause = UNKNOWN, blobs: Mapping[str, bytes] | None = None
     ) -> Appended:
-        new = [NewEvent(stream, type_name(each), encode(each)) for each in events]
-        lease = None if self.lease is None else (self.lease.name, self.lease.epoch)
-        submission = Submission(
-            new, ACTOR, blobs=blobs or {}, causation_id=cause.id, traceparent=cause.traceparent, lease=lease
-        )
-        outcome = await self._events.append_async(submission)
+        said = [(stream, each) for each in events]
+        outcome = await self._events.append_async(submission_of(said, cause, self.lease, blobs=blobs or {}))
         if isinstance(outcome, FencedOut):  # what is found on the branch by now is another renderer's
             self.lose_lease()
             raise WritingFailed(self.stopped)
@@ -323,14 +295,12 @@ class Reconciler:
         parts = compose(self.model, planned, 0 if self.lease is None else self.lease.epoch)
         with deciding(self.model.reasons.causes, planned.placements, planned.removals) as cause:
             said = [(self._stream, each) for each in parts] + uses(self.model, planned, parts[0].decision)
-            submission = Submission(
-                [NewEvent(stream, type_name(each), encode(each)) for stream, each in said],
-                ACTOR,
+            submission = submission_of(
+                said,
+                cause,
+                self.lease,
                 expected={self._stream: self.model.branch_version},
                 guard=Guard(CATEGORIES, self.model.position),
-                causation_id=cause.id,
-                traceparent=cause.traceparent,
-                lease=None if self.lease is None else (self.lease.name, self.lease.epoch),
                 expires_at=planned.until,
             )
             outcome = await self._events.append_async(submission)
