@@ -197,12 +197,6 @@ def test_sixteen_elements_are_a_path() -> None:
     check_path("/a" * 16)
 
 
-def test_more_names_than_an_event_holds_are_invalid() -> None:
-    command = declare("/geo", clusters=tuple(f"{number:060}" for number in range(5_000)))
-
-    assert refused(Invalid, command, Absent(), fleet()).pointer == "/spec/clusters"
-
-
 def test_a_group_that_nothing_refers_to_is_removed() -> None:
     state = group("/geo", "city = austin")
 
