@@ -14,7 +14,7 @@ import structlog
 from starlette.types import Scope
 
 from libs.contracts import AccessDenied, By, encode, stream_id, type_name
-from libs.eventlog import EventLog, LogClosed, LogUnavailable, NewEvent, Submission
+from libs.eventlog import EventLog, InvalidSubmission, LogClosed, LogUnavailable, NewEvent, Submission, check_events
 
 ROUTES_MAX = 9_000
 """Pairs of actor and route within a minute; what comes on top is merged by actor, under the route `others`."""
@@ -112,10 +112,22 @@ class DenialsKept:
         del self._waiting[ROUTES_MAX + ACTORS_MAX :]
         while self._waiting:
             part = self._waiting[:EVENTS_MAX]
-            events = [NewEvent(stream_id("denial", each.actor), type_name(each), encode(each)) for each in part]
+            events = [event for each in part if (event := _fitting(each)) is not None]
             try:
-                await self._log.append_async(Submission(events, self._actor))
+                if events:
+                    await self._log.append_async(Submission(events, self._actor))
             except (LogUnavailable, LogClosed) as trouble:
                 log.warning("refused requests are not in the log yet", reason=str(trouble), count=len(self._waiting))
                 return
             del self._waiting[:EVENTS_MAX]
+
+
+def _fitting(denied: AccessDenied) -> NewEvent | None:
+    """Return an event as the log takes it; one that it does not take is logged, and keeps no other one back."""
+    event = NewEvent(stream_id("denial", denied.actor), type_name(denied), encode(denied))
+    try:
+        check_events([event])
+    except InvalidSubmission as invalid:
+        log.warning("a refused request cannot be a fact of the log", reason=str(invalid), count=denied.count)
+        return None
+    return event

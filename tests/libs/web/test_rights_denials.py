@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from libs.contracts import AccessDenied, By
-from libs.web.denials import ACTORS_MAX, ROUTES_MAX, Denials
+from libs.eventlog import EventLog
+from libs.web.denials import ACTORS_MAX, ROUTES_MAX, Denials, DenialsKept
 from services.policy.app import build as policy
 from tests.flow.conftest import running
 from tests.policy.policy_words import document
@@ -54,6 +55,19 @@ def test_a_flood_of_refusals_is_bounded_and_loses_no_count() -> None:
     taken = denials.take(whole=True)
     assert sum(each.count for each in taken) == ROUTES_MAX + ACTORS_MAX + 501
     assert [each.actor for each in taken if each.route == "others" and each.count > 1] == ["others"]
+
+
+async def test_a_refusal_that_the_log_does_not_take_keeps_no_other_one_back(tmp_path: Path) -> None:
+    clock = Clock()
+    denials = Denials(clock)
+    for actor in ("ann", "é" * 300, "tess", "zoe "):  # a stream has at most 512 bytes, and does not end in a blank
+        denials.note(actor, "GET /v1/stores", "", TESS)
+    opened = EventLog.open(f"sqlite:///{tmp_path / 'log.db'}", clock=clock)
+    try:
+        await DenialsKept(opened, denials, "resedge/policy").append(whole=True)
+        assert [each.event.actor for each in opened.read_recorded(0)] == ["ann", "tess"]
+    finally:
+        opened.close()
 
 
 async def test_refusals_are_in_the_log_when_the_process_stops_and_missing_tokens_are_not(tmp_path: Path) -> None:
