@@ -67,6 +67,10 @@ class Aside:
             log.error("rendering.set-aside", what=what, stage=stage, reason=reason, exc_info=error)
         return reason
 
+    def share(self, what: str, error: Exception, stage: str) -> None:
+        """Set aside what belongs to no placement."""
+        self.shared[what] = self.tell(what, error, stage)
+
     def keep(self, placements: Mapping[str, BitMap]) -> None:
         """Forget what was told of placements but these: it goes well again."""
         for what in [each for each in self._told if each not in self.shared]:
@@ -85,7 +89,7 @@ class Aside:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - what would fail everything is raised again
-            self.shared[what] = self.tell(what, error, what)
+            self.share(what, error, what)
         else:
             self.clear(what)
 

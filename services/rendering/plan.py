@@ -165,24 +165,26 @@ def _clusters(model: Model, answer: Plan, gating: Gating) -> None:
 
 def _passing(model: Model, gating: Gating, placement: Placement) -> Passing | None:
     """Return what passes the gates and can be carried out; nothing where that cannot be told: it is set aside."""
-    pending = placement.pending
+    _check_bodies(model, placement)
     try:
-        _check_bodies(model, placement)
         return gating.of(placement)
     except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
-        set_aside(model, placement, pending, error, "gates")
+        set_aside(model, placement, placement.pending, error, "gates")
         return None
 
 
 def _check_bodies(model: Model, placement: Placement) -> None:
     """Read once more what a decision will render: what the log lost since must not become a decision."""
-    codes = np.unique(placement.target_release.values[ordinals(placement.pending)])
-    for code in codes.tolist():
-        if code:
-            application, version = model.placements.versions.names[code].split("/", 1)
-            release = model.fleet.releases.get((application, version))
+    among = ordinals(placement.pending)
+    codes = placement.target_release.values[among]
+    for code in np.unique(codes[codes != 0]).tolist():
+        application, version = model.placements.versions.names[code].split("/", 1)
+        release = model.fleet.releases.get((application, version))
+        try:
             if release is not None:
                 bodies(model.fleet, release)
+        except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+            set_aside(model, placement, bitmap(among[codes == code]), error, "gates")
 
 
 def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:

@@ -26,7 +26,7 @@ from services.rendering.leaving import opening
 from services.rendering.model import CATEGORIES, render_again
 from services.rendering.observing import UNKNOWN, Cause, Written, committed, committing, deciding
 from services.rendering.plan import Plan, plan
-from services.rendering.requesting import not_asked, outstanding
+from services.rendering.requesting import ASKING_ABOUT_HOLD, RECORDING_HOLD, not_asked, outstanding
 from services.rendering.turns import Whole
 
 if TYPE_CHECKING:
@@ -204,7 +204,10 @@ class Reconciler:
             return False
         planned = await plan(self.model, self.now())
         self.hold, self._until, self.settling = planned.hold, planned.until, planned.settling
-        if planned.hold is not None:
+        if planned.hold is None:
+            self.model.aside.clear(ASKING_ABOUT_HOLD)
+            self.model.aside.clear(RECORDING_HOLD)
+        else:
             await self._keep_back(planned.hold)
         await self._ask(planned)
         if planned.empty and not self.model.must_commit:
@@ -270,7 +273,7 @@ class Reconciler:
         """Record a plan that is new. Where it cannot be recorded it is held back all the same, and all else goes on."""
         if self.model.held_plan == hold.plan:
             return
-        with self.model.aside.apart("recording held removals"):
+        with self.model.aside.apart(RECORDING_HOLD):
             events = held(self.model.branch, hold)
             await self._append(events, f"hold-{self.model.branch}", self.model.reasons.causes.newest())
             self.model.held = events

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 OURS = "resedge/"
 SUMMARY_CHARACTERS_MAX = 500
 ASKING_ABOUT_HOLD = "asking about held removals"
+RECORDING_HOLD = "recording held removals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,10 @@ def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
         except Exception as error:  # noqa: BLE001 - what would fail every run is raised again
             set_aside(model, model.placements.by_key[key], clusters, error, "ask")
     if planned.hold is not None:
-        with model.aside.apart(ASKING_ABOUT_HOLD):
+        try:
             found += _held(model, planned.hold, planned.now)
+        except Exception as error:  # noqa: BLE001 - what would fail every run is raised again
+            model.aside.share(ASKING_ABOUT_HOLD, error, "ask")
     return found
 
 
@@ -209,4 +212,4 @@ def not_asked(model: Model, planned: Plan, asked: Outstanding, error: Exception)
     if asked.key:
         set_aside(model, model.placements.by_key[asked.key], planned.unapproved[asked.key], error, "ask")
     else:
-        model.aside.shared[asked.stream] = model.aside.tell(asked.stream, error, "ask")
+        model.aside.share(ASKING_ABOUT_HOLD, error, "ask")
