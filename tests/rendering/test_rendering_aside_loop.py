@@ -119,7 +119,8 @@ async def test_a_hold_that_the_log_does_not_take_holds_all_the_same_and_stops_no
         assert reconciler.hold is not None
         assert running.rendering.model.aside.shared
         assert reconciler.stopped == reconciler.trouble == ""
-        assert running.rendering.model.fleet.selection.ordinal("s9") in running.rendering.model.trees.registered
+        assert running.rendering.model.trees.registered == running.rendering.model.fleet.selection.everything
+        assert len(running.rendering.model.trees.registered) == 5
 
         running.log.refuses = None
         await running.facts(("store-s8", store("s8")))
