@@ -120,12 +120,22 @@ class Server:
 
     def peak_megabytes(self) -> float:
         """Return the peak resident memory of the server and its workers together."""
-        if self.process is None:
-            return 0.0
+        return 0.0 if self.process is None else sum(map(_peak_kilobytes, self._processes())) / 1024
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the server and its workers have used, also those of them that have ended."""
+        return 0.0 if self.process is None else sum(map(_cpu_seconds, self._processes()))
+
+    def _processes(self) -> tuple[int, ...]:
+        assert self.process is not None
         children = subprocess.run(
             ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False
         ).stdout.split()
-        return sum(map(_peak_kilobytes, (self.process.pid, *map(int, children)))) / 1024
+        return (self.process.pid, *map(int, children))
+
+    def forget_snapshots(self) -> None:
+        """Delete what a start could begin with; the log alone is left to it."""
+        shutil.rmtree(self.data_dir / "snapshots", ignore_errors=True)
 
     def csv(self) -> bytes:
         """Return the fleet in the import's form."""
@@ -205,6 +215,14 @@ def _peak_kilobytes(pid: int) -> int:
             if line.startswith("VmHWM"):
                 return int(line.split()[1])
     return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return user and system time of a process and of those of its children that have ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _free_port() -> int:
