@@ -140,8 +140,26 @@ def repeat(drill: Drill, seeds: range, directory: Path, deadline: float) -> Figu
     return all_of_them
 
 
+def soak(arguments: Sequence[str]) -> int:
+    """Keep an embedded server under steady changes; a row a minute, and a verdict."""
+    # Only a soak drives a server by itself; listing and repeating drills need none of it.
+    from tests.support.soaking import Soak, Soaking  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="scripts/drills soak", description=soak.__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="for how long (10)")
+    parser.add_argument("--restart-minutes", type=float, default=2.5, help="after how long it is restarted (2.5)")
+    parser.add_argument("--row-minutes", type=float, default=1, help="after how long a row is printed (1)")
+    parser.add_argument("--rate", type=float, default=10, help="changes a second (10)")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is a matter of chance (0)")
+    said = parser.parse_args(arguments)
+    asked = Soaking(said.minutes * 60, said.row_minutes * 60, said.restart_minutes * 60, said.rate, said.seed)
+    return 0 if Soak(asked).run(lambda line: print(line, flush=True)) else 1
+
+
 def main() -> int:
     """List the drills, or repeat those that are named."""
+    if sys.argv[1:2] == ["soak"]:
+        return soak(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="scripts/drills", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a part of a drill's or its file's name; all")
     parser.add_argument("--rounds", type=int, default=1, help="how often, each time with another seed (1)")

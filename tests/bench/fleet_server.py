@@ -61,10 +61,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx2.Client(base_url=self.url, timeout=600)
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
 
     def start(self) -> float:
         """Start it and return the seconds until it is ready."""
-        environment = {**os.environ, "XDG_CONFIG_HOME": str(self.place), "XDG_STATE_HOME": str(self.place)}
+        places = {"XDG_CONFIG_HOME": str(self.place), "XDG_STATE_HOME": str(self.place)}
+        environment = {**os.environ, **self.environment, **places}
         started = time.perf_counter()
         with (self.place / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -120,14 +122,16 @@ class Server:
 
     def peak_megabytes(self) -> float:
         """Return the peak resident memory of the server and its workers together."""
-        return 0.0 if self.process is None else sum(map(_peak_kilobytes, self._processes())) / 1024
+        return sum(map(_peak_kilobytes, self.processes())) / 1024
 
     def cpu_seconds(self) -> float:
         """Return the CPU time that the server and its workers have used, also those of them that have ended."""
-        return 0.0 if self.process is None else sum(map(_cpu_seconds, self._processes()))
+        return sum(map(_cpu_seconds, self.processes()))
 
-    def _processes(self) -> tuple[int, ...]:
-        assert self.process is not None
+    def processes(self) -> tuple[int, ...]:
+        """Return the ids of the server and of its workers."""
+        if self.process is None:
+            return ()
         children = subprocess.run(
             ["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False
         ).stdout.split()
