@@ -43,7 +43,7 @@ class Column:
         have, size = len(self._values), self._extent.size
         if have < size:
             rows = max(size, have + (have >> 1), 64)
-            grown = np.full((rows, *self._values.shape[1:]), self.fill, self._values.dtype)
+            grown = filled((rows, *self._values.shape[1:]), self.fill, self._values.dtype)
             grown[:have] = self._values
             self._values = grown
         return self._values
@@ -58,6 +58,11 @@ class Column:
         column = Column.__new__(Column)
         column._extent, column._values, column.fill = extent, values, fill  # noqa: SLF001 - its own class
         return column
+
+
+def filled(shape: tuple[int, ...], fill: Any, dtype: Any) -> NDArray[Any]:
+    """Return an array of one value; of zeros, pages that nobody writes take no memory."""
+    return np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
 
 
 class Codes:

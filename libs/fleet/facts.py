@@ -82,6 +82,8 @@ class Facts:
     touched: Touched
     _gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]]
     _layers: dict[str, Layers]
+    _speaking: dict[str, list[ConfigurationDeclared]]
+    """Application → the configurations that speak of it; replaced, never changed, so that forks share it."""
 
     def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
         """`blob` gives a body of the log by its digest, or nothing."""
@@ -213,7 +215,8 @@ class Facts:
         self.facts["namespace", event.name] = self.now
         self.selection.put_namespace(event.name, parsed(event.expression))
         self.selection.save(("in", event.name), parsed(f"/n/{event.name}"))
-        self.touched.namespaces.add(event.name)
+        if before is None or before.capacity != event.capacity:
+            self.touched.namespaces.add(event.name)
 
     @_take.register
     def _(self, event: NamespaceRemoved) -> None:
@@ -221,7 +224,6 @@ class Facts:
             self.facts["namespace", event.name] = self.now
             self.selection.forget(("in", event.name))
             self.selection.drop_namespace(event.name)
-            self.touched.namespaces.add(event.name)
 
     @_take.register
     def _(self, event: ApplicationDeclared) -> None:
@@ -230,18 +232,17 @@ class Facts:
         narrowed = f"/n/{event.namespace}" + (f" and ({event.expression})" if event.expression is not None else "")
         self.selection.save(("placed", event.name), parsed(narrowed))
         self._layers.pop(event.name, None)
+        self._speaking = {}
         self.touched.whole.add(event.name)
-        self.touched.namespaces.add(event.namespace)
 
     @_take.register
     def _(self, event: ApplicationRemoved) -> None:
-        gone = self.applications.pop(event.name, None)
-        if gone is not None:
+        if self.applications.pop(event.name, None) is not None:
             self.facts["application", event.name] = self.now
             self.selection.forget(("placed", event.name))
             self._layers.pop(event.name, None)
+            self._speaking = {}
             self.touched.whole.add(event.name)
-            self.touched.namespaces.add(gone.namespace)
 
     @_take.register
     def _(self, event: ConfigurationDeclared) -> None:
@@ -262,6 +263,7 @@ class Facts:
 
     def _reconfigured(self, configuration: ConfigurationDeclared | None) -> None:
         if configuration is not None:
+            self._speaking = {}
             for application in self.configured_by(configuration):
                 self._layers.pop(application, None)
                 self.touched.whole.add(application)
@@ -302,6 +304,9 @@ class Facts:
         changes = self.selection.settle()
         touched.clusters |= changes.clusters
         touched.labels = dict(changes.labels)
+        # Who fits on a cluster depends on what all the namespaces there take.
+        for name in touched.namespaces & self.namespaces.keys():
+            touched.clusters |= self.selection.saved(("in", name))
         for key, members in changes.saved.items():
             match key:
                 case ("placed" | "choice", str(application), *_):
@@ -313,7 +318,6 @@ class Facts:
                     for application in self.policy.laws[name].applications:
                         touched.touch(application, members)
                 case ("in", _):
-                    # Who fits on a cluster depends on all the namespaces there.
                     touched.clusters |= members
         return touched
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.contracts import NamespaceDeclared, PlacementPolicyDeclared
+    from libs.contracts import ConfigurationDeclared, NamespaceDeclared, PlacementPolicyDeclared
     from libs.fleet.layers import Combination
     from libs.templates import Conflict
 
@@ -71,11 +71,19 @@ class Fleet(Facts):
         """Return an application's configuration layers in ascending rank."""
         known = self._layers.get(application)
         if known is None:
-            speaking = [each for each in self.configurations.values() if application in self.configured_by(each)]
-            speaking.sort(key=lambda each: (rank(each), each.name))
-            known = self._layers[application] = Layers(speaking, [])
+            known = self._layers[application] = Layers(self._speaking_of(application), [])
         known.covered = [self.selection.saved(("configuration", each.name)) for each in known.configurations]
         return known
+
+    def _speaking_of(self, application: str) -> list[ConfigurationDeclared]:
+        """Return the configurations that speak of an application, in ascending rank."""
+        if not self._speaking and self.configurations:
+            found: dict[str, list[ConfigurationDeclared]] = {}
+            for each in self.configurations.values():
+                for name in dict.fromkeys(self.configured_by(each)):
+                    found.setdefault(name, []).append(each)
+            self._speaking = found
+        return sorted(self._speaking.get(application, ()), key=lambda each: (rank(each), each.name))
 
     def chosen(self, application: str) -> list[tuple[str, BitMap]]:
         """Return (version, clusters) for each release choice, those that a later choice takes left out."""

@@ -58,6 +58,7 @@ class Touched:
     applications: dict[str, BitMap] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     namespaces: set[str] = field(default_factory=set)
+    """Those that take other capacity than before; what that changes is in `clusters` once it is taken."""
     clusters: BitMap = field(default_factory=BitMap)
     labels: dict[str, BitMap] = field(default_factory=dict)
 
@@ -112,6 +113,7 @@ PARTS: Parts = {
     "touched": typed(Touched, lambda _: Touched()),
     "_gone_bound": remembered(dict, dict),
     "_layers": remembered(dict),
+    "_speaking": remembered(dict, lambda it: it),
 }
 """All that a fleet is, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
 

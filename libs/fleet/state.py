@@ -16,7 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts import Event, decode, encode, type_name
-from libs.fleet.columns import Codes, Column, Extent
+from libs.fleet.columns import Codes, Column, Extent, filled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,14 +178,31 @@ def event_of(name: str, data: bytes) -> Any:
 
 
 def plain_column(it: Column) -> dict[str, Any]:
-    """Return a column as msgpack takes it."""
-    values = np.ascontiguousarray(it.values)
-    return {"type": values.dtype.str, "shape": values.shape, "fill": it.fill, "bytes": values.tobytes()}
+    """Return a column as msgpack takes it; of one that is mostly empty, only the rows that are written."""
+    values = it.values
+    plain = {"type": values.dtype.str, "shape": values.shape, "fill": it.fill, "rows": None}
+    if np.count_nonzero(_written(values[::_SAMPLED], it.fill)) * 2 * _SAMPLED < len(values):
+        rows = np.flatnonzero(_written(values, it.fill))
+        return {**plain, "rows": rows.astype(np.uint32).tobytes(), "bytes": values[rows].tobytes()}
+    return {**plain, "bytes": values.tobytes()}
+
+
+_SAMPLED = 61
+"""One row in so many tells whether a column is mostly empty: most are full, and need not be looked through."""
+
+
+def _written(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
+    written: NDArray[np.bool_] = values != fill
+    return written if written.ndim == 1 else written.any(axis=1)
 
 
 def column_of(plain: Mapping[str, Any], extent: Extent) -> Column:
     """Return the column that `plain_column` wrote."""
-    values: NDArray[Any] = np.frombuffer(plain["bytes"], plain["type"]).reshape(plain["shape"]).copy()
+    read: NDArray[Any] = np.frombuffer(plain["bytes"], plain["type"]).reshape(-1, *plain["shape"][1:])
+    if plain["rows"] is None:
+        return Column.of(extent, read.copy(), plain["fill"])
+    values = filled(tuple(plain["shape"]), plain["fill"], read.dtype)
+    values[np.frombuffer(plain["rows"], np.uint32)] = read
     return Column.of(extent, values, plain["fill"])
 
 

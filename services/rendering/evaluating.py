@@ -66,20 +66,22 @@ def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[
     """Return per placement the clusters on which its target may have changed, or on which it is tried again."""
     everywhere = BitMap()
     everywhere.add_range(0, model.size)
+    refused = model.placements.refused() if touched.whole else {}
     recheck = {**model.placements.refused(CAPACITY)}
     for more in (model.placements.refused(OBJECT_CONFLICT), aside):
         for key, clusters in more.items():
             recheck[key] = recheck.get(key, BitMap()) | clusters
-    crowding = any(namespace in touched.namespaces for namespace in model.fleet.namespaces) and model.fleet.capacity
     answer: dict[str, BitMap] = {}
     for name, application in model.fleet.applications.items():
         key = placement_key(application.namespace, name)
         if key not in model.placements.by_key and name not in model.fleet.choices:
             continue  # Nothing was ever to run, so nothing can differ.
-        if name in touched.whole or crowding:
-            answer[key] = everywhere
-            continue
         clusters = touched.clusters | touched.applications.get(name, BitMap()) | recheck.get(key, BitMap())
+        if name in touched.whole:
+            # Elsewhere it is not, was not and is not refused: nothing of what is declared of it matters there.
+            clusters |= model.fleet.placed(name) | refused.get(key, BitMap())
+            if key in model.placements.by_key:
+                clusters |= model.placements.by_key[key].present()
         for label in _labels(model, name, touched.labels) if touched.labels else ():
             clusters |= touched.labels.get(label, BitMap())
         answer[key] = clusters

@@ -348,7 +348,7 @@ class Model:
     def _set_content(self, namespace: str, among: BitMap) -> None:
         code = self.namespace_content(namespace)
         if code is not None:
-            self.trees.at(namespace).content.values[ordinals(among)] = code
+            self.trees.set_content(namespace, ordinals(among), code)
 
     def _register(self, decision: Decision) -> BitMap:
         """Give clusters their directories, or take them away; return those whose directories are others now."""

@@ -104,6 +104,10 @@ class Placement:
         differs: NDArray[np.bool_] = release | variant[:, 0] | variant[:, 1]
         return differs
 
+    def present(self) -> BitMap:
+        """Return the clusters that have been given, or should have, some release."""
+        return self.admitted() | bitmap(np.flatnonzero(self.target_release.values).astype(np.int64))
+
     def admitted(self) -> BitMap:
         """Return the clusters that have been given some release."""
         return bitmap(np.flatnonzero(self.release.values).astype(np.int64))
@@ -199,11 +203,11 @@ class Placements:
         start = f"{application}/"
         return [name[len(start) :] for name in self.versions.names if name.startswith(start)]
 
-    def refused(self, code: str) -> dict[str, BitMap]:
-        """Return per placement the clusters that are refused for a reason."""
+    def refused(self, code: str | None = None) -> dict[str, BitMap]:
+        """Return per placement the clusters that are refused for a reason, or for any."""
         found: dict[str, BitMap] = {}
         for name, clusters in self.refusals.items():
-            if name.code == code:
+            if code is None or name.code == code:
                 found[name.key] = found.get(name.key, BitMap()) | clusters
         return found
 

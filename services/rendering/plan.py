@@ -9,7 +9,6 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
@@ -273,9 +272,8 @@ def _content(model: Model, answer: Plan, gating: Gating, namespace: str) -> None
             among = ordinals(changed)
             there |= bitmap(among[placement.target_release.values[among] != 0])
         among = ordinals(there)
-        stale = np.flatnonzero((content[: model.size] != 0) & (content[: model.size] != code)).astype(np.int64)
         new = bitmap(among[content[among] == 0])
-        others = (bitmap(among[content[among] != code]) | bitmap(stale)) - new
+        others = (bitmap(among[content[among] != code]) | model.trees.stale(namespace, code)) - new
         found = new | (others - gating.namespace_closed(namespace) if others else others)
         if found:
             answer.namespaces[namespace] = found

@@ -18,7 +18,7 @@ from services.rendering.placements import Placements
 from services.rendering.trees import PARTS as TREES
 from services.rendering.trees import Trees
 
-VERSION = f"rendering-6/{FLEET_VERSION}"
+VERSION = f"rendering-7/{FLEET_VERSION}"
 
 
 def dump_model(model: Model) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
-from libs.fleet import UNLIMITED, bitmap, held, ordinals
+from libs.fleet import UNLIMITED, bitmap, ordinals
 from libs.templates import Reference, Slot, Template, Unresolved
 from services.rendering.applying import NEVER, never_applied
 from services.rendering.aside import SET_ASIDE, isolates, said
@@ -260,24 +260,26 @@ def over_capacity(
 
     Namespaces that are admitted on a cluster keep their place; the others come by name, each if it still fits.
     """
-    size = fleet.selection.size
+    here = bitmap(among)
     takes = {
         name: {resource: milli(text) for resource, text in namespace.capacity.items() if resource in fleet.capacity}
         for name, namespace in sorted(fleet.namespaces.items())
     }
-    member = {name: held(fleet.selection.saved(("in", name)), among, size) for name, take in takes.items() if take}
+    member = {name: fleet.selection.saved(("in", name)) & here for name, take in takes.items() if take}
     limits = {resource: column.values[among] for resource, column in fleet.capacity.items()}
+    totals = {resource: np.zeros(len(among), np.int64) for resource in limits}
+    for name, some in member.items():
+        rows = np.searchsorted(among, ordinals(some))
+        for resource, figure in takes[name].items():
+            totals[resource][rows] += figure
     crowded = np.zeros(len(among), np.bool_)
     for resource, limit in limits.items():
-        total = np.zeros(len(among), np.int64)
-        for name, here in member.items():
-            total += here * takes[name].get(resource, 0)
-        crowded |= (limit != UNLIMITED) & (total > limit)
+        crowded |= (limit != UNLIMITED) & (totals[resource] > limit)
     found: dict[str, tuple[str, BitMap]] = {}
     for row in np.flatnonzero(crowded).tolist():
         ordinal = int(among[row])
         left = {resource: int(limit[row]) for resource, limit in limits.items() if limit[row] != UNLIMITED}
-        inside = [(not admitted(name, ordinal), name) for name, here in member.items() if here[row]]
+        inside = [(not admitted(name, ordinal), name) for name, some in member.items() if ordinal in some]
         for comes_new, name in sorted(inside):
             short = next((each for each, take in takes[name].items() if each in left and take > left[each]), None)
             if short is not None and comes_new:

@@ -75,6 +75,7 @@ PARTS: Parts = {
     "shard_ids": typed(dict[str, dict[str, bytes]]),
     "first_ids": typed(dict[str, bytes]),
     "moved": typed(BitMap),
+    "current": remembered(dict),
 }
 
 
@@ -100,6 +101,8 @@ class Trees:
     first_ids: dict[str, bytes]
     moved: BitMap
     """Where the present decision adds or removes namespaces; kept, since it may have to be written again."""
+    current: dict[str, int]
+    """Namespace → the only content that it has anywhere, where that is known: looking at every cluster costs a scan."""
 
     def __init__(self, extent: Extent) -> None:
         self.extent = extent
@@ -111,6 +114,22 @@ class Trees:
         if tree is None:
             tree = self.namespaces[namespace] = NamespaceTree.new(self.extent)
         return tree
+
+    def set_content(self, namespace: str, among: NDArray[np.int64], code: int) -> None:
+        """Give a namespace the `namespace.yaml` of this code on some clusters."""
+        self.at(namespace).content.values[among] = code
+        if self.current.get(namespace) != code:
+            self.current.pop(namespace, None)
+
+    def stale(self, namespace: str, code: int) -> BitMap:
+        """Return the clusters on which a namespace has a `namespace.yaml` other than that of this code."""
+        if self.current.get(namespace) == code:
+            return BitMap()
+        content = self.at(namespace).content.values
+        found = bitmap(np.flatnonzero((content != 0) & (content != code)).astype(np.int64))
+        if not found:
+            self.current[namespace] = code
+        return found
 
     def register(self, ordinal: int, name: str) -> None:
         """Give a cluster its directory."""

@@ -25,7 +25,7 @@ from tests.support.renderer import Renderer
 
 OUTSIDE = {"blob", "extent"}
 """What is no part of a fleet's state: where bodies are read, and how long columns are, which is told by the names."""
-SAVED_WORK = {"_gone_bound", "_layers", "_facts", "gates", "inputs", "_shared", "_code"}
+SAVED_WORK = {"_gone_bound", "_layers", "_speaking", "current", "_facts", "gates", "inputs", "_shared", "_code"}
 """Attributes that only save work, and may begin empty."""
 
 
