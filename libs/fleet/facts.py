@@ -321,6 +321,11 @@ class Facts:
                     touched.clusters |= members
         return touched
 
+    def forget_touched(self) -> None:
+        """Forget what changed: only what changes from now on is told."""
+        self.touched = Touched()
+        self.selection.forget_changes()
+
     def applications_of(self, namespace: str) -> list[str]:
         """Return the applications of a namespace, sorted."""
         return sorted(name for name, each in self.applications.items() if each.namespace == namespace)

@@ -10,13 +10,25 @@ from libs.fleet.fleet import Fleet
 from libs.fleet.snapshots import VERSION, dump_fleet, load_fleet
 
 if TYPE_CHECKING:
+    from libs.contracts import Recorded
     from libs.eventlog import EventLog
+
+FORGETS_EVERY_EVENTS = 64
 
 
 class FleetModel(ModelConsumer):
-    """A fleet that follows the log; read `fleet` in the event loop, never change it."""
+    """A fleet that follows the log; read `fleet` in the event loop, never change it.
+
+    Nobody asks it what changed, so it forgets that now and then: otherwise it would grow with the log, and every fork
+    with it.
+    """
 
     def __init__(self, log: EventLog, name: str = "fleet") -> None:
         self.fleet = Fleet(Blobs(log.blob))
         hooks = SnapshotHooks(lambda: dump_fleet(self.fleet), lambda data: load_fleet(self.fleet, data), VERSION)
-        super().__init__(name, log, self.fleet.fold, hooks)
+        super().__init__(name, log, self._fold, hooks)
+
+    def _fold(self, recorded: Recorded) -> None:
+        self.fleet.fold(recorded)
+        if recorded.position % FORGETS_EVERY_EVENTS == 0:
+            self.fleet.forget_touched()

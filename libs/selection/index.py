@@ -295,6 +295,10 @@ class Selection:
         clusters = (told.everything ^ self._everything) | BitMap(told.moved)
         return Changes(saved, told.labels, clusters)
 
+    def forget_changes(self) -> None:
+        """Let the next settling report only what changes from now on, and what was not asked for yet."""
+        self._unsettled = Unsettled(everything=self.everything)
+
     def select(self, expression: Expression) -> BitMap:
         """Return the clusters that `expression` selects; what it names and does not exist selects nothing."""
         self._refresh()

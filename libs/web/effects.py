@@ -61,7 +61,7 @@ Narrowing = tuple[Expression, ...]
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A fleet and what the events of a proposal make of it; neither changes any more."""
+    """A fleet and what the events of a proposal make of it; neither changes before other work goes on."""
 
     before: Fleet
     after: Fleet
@@ -82,9 +82,13 @@ class Part:
     namespaces: frozenset[str] = field(default_factory=frozenset)
 
 
-async def tried(facts: Fleet, events: Iterable[Event]) -> Before:
-    """Return what `events` would make of the facts; other work of the process goes on meanwhile."""
-    before, after = facts.fork(), facts.fork()
+async def tried(facts: Fleet, events: Sequence[Event]) -> Before:
+    """Return what `events` would make of the facts; where they are many, other work of the process goes on meanwhile.
+
+    Read the answer before you wait for anything: of a few events the facts themselves are what was before.
+    """
+    before = facts if len(events) < EVENTS_A_TURN else facts.fork()
+    after = facts.fork()
     after.selection.settle()
     known = dict(after.selection.node_members)
     for count, event in enumerate(events, start=1):

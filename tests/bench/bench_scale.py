@@ -47,16 +47,19 @@ class LargeServer(Server):
 
     def csv(self) -> bytes:
         """Return the fleet in the import's form."""
-        rows = [
-            f"store-{number:06d},{ZONES[number % 4]},{SIZES[number // 48 % 2]},b{number % self.blocks},"
-            f"a{number * 7919 % self.groups},64"
-            for number in range(self.stores)
-        ]
+        rows = []
+        for number in range(self.stores):
+            places = ",".join(self.places(number).values())
+            rows.append(f"store-{number:06d},{ZONES[number % 4]},{SIZES[number // 48 % 2]},{places},64")
         return "\n".join(["name,timezone,size,block,area,cpu", *rows]).encode()
+
+    def places(self, number: int) -> dict[str, str]:
+        """Return the labels by which a store is selected."""
+        return {"block": f"b{number % self.blocks}", "area": f"a{number * 7919 % self.groups}"}
 
     def region(self, number: int) -> str:
         """Return the path of a group that has others below it."""
-        return f"/geo/r{number % self.regions}"
+        return f"/geo/r{number // 10 % self.regions}"
 
     def group(self, number: int, more: str = "") -> dict[str, Any]:
         """Return a group that an expression fills."""
@@ -156,18 +159,17 @@ def _label(server: LargeServer, count: int, start: int = 0) -> list[float]:
 
 def _documents(server: LargeServer, number: int) -> dict[str, dict[str, Any]]:
     """Return one document of each kind that differs from the one with another number."""
-    store = {
-        "kind": "Store",
-        "metadata": {"name": f"store-{number:06d}", "labels": {"size": "large", "note": f"n{number}"}},
-        "spec": {"timezone": ZONES[number % 4]},
-    }
+    labels = {"size": "large", **server.places(number), "note": f"n{number}"}
+    store = _document("Store", f"store-{number:06d}", {"timezone": ZONES[number % 4]})
+    store["metadata"]["labels"] = labels
     freeze = {"from": "2040-12-24T00:00:00Z", "until": "2040-12-27T00:00:00Z", "owner": "ops"}
+    freeze["clusters"] = f"/g{server.region(0)}"
     return {
-        "Freeze": _document("Freeze", "holidays", {**freeze, "reason": f"holidays {number}", "clusters": f"/g{server.region(0)}"}),
+        "Freeze": _document("Freeze", "holidays", {**freeze, "reason": f"holidays {number}"}),
         "Store": store,
         "Group": server.group(1, f" and not /c/store-{number:06d}"),
         "Namespace": server.namespace(1, owners=[f"team-{number}"]),
-        "Application": server.application(1, fallback=("none", "previous")[number % 2]),
+        "Application": server.application(1, fallback=(None, "previous")[number % 2]),
         "Configuration": server.configuration(1, changed=number),
     }
 

@@ -1,4 +1,4 @@
-"""The soak: a real embedded server under steady changes by HTTP, stopped and killed now and then, watched all the while.
+"""The soak: a real embedded server under steady changes by HTTP, stopped and killed now and then, and watched.
 
 The one rule: what was answered as done is done, however the server ended just after; and what it takes of the machine
 stays flat. All chance comes from the seed; what follows from a change is rendered while others come.
@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -60,14 +59,14 @@ class SoakServer(Server):
 
     def figures(self) -> dict[str, float]:
         """Return the memory (MB), open files and threads of the server and its workers now."""
-        found = Counter[str]()
+        found: dict[str, float] = dict.fromkeys(BOUNDS, 0)
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-                found["rss_megabytes"] += int(status["VmRSS"].split()[0]) / 1024  # type: ignore[assignment]
+                found["rss_megabytes"] += int(status["VmRSS"].split()[0]) / 1024
                 found["threads"] += int(status["Threads"])
-                found["files"] += len(os.listdir(f"/proc/{pid}/fd"))
-        return {name: float(found[name]) for name in BOUNDS}
+                found["files"] += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        return found
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each part of the data directory."""
@@ -108,7 +107,7 @@ class Changes:
     def next(self) -> Change:
         """Return one change; what was removed comes back before much else goes."""
         if len(self.gone) > STORES // 20:
-            return self.return_of(sorted(self.gone)[0])
+            return self.return_of(min(self.gone))
         weights = [weight for weight, _ in self._kinds]
         return self.chance.choices([make for _, make in self._kinds], weights)[0]()
 
@@ -258,7 +257,7 @@ class Soak:
     def __post_init__(self) -> None:
         self.changes = Changes(self.asked.seed)
         self._acknowledged: tuple[Change, str, str] | None = None
-        self._began = self._started = time.monotonic()
+        self.began = self._started = time.monotonic()
         self._ready = False
         self._ended = threading.Event()
 
@@ -287,12 +286,12 @@ class Soak:
     # --- changes -------------------------------------------------------------------------------------------------
 
     def _change_steadily(self, say: Callable[[str], None]) -> None:
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         end, row_at, restart_at = (
-            self._began + each for each in (self.asked.seconds, self.asked.row_seconds, self.asked.restart_seconds)
+            self.began + each for each in (self.asked.seconds, self.asked.row_seconds, self.asked.restart_seconds)
         )
         say(HEADING)
-        row = Row.begun(self, self._began)
+        row = Row.begun(self, self.began)
         while (now := time.monotonic()) < end:
             if now >= restart_at:
                 self._restart()
@@ -362,7 +361,7 @@ class Soak:
             now, run, started = time.monotonic(), self.runs, self._started
             figures = self.server.figures() if self._ready else {}
             if figures and self._ready and run == self.runs:
-                self.samples.append(Sample(now - self._began, run, now - started, figures))
+                self.samples.append(Sample(now - self.began, run, now - started, figures))
 
     def commits(self) -> int:
         """Return how many commits the branch has."""
@@ -391,7 +390,8 @@ class Soak:
         found += self._checked()
         for problem in found:
             say(f"failed: {problem}")
-        say(f"{self.done} changes, {self.refused} of them refused, {self.runs - 1} restarts: {'failed' * bool(found) or 'ok'}")
+        outcome = "failed" if found else "ok"
+        say(f"{self.done} changes, {self.refused} of them refused, {self.runs - 1} restarts: {outcome}")
         return not found
 
     def _checked(self) -> Iterator[str]:
@@ -439,7 +439,7 @@ class Row:
         figures = soak.samples[-1].figures if soak.samples else soak.server.figures()
         sizes = soak.server.sizes()
         grown = " ".join(f"{(sizes[name] - self.sizes[name]) / done:>10,.0f}" for name in PARTS)
-        minute = (time.monotonic() - soak._began) / 60  # noqa: SLF001 - its own module
+        minute = (time.monotonic() - soak.began) / 60
         return (
             f"{minute:>6.1f} {done:>7} {soak.commits() - self.commits:>7} {p50:>6.1f} {p99:>6.1f} "
             f"{figures['rss_megabytes']:>6.0f} {figures['files']:>5.0f} {figures['threads']:>7.0f}   {'':>15} {grown}"

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from libs.contracts import LooseningConfirmed
+from libs.contracts import ClusterSpec, LooseningConfirmed, Recorded, StoreDeclared, type_name
+from libs.eventlog import EventLog
 from libs.fleet import Column, Fleet, Policy
 from libs.fleet.facts import Facts
+from libs.fleet.model import FleetModel
 from libs.fleet.parts import PARTS
 from libs.fleet.snapshots import dump_fleet, load_fleet
 from libs.fleet.state import dump_parts
@@ -137,3 +141,20 @@ def state_of(fleet: Fleet) -> Mapping[str, Any]:
 def says_something_of_the_fleet(after: Fleet, before: Fleet) -> bool:
     after.take_touched()
     return state_of(after) != state_of(before)
+
+
+async def test_a_fleet_that_follows_the_log_does_not_grow_by_what_changed_and_changed_back() -> None:
+    at, sizes = datetime(2026, 1, 1, tzinfo=UTC), []
+    model = FleetModel(EventLog.open("sqlite://", clock=lambda: at))
+    for start in (0, 1_024, 2_048):
+        events = []
+        for position in range(start + 1, start + 1_025):
+            store = f"s-{position % 4}"
+            event = StoreDeclared(
+                store, "UTC", {"size": f"v{position % 8}"}, [], [ClusterSpec(f"c-{position // 4 % 2}")]
+            )
+            name, digest = type_name(event), position.to_bytes(32, "big")
+            events.append(Recorded(position, "epoch", f"store-{store}", position, name, at, "ana", event, digest))
+        await model.handle(events)
+        sizes.append(len(msgspec.msgpack.encode(dump_fleet(model.fleet))))
+    assert max(sizes) - min(sizes) < 200, sizes
