@@ -33,8 +33,11 @@ SETTLED_SECONDS_MAX = 120
 VERIFY_SECONDS_MAX = 900
 WARM_SHARE, WARM_SECONDS_MAX = 0.05, 30.0
 """A process is warm after this share of the whole time, or after so long."""
-BOUNDS: dict[str, tuple[float, float]] = {"rss_megabytes": (0.05, 8.0), "files": (0.0, 2.0), "threads": (0.0, 2.0)}
-"""Figure → how much it may grow over the second half: share of its median, or (where that is more) so much."""
+BOUNDS: dict[str, tuple[float, float]] = {"rss_megabytes": (0.05, 8.0), "files": (0.0, 8.0), "threads": (0.0, 4.0)}
+"""Figure → how much it may grow over the second half: share of its median, or (where that is more) so much.
+
+Connections of the views open one by one as requests come together, each with its files and thread.
+"""
 JUDGED_SECONDS_MIN = 300.0
 """A shorter soak tells of growth and does not judge it: a process warms up for minutes."""
 PARTS = {"log": ("log.db",), "views": ("views",), "snapshots": ("snapshots",), "repository": ("gitops.git",)}
