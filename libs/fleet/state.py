@@ -193,7 +193,7 @@ _SAMPLED = 61
 
 def _written(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     written: NDArray[np.bool_] = values != fill
-    return written if written.ndim == 1 else written.any(axis=1)
+    return written if written.ndim == 1 else np.any(written, axis=1)
 
 
 def column_of(plain: Mapping[str, Any], extent: Extent) -> Column:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -61,12 +62,15 @@ class Declaring:
         return choose(f"{home}-app", *dict(choices).items())
 
     def layer(self) -> Event:
-        speaks: dict[str, list[str] | str | None] = self.draw.choice(
-            ({"applications": [f"{self.draw.choice(HOMES)}-app"]}, {"namespace": self.draw.choice(HOMES)}, {})
+        kinds: tuple[dict[str, Any], ...] = (
+            {"applications": [f"{self.draw.choice(HOMES)}-app"]},
+            {"namespace": self.draw.choice(HOMES)},
+            {},
         )
+        speaks = self.draw.choice(kinds)
         values = {self.draw.choice(("level", "other")): self.draw.choice("xy")}
         name = f"layer-{self.draw.randrange(4)}"
-        return ConfigurationDeclared(name, self.draw.choice(EXPRESSIONS[:-1]), values=values, **speaks)  # type: ignore[arg-type]
+        return ConfigurationDeclared(name, self.draw.choice(EXPRESSIONS[:-1]), values=values, **speaks)
 
     def fact(self) -> Event:
         home = self.draw.choice(HOMES)

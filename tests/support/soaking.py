@@ -224,9 +224,9 @@ def fill(server: SoakServer) -> None:
         documents.append({"kind": "Application", "metadata": {"name": f"app-{number}"}, "spec": spec})
     server.ask("POST", "/v1/documents", json={"documents": documents})
     for number in range(APPLICATIONS):
+        path = f"/v1/applications/app-{number}"
         for patch in range(VERSIONS):
             version = f"1.0.{patch}"
-            path = f"/v1/applications/app-{number}"
             server.ask("PUT", f"{path}/releases/{version}", json={"manifests": manifests(number, version)})
         choices = {"choices": [{"expression": "/c/*", "version": "1.0.0"}]}
         server.ask("PUT", f"{path}/release-choices", json=choices)
