@@ -25,7 +25,7 @@ PARTS = (0.25, 0.5, 1.0)
 APPLICATIONS_A_CLUSTER = 12.5
 REGION_GROUPS = 50
 DOCUMENTS_A_REQUEST = 1_000
-PUTS, LABEL_CHANGES, RESTARTS = 12, 30, 3
+PUTS, LABEL_CHANGES, RESTARTS = 30, 30, 3
 TOLERANCE = 1.2
 """What a figure may be beyond linear growth: single runs on a shared machine differ by as much."""
 PUT_MILLISECONDS_MAX = 50
@@ -136,7 +136,7 @@ def _release_on_all(server: LargeServer) -> None:
     server.settled()
 
 
-def _journey(server: LargeServer) -> dict[str, tuple[float, float]]:
+def journey(server: LargeServer) -> dict[str, tuple[float, float]]:
     """Return (seconds, CPU seconds) of everything that is compared between sizes."""
     taken: dict[str, tuple[float, float]] = {}
     server.start()
@@ -179,10 +179,10 @@ def _documents(server: LargeServer, number: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def _puts(server: LargeServer) -> Iterator[tuple[str, list[float]]]:
+def puts(server: LargeServer, count: int) -> Iterator[tuple[str, list[float]]]:
     """Yield, per kind, the seconds of putting one document; what follows from it is rendered before the next."""
     taken: dict[str, list[float]] = {}
-    for number in range(PUTS):
+    for number in range(count):
         for kind, document in _documents(server, number).items():
             started = time.perf_counter()
             name = document["metadata"].get("name") or document["metadata"]["path"].lstrip("/")
@@ -246,7 +246,7 @@ def run(_names: tuple[str, ...] = FIGURES) -> Iterator[Figure]:
         server = LargeServer(part)
         try:
             at = f"{server.stores:,} clusters"
-            known = _journey(server)
+            known = journey(server)
             labels = _label(server, LABEL_CHANGES, 100)
             peak = server.peak_megabytes()
             known["restart from a snapshot"] = _restarts(server)
@@ -272,7 +272,7 @@ def run(_names: tuple[str, ...] = FIGURES) -> Iterator[Figure]:
 
 
 def _put_figures(server: LargeServer, at: str) -> Iterator[Figure]:
-    for kind, taken in _puts(server):
+    for kind, taken in puts(server, PUTS):
         yield _milliseconds(f"{at}: put of one {kind}, p50", taken, 50, PUT_MILLISECONDS_MAX)
         yield _milliseconds(f"{at}: put of one {kind}, p99", taken, 99)
 

@@ -97,6 +97,7 @@ class Server:
     def remove(self) -> None:
         """End it and delete its files."""
         self.stop()
+        self.client.close()
         shutil.rmtree(self.place, ignore_errors=True)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:

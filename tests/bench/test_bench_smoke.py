@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.bench.__main__ import kept_rows, met, names, page
+from tests.bench.bench_scale import LargeServer, journey, puts
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,20 @@ def test_a_scenario_prints_one_json_line_a_figure() -> None:
     figures = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(figures) == 1, result.stderr
     assert set(figures[0]) == {"name", "value", "unit", "target", "baseline", "ratio"}
+
+
+def test_the_fleet_of_the_scale_bench_is_accepted_rendered_and_changed() -> None:
+    server = LargeServer(0.003)
+    try:
+        taken = journey(server)
+        placements = server.ask("GET", "/v1/rendering").json()["placements"]
+        kinds = dict(puts(server, 2))
+    finally:
+        server.remove()
+
+    assert {"import", "first render", "a release moved on all clusters"} <= taken.keys()
+    assert placements == server.applications * server.stores
+    assert set(kinds) == {"Freeze", "Store", "Group", "Namespace", "Application", "Configuration"}
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.flatness import Growth, Sample, growth
-from tests.support.soaking import BOUNDS, STORES, Changes
+from tests.support.soaked import STORES, Changes
+from tests.support.soaking import BOUNDS
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 150
