@@ -78,10 +78,7 @@ def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[
             continue  # Nothing was ever to run, so nothing can differ.
         clusters = touched.clusters | touched.applications.get(name, BitMap()) | recheck.get(key, BitMap())
         if name in touched.whole:
-            # Elsewhere it is not, was not and is not refused: nothing of what is declared of it matters there.
-            clusters |= model.fleet.placed(name) | refused.get(key, BitMap())
-            if key in model.placements.by_key:
-                clusters |= model.placements.by_key[key].present()
+            clusters |= _concerned(model, name, key) | refused.get(key, BitMap())
         for label in _labels(model, name, touched.labels) if touched.labels else ():
             clusters |= touched.labels.get(label, BitMap())
         answer[key] = clusters
@@ -93,6 +90,13 @@ def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[
         elif gone and key in recheck:
             answer[key] = recheck[key]
     return answer
+
+
+def _concerned(model: Model, application: str, key: str) -> BitMap:
+    """Return where an application is to be or is: elsewhere nothing of what is declared of it matters."""
+    placement = model.placements.by_key.get(key)
+    placed = model.fleet.placed(application)
+    return placed if placement is None else placed | placement.present()
 
 
 def _labels(model: Model, application: str, touched: Mapping[str, BitMap]) -> set[str]:

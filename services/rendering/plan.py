@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals

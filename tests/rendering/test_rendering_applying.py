@@ -235,13 +235,14 @@ async def test_a_release_without_checks_is_judged_by_none() -> None:
     assert renderer.version_on(KEY, "tx-1") == "1.0.0"
 
 
-async def test_checks_that_the_log_lost_stop_rendering_and_say_so() -> None:
+async def test_an_application_whose_checks_the_log_lost_is_set_aside() -> None:
     renderer = Renderer()
     renderer.facts(store("tx-1"), namespace("pos"), application("pos-api", "pos"))
     renderer.facts(replace(release(renderer), checks="0" * 64), choose("pos-api", ("/c/*", "1.0.0")))
 
-    with pytest.raises(LookupError, match="lost blob 0000"):
-        await renderer.settle()
+    await renderer.step()
+    assert renderer.refusals() == {("pos/pos-api", SET_ASIDE): ["tx-1"]}
+    assert renderer.version_on("pos/pos-api", "tx-1") is None
 
 
 @pytest.mark.parametrize("seed", range(4))
