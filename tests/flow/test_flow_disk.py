@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from httpx2 import Response
+from sqlalchemy import Pool
+from sqlalchemy.util import greenlet_spawn
 
 from cli.embedded import SERVICES
 from services.rendering import consumer, reconciler
@@ -98,12 +100,22 @@ class Sent:
         return taken
 
 
-async def reopen(server: Server) -> None:
-    """Close what is open: on a disk that has become read-only nothing can be written any more, as with a remount."""
+async def reopen(server: Server) -> list[Pool]:
+    """Close what is open: on a disk that has become read-only nothing can be written any more, as with a remount.
+
+    Returns the pools from before: what is in use goes back to them, and they are closed at the end (`close`).
+    """
+    retired = [engine.sync_engine.pool for engine in server.embedded._engines]
     for engine in server.embedded._engines:
         await engine.dispose()
     for log_engine in (server.embedded.log._read_engine, server.embedded.log._write_engine):
         log_engine.dispose()
+    return retired
+
+
+async def close(retired: list[Pool]) -> None:
+    for pool in retired:
+        await greenlet_spawn(pool.dispose)
 
 
 async def goes_on(server: Server, sent: Sent) -> None:
@@ -166,13 +178,14 @@ async def test_a_disk_that_is_read_only_for_a_while_stops_nothing_for_good(place
             sent = Sent(server)
             await sent.send("full")
             disk.make_read_only()
-            await reopen(server)
+            retired = await reopen(server)
             disk.free()
             await sent.send("read-only")
             if place in ("views", "packs", "ref"):
                 await eventually(told(server, "readonly" if place == "views" else "Read-only file system"), LONG)
             disk.make_writable()
             await goes_on(server, sent)
+            await close(retired)
         await proves(place, tmp_path)
 
 
