@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+KEEPING = ("approval", "freeze", "window", "settled", "fuse")
+"""The gates that keep back a change, whatever it is; the ones before them say what is to be there at all."""
+
 
 def summary(
     answer: Mapping[str, Any],
@@ -27,5 +30,9 @@ def summary(
         return f"{what}, as chosen." if runs is not None and runs == chosen else f"{what}."
     if runs is None and target is None:
         return f"{what}: {closed['reason']}."
-    until = f" until {closed['opens_at']}" if closed.get("opens_at") else ""
-    return f"{what}; {target or 'its removal'} waits for gate {closed['gate']}{until}: {closed['reason']}."
+    waits = f"{target} waits" if target else "its removal waits"
+    keeping = next((gate for gate in answer["gates"] if gate["gate"] in KEEPING and not gate["open"]), None)
+    if keeping is None:
+        return f"{what}; {waits} for the next admission."
+    until = f" until {keeping['opens_at']}" if keeping.get("opens_at") else ""
+    return f"{what}; {waits} for gate {keeping['gate']}{until}: {keeping['reason']}."

@@ -69,7 +69,7 @@ async def test_a_removal_goes_once_it_has_been_wanted_for_a_while() -> None:
     answer = why(renderer, "s-000")
     (gate,) = [each for each in answer["gates"] if not each["open"] and each["gate"] == "settled"]
     assert datetime.fromisoformat(gate["opens_at"]) > renderer.now
-    assert "its removal waits" in answer["summary"]
+    assert f"its removal waits for gate settled until {gate['opens_at']}" in answer["summary"]
     (item,) = blocked(renderer.model, None, renderer.now, None, None)
     assert (item["gate"], item["count"]) == ("settled", 1)
     assert renderer.last.settling == 1
