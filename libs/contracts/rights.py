@@ -28,6 +28,9 @@ ROLE_VERBS = (
 )
 """`get` is every reading verb of a route, `apply` every declaring one, `delete` every removing one."""
 
+RELAY_VERBS = ("decide",)
+"""Verbs of routes between services: the built-in role `relay` has them, and no document can give them."""
+
 ROLE_KINDS = (
     "*",
     "Application",

@@ -142,13 +142,21 @@ class Reader:
         Raises:
             LookupError: the log holds no such blob, or not its bytes.
         """
-        rows = self.query(self._dialect.sql("SELECT bytes FROM blobs WHERE digest = ?"), (digest,))
-        if not rows:
-            raise LookupError(f"the log has no blob {digest}")
-        body = bytes(rows[0][0])
+        body = self.stored_blob(digest)
         if hashlib.sha256(body).hexdigest() != digest:
             raise LookupError(f"the bytes of blob {digest} are damaged")
         return body
+
+    def stored_blob(self, digest: str) -> bytes:
+        """Return the bytes that are kept under a blob's name, whatever they are.
+
+        Raises:
+            LookupError: the log holds no such blob.
+        """
+        rows = self.query(self._dialect.sql("SELECT bytes FROM blobs WHERE digest = ?"), (digest,))
+        if not rows:
+            raise LookupError(f"the log has no blob {digest}")
+        return bytes(rows[0][0])
 
     def outcome_of(self, key: str) -> AlreadyAppended | None:
         """Return what the submission with this idempotency key was answered."""

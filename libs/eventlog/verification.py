@@ -84,7 +84,7 @@ class _Run:
 
     def _blob_problem(self, digest: str) -> str | None:
         try:
-            data = self._reader.blob(digest)
+            data = self._reader.stored_blob(digest)
         except LookupError:
             return f"blob {digest} is missing"
         return None if hashlib.sha256(data).hexdigest() == digest else f"blob {digest} has other bytes than its name"

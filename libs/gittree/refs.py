@@ -89,7 +89,7 @@ class Ref:
         # The lock is a second name of a file that says whose it is, from the instant at which the lock is there.
         marker = self._root / temporary_name("ref")
         value = self._root / temporary_name("ref")
-        _moving.add(marker.name)
+        _moving.update((marker.name, value.name))
         try:
             marker.write_bytes(owner_line(marker.name))
             self._acquire(marker)
@@ -100,7 +100,7 @@ class Ref:
                     if marker.samefile(self._lock):
                         self._lock.unlink()
         finally:
-            _moving.discard(marker.name)
+            _moving.difference_update((marker.name, value.name))
             marker.unlink(missing_ok=True)
             value.unlink(missing_ok=True)
 
@@ -149,9 +149,16 @@ class Ref:
             if not (found.left_behind or _ended_here(found) or self._has_stale_marker()):
                 return found.owner
             self._lock.unlink(missing_ok=True)
+            self._tidy()
             return ""
         finally:
             os.close(guard)
+
+    def _tidy(self) -> None:
+        """Remove what a move left that could not even clean up after itself, as on a read-only disk."""
+        for path in self._root.glob("tmp_ref_*"):
+            if is_stale(path.name) or (is_ours(path.name) and path.name not in _moving):
+                path.unlink(missing_ok=True)
 
     def _has_stale_marker(self) -> bool:
         """Tell whether the lock is a second name of a dead process's file, as locks were before they said whose."""

@@ -21,6 +21,7 @@ from libs.web.documents import Row
 from libs.web.intents import Intent
 from libs.web.kinds import DeclaredKind, Make
 from libs.web.problems import Problem, problem_of
+from libs.web.proposals import check_sizes
 
 T = TypeVar("T")
 
@@ -141,6 +142,7 @@ def _decided(parsed: _Parsed, intent: Intent, fork: Fleet, row: Row | None) -> D
     stream = kind.stream(parsed.name)
     if not proposal.events:
         return Decided(name=parsed.name, stream=stream, version=proposal.version)
+    check_sizes(proposal)
     for _, event in proposal.events:
         fork.assume(event)
     return Decided(

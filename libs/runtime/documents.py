@@ -25,12 +25,13 @@ from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here, assume
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
-from libs.web.commands import Answer, Commands, Proposal, shown_event
+from libs.web.commands import Commands
 from libs.web.intents import Intent, intent_of
 from libs.web.openapi import JSON, YAML, answers, taking
 from libs.web.ordering import Ordered, ordered
 from libs.web.positions import HEADER
 from libs.web.problems import Problem, problem_of, unavailable
+from libs.web.proposals import Answer, Proposal, shown_event
 from libs.web.rights import Rights
 
 DOCUMENTS = {

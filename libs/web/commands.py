@@ -7,29 +7,22 @@ process catches up and decides again, a bounded number of times.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from libs.contracts import Event, encode, type_name
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
     AlreadyAppended,
     Appended,
     EventLog,
-    EventTooLarge,
     Expired,
     FencedOut,
-    Guard,
     GuardConflict,
     IdempotencyConflict,
-    NewEvent,
     Outcome,
-    Submission,
     VersionConflict,
-    check_events,
 )
 from libs.fleet import Fleet
 from libs.selection import SelectionError
@@ -39,7 +32,18 @@ from libs.web.judging import judged
 from libs.web.kinds import DeclaredKind, Make
 from libs.web.metrics import DECISIONS_AGAIN, appending
 from libs.web.positions import Follower, Positions
-from libs.web.problems import Problem, event_too_large, not_found, problem_of, unavailable
+from libs.web.problems import Problem, not_found, problem_of, unavailable
+from libs.web.proposals import (
+    Answer,
+    Proposal,
+    Propose,
+    answer_of,
+    check_sizes,
+    kept,
+    shown_event,
+    submission_of,
+    unchanged_answer,
+)
 
 ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
@@ -57,53 +61,6 @@ class FleetFollower(Follower, Protocol):
     @property
     def fleet(self) -> Fleet:
         """The facts folded so far."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """What a decision would append, under which conditions, and what is answered when it is.
-
-    `expected` maps streams to the version that the decision saw; `guards` are the categories whose facts it read.
-    `stream` is the one whose version becomes the `ETag`, `version` what that is now. `body` is answered together with
-    version and position; with no events the answer is `unchanged` (204 by default).
-    """
-
-    events: Sequence[tuple[str, Event]] = ()
-    expected: Mapping[str, int] = field(default_factory=dict)
-    guards: tuple[str, ...] = ()
-    blobs: Mapping[str, bytes] = field(default_factory=dict)
-    status: int = 200
-    body: Mapping[str, Any] = field(default_factory=dict)
-    unchanged: tuple[int, Mapping[str, Any] | None] = (204, None)
-    stream: str | None = None
-    version: int = 0
-    expires_at: datetime | None = None
-    """What would be recorded later is decided again."""
-    shown: Sequence[tuple[str, Event]] | None = None
-    """What a dry run shows instead of `events`, where showing all of them would be too much."""
-    runs: Sequence[tuple[str, int]] = ()
-    """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
-    seen: int | None = None
-    """How far whoever decided a part of it had read, if that may be less than this process has."""
-    to_document: Callable[[Event], Mapping[str, Any]] | None = None
-    """What an event was declared by: where it is too large, the answer points into that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a change answers."""
-
-    status: int
-    body: Mapping[str, Any] | None
-    version: int | None
-    position: int
-    events: Sequence[tuple[str, Event]] = ()
-    first: int = 0
-    """The position of the first event that was appended, `position` being that of the last; 0: none was."""
-
-
-Propose = Callable[[Fleet], Awaitable[Proposal]]
-"""Reads what it needs and decides on the facts; may be called several times."""
 
 
 @dataclass(slots=True)
@@ -212,9 +169,9 @@ class Commands:
         """
         found = await judged(proposal, facts, intent, self.clock())
         if len(found.events) <= INLINE_EVENTS_MAX:
-            _check_sizes(found)
+            check_sizes(found)
         else:
-            await asyncio.to_thread(_check_sizes, found)
+            await asyncio.to_thread(check_sizes, found)
         return found
 
     async def change(self, decide: Propose, intent: Intent) -> Answer:
@@ -251,15 +208,15 @@ class Commands:
     async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
         proposal, position = first
         for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else ATTEMPTS_MAX):
-            if not proposal.events and intent.key is None:
-                return _unchanged(proposal, position)
+            if not proposal.events and (intent.key is None or not intent.remembers_unchanged):
+                return unchanged_answer(proposal, position)
             with appending(len(proposal.events)):
                 outcome = await self._append(proposal, _seen(proposal, position), intent)
             match outcome:
                 case Appended():
-                    return _answer(_kept(proposal), outcome)
+                    return answer_of(kept(proposal), outcome)
                 case AlreadyAppended():
-                    return _answer(outcome.answer, outcome)
+                    return answer_of(outcome.answer, outcome)
                 case IdempotencyConflict():
                     raise _other_content()
                 case GuardConflict(category="", position=head):
@@ -278,9 +235,9 @@ class Commands:
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
         if len(proposal.events) <= INLINE_EVENTS_MAX:
-            return await self._log.append_async(_submission(proposal, position, intent))
+            return await self._log.append_async(submission_of(proposal, position, intent))
         # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
-        return await asyncio.to_thread(lambda: self._log.append(_submission(proposal, position, intent)))
+        return await asyncio.to_thread(lambda: self._log.append(submission_of(proposal, position, intent)))
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
         """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
@@ -334,7 +291,7 @@ class Commands:
             return None
         if outcome.content_digest != intent.digest:
             raise _other_content()
-        return _answer(outcome.answer, outcome)
+        return answer_of(outcome.answer, outcome)
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:
@@ -348,66 +305,6 @@ async def _understood(propose: Propose, facts: Fleet) -> Proposal:
 def _seen(proposal: Proposal, position: int) -> int:
     """Return the position that a proposal's guards hold: how far everybody had read who decided a part of it."""
     return position if proposal.seen is None else min(position, proposal.seen)
-
-
-def shown_event(stream: str, event: Event) -> dict[str, Any]:
-    """Return an event that would be appended, as dry runs show it and `assume` takes it."""
-    return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
-
-
-def _unchanged(proposal: Proposal, position: int) -> Answer:
-    status, body = proposal.unchanged
-    body = None if body is None else {**body, "position": position}
-    return Answer(status, body, proposal.version if proposal.stream else None, position)
-
-
-def _kept(proposal: Proposal) -> bytes:
-    """Return what the log remembers of an answer; an unchanged one has no event to read its version from."""
-    if proposal.events:
-        kept = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
-    else:
-        unchanged = _unchanged(proposal, 0)
-        kept = {"status": unchanged.status, "body": unchanged.body, "stream": None, "version": unchanged.version}
-    return json.dumps(kept).encode()
-
-
-def _check_sizes(proposal: Proposal) -> None:
-    """Refuse what the log does not take as one fact, before anything is appended: the one place that says so."""
-    for stream, event in proposal.events:
-        try:
-            check_events([NewEvent(stream, type_name(event), encode(event))])
-        except EventTooLarge as error:
-            document = None if proposal.to_document is None else proposal.to_document(event)
-            raise event_too_large(error, document) from error
-
-
-def _submission(proposal: Proposal, position: int, intent: Intent) -> Submission:
-    return Submission(
-        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
-        actor=intent.actor,
-        expected=proposal.expected,
-        guard=Guard(proposal.guards, position),
-        blobs=proposal.blobs,
-        key=intent.key,
-        content_digest=intent.digest,
-        answer=_kept(proposal),
-        correlation_id=intent.request_id,
-        causation_id=intent.causation,
-        traceparent=intent.traceparent,
-        expires_at=proposal.expires_at,
-    )
-
-
-def _answer(kept: bytes, outcome: Appended | AlreadyAppended) -> Answer:
-    answer = json.loads(kept)
-    stream, body = answer["stream"], answer["body"]
-    if "version" in answer:  # it was unchanged
-        body = None if body is None else {**body, "position": outcome.last}
-        return Answer(answer["status"], body, answer["version"], outcome.last)
-    version = outcome.versions.get(stream) if stream else None
-    counted = {} if version is None else {"version": version}
-    body = {**body, **counted, "position": outcome.last}
-    return Answer(answer["status"], body, version, outcome.last, first=outcome.first)
 
 
 def _other_content() -> Problem:

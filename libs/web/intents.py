@@ -62,6 +62,8 @@ class Intent:
     request_id: str | None = None
     traceparent: str | None = None
     causation: str | None = None
+    remembers_unchanged: bool = True
+    """Whether the log keeps that a keyed request changed nothing; the relay keeps that itself, under the same key."""
 
     def check_version(self, version: int, *, exists: bool) -> None:
         """Hold the stream's version against If-Match and If-None-Match.
@@ -138,6 +140,7 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         request_id=getattr(request.state, "request_id", None),
         traceparent=carrier.get("traceparent"),
         causation=request.headers.get(CAUSATION) if relayed else None,
+        remembers_unchanged=not relayed,
     )
 
 

@@ -40,8 +40,8 @@ from libs.web.problems import Problem
 from libs.web.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
 
 if TYPE_CHECKING:
-    from libs.web.commands import Proposal
     from libs.web.intents import Intent
+    from libs.web.proposals import Proposal
 
 AFFECTING = (AFFECT, "Policy")
 BINDING = ("apply", "RoleBinding")

@@ -14,6 +14,7 @@ from pyroaring import BitMap
 
 from libs.contracts import RoleBindingDeclared, RoleRule, RoleSubject
 from libs.contracts.people import normal
+from libs.contracts.rights import RELAY_VERBS
 from libs.fleet import Fleet
 from libs.fleet.parts import parsed
 from libs.web.principals import Principal
@@ -42,7 +43,7 @@ BUILT_IN: Mapping[str, frozenset[str] | None] = {
     "admin": None,
     "viewer": frozenset({"get"}),
     "source": frozenset({"send"}),
-    "relay": frozenset({"get", "apply", "delete", "publish", "decide"}),
+    "relay": frozenset({"get", "apply", "delete", "publish", *RELAY_VERBS}),
 }
 """Role → the verbs that it allows on every kind; `None` is every verb.
 

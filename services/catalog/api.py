@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from libs.fleet import Fleet
-    from libs.web.commands import Commands, Proposal
+    from libs.web.commands import Commands
+from libs.web.proposals import Proposal
 
 READ = ("store", *REFERRING, "release", "signoff", "withheld")
 """What the deciders read: what expressions name, what refers to what, capacity, law, and the values in force."""

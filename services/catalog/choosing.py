@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.fleet import Fleet
-    from libs.web.commands import Commands, Proposal
+    from libs.web.commands import Commands
+from libs.web.proposals import Proposal
 
 READ = (
     "store",

@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.web.bodies import read_document
-from libs.web.commands import Proposal
 from libs.web.intents import etag, flag, intent_of
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
+from libs.web.proposals import Proposal
 from libs.web.router import respond, unwrapped
 from services.catalog import checking
 from services.catalog.checking import Surroundings, surroundings

@@ -20,12 +20,12 @@ from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.selection import SelectionError, parse
 from libs.web.bodies import IMPORT_BYTES_MAX, media_type, read_body
-from libs.web.commands import Proposal
 from libs.web.documents import DocumentsView
 from libs.web.effects import tried
 from libs.web.faults import ERRORS_MAX
 from libs.web.intents import Intent, flag
 from libs.web.problems import Problem, expression_problem
+from libs.web.proposals import Proposal
 from libs.web.schema import Spec
 from services.inventory.documents.places import load_places
 from services.inventory.documents.zones import NEVER_CHANGING

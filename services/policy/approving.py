@@ -13,10 +13,10 @@ from libs.contracts import ApprovalCompleted
 from libs.contracts.names import nearest
 from libs.web.auth import by_of, requires
 from libs.web.bodies import read_document
-from libs.web.commands import Proposal
 from libs.web.intents import flag, intent_of
 from libs.web.openapi import body_of
 from libs.web.problems import not_found
+from libs.web.proposals import Proposal
 from libs.web.rights import holds
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated

@@ -18,10 +18,10 @@ from libs.contracts.refusals import Invalid
 from libs.fleet import unpacked
 from libs.web.auth import authorize, by_of, requires
 from libs.web.bodies import read_document
-from libs.web.commands import Proposal
 from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.problems import not_found
+from libs.web.proposals import Proposal
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.domain.approvals import recorded_from

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from libs.contracts import EventRefused, encode, stream_id, type_name
 from libs.contracts.names import nearest
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.commands import Answer, Commands, Proposal
+from libs.web.commands import Commands
 from libs.web.problems import not_found
+from libs.web.proposals import Answer, Proposal
 from services.relay.domain.letters import Command, RetryLetter, SettleLetter, SkipLetter, decide
 from services.relay.inbox import REFUSED, Inbox, Outcome, Retry, problem_of_outcome
 from services.relay.inbox_events import Received

@@ -11,11 +11,12 @@ from fastapi.responses import JSONResponse
 from libs.contracts import Event
 from libs.contracts.names import nearest
 from libs.web.bodies import parse_json, read_body
-from libs.web.commands import Commands, Proposal, Propose
+from libs.web.commands import Commands
 from libs.web.intents import intent_of
 from libs.web.openapi import JSON, taking
 from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid, not_found
+from libs.web.proposals import Proposal, Propose
 from libs.web.router import respond
 from services.rendering.consumer import Rendering
 from services.rendering.domain import RestoreWriting

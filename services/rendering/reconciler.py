@@ -215,7 +215,8 @@ class Reconciler:
             return False
         if (begins := opening(self.model)) is not None:
             if self._opened < self.model.position:  # otherwise it is on its way round through the feed
-                self._opened = (await self._append([begins], f"layout-{self.model.branch}")).last
+                stream, cause = f"layout-{self.model.branch}", self.model.reasons.causes.newest()
+                self._opened = (await self._append([begins], stream, cause)).last
             return False
         try:
             decision = await self._decide(planned)

@@ -14,9 +14,9 @@ from cli.kinds import BY_DOCUMENT
 from libs.contracts import By, GroupDeclared, Recorded
 from libs.contracts.documents import DECIDED_BY
 from libs.fleet import Fleet
-from libs.web.commands import Proposal
 from libs.web.intents import Intent
 from libs.web.principals import Principal
+from libs.web.proposals import Proposal
 from tests.flow.conftest import Server, running, store
 
 Document = dict[str, Any]

@@ -19,6 +19,7 @@ import pytest
 
 from libs.runtime.connections import open_files_max
 from libs.web.auth import TokenStore
+from tests.support.children import child
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = 2_000
@@ -46,25 +47,16 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
     else:
         arguments = ["services.inventory"]
         environment |= {"RESEDGE_INVENTORY_PORT": str(port), "RESEDGE_DATA_DIR": "data"}
-    said = (tmp_path / "said").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        cwd=tmp_path,
-        env=environment,
-        stdout=said,
-        stderr=said,
-        preexec_fn=few_files,  # noqa: PLW1509 - no thread of this process runs yet
-    )
-    try:
+    command = [sys.executable, "-m", *arguments]
+    with (
+        (tmp_path / "said").open("wb") as said,
+        child(command, cwd=tmp_path, env=environment, stdout=said, stderr=said, preexec_fn=few_files) as process,
+    ):
         _wait_until_ready(port, process, tmp_path / "said")
         yield token, port
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
         assert not re.search(rb"Traceback|Too many open files", (tmp_path / "said").read_bytes())
-    finally:
-        process.kill()
-        process.wait()
-        said.close()
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], said: Path) -> None:

@@ -186,7 +186,7 @@ REFUSED: tuple[tuple[dict[str, Any], int, str, str], ...] = (
     (changed(OPS_EAST, subjects=[]), 422, "invalid-document", "/spec/subjects"),
     (subject(), 422, "invalid-document", "/spec/subjects/0"),
     (subject(user="ana", group="ops"), 422, "invalid-document", "/spec/subjects/0"),
-    (subject(user="ana lyst"), 422, "invalid-document", "/spec/subjects/0/user"),
+    (subject(user="ana\tlyst"), 422, "invalid-document", "/spec/subjects/0/user"),
     (subject(user="resedge/rendering"), 422, "invalid-document", "/spec/subjects/0/user"),
     (subject(user="a" * 300), 422, "invalid-document", "/spec/subjects/0/user"),
     (subject(group="a\tb"), 422, "invalid-document", "/spec/subjects/0/group"),

@@ -9,10 +9,10 @@ import pytest
 from pyroaring import BitMap
 
 from libs.contracts import By, LooseningWithheld, StoreDeclared
-from libs.web.commands import Proposal, shown_event
 from libs.web.intents import Intent
 from libs.web.judging import judged
 from libs.web.principals import Principal
+from libs.web.proposals import Proposal, shown_event
 from services.catalog.app import build as catalog
 from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory
