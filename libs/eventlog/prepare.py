@@ -78,15 +78,14 @@ def check_events(events: Sequence[NewEvent]) -> None:
         EventTooLarge: an event is.
     """
     for event in events:
-        _check_name("stream", event.stream)
+        _check_again("stream", event.stream)
         _check_end("stream", event.stream)
-        _check_name("event type", event.type)
+        _check_again("event type", event.type)
         _check_end("event type", event.type)
         if len(event.data) > EVENT_BYTES_MAX:
             raise EventTooLarge(event.stream, event.data)
 
 
-@lru_cache(maxsize=65_536)
 def _check_name(name: str, text: str) -> None:
     try:
         length = len(text.encode())
@@ -94,6 +93,10 @@ def _check_name(name: str, text: str) -> None:
         raise InvalidSubmission(f"the {name} {text!r} is not valid Unicode") from None
     if not 0 < length <= NAME_BYTES_MAX or "\0" in text:
         raise InvalidSubmission(f"the {name} {text[:80]!r} must have 1 to {NAME_BYTES_MAX} bytes and no NUL")
+
+
+_check_again = lru_cache(maxsize=65_536)(_check_name)
+"""For names that come again: ids do not, and would only fill what is remembered."""
 
 
 def _check_end(name: str, text: str) -> None:
