@@ -225,13 +225,3 @@ def columns_of(plain: Mapping[str, Any], extent: Extent) -> dict[str, Column]:
 def plain_bitmap(members: BitMap) -> bytes:
     """Return a set as bytes."""
     return bytes(members.serialize())
-
-
-def plain_bitmaps(sets: Mapping[str, BitMap]) -> dict[str, bytes]:
-    """Return sets by name as bytes."""
-    return {name: plain_bitmap(members) for name, members in sets.items()}
-
-
-def bitmaps_of(plain: Mapping[str, bytes]) -> dict[str, BitMap]:
-    """Return what `plain_bitmaps` wrote."""
-    return {name: BitMap.deserialize(each) for name, each in plain.items()}

@@ -77,15 +77,6 @@ def schema_of(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
-def fields_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
-    """Return the fields that are known at a place of a document."""
-    schema = schema_of(model)
-    here: Schema = schema
-    for part in place:
-        here = _below(_fitting(schema, here, {} if isinstance(part, str) else []), part)
-    return list(_fitting(schema, here, {}).get("properties", {}))
-
-
 def _unknown(schema: Schema, here: Schema, value: Any, place: Place) -> Iterator[Unknown]:
     if not isinstance(value, (Mapping, list)) or not value:
         return

@@ -176,7 +176,9 @@ class Routes:
                 await reconciler.settled(position)
         except TimeoutError:
             detail = f"position {position} is not rendered yet; rendering is at {reconciler.settled_position}"
-            told = reconciler.stopped or reconciler.trouble
+            count = reconciler.settling
+            settling = f"{count:,} removal{'' if count == 1 else 's'} must be wanted for a while first" if count else ""
+            told = reconciler.stopped or reconciler.trouble or settling
             raise Problem(
                 504,
                 "timeout",

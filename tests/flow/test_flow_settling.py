@@ -52,6 +52,8 @@ async def test_a_deleted_store_is_emptied_after_a_while_and_listed_until_its_gra
     await begin(server, stores=4)
     before = await settled(server)
     await ask(server, "DELETE", "/v1/stores/store-03")
+    late = await server.client.get("/v1/rendering:settled", params={"timeout_seconds": 0.5})
+    assert (late.status_code, "1 removal must be wanted for a while first" in late.json()["detail"]) == (504, True)
     assert await settled(server) != before
     (item,) = (await ask(server, "GET", "/v1/retired-clusters"))["items"]
     assert (item["name"], item["placements"]) == ("store-03", 0)
