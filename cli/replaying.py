@@ -26,13 +26,13 @@ from cli.errors import CliError, UsageProblem
 from libs.bus import ConsumerStopped, ViewConsumer, view_engine
 from libs.bus.rebuild import RebuildFailed as ViewFailed
 from libs.bus.rebuild import catch_up
+from libs.commands.documents import DocumentsView, documents
+from libs.commands.kinds import DeclaredKind
 from libs.contracts.envelope import UnknownEventType, decode
 from libs.contracts.refusals import Invalid
 from libs.eventlog import DatabaseNotReady, DriverMissing, EventLog, LogUnavailable, UnknownLogFormat
 from libs.fleet import Blobs, Fleet
 from libs.runtime.clock import utc_now
-from libs.web.documents import DocumentsView, documents
-from libs.web.kinds import DeclaredKind
 from services.audit.domain import instant, rfc3339
 from services.audit.projections import AuditTrail
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
@@ -42,7 +42,7 @@ from services.inventory.api import STORE
 from services.policy.api import DECLARED as POLICY
 from services.relay.api import SOURCE
 from services.relay.projections import LettersView
-from services.rendering.asof import RebuildFailed, Rebuilt, rebuild_branch
+from services.rendering.asking.asof import RebuildFailed, Rebuilt, rebuild_branch
 
 PAGE_EVENTS = 1_000
 STEP_EVENTS = 10_000

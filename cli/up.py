@@ -68,6 +68,7 @@ def virtual_clock(at: str, speed: str) -> VirtualClock | None:
 def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock | None) -> int:
     # Imported here, so that the command line starts quickly for everything else.
     from cli.embedded import SERVICES  # noqa: PLC0415 - start-up time
+    from libs.access.oidc import BadProvider  # noqa: PLC0415 - start-up time
     from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat  # noqa: PLC0415 - start-up time
     from libs.runtime.clock import ClockRefused, utc_now  # noqa: PLC0415 - start-up time
     from libs.runtime.connections import Bounds  # noqa: PLC0415 - start-up time
@@ -78,7 +79,6 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
     from libs.runtime.settings import ProcessSettings  # noqa: PLC0415 - start-up time
     from libs.runtime.telemetry import set_up_telemetry  # noqa: PLC0415 - start-up time
     from libs.runtime.wiring import Wiring  # noqa: PLC0415 - start-up time
-    from libs.web.oidc import BadProvider  # noqa: PLC0415 - start-up time
 
     settings = ProcessSettings()
     if clock is not None and (reason := _remote_problem()):

@@ -18,8 +18,8 @@ def verify_data_dir(data_dir: Path, all_commits: bool) -> list[dict[str, Any]]:
         FileNotFoundError: there is no log in it.
         CliError: the verification could not be finished.
     """
-    from services.rendering.broken import VerificationBroken  # noqa: PLC0415 - loaded only when verifying
-    from services.rendering.verify import shown, verify  # noqa: PLC0415 - loaded only when verifying
+    from services.rendering.asking.broken import VerificationBroken  # noqa: PLC0415 - loaded only when verifying
+    from services.rendering.asking.verify import shown, verify  # noqa: PLC0415 - loaded only when verifying
 
     file = data_dir / "log.db"
     if not file.is_file():

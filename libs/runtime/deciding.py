@@ -12,16 +12,16 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from libs.commands.commands import Commands
+from libs.commands.documents import Row
+from libs.commands.intents import Intent
+from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.proposals import check_sizes
 from libs.contracts import Event
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
-from libs.web.commands import Commands
-from libs.web.documents import Row
-from libs.web.intents import Intent
-from libs.web.kinds import DeclaredKind, Make
 from libs.web.problems import Problem, problem_of
-from libs.web.proposals import check_sizes
 
 T = TypeVar("T")
 

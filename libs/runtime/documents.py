@@ -16,6 +16,12 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from libs.access.rights import Rights
+from libs.commands.commands import Commands
+from libs.commands.intents import Intent, intent_of
+from libs.commands.ordering import Ordered, ordered
+from libs.commands.positions import HEADER
+from libs.commands.proposals import Answer, Proposal, shown_event
 from libs.contracts import Event
 from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, names_of
 from libs.contracts.refusals import Invalid
@@ -25,14 +31,8 @@ from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here, assume
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
-from libs.web.commands import Commands
-from libs.web.intents import Intent, intent_of
 from libs.web.openapi import JSON, YAML, answers, taking
-from libs.web.ordering import Ordered, ordered
-from libs.web.positions import HEADER
 from libs.web.problems import Problem, problem_of, unavailable
-from libs.web.proposals import Answer, Proposal, shown_event
-from libs.web.rights import Rights
 
 DOCUMENTS = {
     "type": "object",

@@ -17,7 +17,14 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.access.denials import Denials, DenialsKept
+from libs.access.freshness import Freshness
+from libs.access.oidc import ProviderTokens
+from libs.access.rights import Rights
+from libs.access.tokens import Known, Tokens, TokenStore
 from libs.bus import Consumer, Feed, ViewConsumer
+from libs.commands.commands import Turns
+from libs.commands.positions import Positions
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
 from libs.runtime.clock import ClockRefused, VirtualClock, new_id, utc_now
@@ -28,15 +35,8 @@ from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
-from libs.web.commands import Turns
-from libs.web.denials import Denials, DenialsKept
-from libs.web.freshness import Freshness
 from libs.web.metrics import note_batch
-from libs.web.oidc import ProviderTokens
-from libs.web.positions import Positions
 from libs.web.projections import Projections
-from libs.web.rights import Rights
-from libs.web.tokens import Known, Tokens, TokenStore
 
 LAG_EVENTS_MAX = 20_000
 DRAIN_SECONDS = 4.0

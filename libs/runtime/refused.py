@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from libs.access.judging import EVENT
 from libs.contracts.documents import names_of
-from libs.web.judging import EVENT
 from libs.web.problems import Problem
 
 LISTED_MAX = 100

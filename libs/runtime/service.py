@@ -16,12 +16,12 @@ from httpx2 import AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import Consumer
+from libs.commands.commands import Commands, FleetFollower, Turns
+from libs.commands.documents import DocumentsView
+from libs.commands.kinds import DeclaredKind
+from libs.commands.positions import Positions
 from libs.eventlog import EventLog
 from libs.web.application import ReadinessCheck
-from libs.web.commands import Commands, FleetFollower, Turns
-from libs.web.documents import DocumentsView
-from libs.web.kinds import DeclaredKind
-from libs.web.positions import Positions
 
 Hook = Callable[[], Awaitable[None]]
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from libs.access.oidc import BadProvider
 from libs.eventlog import DatabaseNotReady, DriverMissing, UnknownLogFormat
 from libs.runtime.connections import Bounds
 from libs.runtime.embedded import Embedded
@@ -18,7 +19,6 @@ from libs.runtime.serving import listen, serve
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry import set_up_telemetry
 from libs.runtime.wiring import Wiring
-from libs.web.oidc import BadProvider
 
 log = structlog.get_logger("resedge.runtime")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.access.oidc import Provider
 from libs.bus import Consumer, Feed, LogFeed, view_engine
 from libs.bus.messages import EVENTS_TOPIC
 from libs.eventlog import EventLog
 from libs.runtime.service import KafkaAccess
 from libs.runtime.settings import ProcessSettings
-from libs.web.oidc import Provider
 
 
 @dataclass(frozen=True, slots=True)

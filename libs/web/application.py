@@ -22,15 +22,15 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.access.denials import Denials
+from libs.access.principals import Principal
+from libs.access.rights import Rights
+from libs.access.tokens import Verifier
 from libs.web.arriving import BODY_SECONDS, in_time
 from libs.web.auth import authorize, open_to_all, principal_of, requires
-from libs.web.denials import Denials
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.openapi import described
-from libs.web.principals import Principal
 from libs.web.problems import Problem, install_problems
-from libs.web.rights import Rights
-from libs.web.tokens import Verifier
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLOCK_HEADER = "Resedge-Clock"

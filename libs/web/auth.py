@@ -11,16 +11,16 @@ from typing import Any
 
 from fastapi import Depends, HTTPException, Request
 
+from libs.access.principals import Principal
+from libs.access.rights import BUILT_IN as ROLES
+from libs.access.rights import Rights, held_by_token, user_verb
+from libs.access.tokens import BadToken, TokenStore, Verifier, digest_of
 from libs.contracts import By
 from libs.contracts.names import check_name
 from libs.web.arriving import refuse_encoded
 from libs.web.metrics import AUTHENTICATION_FAILURES
-from libs.web.principals import Principal
 from libs.web.problems import Problem
-from libs.web.rights import BUILT_IN as ROLES
-from libs.web.rights import Rights, held_by_token, user_verb
 from libs.web.routes import methods_at
-from libs.web.tokens import BadToken, TokenStore, Verifier, digest_of
 
 __all__ = [
     "ON_BEHALF_OF",

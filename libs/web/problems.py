@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from libs.access.principals import GROUPS_FIX
 from libs.bus.faults import passing
 from libs.contracts.names import escape
 from libs.contracts.refusals import Cycle, Invalid, Rejected, UnknownReference
@@ -33,7 +34,6 @@ from libs.eventlog import (
 from libs.selection import Cycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 from libs.web.metrics import REFUSALS
-from libs.web.principals import GROUPS_FIX
 from libs.web.routes import methods_at
 
 MEDIA_TYPE = "application/problem+json"

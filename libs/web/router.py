@@ -12,19 +12,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
+from libs.commands.commands import Commands
+from libs.commands.intents import etag, intent_of
+from libs.commands.kinds import DeclaredKind
+from libs.commands.positions import HEADER, wanted_position
+from libs.commands.proposals import Answer
 from libs.contracts.names import nearest
 from libs.fleet import Fleet
 from libs.selection import SelectionError, parse
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body, read_document
-from libs.web.commands import Commands
-from libs.web.intents import etag, intent_of
-from libs.web.kinds import DeclaredKind
 from libs.web.openapi import JSON, OBJECT, YAML, taking
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import invalid, not_found, query_problem
-from libs.web.proposals import Answer
 
 
 def respond(answer: Answer) -> Response:

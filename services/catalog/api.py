@@ -9,15 +9,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from libs.commands.intents import intent_of
+from libs.commands.kinds import DeclaredKind
+from libs.commands.positions import HEADER, wanted_position
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
-from libs.web.intents import intent_of
-from libs.web.kinds import DeclaredKind
 from libs.web.openapi import YAML, answers, body_of
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
 from libs.web.router import declared_router, respond
 from libs.web.schema import document_model
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
     from starlette.routing import BaseRoute
 
+    from libs.commands.commands import Commands
     from libs.fleet import Fleet
-    from libs.web.commands import Commands
-from libs.web.proposals import Proposal
+from libs.commands.proposals import Proposal
 
 READ = ("store", *REFERRING, "release", "signoff", "withheld")
 """What the deciders read: what expressions name, what refers to what, capacity, law, and the values in force."""

@@ -146,7 +146,7 @@ def _read(body: bytes) -> list[Manifest]:
 
 
 def _kept(report: Report, missing: dict[str, list[str]]) -> bytes | None:
-    """Return what rendering needs to judge a cluster: see services/rendering/applying."""
+    """Return what rendering needs to judge a cluster: see services/rendering/target/applying."""
     asked: dict[tuple[int, str], list[Any]] = {}
     for each in report.demands:
         asked.setdefault((each.slot, repr(each.wanted)), [each.slot, each.object, each.pointer, dict(each.wanted)])

@@ -12,11 +12,11 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from libs.commands.intents import etag, flag, intent_of
+from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.positions import HEADER, wanted_position
 from libs.contracts.names import nearest
 from libs.web.bodies import read_document
-from libs.web.intents import etag, flag, intent_of
-from libs.web.kinds import DeclaredKind, Make
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import Problem, not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
@@ -37,9 +37,9 @@ from services.catalog.events import ReleaseChoice, ReleaseChoicesSet
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.commands import Commands
     from libs.fleet import Fleet
-    from libs.web.commands import Commands
-from libs.web.proposals import Proposal
+from libs.commands.proposals import Proposal
 
 READ = (
     "store",

@@ -20,8 +20,8 @@ from services.catalog.events import ApplicationDeclared, ConfigurationDeclared, 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
     from services.catalog.domain import applications, configurations, namespaces
 
 

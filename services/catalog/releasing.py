@@ -10,14 +10,14 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from libs.commands.intents import etag, flag, intent_of
+from libs.commands.positions import HEADER, wanted_position
+from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.web.bodies import read_document
-from libs.web.intents import etag, flag, intent_of
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
-from libs.web.proposals import Proposal
 from libs.web.router import respond, unwrapped
 from services.catalog import checking
 from services.catalog.checking import Surroundings, surroundings
@@ -26,9 +26,9 @@ from services.catalog.domain.checks import Absent
 from services.catalog.publishing import Compiled, compiled, read_upload
 
 if TYPE_CHECKING:
+    from libs.commands.commands import Commands
     from libs.contracts import ApplicationDeclared
     from libs.fleet import Fleet
-    from libs.web.commands import Commands
     from services.catalog.events import ReleasePublished
 
 RELEASE_VERSION = 1

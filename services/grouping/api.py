@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
+from libs.commands.kinds import DeclaredKind
+from libs.commands.positions import HEADER, wanted_position
 from libs.contracts.names import nearest
 from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
-from libs.web.kinds import DeclaredKind
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import not_found
 from libs.web.router import DeclaredRoutes, declared_router
 from libs.web.schema import document_model
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
     from starlette.routing import BaseRoute
 
+    from libs.commands.commands import Commands
     from libs.fleet import Fleet
-    from libs.web.commands import Commands
 
 READ = ("store", *REFERRING)
 """What `decide` reads: names, labels and groups that exist, and all expressions that may refer to a group."""

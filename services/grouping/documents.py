@@ -16,8 +16,8 @@ from services.grouping.events import GroupDeclared
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
 
 
 class GroupSpec(Spec):

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from libs.access.effects import Before
 from libs.contracts import ClusterSpec
 from libs.fleet.fuse import fuse_trips
 from libs.fleet.moving import moved
-from libs.web.effects import Before
 from libs.web.problems import Problem
 from services.inventory.events import StoreDeclared
 

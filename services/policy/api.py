@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from libs.web.kinds import DeclaredKind
+from libs.commands.kinds import DeclaredKind
 from libs.web.router import declared_router
 from libs.web.schema import document_model
-from services.policy.approving import approvals_router
+from services.policy.approvals_api import approvals_router
 from services.policy.documents.access import (
     RoleBindingSpec,
     RoleSpec,
@@ -24,18 +24,18 @@ from services.policy.documents.laws import PlacementPolicySpec, law_document, pa
 from services.policy.documents.signoffs import SignOffSpec, parse_signoff, signoff_document
 from services.policy.domain import bindings, calendars, freezes, laws, roles, signoffs
 from services.policy.domain.checks import Absent
-from services.policy.loosening import withheld_router
 from services.policy.openings import openings_router
-from services.policy.overriding import overrides_router
-from services.policy.tokening import tokens_router
+from services.policy.overrides_api import overrides_router
+from services.policy.tokens_api import tokens_router
+from services.policy.withheld_api import withheld_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pyroaring import BitMap
 
+    from libs.commands.commands import Commands
     from libs.fleet import Fleet
-    from libs.web.commands import Commands
     from libs.web.schema import Spec
 
 _PLACES = ("store", "group", "namespace")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
+from libs.access.principals import GROUPS_FIX
+from libs.access.rights import may, scope
+from libs.commands.positions import HEADER
 from libs.contracts.instants import read_instant
 from libs.contracts.names import nearest
 from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
 from libs.gates import windows
 from libs.web.auth import requires
-from libs.web.positions import HEADER
-from libs.web.principals import GROUPS_FIX
 from libs.web.problems import invalid
-from libs.web.rights import may, scope
 from libs.web.router import select
 from services.policy.domain.approvals import recorded_from
 from services.policy.showing import seen
@@ -26,9 +26,9 @@ from services.policy.showing import seen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from libs.access.principals import Principal
+    from libs.commands.commands import Commands
     from libs.gates import WindowRow
-    from libs.web.commands import Commands
-    from libs.web.principals import Principal
 
 DAYS_DEFAULT = 7
 DAYS_MAX = 62

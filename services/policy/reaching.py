@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libs.access.rights import scope
 from libs.fleet.checks import some
 from libs.web.problems import Problem
-from libs.web.rights import scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

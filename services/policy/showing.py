@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import JSONResponse
 
+from libs.commands.positions import HEADER, wanted_position
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
 from libs.web.problems import invalid
 from services.policy.domain.approvals import missing, stage_of
 from services.policy.domain.overrides import phase
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from fastapi import Request, Response
     from pyroaring import BitMap
 
+    from libs.commands.commands import Commands
     from libs.contracts import By, Event, TokenIssued
     from libs.fleet import Approval, Fleet, Override, Withheld
-    from libs.web.commands import Commands
 
 EXAMPLES = 5
 ID_CHARACTERS = 12

@@ -14,8 +14,8 @@ from services.relay.domain.sources import Command, DeclareSource, check_source
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
 
 
 class MappingItem(Spec):

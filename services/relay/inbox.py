@@ -18,6 +18,8 @@ import msgspec
 import structlog
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from libs.commands.commands import Commands
+from libs.commands.intents import relayed_key
 from libs.contracts import Event, EventNoted, EventRefused, SourceDeclared, encode, stream_id, type_name
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
@@ -28,8 +30,6 @@ from libs.eventlog import (
     NewEvent,
     Submission,
 )
-from libs.web.commands import Commands
-from libs.web.intents import relayed_key
 from libs.web.problems import Problem, problem_of, unavailable
 from services.relay.domain.external import Instruction, Publish, instruction
 from services.relay.inbox_commands import ApiCommands, Order

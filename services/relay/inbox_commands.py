@@ -15,9 +15,9 @@ import httpx2
 import msgspec
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from libs.commands.intents import CAUSATION, EVENT_DIGEST
+from libs.commands.positions import HEADER
 from libs.web.auth import ON_BEHALF_OF
-from libs.web.intents import CAUSATION, EVENT_DIGEST
-from libs.web.positions import HEADER
 from libs.web.problems import Problem, not_found, said_problem, unavailable
 from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
 

@@ -10,20 +10,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from libs.commands.commands import Commands
+from libs.commands.proposals import Answer, Proposal
 from libs.contracts import EventRefused, encode, stream_id, type_name
 from libs.contracts.names import nearest
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.commands import Commands
 from libs.web.problems import not_found
-from libs.web.proposals import Answer, Proposal
 from services.relay.domain.letters import Command, RetryLetter, SettleLetter, SkipLetter, decide
 from services.relay.inbox import REFUSED, Inbox, Outcome, Retry, problem_of_outcome
 from services.relay.inbox_events import Received
 from services.relay.projections import LetterRow, LettersView, after
 
 if TYPE_CHECKING:
+    from libs.commands.intents import Intent
     from libs.fleet import Fleet
-    from libs.web.intents import Intent
 
 NEAR_MAX = 50
 EVENTS_MAX = 10_000

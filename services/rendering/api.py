@@ -10,27 +10,27 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
+from libs.commands.commands import Commands
+from libs.commands.intents import flag, intent_of
+from libs.commands.positions import HEADER, Positions, wanted_position
 from libs.contracts.names import nearest
 from libs.web.auth import requires
 from libs.web.bodies import read_body
-from libs.web.commands import Commands
-from libs.web.intents import flag, intent_of
 from libs.web.openapi import JSON, answers, taking
-from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import Problem, not_found, unavailable
 from libs.web.router import respond, select
 from libs.web.turns import Turn
-from services.rendering.apart import verify_apart
-from services.rendering.blocked import blocked
+from services.rendering.asking.apart import verify_apart
+from services.rendering.asking.blocked import blocked
+from services.rendering.asking.broken import VerificationBroken
+from services.rendering.asking.why import Why
 from services.rendering.branching import ANSWER, add_branch_routes, proposing, reason_of
-from services.rendering.broken import VerificationBroken
 from services.rendering.consumer import Rendering
+from services.rendering.deciding.leaving import layouts_now
+from services.rendering.deciding.requesting import awaited
 from services.rendering.domain import BranchState, ConfirmRemovals, Hold, decide
-from services.rendering.layout import LAYOUTS
-from services.rendering.leaving import layouts_now
-from services.rendering.placements import split_key
-from services.rendering.requesting import awaited
-from services.rendering.why import Why
+from services.rendering.target.placements import split_key
+from services.rendering.writing.layout import LAYOUTS
 
 EXAMPLES_MAX = 5
 WAIT_SECONDS_MAX = 600.0

@@ -8,20 +8,20 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from libs.commands.commands import Commands
+from libs.commands.intents import intent_of
+from libs.commands.positions import HEADER, Positions, wanted_position
+from libs.commands.proposals import Proposal, Propose
 from libs.contracts import Event
 from libs.contracts.names import nearest
 from libs.web.bodies import parse_json, read_body
-from libs.web.commands import Commands
-from libs.web.intents import intent_of
 from libs.web.openapi import JSON, taking
-from libs.web.positions import HEADER, Positions, wanted_position
 from libs.web.problems import invalid, not_found
-from libs.web.proposals import Proposal, Propose
 from libs.web.router import respond
 from services.rendering.consumer import Rendering
+from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
 from services.rendering.domain import RestoreWriting
 from services.rendering.domain import decide as decide_branch
-from services.rendering.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
 
 REASON_CHARACTERS_MAX = 1_000
 ANSWER: dict[str, Any] = {

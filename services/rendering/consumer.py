@@ -19,11 +19,11 @@ from libs.fleet import Blobs
 from libs.gittree import GitFailed, PushOutcome, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
-from services.rendering.carrying import WritingFailed
+from services.rendering.deciding.reconciler import Reconciler
 from services.rendering.model import Model
 from services.rendering.observing import STANDINGS, Standing
-from services.rendering.reconciler import Reconciler
 from services.rendering.snapshot import VERSION, dump_model, load_model
+from services.rendering.writing.carrying import WritingFailed
 
 if TYPE_CHECKING:
     from datetime import datetime

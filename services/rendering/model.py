@@ -20,9 +20,6 @@ from libs.fleet.state import Parts, begin_parts, typed, value
 from libs.gates import Gates
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
-from services.rendering import layout
-from services.rendering.aside import Aside
-from services.rendering.carrying import Decision, Materialised, Writes
 from services.rendering.domain import FUSE_WINDOW_MINUTES, BranchState
 from services.rendering.events import (
     AdmissionDecided,
@@ -36,14 +33,17 @@ from services.rendering.events import (
     RemovalsHeld,
     WritingRestored,
 )
-from services.rendering.inputs import ABSENT, Inputs
-from services.rendering.message import Reasons
 from services.rendering.observing import Cause
-from services.rendering.placements import Admission, Placements
-from services.rendering.target import Part, wanted
+from services.rendering.target.aside import Aside
+from services.rendering.target.inputs import ABSENT, Inputs
+from services.rendering.target.placements import Admission, Placements
+from services.rendering.target.target import Part, wanted
 from services.rendering.timing import AT_ONCE, Timing
-from services.rendering.trees import Trees, rebuild
 from services.rendering.turns import pause
+from services.rendering.writing import layout
+from services.rendering.writing.carrying import Decision, Materialised, Writes
+from services.rendering.writing.message import Reasons
+from services.rendering.writing.trees import Trees, rebuild
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,12 +11,12 @@ from libs.fleet.snapshots import VERSION as FLEET_VERSION
 from libs.fleet.snapshots import dump_fleet, load_fleet
 from libs.fleet.state import dump_parts, load_parts
 from libs.gates import Gates
-from services.rendering.inputs import Inputs
 from services.rendering.model import PARTS, Model
-from services.rendering.placements import PARTS as PLACEMENTS
-from services.rendering.placements import Placements
-from services.rendering.trees import PARTS as TREES
-from services.rendering.trees import Trees
+from services.rendering.target.inputs import Inputs
+from services.rendering.target.placements import PARTS as PLACEMENTS
+from services.rendering.target.placements import Placements
+from services.rendering.writing.trees import PARTS as TREES
+from services.rendering.writing.trees import Trees
 
 VERSION = f"rendering-7/{FLEET_VERSION}"
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cli.errors import UsageProblem
 from cli.up import virtual_clock
+from libs.access.tokens import TokenStore, digest_of
 from libs.contracts.instants import instant_text, parsed_instant, read_instant
 from libs.contracts.refusals import Invalid
-from libs.web.tokens import TokenStore, digest_of
 from services.audit.domain import instant as audited
 from services.policy.documents.access import parse_binding
 from services.policy.documents.freezes import parse_freeze
@@ -38,7 +38,7 @@ READERS = {
     "libs/eventlog/dialects/sqlserver.py": "what SQL Server answers",
     "libs/fleet/": "a snapshot of our own, wherever it is read there",
     "libs/gates/schedules.py": "a freeze as the log has it",
-    "libs/web/loosening.py": "a freeze as the log has it",
+    "libs/access/loosening.py": "a freeze as the log has it",
     "services/policy/domain/freezes.py": "a freeze as its document was read",
     "services/rendering/model.py": "a snapshot of our own",
 }

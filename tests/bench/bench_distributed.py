@@ -214,7 +214,7 @@ def _replayed(what: str, url: str, views: str) -> float:
 async def _rebuilt(log: EventLog, views: str) -> None:
     from libs.bus import view_engine  # noqa: PLC0415 - only the child needs it
     from libs.bus.rebuild import rebuild  # noqa: PLC0415 - the same
-    from libs.web.documents import DocumentsView  # noqa: PLC0415 - the same
+    from libs.commands.documents import DocumentsView  # noqa: PLC0415 - the same
     from services.inventory.api import STORE  # noqa: PLC0415 - the same
 
     engine = view_engine(views)

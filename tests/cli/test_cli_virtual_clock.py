@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from libs.access.principals import Principal
+from libs.access.tokens import BadToken
 from libs.contracts import StoreDeclared, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
 from libs.runtime.clock import ClockRefused, VirtualClock, utc_now
 from libs.web.application import web_application
-from libs.web.principals import Principal
-from libs.web.tokens import BadToken
 from tests.cli.cli_machine import ROOT, Machine
 from tests.cli.cli_server import Answer, FakeServer
 from tests.cli.conftest import Resedge

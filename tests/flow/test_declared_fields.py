@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from cli import kinds as cli_kinds
+from libs.commands.kinds import DeclaredKind
 from libs.contracts import (
     ApplicationDeclared,
     GroupDeclared,
@@ -22,7 +23,6 @@ from libs.contracts import (
 )
 from libs.contracts.inbox import PREFIX
 from libs.fleet import Fleet
-from libs.web.kinds import DeclaredKind
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import choices_document, parse_choices
 from services.catalog.domain import choices, releases

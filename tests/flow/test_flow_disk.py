@@ -17,8 +17,9 @@ from sqlalchemy import Pool
 from sqlalchemy.util import greenlet_spawn
 
 from cli.embedded import SERVICES
-from services.rendering import consumer, reconciler
-from services.rendering.verify import verify
+from services.rendering import consumer
+from services.rendering.asking.verify import verify
+from services.rendering.deciding import reconciler
 from tests.flow.conftest import Server, running
 from tests.support.disks import SmallDisk, small_disk
 from tests.support.journeys import MANIFEST, begin, choose, eventually, publish, settled, store, told

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import select
 
 from libs.bus import view_engine
+from libs.commands.documents import DocumentsView, documents
+from libs.commands.kinds import DeclaredKind
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
 from libs.fleet.snapshots import dump_fleet
-from libs.web.documents import DocumentsView, documents
-from libs.web.kinds import DeclaredKind
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import CHOICES
 from services.grouping.api import GROUP

@@ -20,10 +20,10 @@ from libs.bus import ConsumerStopped, LogFeed, ViewConsumer, stopped_reasons, vi
 from libs.bus.alone import RebuildRunning, alone
 from libs.bus.rebuild import RebuildFailed, progress, rebuild, view_problems
 from libs.bus.storage import checkpoints
+from libs.commands.documents import DocumentsView
 from libs.contracts import LetterSkipped, Recorded, StoreDeclared, StoreRemoved, encode, type_name
 from libs.contracts.crash import at_crash_point
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.documents import DocumentsView
 from services.inventory.api import STORE
 from tests.support.feeds import append, in_order, log_of
 from tests.support.postgres import Cluster, cluster
@@ -384,7 +384,7 @@ import asyncio, sys
 from libs.bus import view_engine
 from libs.bus.rebuild import rebuild
 from libs.eventlog import EventLog
-from libs.web.documents import DocumentsView
+from libs.commands.documents import DocumentsView
 from services.inventory.api import STORE
 from tests.support.feeds import ticking_clock
 

@@ -12,7 +12,7 @@ import pytest
 
 from cli.embedded import SERVICES
 from libs.contracts import ReleasePublished
-from services.rendering import aside
+from services.rendering.target import aside
 from tests.flow.conftest import Server, running
 from tests.support.journeys import MANIFEST, ask, begin, choose, declare, publish, settled
 

@@ -14,7 +14,7 @@ import pytest
 from cli.embedded import SERVICES
 from cli.verify_offline import verify_data_dir
 from libs.contracts.crash import at_crash_point
-from services.rendering import reconciler
+from services.rendering.deciding import reconciler
 from tests.flow.conftest import Server, running
 from tests.support.journeys import ask, begin, choose, declare, eventually, settled, store, told
 

@@ -16,8 +16,8 @@ from cli.verify_offline import verify_data_dir
 from libs.contracts import NamespaceDeclared, StoreDeclared, encode, type_name
 from libs.eventlog import Appended, EventLog, NewEvent, Submission
 from libs.runtime.clock import utc_now
-from services.rendering.apart import verify_apart
-from services.rendering.broken import VerificationBroken
+from services.rendering.asking.apart import verify_apart
+from services.rendering.asking.broken import VerificationBroken
 from tests.cli.cli_machine import Machine
 from tests.flow.conftest import Server, running
 from tests.support.journeys import begin, eventually, told

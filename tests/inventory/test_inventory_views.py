@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from libs.bus import ChaosFeed, view_engine
+from libs.commands.documents import DocumentsView
 from libs.contracts import StoreDeclared, StoreRemoved, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.documents import DocumentsView
 from services.inventory.api import STORE
 
 

@@ -70,7 +70,7 @@ def test_the_page_is_followed_from_its_first_line_to_its_last(tmp_path: Path) ->
 @pytest.mark.parametrize("word", ["GlassBroken", "resedge_break_glass_total", "policy.break-glass"])
 def test_what_the_page_names_is_there(word: str) -> None:
     root = Path(__file__).parents[2]
-    places = [root / "compose/prometheus/alerts.yml", root / "services/policy/overriding.py"]
+    places = [root / "compose/prometheus/alerts.yml", root / "services/policy/overrides_api.py"]
 
     assert word in PAGE
     assert any(word in place.read_text("utf-8") for place in places)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi.routing import APIRoute
 
 from cli.embedded import SERVICES
+from libs.access.rights import BINDABLE, BUILT_IN, user_verb
 from libs.contracts.rights import BOUND_ROLES, BUILT_IN_ROLES, RELAY_VERBS, ROLE_KINDS, ROLE_VERBS
 from libs.runtime.embedded import Embedded
 from libs.web.auth import Rule
-from libs.web.rights import BINDABLE, BUILT_IN, user_verb
 from tests.architecture.test_architecture_routes import all_routes, rules_of
 from tests.policy.policy_words import document
 

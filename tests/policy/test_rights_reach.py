@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyroaring import BitMap
 
+from libs.access.judging import judged
+from libs.access.principals import Principal
+from libs.commands.intents import Intent
+from libs.commands.proposals import Proposal, shown_event
 from libs.contracts import By, LooseningWithheld, StoreDeclared
-from libs.web.intents import Intent
-from libs.web.judging import judged
-from libs.web.principals import Principal
-from libs.web.proposals import Proposal, shown_event
 from services.catalog.app import build as catalog
 from services.grouping.app import build as grouping
 from services.inventory.app import build as inventory

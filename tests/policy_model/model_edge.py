@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pyroaring import BitMap
 
+from libs.access.principals import Principal
 from libs.contracts import (
     ApprovalCompleted,
     By,
@@ -37,18 +38,17 @@ from libs.contracts import (
 )
 from libs.contracts.refusals import Rejected
 from libs.fleet import packed
-from libs.web.principals import Principal
-from services.policy.approving import voter_of
+from services.policy.approvals_api import voter_of
 from services.policy.domain import approvals, overrides
 from services.policy.domain.withheld import ConfirmLoosening
 from services.policy.domain.withheld import decide as decide_withheld
-from services.rendering.carrying import Decision
-from services.rendering.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.leaving import opening
+from services.rendering.deciding.plan import Plan, plan
+from services.rendering.deciding.requesting import awaited, outstanding
 from services.rendering.domain import BranchState, ConfirmRemovals
 from services.rendering.domain import decide as decide_removals
-from services.rendering.leaving import opening
-from services.rendering.plan import Plan, plan
-from services.rendering.requesting import awaited, outstanding
+from services.rendering.writing.carrying import Decision
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_people import demand
 from tests.policy_model.model_time import MICROSECOND, Hours

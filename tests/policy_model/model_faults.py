@@ -15,7 +15,7 @@ from libs.fleet.facts import Facts
 from libs.gates import schedules
 from libs.gates.schedules import Found, Pair, Schedule
 from services.policy.domain import approvals
-from services.rendering.gating import Gating, Passing
+from services.rendering.deciding.gating import Gating, Passing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyroaring import BitMap
 
     from libs.contracts import ApprovalRequested, FreezeDeclared
-    from services.rendering.placements import Placement
+    from services.rendering.target.placements import Placement
 
 Fault = Callable[["pytest.MonkeyPatch"], None]
 INSTANT = timedelta(microseconds=1)

@@ -14,7 +14,7 @@ from libs.contracts import (
     WeeklyWindow,
 )
 from libs.fleet import packed
-from services.rendering.why import GATES, Why
+from services.rendering.asking.why import GATES, Why
 from tests.support.renderer import Renderer, application, choose, namespace, store
 
 KEY = "pos/pos-api"

@@ -20,7 +20,7 @@ from libs.contracts import (
 from libs.kubernetes import newest
 from libs.templates import compile_release
 from services.catalog.checking import Surroundings, check
-from services.rendering.aside import SET_ASIDE
+from services.rendering.target.aside import SET_ASIDE
 from tests.support.renderer import Renderer, application, choose, namespace, replay, store
 
 KEY = "pos/pos-api"

@@ -18,8 +18,8 @@ from libs.contracts import (
     RemovalsConfirmed,
     StoreRemoved,
 )
-from services.rendering.blocked import blocked
-from services.rendering.message import trailers
+from services.rendering.asking.blocked import blocked
+from services.rendering.writing.message import trailers
 from tests.rendering.rendering_gated import FREEZE, KEY, at, fleet_of, nightly, ordinals_of, why
 from tests.support.renderer import application, choose, namespace, store
 

@@ -21,10 +21,10 @@ from libs.contracts import (
     StoreDeclared,
     StoreRemoved,
 )
-from services.rendering.layout import NEWEST, OLDEST
+from services.rendering.deciding.plan import plan
 from services.rendering.model import Model
-from services.rendering.plan import plan
 from services.rendering.snapshot import dump_model, load_model
+from services.rendering.writing.layout import NEWEST, OLDEST
 from tests.support.described import described, targets
 from tests.support.renderer import Renderer, application, choose, namespace, replay, store
 

@@ -19,9 +19,16 @@ from libs.contracts.names import check_name
 from libs.contracts.refusals import Invalid
 from libs.contracts.tree import cluster_path
 from libs.gittree import Repository
-from services.rendering.laying import LayoutState, LayoutStepGoesOn, LayoutStepTooSoon, UpgradeLayout, decide, told
-from services.rendering.layout import LAYOUTS, NEWEST, OLDEST, kustomization_name
+from services.rendering.deciding.laying import (
+    LayoutState,
+    LayoutStepGoesOn,
+    LayoutStepTooSoon,
+    UpgradeLayout,
+    decide,
+    told,
+)
 from services.rendering.timing import AT_ONCE, Timing
+from services.rendering.writing.layout import LAYOUTS, NEWEST, OLDEST, kustomization_name
 from tests.support.described import described
 from tests.support.flux import BOOTSTRAP, Store
 from tests.support.renderer import Renderer, application, choose, namespace, replay, store

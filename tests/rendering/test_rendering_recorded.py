@@ -20,9 +20,9 @@ from libs.eventlog import EventLog
 from libs.fleet import Blobs
 from libs.gittree import IdSink
 from libs.runtime.clock import utc_now
-from services.rendering.apart import URL_VARIABLE
-from services.rendering.asof import Fold
-from services.rendering.composing import commit_of
+from services.rendering.asking.apart import URL_VARIABLE
+from services.rendering.asking.asof import Fold
+from services.rendering.deciding.composing import commit_of
 from services.rendering.model import Model
 from services.rendering.snapshot import dump_model, load_model
 from tests.support.described import described
@@ -110,7 +110,7 @@ async def test_a_snapshot_of_any_position_goes_on_to_the_same_commits(log: Event
 
 def verified(data_dir: Path, root: Path) -> list[dict[str, Any]]:
     """Verify in a process that runs the code at `root`."""
-    command = [sys.executable, "-m", "services.rendering.verify", str(data_dir / "gitops.git")]
+    command = [sys.executable, "-m", "services.rendering.asking.verify", str(data_dir / "gitops.git")]
     environment = {**os.environ, URL_VARIABLE: url(data_dir), "PYTHONPATH": str(root)}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     checks: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["checks"]

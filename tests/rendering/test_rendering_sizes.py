@@ -17,18 +17,18 @@ import pytest
 from pyroaring import BitMap
 
 from libs import contracts as c
+from libs.access.judging import CAUSES_MAX, WORDS_MAX
 from libs.contracts import Event, encode, event_types
 from libs.eventlog import EVENT_BYTES_MAX
 from libs.fleet import packed, unpacked, within_bounds
 from libs.fleet.runs import whole
-from libs.web.judging import CAUSES_MAX, WORDS_MAX
 from services.policy.documents.signoffs import QUORUM_MAX, STAGES_MAX
 from services.policy.domain.checks import APPLICATIONS_MAX
 from services.relay.inbox import _shown
-from services.rendering.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.plan import Plan
 from services.rendering.domain import Hold, plan_id
 from services.rendering.model import Model
-from services.rendering.plan import Plan
 from services.rendering.snapshot import dump_model, load_model
 from tests.flow.test_flow_sizes_of_documents import CASES as DECLARED
 from tests.support.renderer import Renderer

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from libs.bus import LogFeed
+from libs.commands.positions import Positions
 from libs.contracts import ClusterSpec, StoreDeclared, WritingRestored
 from libs.eventlog import EventLog, LogUnavailable
-from libs.web.positions import Positions
 from libs.web.problems import Problem
 from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings

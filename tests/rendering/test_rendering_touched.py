@@ -21,8 +21,8 @@ from libs.contracts import (
     RemovalsConfirmed,
     StoreRemoved,
 )
+from services.rendering.deciding.plan import plan
 from services.rendering.model import Model
-from services.rendering.plan import plan
 from services.rendering.snapshot import dump_model, load_model
 from tests.support.described import targets
 from tests.support.renderer import Renderer, application, choose, namespace, store

@@ -10,10 +10,10 @@ import pytest
 from pyroaring import BitMap
 
 from libs.contracts import ApplicationDeclared, GraceEnded, GroupDeclared, PlacementPolicyDeclared, StoreRemoved
-from services.rendering.blocked import blocked
-from services.rendering.laying import end_grace, retired
+from services.rendering.asking.blocked import blocked
+from services.rendering.asking.why import Why
+from services.rendering.deciding.laying import end_grace, retired
 from services.rendering.timing import Timing
-from services.rendering.why import Why
 from tests.support.described import described
 from tests.support.renderer import MANIFEST, Renderer, application, choose, namespace, replay, store
 

@@ -29,7 +29,7 @@ from libs.eventlog.envelope import decode_envelope, to_microseconds
 from libs.eventlog.schema import blobs, category_heads, events, head
 from libs.fleet import FleetModel
 from libs.runtime.clock import utc_now
-from services.rendering.asof import Fold
+from services.rendering.asking.asof import Fold
 from services.rendering.consumer import NAME
 from services.rendering.snapshot import VERSION, dump_model
 from tests.flow.conftest import Server

@@ -22,14 +22,14 @@ from libs.contracts import (
 )
 from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
-from services.rendering.carrying import Decision
-from services.rendering.composing import commit_of, compose, held, uses
-from services.rendering.leaving import opening
+from services.rendering.deciding.composing import commit_of, compose, held, uses
+from services.rendering.deciding.leaving import opening
+from services.rendering.deciding.plan import Plan, plan
+from services.rendering.deciding.requesting import outstanding
 from services.rendering.model import Model
-from services.rendering.plan import Plan, plan
-from services.rendering.requesting import outstanding
 from services.rendering.snapshot import dump_model, load_model
 from services.rendering.timing import AT_ONCE, Timing
+from services.rendering.writing.carrying import Decision
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MANIFEST = """\

@@ -24,10 +24,10 @@ from urllib.parse import parse_qs
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeyParameters, OctKey, OKPKey, RSAKey
 
+from libs.access.oidc import Provider
+from libs.access.tokens import digest_of, new_token
 from libs.contracts import By, TokenIssued, TokenRevoked, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.oidc import Provider
-from libs.web.tokens import digest_of, new_token
 
 if TYPE_CHECKING:
     from libs.runtime.embedded import Embedded

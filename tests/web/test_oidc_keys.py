@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.web.problems import Problem
-from libs.web.signing_keys import (
+from libs.access.signing_keys import (
     DOCUMENT_BYTES_MAX,
     FRESH_SECONDS,
     RETRY_SECONDS,
@@ -17,6 +16,7 @@ from libs.web.signing_keys import (
     fetching,
     usable,
 )
+from libs.web.problems import Problem
 from tests.support.tokens import Issuer, a_key, issuing
 
 

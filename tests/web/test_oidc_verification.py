@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.errors import SecurityWarning
 
+from libs.access.oidc import BadProvider, Provider, ProviderTokens
+from libs.access.principals import Principal, person_name
+from libs.access.signing_keys import SigningKeys, is_secure
+from libs.access.tokens import BadToken
 from libs.contracts.people import address_name
-from libs.web.oidc import BadProvider, Provider, ProviderTokens
-from libs.web.principals import Principal, person_name
 from libs.web.problems import Problem
-from libs.web.signing_keys import SigningKeys, is_secure
-from libs.web.tokens import BadToken
 from tests.support.people import NAMES, NOBODY
 from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing, segment
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from libs.access.freshness import CHECK_SECONDS, STALE_SECONDS_MAX, Freshness
+from libs.access.principals import Principal, person_name
+from libs.access.tokens import BadToken, Known, LocalTokens, Tokens, TokenStore, digest_of, new_token
+from libs.commands.positions import Positions
 from libs.contracts import By, TokenIssued
 from libs.eventlog import EventLog, LogUnavailable
 from libs.fleet import FleetModel
-from libs.web.freshness import CHECK_SECONDS, STALE_SECONDS_MAX, Freshness
-from libs.web.positions import Positions
-from libs.web.principals import Principal, person_name
 from libs.web.problems import Problem
-from libs.web.tokens import BadToken, Known, LocalTokens, Tokens, TokenStore, digest_of, new_token
 from tests.support.tokens import ANA, local_token, revoke
 
 NOW = datetime(2026, 11, 27, 5, tzinfo=UTC)

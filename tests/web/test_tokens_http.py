@@ -10,11 +10,11 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient, Response
 from prometheus_client import REGISTRY
 
+from libs.access import freshness
 from libs.runtime.embedded import Embedded
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.standalone import run_service
 from libs.runtime.wiring import Wiring
-from libs.web import freshness
 from libs.web.auth import Principal
 from services.audit.app import build as audit
 from services.inventory.app import build as inventory

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
+from libs.commands.kinds import Make
 from libs.contracts.names import check_labels, check_name
 from libs.contracts.quantities import check_capacity
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.kubernetes import check_version
-from libs.web.kinds import Make
 from libs.web.schema import API_VERSION, Spec, read_as
 from services.inventory.documents.hours import EXCEPTIONS_MAX, HOURS_MAX, HoursItem, check_items, hours_items
 from services.inventory.documents.zones import check_zone

@@ -21,8 +21,8 @@ from services.policy.events import RoleBindingDeclared, RoleDeclared, RoleRule, 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
     from services.policy.domain import bindings, roles
 
 RULES_MAX = 100

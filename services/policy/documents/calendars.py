@@ -27,8 +27,8 @@ from services.policy.events import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60

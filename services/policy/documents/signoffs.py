@@ -15,8 +15,8 @@ from services.policy.events import SignOffDeclared, SignOffStage
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from libs.commands.kinds import Make
     from libs.fleet import Fleet
-    from libs.web.kinds import Make
 
 STAGES_MAX = 20
 ROLES_MAX = 50

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.bus import LogFeed, ViewConsumer, stopped_reasons, view_engine
 from libs.bus.faults import passing
 from libs.bus.storage import checkpoints
+from libs.commands.documents import DocumentsView
 from libs.contracts import Recorded, StoreDeclared, encode, type_name
 from libs.contracts.crash import at_crash_point
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.documents import DocumentsView
 from services.inventory.api import STORE
 from tests.support.feeds import append, in_chaos, in_order, log_of
 from tests.support.postgres import Cluster, cluster

@@ -13,9 +13,9 @@ from sqlalchemy import exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import view_engine
+from libs.commands.documents import DocumentsView
 from libs.contracts import StoreDeclared
 from libs.runtime.views_setup import set_up_views
-from libs.web.documents import DocumentsView
 from services.catalog.api import NAMESPACE
 from services.inventory.api import STORE
 from tests.support.feeds import in_order, log_of

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.commands.ordering import ordered
 from libs.contracts.documents import DECIDED_BY, names_of
-from libs.web.ordering import ordered
 
 Document = dict[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from libs.access.denials import ACTORS_MAX, ROUTES_MAX, Denials, DenialsKept
 from libs.contracts import AccessDenied, By
 from libs.eventlog import EventLog
-from libs.web.denials import ACTORS_MAX, ROUTES_MAX, Denials, DenialsKept
 from services.policy.app import build as policy
 from tests.flow.conftest import running
 from tests.policy.policy_words import document

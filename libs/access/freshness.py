@@ -1,0 +1,88 @@
+"""How close what a process knows of tokens, roles and bindings is to the log, whether or not events arrive.
+
+The one rule: a revocation counts within `STALE_SECONDS_MAX` of its append. A process that cannot tell for longer than
+that (its log does not answer, its fleet stands still) lets nobody in by what it may not know to be revoked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from libs.commands.positions import Follower, Positions
+from libs.eventlog import LogClosed, LogUnavailable
+from libs.web.problems import Problem, unavailable
+
+CATEGORIES = ("token", "role", "rolebinding")
+CHECK_SECONDS = 15.0
+STALE_SECONDS_MAX = 60.0
+LOOK_AGAIN_SECONDS = 0.1
+"""Tokens that nobody knows make us look at the log at most so often, whatever their number."""
+
+log = structlog.get_logger("resedge.web")
+
+
+class Heads(Protocol):
+    """The part of the log that is asked (libs.eventlog.EventLog)."""
+
+    def category_head(self, category: str) -> int:
+        """Return the position of the last event of a category; 0 without any."""
+
+
+class Freshness:
+    """Compares the log's heads of `CATEGORIES` with how far the process's fleet is, and brings the fleet there."""
+
+    def __init__(
+        self, heads: Heads, facts: Follower, positions: Positions, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._heads, self._facts, self._positions, self._now = heads, facts, positions, now
+        self._fresh_at = self._looked_at = now()
+        self._looking = asyncio.Lock()
+
+    async def settled(self) -> None:
+        """Return where what the process knows may be relied on.
+
+        Raises:
+            Problem: 503, it has not caught up since it started, or could not compare itself with the log for too long.
+        """
+        await self._positions.seen(0, self._facts, by_log=True)
+        if self._stale():
+            await self.look_again()
+        if self._stale():
+            raise unavailable(
+                "this process cannot tell which tokens and roles are still in force",
+                code="rights-unknown",
+                fix="see GET /readyz?verbose; tokens of the server's token file are accepted",
+            )
+
+    def _stale(self) -> bool:
+        return self._now() - self._fresh_at > STALE_SECONDS_MAX
+
+    async def look_again(self) -> None:
+        """Read what the log had on top when this was called, together with whoever else asks now."""
+        asked_at = self._now()
+        async with self._looking:
+            if self._looked_at <= asked_at:
+                await asyncio.sleep(max(0.0, self._looked_at + LOOK_AGAIN_SECONDS - self._now()))
+                await self._check()
+
+    async def keep(self) -> None:
+        """Compare, for as long as the process runs."""
+        while True:
+            await self._check()
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _check(self) -> None:
+        """Bring the fleet to the heads; where that does not work, it is said in the process's log."""
+        begun = self._looked_at = self._now()
+        try:
+            head = await asyncio.to_thread(lambda: max(map(self._heads.category_head, CATEGORIES)))
+            await self._positions.seen(head, self._facts, by_log=True)
+        except (Problem, LogUnavailable, LogClosed) as trouble:
+            log.warning("tokens and roles may be out of date", reason=str(trouble))
+        else:
+            self._fresh_at = max(self._fresh_at, begun)

@@ -1,0 +1,356 @@
+"""Whether a decided proposal is within the rights of whoever asks, and what of it does not count for gates yet.
+
+The one rule: rights are those before the change, judged on the facts that the proposal was decided on; a binding that
+ends before it is appended voids the decision. Of many documents each kind's are held against the right to that kind,
+one after the other as if they came so; what opens a gate is judged by what all of them make of it together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Any
+
+from pyroaring import BitMap
+
+from libs.access.bounds import within
+from libs.access.effects import Before, Part, parts, tried
+from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
+from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
+from libs.contracts import (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    ConfigurationDeclared,
+    ConfigurationRemoved,
+    Event,
+    LooseningWithheld,
+    ReleaseChoicesSet,
+    ReleasePublished,
+    StoreDeclared,
+    StoreRemoved,
+    encode,
+    stream_id,
+)
+from libs.fleet import Fleet
+from libs.fleet.bitmaps import packed
+from libs.fleet.parts import parsed
+from libs.web.problems import Problem
+
+if TYPE_CHECKING:
+    from libs.commands.intents import Intent
+    from libs.commands.proposals import Proposal
+
+AFFECTING = (AFFECT, "Policy")
+BINDING = ("apply", "RoleBinding")
+CAUSES_MAX = 200
+WORDS_MAX = 20
+ID_CHARACTERS = 16
+EVENT = "event"
+"""The member of a refusal that says which of several events it is about."""
+OF_RIGHTS = ("role", "rolebinding", "group", "namespace")
+"""What a scope rests on, besides the stores themselves."""
+OF_CATALOG = ("application", "configuration", "choices")
+GIVES_RIGHTS = ("Role", "RoleBinding")
+"""The kinds of documents that give rights."""
+OF_GATES = ("calendar", "freeze", "placementpolicy")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A right that is asked for, and when."""
+
+    intent: Intent
+    now: datetime
+    rights: Fleet | None = None
+    """The facts by which it is held, if not by those on which the change is judged."""
+
+    @property
+    def words(self) -> str:
+        """The right as roles name it."""
+        return f"{user_verb(self.intent.verb)} {self.intent.kind}"
+
+    def where(self, facts: Fleet, namespace: str | None) -> Scope:
+        """Return where it is held."""
+        return scope(self.rights or facts, self.intent.sender, self.intent.verb, self.intent.kind, self.now, namespace)
+
+
+async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime) -> Proposal:
+    """Return the proposal as it may be appended.
+
+    Raises:
+        Problem: 403, it reaches beyond what is the sender's.
+    """
+    events = [event for _, event in proposal.events]
+    if not events:
+        return proposal
+    runs = list(_runs(proposal, intent))
+    free = all(held_by_token(intent.sender, intent.verb, run.intent.kind) for run in runs)
+    affects = held_by_token(intent.author, *AFFECTING)
+    counts = affects or not may_loosen(events)
+    unsigns = not affects and may_unsign(events)
+    if free and counts and not unsigns:
+        return proposal
+    proposal = replace(
+        proposal,
+        guards=_rests_on(proposal.guards, events, counts=counts),
+        expires_at=_voided(proposal.expires_at, facts, intent, now),
+    )
+    if free and facts.policy.empty and not unsigns:
+        return proposal
+    change = None if free else await _checked(runs, facts, now, documents=bool(proposal.runs))
+    loosens = not counts and not facts.policy.empty
+    if unsigns or loosens:
+        if change is None or len(runs) > 1:  # judged as a whole, however it is put together
+            change = await tried(facts, events)
+        if unsigns:
+            _check_signed(Asked(intent, now), unsigned(change, events), change.before)
+        if loosens:
+            return _withheld(proposal, change, intent, now)
+    return proposal
+
+
+def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -> tuple[str, ...]:
+    """Return the categories that a decision rests on, with those that its judgement reads."""
+    read = [*guards, *OF_RIGHTS]
+    if not all(isinstance(event, StoreDeclared | StoreRemoved) for event in events):
+        read.append("store")
+    if any(isinstance(event, _OF_CATALOG) for event in events):
+        read += OF_CATALOG
+    if not counts:
+        read += OF_GATES
+    return tuple(dict.fromkeys(read))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events that need the right to one kind, `start` of a proposal's events before them."""
+
+    intent: Intent
+    start: int
+    events: Sequence[Event]
+
+
+def _runs(proposal: Proposal, intent: Intent) -> Iterator[Run]:
+    """Yield the events of a proposal by the kind whose right they need; neighbours of one kind together."""
+    events = [event for _, event in proposal.events]
+    start = 0
+    for kind, same in groupby(proposal.runs or ((intent.kind, len(events)),), key=lambda run: run[0]):
+        count = sum(each for _, each in same)
+        if count:
+            yield Run(replace(intent, kind=kind), start, events[start : start + count])
+        start += count
+
+
+async def _checked(runs: Sequence[Run], facts: Fleet, now: datetime, *, documents: bool) -> Before:
+    """Hold what each run reaches, on top of those before it, against the right to its kind; return the last change.
+
+    What gives rights comes last, so that nothing is judged by rights which the same change gives.
+
+    Raises:
+        Problem: 403; where there are several documents, `event` in it is the first that reaches too far.
+    """
+    here = facts
+    change = Before(facts, facts, BitMap())
+    for run in sorted(runs, key=lambda run: run.intent.kind in GIVES_RIGHTS):
+        intent, events = run.intent, run.events
+        change = await tried(here, events)
+        if not held_by_token(intent.sender, intent.verb, intent.kind):
+            asked = Asked(intent, now, facts if intent.kind in GIVES_RIGHTS else None)
+            try:
+                _check_change(asked, events, change)
+            except Problem as refusal:
+                if not documents:
+                    raise
+                first, why = await _first_beyond(asked, here, events, refusal)
+                raise replace(why, extra={**why.extra, EVENT: run.start + first}) from None
+        here = change.after
+    return change
+
+
+def _check_change(asked: Asked, events: Sequence[Event], change: Before) -> None:
+    _check(asked, parts(events, change), change)
+    _check_own_bindings(asked, change)
+
+
+async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why: Problem) -> tuple[int, Problem]:
+    """Return the first event that, with those before it, reaches too far, and what is said of it."""
+    fine, beyond = 0, len(events)  # so many events together are within the right, so many are not
+    while beyond - fine > 1:
+        middle = (fine + beyond) // 2
+        try:
+            _check_change(asked, events[:middle], await tried(facts, events[:middle]))
+        except Problem as refusal:
+            beyond, why = middle, refusal
+        else:
+            fine = middle
+    return beyond - 1, why
+
+
+_OF_CATALOG = (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    ConfigurationDeclared,
+    ConfigurationRemoved,
+    ReleaseChoicesSet,
+    ReleasePublished,
+)
+
+
+def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:
+    """Hold what a change reaches against the right.
+
+    Raises:
+        Problem: 403.
+    """
+    spaces = {space for part in found for space in (part.namespaces or {None})}
+    scopes = {space: asked.where(change.before, space) for space in spaces}
+    for part in found:
+        for space in part.namespaces or {None}:
+            held = scopes[space]
+            if not held.everywhere:
+                _check_part(asked, part, held, change)
+    for held in scopes.values():
+        if not held.covers(change.moved):
+            raise _beyond(asked, change, change.moved - held.clusters)
+
+
+def _voided(expires_at: datetime | None, facts: Fleet, intent: Intent, now: datetime) -> datetime | None:
+    """Return when a decision is void: as it is itself, or when a binding of whoever asks ends."""
+    bound = chain.from_iterable(bindings_of(facts, each, now) for each in (intent.sender, intent.author))
+    ends = [each.expires for each in bound if each.expires is not None]
+    return min([*ends, *([] if expires_at is None else [expires_at])], default=None)
+
+
+def _check_own_bindings(asked: Asked, change: Before) -> None:
+    """Refuse to add a cluster to what somebody is bound to: a right to change facts would grow into their other rights.
+
+    Who may declare role bindings everywhere could bind themselves to it anyway; reading is not narrowed by clusters.
+
+    Raises:
+        Problem: 403.
+    """
+    before, after, sender = change.before, change.after, asked.intent.sender
+    if scope(asked.rights or before, sender, *BINDING, asked.now).everywhere:
+        return
+    known = before.selection.everything | BitMap(before.gone.remains)
+    for binding in bindings_of(before, sender, asked.now):
+        if binding.clusters is None or reads_only(before, binding.role):
+            continue
+        key = ("binding", binding.name)
+        had = before.selection.saved(key) | before.gone.select(parsed(binding.clusters))
+        more = (after.selection.saved(key) - had) & known
+        if more and not holds(before, sender, binding.role, asked.now).covers(more):
+            raise _refused(
+                asked,
+                f"it would widen what {sender.name} is bound to by the role binding {binding.name}, "
+                f"by {before.selection.name(more.min())} for example",
+                f"and apply RoleBinding that is not limited to clusters, or let somebody else do it than {sender.name}",
+                {"count": len(more)},
+            )
+
+
+def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> None:
+    """Refuse to take an application's sign-off away, or to exchange it, where somebody may not affect policy.
+
+    Raises:
+        Problem: 403.
+    """
+    author = asked.intent.author
+    for each in found:
+        may = scope(before, author, *AFFECTING, asked.now, each.namespace)
+        if not may.everywhere and (not each.clusters or not may.covers(each.clusters)):
+            raise Problem(
+                403,
+                "out-of-scope",
+                "This reaches beyond what is yours.",
+                f"{author.name} may not take the sign-off {each.process} from the application {each.application}",
+                fix=f"keep its sign-off, or ask for a role binding with {' '.join(AFFECTING)} that covers its clusters",
+                extra={"verb": AFFECT, "kind": AFFECTING[1], "count": len(each.clusters)},
+            )
+
+
+def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:
+    if part.clusters is None:
+        raise _refused(asked, f"{part.what} has no clusters of its own", "that is not limited to clusters", {})
+    if not held.covers(part.clusters):
+        raise _beyond(asked, change, part.clusters - held.clusters)
+    bounds = [parsed(each) for each in held.expressions]
+    for said in part.said:
+        if not within(said, bounds, held.clusters, change.before.selection):
+            widest = " or ".join(sorted(held.expressions)) or "none"
+            raise _refused(
+                asked,
+                f"the expression of {part.what} could come to select clusters beyond {widest}",
+                f"for more, or narrow the expression with `and`, for example: ({widest}) and (…)",
+                {},
+            )
+
+
+def _beyond(asked: Asked, change: Before, others: BitMap) -> Problem:
+    names = change.after.selection if others.max() < change.after.selection.size else change.before.selection
+    example = names.name(others.min())
+    some = "1 cluster" if len(others) == 1 else f"{len(others)} clusters"
+    return _refused(
+        asked,
+        f"it would reach {some} on which {asked.intent.sender.name} may not {asked.words}, {example} for example",
+        f"that covers {example}",
+        {"count": len(others), "example": example},
+    )
+
+
+def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> Problem:
+    return Problem(
+        403,
+        "out-of-scope",
+        "This reaches beyond what is yours.",
+        detail,
+        fix=f"ask for a role binding with {asked.words} {wanted}",
+        extra={"verb": user_verb(asked.intent.verb), "kind": asked.intent.kind, **extra},
+    )
+
+
+def _withheld(proposal: Proposal, change: Before, intent: Intent, now: datetime) -> Proposal:
+    """Return the proposal with what it opens withheld from gates, where its author may not affect policy."""
+    opened = loosened(change, now)
+    if not opened:
+        return proposal
+    may = scope(change.before, intent.author, *AFFECTING, now)
+    words, clusters = [], BitMap()
+    for what, some in opened.items():
+        left = BitMap() if may.everywhere else some - may.clusters
+        if left:
+            words.append(f"{what} on {len(left)} clusters")
+            clusters |= left
+    if not clusters:
+        return proposal
+    said = LooseningWithheld(
+        id=_id(proposal, intent),
+        clusters=packed(clusters),
+        causes=[stream for stream, _ in proposal.events[:CAUSES_MAX]],
+        what="; ".join(words[:WORDS_MAX]),
+        by=intent.by,
+    )
+    first = (stream_id("withheld", said.id), said)
+    warning = (
+        f"{said.what}: counts for gates only after somebody with {AFFECT} confirms it: "
+        f"resedge confirm withheld {said.id}"
+    )
+    return replace(
+        proposal,
+        events=[first, *proposal.events],
+        expected={**proposal.expected, first[0]: 0},
+        shown=None if proposal.shown is None else [first, *proposal.shown],
+        body={**proposal.body, "warnings": [*proposal.body.get("warnings", ()), warning]},
+    )
+
+
+def _id(proposal: Proposal, intent: Intent) -> str:
+    """Return the same id for the same change on top of the same versions: deciding twice withholds once."""
+    digest = hashlib.sha256(repr((intent.actor, sorted(proposal.expected.items()))).encode())
+    for stream, event in proposal.events:
+        digest.update(stream.encode())
+        digest.update(encode(event))
+    return digest.hexdigest()[:ID_CHARACTERS]

@@ -1,0 +1,166 @@
+"""Which clusters a change of facts opens a gate on, lifts a law from, or relieves of a sign-off.
+
+The one rule: what is not provably stricter is looser; a cluster that never existed has nothing to loosen, one that is
+gone and comes back has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.access.effects import Before
+from libs.contracts import (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    CalendarDeclared,
+    CalendarRemoved,
+    Event,
+    FreezeDeclared,
+    GroupDeclared,
+    GroupRemoved,
+    NamespaceDeclared,
+    NamespaceRemoved,
+    StoreDeclared,
+    StoreRemoved,
+)
+from libs.fleet import Fleet
+from libs.fleet.bitmaps import bitmap
+from libs.fleet.columns import Column
+
+FURTHEST_WEST = timedelta(hours=14)
+"""No clock of a store is further behind UTC."""
+MAY_LOOSEN = (
+    StoreDeclared,
+    StoreRemoved,
+    GroupDeclared,
+    GroupRemoved,
+    NamespaceDeclared,
+    NamespaceRemoved,
+    CalendarDeclared,
+    CalendarRemoved,
+)
+
+MAY_UNSIGN = (ApplicationDeclared, ApplicationRemoved, NamespaceDeclared)
+
+Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
+
+
+def may_loosen(events: Iterable[Event]) -> bool:
+    """Tell whether events are of a kind that can open a gate."""
+    return any(isinstance(event, MAY_LOOSEN) for event in events)
+
+
+def may_unsign(events: Iterable[Event]) -> bool:
+    """Tell whether events are of a kind that can take a sign-off away."""
+    return any(isinstance(event, MAY_UNSIGN) for event in events)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """An application whose changes `process` would not approve any more, and where it is placed before or after."""
+
+    application: str
+    namespace: str
+    process: str
+    clusters: BitMap
+
+
+def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
+    """Return the applications that lose their process of sign-off, or that of a namespace which they come to."""
+    before, after = change.before, change.after
+    names: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, ApplicationDeclared | ApplicationRemoved):
+            names[event.name] = None
+        elif isinstance(event, NamespaceDeclared):
+            names.update(dict.fromkeys(before.applications_of(event.name)))
+    found = []
+    for name in names:
+        declared = before.applications.get(name) or after.applications[name]
+        process = before.signoff_of(name)
+        if process is None and (now := after.applications.get(name)) is not None:
+            space = after.namespaces.get(now.namespace)
+            process = None if space is None else space.signoff
+        if process is not None and after.signoff_of(name) != process:
+            clusters = before.placed(name) | after.placed(name)
+            found.append(Unsigned(name, declared.namespace, process, clusters))
+    return found
+
+
+def loosened(change: Before, now: datetime) -> dict[str, BitMap]:
+    """Return what a change opens, in words, each with the clusters that it opens it on."""
+    before, after = change.before, change.after
+    known = before.selection.everything | BitMap(before.gone.remains)
+    zones = _changed(before.zone_of, after.zone_of, before.selection.size)
+    found: dict[str, BitMap] = {}
+    for name, freeze in before.policy.freezes.items():
+        if not _ended(freeze, now):
+            bound = before.bound("freeze", name)
+            left = bound - after.bound("freeze", name)
+            found[f"freeze {name}"] = left | (bound & zones if freeze.local else BitMap())
+    for name, law in before.policy.laws.items():
+        if law.ends is None or law.ends > now:
+            found[f"placement policy {name}"] = before.bound("law", name) - after.bound("law", name)
+    hours = _changed(before.hours_of, after.hours_of, before.selection.size)
+    for application in _levels(before):
+        was, is_now = _bound(before, application, known), _bound(after, application, known)
+        what = "the windows of clusters" if application is None else f"the windows of {application}"
+        found[what] = _windows(was, is_now, zones, hours)
+    return {what: clusters & known for what, clusters in found.items() if clusters & known}
+
+
+def _changed(before: Column, after: Column, size: int) -> BitMap:
+    return bitmap(np.flatnonzero(before.values[:size] != after.values[:size]))
+
+
+def _ended(freeze: FreezeDeclared, now: datetime) -> bool:
+    ends = datetime.fromisoformat(freeze.ends)
+    if freeze.local or ends.tzinfo is None:
+        return ends.replace(tzinfo=UTC) + FURTHEST_WEST <= now
+    return ends <= now
+
+
+def _levels(fleet: Fleet) -> list[str | None]:
+    """Return the levels at which calendars bind: clusters (`None`), and each application that any of them names."""
+    named = {each for calendar in fleet.policy.calendars.values() for each in calendar.applications}
+    return [None, *sorted(named)]
+
+
+def _bound(fleet: Fleet, application: str | None, known: BitMap) -> Bound:
+    found = {}
+    for name, calendar in fleet.policy.calendars.items():
+        here = not calendar.applications if application is None else application in calendar.applications
+        if here:
+            found[name] = (calendar, known if calendar.clusters is None else fleet.bound("calendar", name) & known)
+    return found
+
+
+def _windows(before: Bound, after: Bound, zones: BitMap, hours: BitMap) -> BitMap:
+    """Return where windows may be open that were not: none binds any more, another one does, or one says more."""
+    had, has, by_hours = BitMap(), BitMap(), BitMap()
+    for calendar, clusters in before.values():
+        had |= clusters
+        if any(window.closed is not None for window in calendar.windows):
+            by_hours |= clusters
+    answer = (had & zones) | (by_hours & hours)
+    for name, (calendar, clusters) in after.items():
+        has |= clusters
+        old, bound = before.get(name, (None, BitMap()))
+        answer |= (clusters - bound) & had
+        if old is not None and not stricter(old, calendar):
+            answer |= clusters & bound
+    return answer | (had - has)
+
+
+def stricter(before: CalendarDeclared, after: CalendarDeclared) -> bool:
+    """Tell whether a calendar is open at no instant at which it was not open before."""
+    return (
+        all(window in before.windows for window in after.windows)
+        and all(exclusion in after.exclude for exclusion in before.exclude)
+        and after.cutoff_minutes >= before.cutoff_minutes
+    )

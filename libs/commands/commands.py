@@ -1,0 +1,317 @@
+"""How a command travels: idempotency, read your writes, decide on the fleet, append under a guard, try again.
+
+The one rule: what was decided is appended only if everything that the decision read still holds; otherwise the
+process catches up and decides again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from libs.access.judging import judged
+from libs.commands.documents import DocumentsView, Row
+from libs.commands.intents import Intent
+from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.positions import Follower, Positions
+from libs.commands.proposals import (
+    Answer,
+    Proposal,
+    Propose,
+    answer_of,
+    check_sizes,
+    kept,
+    shown_event,
+    submission_of,
+    unchanged_answer,
+)
+from libs.contracts.refusals import Rejected
+from libs.eventlog import (
+    AlreadyAppended,
+    Appended,
+    EventLog,
+    Expired,
+    FencedOut,
+    GuardConflict,
+    IdempotencyConflict,
+    Outcome,
+    VersionConflict,
+)
+from libs.fleet import Fleet
+from libs.selection import SelectionError
+from libs.web.metrics import DECISIONS_AGAIN, appending
+from libs.web.problems import Problem, not_found, problem_of, unavailable
+
+ATTEMPTS_MAX = 12
+ATTEMPTS_OF_MANY_MAX = 40
+"""For a change of many documents, during each of whose decisions other processes have more time to append."""
+INLINE_EVENTS_MAX = 500
+"""Events that are encoded in the event loop; more go to a thread."""
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+class FleetFollower(Follower, Protocol):
+    """The process's fleet and how far it is (libs.fleet.FleetModel)."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The facts folded so far."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """One turn at a time for guarded decisions of this process, so that they seldom have to be made again.
+
+    `last` is the position of the last event that a guarded decision appended. While `alone`, decisions that need no
+    guard take turns too: a change of many documents takes long to decide, and would never be done beside them.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last: int = 0
+    alone: bool = False
+
+
+class Commands:
+    """Executes the commands of one service."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        facts: FleetFollower,
+        view: DocumentsView,
+        positions: Positions,
+        clock: Callable[[], datetime],
+        turns: Turns,
+    ) -> None:
+        self._log = log
+        self.facts = facts
+        self.view = view
+        self.positions = positions
+        self.clock = clock
+        self._turns = turns
+
+    async def declare(self, kind: DeclaredKind[C, S], name: str, make: Make[C], intent: Intent) -> Answer:
+        """Execute the declaring command of a document."""
+        return await self.change(lambda facts: self.propose(kind, name, make, intent, facts), intent)
+
+    async def remove(self, kind: DeclaredKind[C, S], name: str, intent: Intent) -> Answer:
+        """Execute the removing command; 404 for what is not there."""
+
+        async def propose(facts: Fleet) -> Proposal:
+            return await self.propose(
+                kind, name, lambda actor, at: kind.remove(name, actor, at), intent, facts, removing=True
+            )
+
+        return await self.change(propose, intent)
+
+    async def propose(
+        self,
+        kind: DeclaredKind[C, S],
+        name: str,
+        make: Make[C],
+        intent: Intent,
+        facts: Fleet,
+        removing: bool = False,
+    ) -> Proposal:
+        """Decide the declaring (or removing) command of one thing on `facts`, without appending."""
+        row = await self.view.row(kind.kind, name)
+        return self.decided(kind, name, make, intent, facts, row, removing=removing)
+
+    def decided(
+        self,
+        kind: DeclaredKind[C, S],
+        name: str,
+        make: Make[C],
+        intent: Intent,
+        facts: Fleet,
+        row: Row | None,
+        *,
+        removing: bool = False,
+    ) -> Proposal:
+        """Decide as `propose` does, on what was last said of the thing (`row`)."""
+        state = kind.absent if row is None else kind.evolve(kind.absent, row.event())
+        version = 0 if row is None else row.version
+        stream = kind.stream(name)
+        for assumed_stream, event in intent.assume:
+            state = kind.evolve(state, event) if assumed_stream == stream else state
+        if removing and state == kind.absent:
+            raise not_found(kind.kind.lower(), name)
+        intent.check_version(version, exists=state != kind.absent)
+        command = make(intent.actor, self.clock())
+        events = kind.decide(command, state, facts)
+        created = state == kind.absent and not removing
+        body = {
+            "result": "deleted" if removing else "created" if created else "configured",
+            "warnings": kind.warnings(command, facts),
+        }
+        return Proposal(
+            events=[(stream, event) for event in events],
+            expected={stream: version},
+            guards=kind.guarded_by(command, state),
+            status=201 if created else 200,
+            body=body,
+            stream=stream,
+            version=version,
+            to_document=lambda event: kind.to_document(event, facts),
+        )
+
+    async def judged(self, proposal: Proposal, facts: Fleet, intent: Intent) -> Proposal:
+        """Return a proposal that was decided on `facts` as its author may append it.
+
+        Raises:
+            Problem: 403, it reaches beyond what is the sender's; 422 `too-large`, the log takes no such event.
+        """
+        found = await judged(proposal, facts, intent, self.clock())
+        if len(found.events) <= INLINE_EVENTS_MAX:
+            check_sizes(found)
+        else:
+            await asyncio.to_thread(check_sizes, found)
+        return found
+
+    async def change(self, decide: Propose, intent: Intent) -> Answer:
+        """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.
+
+        Raises:
+            Problem: 409 `idempotency-conflict`, 412, 504 `position-timeout`, 503 `contended`.
+            Rejected: the decider refused.
+        """
+        if not intent.dry_run and (earlier := await self._earlier(intent)) is not None:
+            return earlier
+
+        async def propose(facts: Fleet) -> Proposal:
+            return await self.judged(await decide(facts), facts, intent)
+
+        await self.positions.seen(intent.position, self.facts, self.view, by_log=True)
+        if intent.dry_run:
+            return await self._try_out(propose, intent)
+        first = await self._decide(propose)
+        if not first[0].guards and not self._turns.alone:
+            return await self._carry(propose, intent, first)
+        async with self._turns.lock:
+            self._turns.alone = bool(first[0].runs)
+            try:
+                if self._turns.last > first[1]:
+                    await self.positions.seen(self._turns.last, self.facts, self.view, by_log=True)
+                    first = await self._decide(propose)
+                answer = await self._carry(propose, intent, first)
+            finally:
+                self._turns.alone = False
+            self._turns.last = max(self._turns.last, answer.position)
+            return answer
+
+    async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
+        proposal, position = first
+        for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else ATTEMPTS_MAX):
+            if not proposal.events and (intent.key is None or not intent.remembers_unchanged):
+                return unchanged_answer(proposal, position)
+            with appending(len(proposal.events)):
+                outcome = await self._append(proposal, _seen(proposal, position), intent)
+            match outcome:
+                case Appended():
+                    return answer_of(kept(proposal), outcome)
+                case AlreadyAppended():
+                    return answer_of(outcome.answer, outcome)
+                case IdempotencyConflict():
+                    raise _other_content()
+                case GuardConflict(category="", position=head):
+                    raise unavailable(
+                        f"it would be decided at position {position}, but the log ends at {head}: it was put back",
+                        code="consumer-stopped",
+                        fix="see GET /readyz?verbose",
+                    )
+                case VersionConflict() | GuardConflict() | Expired():
+                    DECISIONS_AGAIN.inc()
+                    await self.catch_up()
+                    proposal, position = await self._decide(propose)
+                case FencedOut():
+                    raise unavailable("another process writes now", code="fenced-out")
+        raise unavailable("others change the same things too quickly", code="contended", fix="try again")
+
+    async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
+        if len(proposal.events) <= INLINE_EVENTS_MAX:
+            return await self._log.append_async(submission_of(proposal, position, intent))
+        # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
+        return await asyncio.to_thread(lambda: self._log.append(submission_of(proposal, position, intent)))
+
+    async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
+        """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
+        # Positions are read first: what is folded while the proposal reads can only make the guard stricter.
+        position = self.facts.position
+        seen = min(position, self.view.position)
+        try:
+            proposal = await _understood(propose, self.facts.fleet)
+            if proposal.events:
+                return proposal, position
+        except (Problem, Rejected):
+            if not await self._behind(seen):
+                raise
+        else:
+            if not await self._behind(seen):
+                return proposal, position
+        await self.catch_up()
+        position = self.facts.position
+        return await _understood(propose, self.facts.fleet), position
+
+    async def _behind(self, seen: int) -> bool:
+        return (await asyncio.to_thread(self._log.head)).position > seen
+
+    async def catch_up(self) -> None:
+        """Wait until facts and view have seen the log's head as of now.
+
+        Raises:
+            Problem: 504 `position-timeout`.
+        """
+        head = await asyncio.to_thread(self._log.head)
+        await self.positions.seen(head.position, self.facts, self.view, by_log=True)
+
+    async def _try_out(self, propose: Propose, intent: Intent) -> Answer:
+        await self.catch_up()
+        position = self.facts.position
+        fork = self.facts.fleet.fork()
+        for _, event in intent.assume:
+            fork.assume(event)
+        proposal = await _understood(propose, fork)
+        shown = proposal.events if proposal.shown is None else proposal.shown
+        counted = proposal.shown is not None  # a bulk change says how many are unchanged, if need be all of them
+        result = dict(proposal.body) if proposal.events or counted else {"result": "unchanged", "warnings": []}
+        body = {**result, "events": [shown_event(stream, event) for stream, event in shown]}
+        return Answer(200, body, proposal.version, position, proposal.events)
+
+    async def _earlier(self, intent: Intent) -> Answer | None:
+        if intent.key is None:
+            return None
+        outcome = await asyncio.to_thread(self._log.outcome_of, intent.key)
+        if outcome is None:
+            return None
+        if outcome.content_digest != intent.digest:
+            raise _other_content()
+        return answer_of(outcome.answer, outcome)
+
+
+async def _understood(propose: Propose, facts: Fleet) -> Proposal:
+    """Return the proposal; an expression that cannot be used becomes a problem before it leaves the decider."""
+    try:
+        return await propose(facts)
+    except SelectionError as error:
+        raise problem_of(error) or error from None
+
+
+def _seen(proposal: Proposal, position: int) -> int:
+    """Return the position that a proposal's guards hold: how far everybody had read who decided a part of it."""
+    return position if proposal.seen is None else min(position, proposal.seen)
+
+
+def _other_content() -> Problem:
+    return Problem(
+        409,
+        "idempotency-conflict",
+        "The idempotency key was used for something else.",
+        "a request with this Idempotency-Key and other content was answered before",
+        fix="use a new key for a new request",
+    )

@@ -1,0 +1,128 @@
+"""What a decision proposes to append, and what is answered to it: now, and again when the same request comes again.
+
+The one rule: what the log does not take as one fact is refused here, before anything is appended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from libs.commands.intents import Intent
+from libs.contracts import Event, encode, type_name
+from libs.eventlog import AlreadyAppended, Appended, EventTooLarge, Guard, NewEvent, Submission, check_events
+from libs.fleet import Fleet
+from libs.web.problems import event_too_large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a decision would append, under which conditions, and what is answered when it is.
+
+    `expected` maps streams to the version that the decision saw; `guards` are the categories whose facts it read.
+    `stream` is the one whose version becomes the `ETag`, `version` what that is now. `body` is answered together with
+    version and position; with no events the answer is `unchanged` (204 by default).
+    """
+
+    events: Sequence[tuple[str, Event]] = ()
+    expected: Mapping[str, int] = field(default_factory=dict)
+    guards: tuple[str, ...] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    status: int = 200
+    body: Mapping[str, Any] = field(default_factory=dict)
+    unchanged: tuple[int, Mapping[str, Any] | None] = (204, None)
+    stream: str | None = None
+    version: int = 0
+    expires_at: datetime | None = None
+    """What would be recorded later is decided again."""
+    shown: Sequence[tuple[str, Event]] | None = None
+    """What a dry run shows instead of `events`, where showing all of them would be too much."""
+    runs: Sequence[tuple[str, int]] = ()
+    """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
+    seen: int | None = None
+    """How far whoever decided a part of it had read, if that may be less than this process has."""
+    to_document: Callable[[Event], Mapping[str, Any]] | None = None
+    """What an event was declared by: where it is too large, the answer points into that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a change answers."""
+
+    status: int
+    body: Mapping[str, Any] | None
+    version: int | None
+    position: int
+    events: Sequence[tuple[str, Event]] = ()
+    first: int = 0
+    """The position of the first event that was appended, `position` being that of the last; 0: none was."""
+
+
+Propose = Callable[[Fleet], Awaitable[Proposal]]
+"""Reads what it needs and decides on the facts; may be called several times."""
+
+
+def shown_event(stream: str, event: Event) -> dict[str, Any]:
+    """Return an event that would be appended, as dry runs show it and `assume` takes it."""
+    return {"stream": stream, "type": type_name(event), "data": json.loads(encode(event))}
+
+
+def unchanged_answer(proposal: Proposal, position: int) -> Answer:
+    """Return what a proposal without events is answered."""
+    status, body = proposal.unchanged
+    body = None if body is None else {**body, "position": position}
+    return Answer(status, body, proposal.version if proposal.stream else None, position)
+
+
+def kept(proposal: Proposal) -> bytes:
+    """Return what the log remembers of an answer; an unchanged one has no event to read its version from."""
+    if proposal.events:
+        remembered = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
+    else:
+        unchanged = unchanged_answer(proposal, 0)
+        remembered = {"status": unchanged.status, "body": unchanged.body, "stream": None, "version": unchanged.version}
+    return json.dumps(remembered).encode()
+
+
+def check_sizes(proposal: Proposal) -> None:
+    """Refuse what the log does not take as one fact, before anything is appended: the one place that says so."""
+    for stream, event in proposal.events:
+        try:
+            check_events([NewEvent(stream, type_name(event), encode(event))])
+        except EventTooLarge as error:
+            document = None if proposal.to_document is None else proposal.to_document(event)
+            raise event_too_large(error, document) from error
+
+
+def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submission:
+    """Return what the log is asked to take, if nothing that was read up to `position` has changed."""
+    return Submission(
+        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
+        actor=intent.actor,
+        expected=proposal.expected,
+        guard=Guard(proposal.guards, position),
+        blobs=proposal.blobs,
+        key=intent.key,
+        content_digest=intent.digest,
+        answer=kept(proposal),
+        correlation_id=intent.request_id,
+        causation_id=intent.causation,
+        traceparent=intent.traceparent,
+        expires_at=proposal.expires_at,
+    )
+
+
+def answer_of(remembered: bytes, outcome: Appended | AlreadyAppended) -> Answer:
+    """Return the answer that the log remembers, with where it stands."""
+    answer = json.loads(remembered)
+    stream, body = answer["stream"], answer["body"]
+    if "version" in answer:  # it was unchanged
+        body = None if body is None else {**body, "position": outcome.last}
+        return Answer(answer["status"], body, answer["version"], outcome.last)
+    version = outcome.versions.get(stream) if stream else None
+    counted = {} if version is None else {"version": version}
+    body = {**body, **counted, "position": outcome.last}
+    return Answer(answer["status"], body, version, outcome.last, first=outcome.first)

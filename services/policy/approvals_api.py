@@ -1,0 +1,234 @@
+"""The routes of approvals: see what waits for whom, grant it, refuse it, withdraw it.
+
+The one rule: whether a vote counts is decided on the facts at the head of the log, with the rights of the voter there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from libs.access.rights import holds
+from libs.commands.intents import flag, intent_of
+from libs.commands.proposals import Proposal
+from libs.contracts import ApprovalCompleted
+from libs.contracts.names import nearest
+from libs.web.auth import by_of, requires
+from libs.web.bodies import read_document
+from libs.web.openapi import body_of
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import Command, Grant, Refuse, Voter, Withdraw, decide, may_vote, recorded_from
+from services.policy.domain.overrides import started
+from services.policy.reaching import namespaces_of
+from services.policy.showing import approval_document, check_state, listed, one, placed, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from libs.commands.commands import Commands
+    from libs.contracts import ApprovalRequested, By, Event
+    from libs.fleet import Approval, Fleet
+    from libs.web.auth import Principal
+
+READ = ("store", "group", "namespace", "application", "role", "rolebinding", "override", "approval")
+"""What the decider reads: the run, what it is about, and for which clusters somebody holds a role."""
+STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
+
+
+class GrantSpec(Spec):
+    """A yes, and (if given) to which digest."""
+
+    reason: str = ""
+    ticket: str = ""
+    digest: str | None = None
+
+
+class RefuseSpec(Spec):
+    """A no, with its reason."""
+
+    reason: str
+    ticket: str = ""
+    digest: str | None = None
+
+
+class WithdrawSpec(Spec):
+    """What is taken back: a vote, or the `whole` request."""
+
+    reason: str
+    ticket: str = ""
+    whole: bool | None = None
+
+
+class Approvals:
+    """What can be done with approvals."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def grant(self, request: Request, approval: str) -> Response:
+        """Say yes in the stage that is to be decided; the last vote that is needed starts what was asked for."""
+        return await self._say(
+            request,
+            approval,
+            GrantSpec,
+            lambda voter, at, said: Grant(voter, at, said.reason, said.ticket, said.digest),
+        )
+
+    async def refuse(self, request: Request, approval: str) -> Response:
+        """Say no, which ends the run."""
+        return await self._say(
+            request,
+            approval,
+            RefuseSpec,
+            lambda voter, at, said: Refuse(voter, at, said.reason, said.ticket, said.digest),
+        )
+
+    async def withdraw(self, request: Request, approval: str) -> Response:
+        """Take one's own vote back, or one's own request."""
+        return await self._say(
+            request,
+            approval,
+            WithdrawSpec,
+            lambda voter, at, said: Withdraw(voter, at, said.reason, said.ticket, said.whole),
+        )
+
+    async def _say(
+        self, request: Request, approval: str, spec: type[Spec], make: Callable[[Voter, datetime, Any], Command]
+    ) -> Response:
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said = validated(spec, document)
+        intent = intent_of(request, body, assume=assume)
+        principal, by = request.state.principal, by_of(request)
+
+        async def propose(facts: Fleet) -> Proposal:
+            state, at = _approval(facts, approval), recorded_from(facts, self._commands.clock())
+            events = decide(make(voter_of(facts, principal, by, state, at), at, said), state)
+            everything = [*events, *_following(events, state, facts, at)]
+            return Proposal(
+                events=placed(everything),
+                guards=READ,
+                expires_at=state.request.expires_at,
+                body={"result": _result(events), "id": approval, "warnings": []},
+            )
+
+        return respond(await self._commands.change(propose, intent))
+
+    async def list(
+        self,
+        request: Request,
+        response: Response,
+        state: str = "",
+        subject: str = "",
+        mine: str = "false",
+        limit: str = "100",
+        cursor: str = "",
+    ) -> dict[str, Any]:
+        """Return a page of approvals in the order in which they were asked for.
+
+        `mine=true` are those in which the caller's vote would count now; `state` and `subject` narrow the list.
+        """
+        del limit, cursor, mine  # declared for the schema; page_of and flag read them
+        check_state(state, STATES)
+        mine_only = flag(request, "mine")
+        facts = await seen(request, self._commands)
+        now = recorded_from(facts, self._commands.clock())
+        principal, by = request.state.principal, by_of(request)
+        found = [
+            approval_document(each, facts, now)
+            for each in facts.policy.approvals.values()
+            if (not subject or each.request.subject == subject)
+            and (not mine_only or may_vote(voter_of(facts, principal, by, each, now), each, now))
+        ]
+        shown = [each for each in found if not state or each["state"] == state]
+        return listed(request, response, self._commands, shown, "requested_at")
+
+    async def get(self, request: Request, approval: str) -> Response:
+        """Return one approval: what it is about, its stages with their votes, and what is missing."""
+        facts = await seen(request, self._commands)
+        return one(self._commands, approval_document(_approval(facts, approval), facts, self._commands.clock()))
+
+
+def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at: datetime) -> Voter:
+    """Return somebody as a voter in one approval, with what they hold at an instant."""
+    clusters, namespaces = approval.clusters, namespaces_of(facts, _applications(facts, approval.request))
+
+    def covers(role: str) -> bool:
+        held = [holds(facts, principal, role, at, namespace) for namespace in namespaces]
+        return all(each.everywhere or (bool(clusters) and clusters <= each.clusters) for each in held)
+
+    def made(people: frozenset[str]) -> bool:
+        issued = facts.policy.tokens.values()
+        return any(each.user in people and by.person in {each.by.person, each.by.creator} for each in issued)
+
+    return Voter(by, covers, principal.service_account, made)
+
+
+def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:
+    """Return the applications that an approval is about; none where it is about all."""
+    if request.kind == "change":
+        return [request.subject]
+    override = facts.policy.overrides.get(request.subject) if request.kind == "override" else None
+    return [] if override is None else override.request.applications
+
+
+def _following(events: Sequence[Event], state: Approval, facts: Fleet, at: datetime) -> Sequence[Event]:
+    """Return what the end of a run starts in the same transaction."""
+    override = facts.policy.overrides.get(state.request.subject)
+    completed = next((each for each in events if isinstance(each, ApprovalCompleted)), None)
+    if completed is None or override is None:
+        return []
+    return started(completed, state.request, override, at)
+
+
+def _result(events: Sequence[Event]) -> str:
+    if any(isinstance(each, ApprovalCompleted) for each in events):
+        return "approved"
+    return type(events[0]).__name__.removeprefix("Approval").lower() if events else "unchanged"
+
+
+def _approval(facts: Fleet, name: str) -> Approval:
+    found = facts.policy.approvals.get(name)
+    if found is None:
+        raise not_found("approval", name, nearest(name, facts.policy.approvals))
+    return found
+
+
+def approvals_router(commands: Commands) -> APIRouter:
+    """Return the routes of approvals."""
+    router, approvals = APIRouter(), Approvals(commands)
+
+    def add(
+        method: str, path: str, handler: Any, verb: str, operation_id: str, kind: str = "Approval", **more: Any
+    ) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(verb, kind)],
+            operation_id=operation_id,
+            response_model=None,
+            tags=["approvals"],
+            **more,
+        )
+
+    one_of = "/v1/approvals/{approval}"
+    add("GET", "/v1/approvals", approvals.list, "list", "list_approvals")
+    add("GET", one_of, approvals.get, "read", "read_approval")
+    add("POST", one_of + "/grant", approvals.grant, "approve", "grant_approval", openapi_extra=body_of(GrantSpec))
+    add("POST", one_of + "/refuse", approvals.refuse, "approve", "refuse_approval", openapi_extra=body_of(RefuseSpec))
+    # What is one's own everybody may take back; that it is theirs is decided on the run.
+    add(
+        "POST",
+        one_of + "/withdraw",
+        approvals.withdraw,
+        "read",
+        "withdraw_approval",
+        "Principal",
+        openapi_extra=body_of(WithdrawSpec),
+    )
+    return router

@@ -1,0 +1,224 @@
+"""The routes of overrides: ask for one, revoke it, see who used it.
+
+The one rule: who breaks the glass is let through at once, and loudly: a fact, an error, a figure and an alert.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from prometheus_client import Counter
+from pydantic import Field
+
+from libs.commands.intents import intent_of
+from libs.commands.proposals import Proposal
+from libs.contracts import OverrideRequested, stream_id
+from libs.contracts.names import nearest
+from libs.contracts.refusals import Invalid
+from libs.fleet import unpacked
+from libs.web.auth import authorize, by_of, requires
+from libs.web.bodies import read_document
+from libs.web.openapi import body_of
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import recorded_from
+from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide
+from services.policy.reaching import check_reach
+from services.policy.showing import ID_CHARACTERS, check_state, listed, one, override_document, placed, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from libs.commands.commands import Commands
+    from libs.contracts import Event
+    from libs.fleet import Fleet, Override
+
+READ = (
+    *("store", "group", "namespace", "application", "freeze", "calendar", "signoff"),
+    *("role", "rolebinding", "override", "approval"),
+)
+"""What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
+STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
+
+BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
+
+log = structlog.get_logger("resedge.policy")
+
+
+class OverrideSpec(Spec):
+    """What is asked for: an exception to one freeze or one calendar, on some clusters, for some time."""
+
+    freeze: str | None = None
+    calendar: str | None = None
+    expression: str = Field(default="/c/*", min_length=1)
+    applications: list[str] = Field(default_factory=list)
+    minutes: float
+    reason: str
+    ticket: str = ""
+    break_glass: bool = False
+
+
+class ReasonSpec(Spec):
+    """Why."""
+
+    reason: str
+    ticket: str = ""
+
+
+class Overrides:
+    """What can be done with overrides."""
+
+    def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
+        self._commands = commands
+        self._ids = ids
+
+    async def request(self, request: Request) -> Response:
+        """Ask for an override: its id and, unless the glass was broken, that of its approval."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: OverrideSpec = validated(OverrideSpec, document)
+        if (said.freeze is None) == (said.calendar is None):
+            raise Invalid("an override is of one freeze or of one calendar", pointer="/freeze")
+        if said.break_glass:
+            authorize(request.state.principal, "break-glass", "Override", request.app.state.rights)
+        intent = intent_of(request, body, assume=assume)
+        by, new = by_of(request), self._ids()[:ID_CHARACTERS]
+        approval = self._ids()[:ID_CHARACTERS]
+
+        async def propose(facts: Fleet) -> Proposal:
+            command = RequestOverride(
+                id=new,
+                approval=approval,
+                kind="calendar" if said.freeze is None else "freeze",
+                name=said.freeze or said.calendar or "",
+                expression=said.expression,
+                minutes=said.minutes,
+                reason=said.reason,
+                by=by,
+                at=recorded_from(facts, self._commands.clock()),
+                applications=tuple(said.applications),
+                ticket=said.ticket,
+                break_glass=said.break_glass,
+            )
+            decided = decide(command, facts)
+            check_reach_of(facts, request, "break-glass" if said.break_glass else "request", decided, command.at)
+            events = placed(decided)
+            return Proposal(
+                events=events,
+                expected={stream: 0 for stream, _ in events},
+                guards=READ,
+                status=201,
+                body={
+                    "result": "started" if said.break_glass else "requested",
+                    "id": new,
+                    "approval": None if said.break_glass else approval,
+                    "warnings": [],
+                },
+                stream=stream_id("override", new),
+            )
+
+        answer = await self._commands.change(propose, intent)
+        if said.break_glass and not intent.dry_run and (answer.body or {}).get("id") == new:
+            BREAK_GLASS.inc()
+            log.error(
+                "policy.break-glass",
+                override=new,
+                person=by.person,
+                freeze=said.freeze,
+                calendar=said.calendar,
+                expression=said.expression,
+                minutes=said.minutes,
+                reason=said.reason,
+                ticket=said.ticket,
+            )
+        return respond(answer)
+
+    async def revoke(self, request: Request, override: str) -> Response:
+        """Let an override end now; one that was only asked for never begins."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: ReasonSpec = validated(ReasonSpec, document)
+        intent = intent_of(request, body, assume=assume)
+        by = by_of(request)
+
+        async def propose(facts: Fleet) -> Proposal:
+            asked, at = _override(facts, override).request, recorded_from(facts, self._commands.clock())
+            check_reach_of(facts, request, "request", [asked], at)
+            command = RevokeOverride(override, said.reason, by, at, said.ticket)
+            return Proposal(
+                events=placed(decide(command, facts)),
+                guards=READ,
+                body={"result": "revoked", "id": override, "warnings": []},
+                stream=stream_id("override", override),
+            )
+
+        return respond(await self._commands.change(propose, intent))
+
+    async def list(
+        self, request: Request, response: Response, state: str = "", limit: str = "100", cursor: str = ""
+    ) -> dict[str, Any]:
+        """Return a page of overrides in the order in which they were asked for; `state` narrows it."""
+        del limit, cursor  # declared for the schema; page_of reads them
+        check_state(state, STATES)
+        facts, now = await seen(request, self._commands), self._commands.clock()
+        shown = (override_document(each, facts, now) for each in facts.policy.overrides.values())
+        found = [each for each in shown if not state or each["state"] == state]
+        return listed(request, response, self._commands, found, "requested_at")
+
+    async def get(self, request: Request, override: str) -> Response:
+        """Return one override: its state by the clock, its clusters, who granted it and how often it was used."""
+        facts = await seen(request, self._commands)
+        return one(self._commands, override_document(_override(facts, override), facts, self._commands.clock()))
+
+
+def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[Event], at: datetime) -> None:
+    """Refuse an override that reaches beyond what somebody may ask for.
+
+    Raises:
+        Problem: 403.
+    """
+    for event in events:
+        if isinstance(event, OverrideRequested):
+            clusters = unpacked(event.clusters)
+            check_reach(facts, request.state.principal, (verb, "Override"), clusters, at, event.applications)
+
+
+def _override(facts: Fleet, name: str) -> Override:
+    found = facts.policy.overrides.get(name)
+    if found is None:
+        raise not_found("override", name, nearest(name, facts.policy.overrides))
+    return found
+
+
+def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
+    """Return the routes of overrides."""
+    router, overrides = APIRouter(), Overrides(commands, ids)
+
+    def add(method: str, path: str, handler: Any, verb: str, operation_id: str, **more: Any) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(verb, "Override")],
+            operation_id=operation_id,
+            response_model=None,
+            tags=["overrides"],
+            **more,
+        )
+
+    add("GET", "/v1/overrides", overrides.list, "list", "list_overrides")
+    add("POST", "/v1/overrides", overrides.request, "request", "request_override", openapi_extra=body_of(OverrideSpec))
+    add("GET", "/v1/overrides/{override}", overrides.get, "read", "read_override")
+    add(
+        "POST",
+        "/v1/overrides/{override}/revoke",
+        overrides.revoke,
+        "request",
+        "revoke_override",
+        openapi_extra=body_of(ReasonSpec),
+    )
+    return router

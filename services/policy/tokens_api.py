@@ -1,0 +1,189 @@
+"""The routes of local tokens: issue one, list them, revoke one.
+
+The one rule: a token is answered once, to the request that issued it; neither the log nor the answer that is kept for
+a repeated request has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from libs.access.tokens import new_token
+from libs.commands.intents import intent_of
+from libs.commands.proposals import Proposal
+from libs.contracts import stream_id
+from libs.contracts.names import nearest
+from libs.contracts.people import PLAIN, person_name
+from libs.contracts.refusals import Invalid
+from libs.web.auth import authorize, by_of, digest_of, requires
+from libs.web.bodies import read_document
+from libs.web.openapi import body_of
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import recorded_from
+from services.policy.domain.tokens import HOURS_DEFAULT, IssueToken, RevokeToken, decide
+from services.policy.reaching import check_everywhere
+from services.policy.showing import ID_CHARACTERS, listed, seen, token_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libs.commands.commands import Commands
+    from libs.fleet import Fleet
+
+READ = ("role", "rolebinding", "source", "token")
+"""What issuing rests on: who may, and which names belong to whom."""
+RIGHT = ("issue", "Token")
+RELAY = "relay"
+"""The process of ours that acts for sources; no person is called so."""
+SHOWN_ONCE = "the token was shown once, to the request that issued it; revoke it and issue another one if it is lost"
+
+
+class TokenSpec(Spec):
+    """Whom to let in, and for how long."""
+
+    user: str
+    hours: float = HOURS_DEFAULT
+    service_account: bool = False
+    reason: str = ""
+
+
+class RevokeSpec(Spec):
+    """Why."""
+
+    reason: str = Field(min_length=1)
+
+
+class LocalTokens:
+    """What can be done with local tokens."""
+
+    def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
+        self._commands = commands
+        self._ids = ids
+
+    async def issue(self, request: Request) -> Response:
+        """Issue a token: the answer has it, and no later one; a repeated request is answered without it."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: TokenSpec = validated(TokenSpec, document)
+        user = person_name(said.user)
+        if user is None:
+            raise Invalid(
+                f"{said.user[:80]!r} cannot be anybody's name",
+                pointer="/user",
+                fix="use a name such as ana@example.com, as `resedge auth whoami` shows it: letters, digits and "
+                "punctuation in one line, and no name that looks like a process's",
+            )
+        if said.service_account and not PLAIN.fullmatch(user):
+            raise Invalid(
+                f"{user[:80]!r} cannot be a service account's name", pointer="/user", fix="use a name such as deployer"
+            )
+        intent = intent_of(request, body, assume=assume)
+        by, new, token = by_of(request), self._ids()[:ID_CHARACTERS], new_token()
+
+        async def propose(facts: Fleet) -> Proposal:
+            at = recorded_from(facts, self._commands.clock())
+            check_everywhere(facts, request.state.principal, RIGHT, at)
+            command = IssueToken(
+                id=new,
+                user=user,
+                sha256=digest_of(token),
+                by=by,
+                at=at,
+                hours=said.hours,
+                service_account=said.service_account,
+                reason=said.reason,
+                service_names={RELAY, *(each.service_account for each in facts.sources.values())},
+            )
+            issued = decide(command, facts.policy)
+            stream = stream_id("token", new)
+            return Proposal(
+                events=[(stream, event) for event in issued],
+                expected={stream: 0},
+                guards=READ,
+                status=201,
+                body={
+                    "result": "issued",
+                    "id": new,
+                    "user": user,
+                    "expires_at": next((each.expires_at.isoformat() for each in issued), None),
+                    "token": None,
+                    "warnings": [SHOWN_ONCE],
+                },
+                stream=stream,
+            )
+
+        answer = await self._commands.change(propose, intent)
+        if not intent.dry_run and answer.body is not None and answer.body.get("id") == new:
+            answer = replace(answer, body={**answer.body, "token": token, "warnings": []})
+        response = respond(answer)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def revoke(self, request: Request, token: str) -> Response:
+        """Let nobody in by a token any more; everybody may revoke their own, whoever issued them."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: RevokeSpec = validated(RevokeSpec, document)
+        intent = intent_of(request, body, assume=assume)
+        by, principal = by_of(request), request.state.principal
+
+        async def propose(facts: Fleet) -> Proposal:
+            known = facts.policy.tokens.get(token)
+            if known is None or known.user != principal.name:
+                authorize(principal, *RIGHT, request.app.state.rights)
+                check_everywhere(facts, principal, RIGHT, recorded_from(facts, self._commands.clock()))
+            if known is None:
+                raise not_found("token", token, nearest(token, facts.policy.tokens))
+            stream = stream_id("token", token)
+            command = RevokeToken(token, said.reason, by, recorded_from(facts, self._commands.clock()))
+            return Proposal(
+                events=[(stream, event) for event in decide(command, facts.policy)],
+                guards=("token", "role", "rolebinding"),
+                body={"result": "revoked", "id": token, "warnings": []},
+                stream=stream,
+            )
+
+        return respond(await self._commands.change(propose, intent))
+
+    async def list(self, request: Request, response: Response, limit: str = "100", cursor: str = "") -> dict[str, Any]:
+        """Return a page of local tokens, what expires first first: whose, until when, who issued them."""
+        del limit, cursor  # declared for the schema; page_of reads them
+        facts, now = await seen(request, self._commands), self._commands.clock()
+        shown = (token_document(each, facts, now) for each in facts.policy.tokens.values())
+        return listed(request, response, self._commands, shown, "expires_at")
+
+
+def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
+    """Return the routes of local tokens."""
+    router, tokens = APIRouter(), LocalTokens(commands, ids)
+
+    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(*right)],
+            operation_id=operation_id,
+            response_model=None,
+            tags=["tokens"],
+            **more,
+        )
+
+    add("GET", "/v1/tokens", tokens.list, ("list", "Token"), "list_tokens")
+    add("POST", "/v1/tokens", tokens.issue, RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
+    # Everybody may revoke their own; whether it is theirs is decided on the facts.
+    add(
+        "DELETE",
+        "/v1/tokens/{token}",
+        tokens.revoke,
+        ("read", "Principal"),
+        "revoke_token",
+        openapi_extra=body_of(RevokeSpec, required=False),
+    )
+    return router

@@ -1,0 +1,118 @@
+"""The routes of withheld changes: what does not count for gates yet, and letting it count.
+
+The one rule: only who may affect policy on all of its clusters confirms a change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from libs.access.rights import AFFECT
+from libs.commands.intents import intent_of
+from libs.commands.proposals import Proposal
+from libs.contracts import stream_id
+from libs.contracts.names import nearest
+from libs.web.auth import by_of, requires
+from libs.web.bodies import read_document
+from libs.web.openapi import body_of
+from libs.web.problems import not_found
+from libs.web.router import respond, unwrapped
+from libs.web.schema import Spec, validated
+from services.policy.domain.approvals import recorded_from
+from services.policy.domain.withheld import ConfirmLoosening, decide
+from services.policy.reaching import check_reach
+from services.policy.showing import listed, one, seen, withheld_document
+
+if TYPE_CHECKING:
+    from libs.commands.commands import Commands
+    from libs.fleet import Fleet
+
+READ = ("store", "group", "namespace", "application", "role", "rolebinding", "withheld")
+"""What confirming rests on: the change, and for which clusters somebody may affect policy."""
+RIGHT = (AFFECT, "Policy")
+
+
+class ConfirmSpec(Spec):
+    """Why it may count."""
+
+    reason: str
+    ticket: str = ""
+
+
+class Loosenings:
+    """What can be done with changes that are withheld from gates."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def confirm(self, request: Request, change: str) -> Response:
+        """Let a change count for gates: from now on what holds after it governs."""
+        value, body = await read_document(request)
+        document, assume = unwrapped(value)
+        said: ConfirmSpec = validated(ConfirmSpec, document)
+        intent = intent_of(request, body, assume=assume)
+        by = by_of(request)
+        stream = stream_id("withheld", change)
+
+        async def propose(facts: Fleet) -> Proposal:
+            state = facts.policy.withheld.get(change)
+            if state is None and ("withheld", change) not in facts.facts:
+                raise not_found("withheld", change, nearest(change, facts.policy.withheld))
+            if state is not None:
+                at = recorded_from(facts, self._commands.clock())
+                check_reach(facts, request.state.principal, RIGHT, state.clusters, at)
+            events = decide(ConfirmLoosening(change, said.reason, by, said.ticket), state)
+            return Proposal(
+                events=[(stream, event) for event in events],
+                guards=READ,
+                body={"result": "confirmed", "id": change, "warnings": []},
+                stream=stream,
+            )
+
+        return respond(await self._commands.change(propose, intent))
+
+    async def list(self, request: Request, response: Response, limit: str = "100", cursor: str = "") -> dict[str, Any]:
+        """Return a page of the changes that wait to be confirmed, the oldest first."""
+        del limit, cursor  # declared for the schema; page_of reads them
+        facts = await seen(request, self._commands)
+        shown = (withheld_document(each, facts) for each in facts.policy.withheld.values())
+        return listed(request, response, self._commands, shown, "at")
+
+    async def get(self, request: Request, change: str) -> Response:
+        """Return one change that waits to be confirmed."""
+        facts = await seen(request, self._commands)
+        found = facts.policy.withheld.get(change)
+        if found is None:
+            raise not_found("withheld", change, nearest(change, facts.policy.withheld))
+        return one(self._commands, withheld_document(found, facts))
+
+
+def withheld_router(commands: Commands) -> APIRouter:
+    """Return the routes of withheld changes."""
+    router, loosenings = APIRouter(), Loosenings(commands)
+
+    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(*right)],
+            operation_id=operation_id,
+            response_model=None,
+            tags=["withheld"],
+            **more,
+        )
+
+    add("GET", "/v1/withheld", loosenings.list, ("list", "Policy"), "list_withheld")
+    add("GET", "/v1/withheld/{change}", loosenings.get, ("read", "Policy"), "read_withheld")
+    add(
+        "POST",
+        "/v1/withheld/{change}/confirm",
+        loosenings.confirm,
+        RIGHT,
+        "confirm_withheld",
+        openapi_extra=body_of(ConfirmSpec),
+    )
+    return router

@@ -1,0 +1,82 @@
+"""Verification in a process of its own, which is heard while it runs.
+
+The one rule: however that process ends, what it was doing is known: it says so before it does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from services.rendering.asking.broken import At, VerificationBroken
+
+URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
+LINE_BYTES_MAX = 16 * 1024 * 1024
+_ERROR_LINES = 20
+
+
+async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[dict[str, Any]]:
+    """Verify in a process of its own and return its checks.
+
+    Raises:
+        VerificationBroken: it could not be finished, or the process died.
+    """
+    arguments = [
+        sys.executable,
+        "-m",
+        "services.rendering.asking.verify",
+        str(path),
+        *(["--all"] if every_commit else []),
+    ]
+    environment = {**os.environ, URL_VARIABLE: log_url, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES_MAX,
+    )
+    try:
+        return await _heard(process)
+    finally:
+        if process.returncode is None:  # whoever asked is gone
+            process.kill()
+            await process.wait()
+
+
+async def _heard(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    if process.stdout is None or process.stderr is None:
+        raise AssertionError("it is started with pipes")
+    errors = asyncio.create_task(_last_lines(process.stderr))
+    at = At()
+    async for line in process.stdout:
+        said = json.loads(line)
+        if "checks" in said:
+            checks: list[dict[str, Any]] = said["checks"]
+            return checks
+        if "broken" in said:
+            raise VerificationBroken.of(said["broken"])
+        at = At(**said["at"])
+    raise VerificationBroken(at, _ended(await process.wait(), await errors), [])
+
+
+async def _last_lines(stream: asyncio.StreamReader) -> list[str]:
+    lines: list[str] = []
+    async for line in stream:
+        lines = [*lines, line.decode("utf-8", "replace").rstrip()][-_ERROR_LINES:]
+    return lines
+
+
+def _ended(code: int, errors: list[str]) -> str:
+    """Return how a process ended that had not said what it found."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        memory = ", as the kernel does with the largest process when memory runs out" if -code == signal.SIGKILL else ""
+        return f"the verifying process was killed by {name}{memory}"
+    said = next((line for line in reversed(errors) if line), "")
+    return f"the verifying process ended with exit code {code}{f': {said}' if said else ''}"

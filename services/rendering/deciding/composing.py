@@ -1,0 +1,169 @@
+"""From a plan to what the log takes of it: the parts of a decision, the overrides it uses, the bytes of its commit.
+
+The one rule: every word of a commit comes from the decision in the log, so that a rerun writes the same commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyroaring import BitMap
+
+from libs.contracts import encode, stream_id, type_name
+from libs.eventlog import NewEvent, Submission
+from libs.fleet import packed
+from libs.gittree.commits import encode_commit
+from services.rendering.events import AdmissionDecided, OverrideUsed, RemovalsHeld
+from services.rendering.target.placements import split_key
+from services.rendering.writing.message import ACTORS_MAX, message, trailers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libs.eventlog import Lease
+    from libs.gittree import ObjectSink
+    from services.rendering.deciding.plan import Plan
+    from services.rendering.domain import Hold
+    from services.rendering.model import Model
+    from services.rendering.observing import Cause
+    from services.rendering.writing.carrying import Decision
+
+ACTOR = "resedge/rendering"
+SETS_BYTES_MAX = 180 * 1024
+"""What the sets of one event may take, as encoded: the rest of its bound is for everything else in it."""
+CAUSE_CHARACTERS_MAX = 2_000
+NAMED_MAX = 1_000
+"""Overrides, and confirmed plans, that a decision names; each override that was used is a fact of its own as well."""
+APPLICATIONS_MAX = 2_000
+"""Applications that one event of a used override names."""
+
+
+def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]:
+    """Return a plan as the events of a decision, each within the log's bound."""
+    layouts = {str(code): clusters for code, clusters in planned.layouts.items()}
+    everywhere = packed(planned.clusters)
+    sets = (planned.applications, planned.namespaces, layouts, planned.given)
+    chunks = split(*sets, taken=encoded_bytes("", everywhere))
+    decision = planned.digest(model.parent, model.position)
+    actors = sorted(model.reasons.actors)
+    restoring = "Restore what is admitted" if planned.empty else planned.subject()
+    return [
+        AdmissionDecided(
+            model.branch,
+            decision,
+            model.parent,
+            model.position,
+            model.hash.hex(),
+            number,
+            len(chunks),
+            applications,
+            namespaces,
+            everywhere if number == 1 else b"",
+            planned.placements,
+            planned.removals,
+            planned.confirmed[:NAMED_MAX],
+            restoring,
+            model.reasons.lines() if number == 1 else [],
+            actors[:ACTORS_MAX],
+            len(actors),
+            fencing,
+            planned.now,
+            sorted(planned.used)[:NAMED_MAX],
+            list(planned.approved_by)[:ACTORS_MAX],
+            planned.unconfirmed,
+            laid_out,
+            given,
+        )
+        for number, (applications, namespaces, laid_out, given) in enumerate(chunks, 1)
+    ]
+
+
+def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
+    """Return the fact that a plan is held, in parts that fit the log."""
+    everywhere = packed(hold.clusters)
+    chunks = split(hold.applications, taken=encoded_bytes("", everywhere))
+    return [
+        RemovalsHeld(
+            branch,
+            hold.plan,
+            hold.count,
+            hold.admitted,
+            hold.recent,
+            hold.cause[:CAUSE_CHARACTERS_MAX],
+            applications,
+            everywhere if number == 1 else b"",
+            number,
+            len(chunks),
+        )
+        for number, (applications,) in enumerate(chunks, 1)
+    ]
+
+
+def split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, bytes], ...]]:
+    """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names.
+
+    `taken` bytes of the first one are taken by something else.
+    """
+    chunks: list[tuple[dict[str, bytes], ...]] = [tuple({} for _ in sets)]
+    room = SETS_BYTES_MAX - taken
+    for kind, members in enumerate(sets):
+        for key, clusters in sorted(members.items()):
+            data = packed(clusters)
+            size = encoded_bytes(key, data)
+            if size > room:
+                chunks.append(tuple({} for _ in sets))
+                room = SETS_BYTES_MAX
+            chunks[-1][kind][key] = data
+            room -= size
+    return chunks
+
+
+def encoded_bytes(key: str, data: bytes) -> int:
+    """Return how many bytes of an event a named set takes: bytes are base64 in JSON."""
+    return len(key.encode()) + 4 * -(-len(data) // 3) + len('"":"",')
+
+
+def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]:
+    """Return what is recorded of the overrides that a decision uses: each with what went through it."""
+    found: list[tuple[str, object]] = []
+    for override, by_key in sorted(planned.used.items()):
+        request = model.fleet.policy.overrides[override].request
+        clusters = BitMap.union(BitMap(), *by_key.values())
+        applications = sorted(split_key(key)[1] for key in by_key)
+        for start in range(0, len(applications), APPLICATIONS_MAX):
+            some = applications[start : start + APPLICATIONS_MAX]
+            used = OverrideUsed(
+                override,
+                decision,
+                packed(clusters),
+                some,
+                request.reason,
+                request.ticket,
+                start // APPLICATIONS_MAX + 1,
+            )
+            found.append((stream_id("use", override), used))
+    return found
+
+
+def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
+    """Give the commit of a decision to a sink; its id depends on the log alone."""
+    first = decision.first
+    if decision.at is None:
+        raise ValueError("a decision is carried out after the log took it")
+    parents = [first.parent] if first.parent else []
+    body = encode_commit(tree.hex(), parents, message(first), decision.at, trailers=trailers(first, model.epoch))
+    return sink.add("commit", body).hex()
+
+
+def submission_of(
+    said: Sequence[tuple[str, object]], cause: Cause, lease: Lease | None, **conditions: Any
+) -> Submission:
+    """Return (stream, event) pairs as the log takes them from the renderer that holds a lease."""
+    return Submission(
+        [NewEvent(stream, type_name(each), encode(each)) for stream, each in said],
+        ACTOR,
+        causation_id=cause.id,
+        traceparent=cause.traceparent,
+        lease=None if lease is None else (lease.name, lease.epoch),
+        **conditions,
+    )

@@ -1,0 +1,280 @@
+"""A plan: which differences between target and admitted may be closed now, and which removals are held back.
+
+The one rule: planning changes the targets, the refusals and nothing else; only the log's answer makes it a decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyroaring import BitMap
+
+from libs.fleet import bitmap, ordinals
+from libs.fleet.fuse import fuse_trips
+from services.rendering.deciding.evaluating import evaluate
+from services.rendering.deciding.gating import Gating, Passing
+from services.rendering.deciding.keeping import set_aside
+from services.rendering.deciding.leaving import lay_out, leaving
+from services.rendering.domain import Hold, plan_id
+from services.rendering.target.aside import SET_ASIDE
+from services.rendering.target.target import bodies
+from services.rendering.writing.layout import LAYOUTS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.rendering.model import Model
+    from services.rendering.target.placements import Placement
+
+
+@dataclass(slots=True)
+class Plan:
+    """What may be admitted at `now` (`applications`, by placement key; `namespaces`; `clusters`), and what is held.
+
+    It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
+    the overrides that let something through, `lapsed` the confirmed plans whose name is void, `accepted` those that
+    were looked at for the first time. `layouts` are the clusters that get another layout, `given` those that get
+    another release than the chosen one; `settling` counts removals that have not been wanted for long enough,
+    the first of which came after position `settled_to`.
+    """
+
+    now: datetime
+    until: datetime | None
+    applications: dict[str, BitMap] = field(default_factory=dict)
+    namespaces: dict[str, BitMap] = field(default_factory=dict)
+    clusters: BitMap = field(default_factory=BitMap)
+    removals: int = 0
+    unconfirmed: int = 0
+    confirmed: list[str] = field(default_factory=list)
+    lapsed: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    hold: Hold | None = None
+    unapproved: dict[str, BitMap] = field(default_factory=dict)
+    used: dict[str, dict[str, BitMap]] = field(default_factory=dict)
+    approved_by: dict[str, None] = field(default_factory=dict)
+    layouts: dict[int, BitMap] = field(default_factory=dict)
+    given: dict[str, BitMap] = field(default_factory=dict)
+    settling: int = 0
+    settled_to: int | None = None
+
+    def wake(self, at: datetime | None) -> None:
+        """Hold no longer than until `at`."""
+        if at is not None:
+            self.until = at if self.until is None else min(self.until, at)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to admit."""
+        return not (self.applications or self.namespaces or self.clusters or self.layouts)
+
+    @property
+    def placements(self) -> int:
+        """How many placements change."""
+        return sum(map(len, self.applications.values()))
+
+    def digest(self, parent: str, position: int) -> str:
+        """Return what names the decision: everything in it."""
+        layouts = {str(code): clusters for code, clusters in self.layouts.items()}
+        sets = (
+            (self.applications, self.clusters),
+            (self.namespaces, BitMap()),
+            (layouts, BitMap()),
+            (self.given, BitMap()),
+        )
+        content = "\0".join([parent, str(position), *(plan_id(*each) for each in sets)])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def subject(self) -> str:
+        """Return the first line of the commit."""
+        applications = sorted({key.split("/", 1)[1] for key in self.applications})
+        where = BitMap.union(
+            *self.applications.values(), self.clusters, *self.namespaces.values(), *self.layouts.values()
+        )
+        what = applications[0] if len(applications) == 1 else f"{len(applications)} applications"
+        on = f"{len(where):,} cluster{'s' if len(where) != 1 else ''}"
+        if not applications and self.layouts and not self.namespaces and not self.clusters:
+            return f"Move {on} to layout {', '.join(LAYOUTS[code].name for code in sorted(self.layouts))}"
+        if not applications:
+            return f"Update {'namespaces' if self.namespaces else 'the registration'} of {on}"
+        if self.removals == self.placements:
+            return f"Remove {what} from {on}"
+        removed = f", {self.removals:,} removals among them" if self.removals else ""
+        return f"Update {what} on {on}{removed}"
+
+
+async def plan(model: Model, now: datetime) -> Plan:
+    """Bring the targets up to date and return what may be admitted at `now`."""
+    await evaluate(model, now)
+    return _close(model, now)
+
+
+def _close(model: Model, now: datetime) -> Plan:
+    gating = Gating(model, now)
+    answer = Plan(now=now, until=gating.instant.until)
+    passing = _pass_gates(model, gating, answer)
+    pending = {key: passed.removals for key, passed in passing.items() if passed.removals}
+    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].unsettled)}
+    allowed = _fuse(model, pending, settled, now, answer)
+    for key, passed in passing.items():
+        may_go = passed.admitted - (passed.removals - allowed.get(key, BitMap()))
+        if may_go:
+            answer.applications[key] = may_go
+            answer.removals += len(may_go & passed.removals)
+            _note_evidence(model, answer, key, passed, may_go)
+            for version, clusters in model.placements.by_key[key].fallbacks.items():
+                if here := clusters & may_go:
+                    answer.given[f"{key}@{version}"] = here
+    _count_confirmed(model, answer, passing)
+    with model.aside.apart("clusters and their layouts"):
+        _clusters(model, answer, gating)
+    _contents(model, answer, gating)
+    if model.placements.refused(SET_ASIDE):
+        answer.wake(model.aside.retry_at(now))
+    return answer
+
+
+def _pass_gates(model: Model, gating: Gating, answer: Plan) -> dict[str, Passing]:
+    """Return per placement what its gates say of what is pending; note in the plan what waits for people and time."""
+    found: dict[str, Passing] = {}
+    for key, placement in sorted(model.placements.by_key.items()):
+        passed = _passing(model, gating, placement) if placement.pending else None
+        if passed is None:
+            continue
+        found[key] = passed
+        for each in passed.settling:
+            answer.settling += len(each.clusters)
+            answer.settled_to = each.after if answer.settled_to is None else min(answer.settled_to, each.after)
+            answer.wake(each.since + model.timing.settle)
+        if passed.approval:
+            answer.unapproved[key] = passed.approval
+    return found
+
+
+def _clusters(model: Model, answer: Plan, gating: Gating) -> None:
+    """Find which clusters come, go, and get another layout."""
+    closed = gating.everywhere_closed()
+    going, next_end = leaving(model, answer.applications, answer.now)
+    coming = model.fleet.selection.everything - model.trees.registered - closed
+    layouts = lay_out(model, coming, gating)
+    answer.wake(next_end)
+    answer.clusters, answer.layouts = coming | (going - closed), layouts
+
+
+def _passing(model: Model, gating: Gating, placement: Placement) -> Passing | None:
+    """Return what passes the gates and can be carried out; nothing where that cannot be told: it is set aside."""
+    _check_bodies(model, placement)
+    try:
+        return gating.of(placement)
+    except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+        set_aside(model, placement, placement.pending, error, "gates")
+        return None
+
+
+def _check_bodies(model: Model, placement: Placement) -> None:
+    """Read once more what a decision will render: what the log lost since must not become a decision."""
+    among = ordinals(placement.pending)
+    codes = placement.target_release.values[among]
+    for code in np.unique(codes[codes != 0]).tolist():
+        application, version = model.placements.versions.names[code].split("/", 1)
+        release = model.fleet.releases.get((application, version))
+        try:
+            if release is not None:
+                bodies(model.fleet, release)
+        except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+            set_aside(model, placement, bitmap(among[codes == code]), error, "gates")
+
+
+def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go: BitMap) -> None:
+    for override, clusters in passed.used.items():
+        if through := clusters & may_go:
+            answer.used.setdefault(override, {})[key] = through
+            known = model.fleet.policy.overrides[override]
+            # Who breaks the glass has nobody's approval.
+            answer.approved_by.update(dict.fromkeys(() if known.request.break_glass else known.people))
+    answer.approved_by.update(dict.fromkeys(passed.people))
+
+
+def _fuse(
+    model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], now: datetime, answer: Plan
+) -> dict[str, BitMap]:
+    """Return per placement the removals that the fuse lets go; what it holds, whether its gates are open or not.
+
+    Only `settled` removals are counted: what is taken back within seconds trips no fuse. A plan is judged as a whole
+    before the gates: who confirms it is not asked again as one window after another opens.
+    """
+    gone = model.trees.registered - model.fleet.selection.everything
+    _judge_confirmed(model, pending, settled, answer)
+    valid = [left for plan, left in model.confirmed.items() if plan not in answer.lapsed]
+    confirmed = {key: BitMap.union(BitMap(), *(left.get(key, BitMap()) for left in valid)) for key in pending}
+    asked = {key: rest for key, clusters in settled.items() if (rest := clusters - confirmed[key])}
+    count = sum(map(len, asked.values()))
+    admitted = model.placements.admitted_count() if count else 0
+    if fuse_trips(count, model.recent_removals(now), admitted):
+        cause = "; ".join(model.reasons.lines()) or "facts of an earlier time"
+        recent = model.recent_removals(now)
+        answer.hold = Hold(plan_id(asked, gone), asked, gone, count, admitted, recent, cause)
+        return {key: pending[key] - asked.get(key, BitMap()) for key in pending}
+    return pending
+
+
+def _judge_confirmed(model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], answer: Plan) -> None:
+    """Find the confirmed plans that are void, since their set is another one now, and those that hold from now on.
+
+    A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
+    while others are asked about, but nothing of it may have become unwanted.
+    """
+    for plan, left in model.confirmed.items():
+        unwanted = any(clusters - pending.get(key, BitMap()) for key, clusters in left.items())
+        others = [model.confirmed[each] for each in model.confirmed if each != plan and each in model.accepted]
+        grown = plan not in model.accepted and any(
+            clusters - left.get(key, BitMap()) - BitMap.union(BitMap(), *(each.get(key, BitMap()) for each in others))
+            for key, clusters in settled.items()
+        )
+        if unwanted or grown:
+            answer.lapsed.append(plan)
+        elif plan not in model.accepted:
+            answer.accepted.append(plan)
+
+
+def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) -> None:
+    """Say which confirmed plans are being carried out, and how many removals nobody was asked about."""
+    answered = 0
+    for plan, left in model.confirmed.items():
+        if plan in answer.lapsed:
+            continue
+        going = sum(
+            len(left[key] & passing[key].removals & clusters)
+            for key, clusters in answer.applications.items()
+            if key in left and key in passing
+        )
+        if going:
+            answer.confirmed.append(plan)
+            answered += going
+    answer.unconfirmed = answer.removals - answered
+
+
+def _contents(model: Model, answer: Plan, gating: Gating) -> None:
+    """Find where `namespace.yaml` is new, or other than it should be and may change."""
+    for namespace in sorted({placement.namespace for placement in model.placements.by_key.values()}):
+        with model.aside.apart(f"namespace {namespace}"):
+            _content(model, answer, gating, namespace)
+
+
+def _content(model: Model, answer: Plan, gating: Gating, namespace: str) -> None:
+    code = model.namespace_content(namespace)
+    if code is not None:
+        content = model.trees.at(namespace).content.values
+        there = BitMap()
+        for placement in model.placements.of_namespace(namespace):
+            changed = answer.applications.get(placement.key, BitMap())
+            among = ordinals(changed)
+            there |= bitmap(among[placement.target_release.values[among] != 0])
+        among = ordinals(there)
+        new = bitmap(among[content[among] == 0])
+        others = (bitmap(among[content[among] != code]) | model.trees.stale(namespace, code)) - new
+        found = new | (others - gating.namespace_closed(namespace) if others else others)
+        if found:
+            answer.namespaces[namespace] = found

@@ -1,0 +1,215 @@
+"""Whom to ask: the runs of sign-off that pending changes and held removals need, as events.
+
+The one rule: a run covers one content on the clusters that wait for it; another content, or a cluster more, is another
+run, and what was given before is void.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pyroaring import BitMap
+
+from libs.contracts import stream_id
+from libs.fleet import content_digest, packed, within_bounds
+from libs.gates import unmoved
+from services.rendering.deciding.gating import items_of, parts_of
+from services.rendering.deciding.keeping import set_aside
+from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
+from services.rendering.target.placements import split_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from libs.contracts import Event, SignOffDeclared
+    from libs.fleet import Approval
+    from services.rendering.deciding.plan import Plan
+    from services.rendering.domain import Hold
+    from services.rendering.model import Model
+
+OURS = "resedge/"
+SUMMARY_CHARACTERS_MAX = 500
+ASKING_ABOUT_HOLD = "asking about held removals"
+RECORDING_HOLD = "recording held removals"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is behind a change, and what it consists of."""
+
+    items: dict[str, str]
+    requesters: list[str]
+    publishers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a run is about: a placement's change (by `key`), or a `plan` that is held."""
+
+    key: str
+    plan: str
+    digest: str
+    clusters: BitMap
+    summary: str
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """An event that a plan leaves to be said, the blobs that it names, and of which placement it speaks, if of one."""
+
+    stream: str
+    event: Event
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    key: str = ""
+
+
+def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
+    """Return what a plan leaves to be said before anything is decided.
+
+    Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now. A
+    run that cannot be worded is set aside, and what it would have asked about stays unapproved.
+    """
+    stream = f"hold-{model.branch}"
+    found = [Outstanding(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
+    found += [Outstanding(stream, ConfirmationAccepted(model.branch, name)) for name in planned.accepted]
+    for key, clusters in sorted(planned.unapproved.items()):
+        try:
+            if (run := _change(model, key, clusters, planned.now)) is not None:
+                found.append(run)
+        except Exception as error:  # noqa: BLE001 - what would fail every run is raised again
+            set_aside(model, model.placements.by_key[key], clusters, error, "ask")
+    if planned.hold is not None:
+        try:
+            found += _held(model, planned.hold, planned.now)
+        except Exception as error:  # noqa: BLE001 - what would fail every run is raised again
+            model.aside.share(ASKING_ABOUT_HOLD, error, "ask")
+    return found
+
+
+def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstanding | None:
+    """Return the run over a change of a placement, if one has to begin."""
+    namespace, application = split_key(key)
+    name = model.fleet.signoff_of(application, namespace)
+    process = model.fleet.policy.signoffs.get(name or "")
+    if process is None:
+        return None
+    items = items_of(model.fleet, application)
+    content = content_digest(items)
+    runs = _runs(model, "change", application)
+    parts = parts_of(model.fleet, application)
+    if any(_answers(run, content, clusters, parts, now) for run in runs):
+        return None
+    asked = _behind(model, key, items, runs)
+    reached = {part: packed(members & clusters) for part, members in sorted(parts.items())}
+    said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
+    digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
+    versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
+    summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"[:SUMMARY_CHARACTERS_MAX]
+    return _request(model, process, About(key, "", digest, clusters, summary, reached), asked, now)
+
+
+def _held(model: Model, hold: Hold, now: datetime) -> list[Outstanding]:
+    """Return every run over held removals that has to begin: one a process of theirs."""
+    clusters = BitMap.union(hold.clusters, *hold.applications.values())
+    asked = Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
+    summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
+    answered = {
+        run.request.signoff for run in _runs(model, "hold", hold.plan) if run.running(now) or run.state != "running"
+    }
+    return [
+        _request(model, process, About("", hold.plan, f"{hold.plan} {process.name}", clusters, summary), asked, now)
+        for process in _processes(model, hold)
+        if process.name not in answered
+    ]
+
+
+def awaited(model: Model, hold: Hold) -> list[str]:
+    """Return the processes that have not approved a held plan yet, with the ids of their runs."""
+    runs = {run.request.signoff: run for run in _runs(model, "hold", hold.plan)}
+    missing = []
+    for process in _processes(model, hold):
+        run = runs.get(process.name)
+        if run is None or run.state != "approved":
+            missing.append(process.name if run is None else f"{process.name} (approval {run.request.id})")
+    return missing
+
+
+def _processes(model: Model, hold: Hold) -> list[SignOffDeclared]:
+    """Return the processes of the applications of which a plan removes something, by name."""
+    placed = map(split_key, hold.applications)
+    names = {model.fleet.signoff_of(application, namespace) for namespace, application in placed}
+    signoffs = model.fleet.policy.signoffs
+    return [signoffs[name] for name in sorted(each for each in names if each) if name in signoffs]
+
+
+def _runs(model: Model, kind: str, subject: str) -> list[Approval]:
+    every = model.fleet.policy.approvals.values()
+    return [each for each in every if each.request.kind == kind and each.request.subject == subject]
+
+
+def _answers(run: Approval, content: str, clusters: BitMap, parts: Mapping[str, BitMap], now: datetime) -> bool:
+    """Whether a run goes on over this, or ended with a no that nobody has changed anything about since."""
+    if run.content != content or clusters - unmoved(run, parts):
+        return False
+    return run.running(now) or run.state in {"refused", "withdrawn"}
+
+
+def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> Asked:
+    """Return who changed what since the last approved content; where nothing did, who stated the last facts."""
+    done = [run for run in runs if run.people]
+    before = done[-1].request.items if done else {}
+    changed = [name for name, digest in items.items() if before.get(name) != digest]
+    changed += [name for name in before if name.startswith("configuration ") and name not in items]
+    facts, application = model.fleet.facts, split_key(key)[1]
+    publishers: list[str] = []
+    requesters: list[str] = []
+    for name in changed:
+        kind, _, rest = name.partition(" ")
+        spoken = {
+            "release": ("release", f"{application}/{rest}"),
+            "choices": ("choices", application),
+            "configuration": ("configuration", rest),
+        }[kind]
+        fact = facts.get(spoken)
+        if fact is not None:
+            (publishers if kind == "release" else requesters).append(fact.actor)
+    return Asked(items, _people(requesters) or _people(model.behind.get(key, ())), _people(publishers))
+
+
+def _people(names: Iterable[str]) -> list[str]:
+    return sorted({name for name in names if name and not name.startswith(OURS)})
+
+
+def _request(model: Model, process: SignOffDeclared, about: About, asked: Asked, now: datetime) -> Outstanding:
+    name = hashlib.sha256(f"{about.digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
+    event = ApprovalRequested(
+        id=name,
+        kind="change" if about.key else "hold",
+        subject=split_key(about.key)[1] if about.key else about.plan,
+        digest=about.digest,
+        signoff=process.name,
+        stages=process.stages,
+        expires_at=now + timedelta(hours=process.expires_hours),
+        clusters=packed(about.clusters),
+        count=process.count,
+        requesters=asked.requesters,
+        publishers=asked.publishers,
+        items=asked.items,
+        summary=about.summary,
+        parts=dict(about.parts),
+    )
+    event, blobs = within_bounds(event)
+    return Outstanding(stream_id("approval", name), event, blobs, about.key)
+
+
+def not_asked(model: Model, planned: Plan, asked: Outstanding, error: Exception) -> None:
+    """Set aside what the log does not take as a question: its subject stays as it is."""
+    if asked.key:
+        set_aside(model, model.placements.by_key[asked.key], planned.unapproved[asked.key], error, "ask")
+    else:
+        model.aside.share(ASKING_ABOUT_HOLD, error, "ask")

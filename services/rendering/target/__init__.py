@@ -1,0 +1,1 @@
+"""What each cluster should have and what it has been given."""

@@ -1,0 +1,1 @@
+"""How decisions become files, trees, commits and the branch."""
