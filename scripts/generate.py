@@ -26,7 +26,7 @@ from services.catalog.publishing import REFUSED
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
-HTTP_FOLDERS = ("libs/web", "libs/runtime", "services")
+HTTP_FOLDERS = ("libs", "services")
 PUBLISH_FOLDER = "libs/templates"
 
 MEANINGS = {
@@ -179,14 +179,14 @@ def problems_page() -> str:
     rendering = {
         name: getattr(importlib.import_module(f"services.rendering.{module}"), name)
         for module, name in (
-            ("aside", "SET_ASIDE"),
-            ("evaluating", "CAPACITY"),
-            ("target", "CONFLICT"),
-            ("conflicts", "OBJECT_CONFLICT"),
-            ("target", "OTHER_NAMESPACE"),
-            ("target", "UNRESOLVED"),
-            ("target", "INVALID"),
-            ("applying", "NEVER"),
+            ("target.aside", "SET_ASIDE"),
+            ("deciding.evaluating", "CAPACITY"),
+            ("target.target", "CONFLICT"),
+            ("deciding.conflicts", "OBJECT_CONFLICT"),
+            ("target.target", "OTHER_NAMESPACE"),
+            ("target.target", "UNRESOLVED"),
+            ("target.target", "INVALID"),
+            ("target.applying", "NEVER"),
         )
     }
     lines = [

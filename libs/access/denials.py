@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from starlette.types import Scope
 
 from libs.contracts import AccessDenied, By, encode, stream_id, type_name
 from libs.eventlog import EventLog, InvalidSubmission, LogClosed, LogUnavailable, NewEvent, Submission, check_events
@@ -72,17 +71,6 @@ class Denials:
             return
         self._merged += key[2] == OTHERS
         self._held[key] = Refused(now, now, detail[:DETAIL_CHARACTERS_MAX], by)
-
-    def note_request(self, scope: Scope, route: str) -> None:
-        """Count a request that was answered with 403; without a verified token there is no actor to count it for."""
-        state = scope["state"]
-        sender = state.get("sender")
-        if sender is None:
-            return
-        principal = state.get("principal", sender)
-        client = scope.get("client")
-        by = By(principal.name, sender.token_id, principal.creator, client[0] if client else "")
-        self.note(principal.name, f"{scope['method']} {route}", state.get("refused", ""), by)
 
     def take(self, *, whole: bool = False) -> list[AccessDenied]:
         """Return what is held of the minutes that are over, or (`whole`) everything, and hold it no longer."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
 
-from libs.commands.positions import Follower, Positions
+from libs.contracts.problems import Problem, unavailable
 from libs.eventlog import LogClosed, LogUnavailable
-from libs.web.problems import Problem, unavailable
 
 CATEGORIES = ("token", "role", "rolebinding")
 CHECK_SECONDS = 15.0
@@ -37,9 +36,10 @@ class Freshness:
     """Compares the log's heads of `CATEGORIES` with how far the process's fleet is, and brings the fleet there."""
 
     def __init__(
-        self, heads: Heads, facts: Follower, positions: Positions, now: Callable[[], float] = time.monotonic
+        self, heads: Heads, bring: Callable[[int], Awaitable[None]], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._heads, self._facts, self._positions, self._now = heads, facts, positions, now
+        """`bring` returns once the process's fleet is at a position of the log; it raises `Problem` where it cannot."""
+        self._heads, self._bring, self._now = heads, bring, now
         self._fresh_at = self._looked_at = now()
         self._looking = asyncio.Lock()
 
@@ -49,7 +49,7 @@ class Freshness:
         Raises:
             Problem: 503, it has not caught up since it started, or could not compare itself with the log for too long.
         """
-        await self._positions.seen(0, self._facts, by_log=True)
+        await self._bring(0)
         if self._stale():
             await self.look_again()
         if self._stale():
@@ -81,7 +81,7 @@ class Freshness:
         begun = self._looked_at = self._now()
         try:
             head = await asyncio.to_thread(lambda: max(map(self._heads.category_head, CATEGORIES)))
-            await self._positions.seen(head, self._facts, by_log=True)
+            await self._bring(head)
         except (Problem, LogUnavailable, LogClosed) as trouble:
             log.warning("tokens and roles may be out of date", reason=str(trouble))
         else:

@@ -8,21 +8,23 @@ one after the other as if they came so; what opens a gate is judged by what all 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pyroaring import BitMap
 
 from libs.access.bounds import within
 from libs.access.effects import Before, Part, parts, tried
 from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
+from libs.access.principals import Principal
 from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
 from libs.contracts import (
     ApplicationDeclared,
     ApplicationRemoved,
+    By,
     ConfigurationDeclared,
     ConfigurationRemoved,
     Event,
@@ -34,14 +36,10 @@ from libs.contracts import (
     encode,
     stream_id,
 )
+from libs.contracts.problems import Problem
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
 from libs.fleet.parts import parsed
-from libs.web.problems import Problem
-
-if TYPE_CHECKING:
-    from libs.commands.intents import Intent
-    from libs.commands.proposals import Proposal
 
 AFFECTING = (AFFECT, "Policy")
 BINDING = ("apply", "RoleBinding")
@@ -58,11 +56,65 @@ GIVES_RIGHTS = ("Role", "RoleBinding")
 OF_GATES = ("calendar", "freeze", "placementpolicy")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who asks for what: `verb` and `kind` are what the route, or the document, asks for.
+
+    `author` is in whose name it is and `actor` that name; `sender` is whose rights count: the relay's, where it carries
+    out what a source may say. `by` is who, as events keep it.
+    """
+
+    actor: str
+    author: Principal
+    sender: Principal
+    verb: str
+    kind: str
+    by: By
+
+
+class Change(Protocol):
+    """What was decided and is to be judged (libs.commands.proposals.Proposal)."""
+
+    @property
+    def events(self) -> Sequence[tuple[str, Event]]:
+        """What would be appended, each with its stream."""
+
+    @property
+    def expected(self) -> Mapping[str, int]:
+        """The versions of the streams that the decision saw."""
+
+    @property
+    def guards(self) -> tuple[str, ...]:
+        """The categories whose facts the decision read."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the decision is void."""
+
+    @property
+    def runs(self) -> Sequence[tuple[str, int]]:
+        """Whose right each event asks for, where the events are of several kinds: (kind, so many events)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Under which conditions a change may be appended.
+
+    `guards` and `expires_at` take the place of the decision's own. `withheld` is appended before its events, and what
+    they open does not count for gates until somebody confirms it; `warning` tells the author so.
+    """
+
+    guards: tuple[str, ...]
+    expires_at: datetime | None
+    withheld: tuple[str, LooseningWithheld] | None = None
+    warning: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A right that is asked for, and when."""
 
-    intent: Intent
+    intent: Asking
     now: datetime
     rights: Fleet | None = None
     """The facts by which it is held, if not by those on which the change is judged."""
@@ -77,39 +129,38 @@ class Asked:
         return scope(self.rights or facts, self.intent.sender, self.intent.verb, self.intent.kind, self.now, namespace)
 
 
-async def judged(proposal: Proposal, facts: Fleet, intent: Intent, now: datetime) -> Proposal:
-    """Return the proposal as it may be appended.
+async def judged(change: Change, facts: Fleet, intent: Asking, now: datetime) -> Judgement:
+    """Return under which conditions a change that was decided on `facts` may be appended.
 
     Raises:
         Problem: 403, it reaches beyond what is the sender's.
     """
-    events = [event for _, event in proposal.events]
+    events = [event for _, event in change.events]
+    as_decided = Judgement(change.guards, change.expires_at)
     if not events:
-        return proposal
-    runs = list(_runs(proposal, intent))
+        return as_decided
+    runs = list(_runs(change, intent))
     free = all(held_by_token(intent.sender, intent.verb, run.intent.kind) for run in runs)
     affects = held_by_token(intent.author, *AFFECTING)
     counts = affects or not may_loosen(events)
     unsigns = not affects and may_unsign(events)
     if free and counts and not unsigns:
-        return proposal
-    proposal = replace(
-        proposal,
-        guards=_rests_on(proposal.guards, events, counts=counts),
-        expires_at=_voided(proposal.expires_at, facts, intent, now),
+        return as_decided
+    judgement = Judgement(
+        _rests_on(change.guards, events, counts=counts), _voided(change.expires_at, facts, intent, now)
     )
     if free and facts.policy.empty and not unsigns:
-        return proposal
-    change = None if free else await _checked(runs, facts, now, documents=bool(proposal.runs))
+        return judgement
+    found = None if free else await _checked(runs, facts, now, documents=bool(change.runs))
     loosens = not counts and not facts.policy.empty
     if unsigns or loosens:
-        if change is None or len(runs) > 1:  # judged as a whole, however it is put together
-            change = await tried(facts, events)
+        if found is None or len(runs) > 1:  # judged as a whole, however it is put together
+            found = await tried(facts, events)
         if unsigns:
-            _check_signed(Asked(intent, now), unsigned(change, events), change.before)
+            _check_signed(Asked(intent, now), unsigned(found, events), found.before)
         if loosens:
-            return _withheld(proposal, change, intent, now)
-    return proposal
+            return _withheld(judgement, change, found, intent, now)
+    return judgement
 
 
 def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -> tuple[str, ...]:
@@ -126,18 +177,18 @@ def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Events that need the right to one kind, `start` of a proposal's events before them."""
+    """Events that need the right to one kind, `start` of a change's events before them."""
 
-    intent: Intent
+    intent: Asking
     start: int
     events: Sequence[Event]
 
 
-def _runs(proposal: Proposal, intent: Intent) -> Iterator[Run]:
-    """Yield the events of a proposal by the kind whose right they need; neighbours of one kind together."""
-    events = [event for _, event in proposal.events]
+def _runs(change: Change, intent: Asking) -> Iterator[Run]:
+    """Yield the events of a change by the kind whose right they need; neighbours of one kind together."""
+    events = [event for _, event in change.events]
     start = 0
-    for kind, same in groupby(proposal.runs or ((intent.kind, len(events)),), key=lambda run: run[0]):
+    for kind, same in groupby(change.runs or ((intent.kind, len(events)),), key=lambda run: run[0]):
         count = sum(each for _, each in same)
         if count:
             yield Run(replace(intent, kind=kind), start, events[start : start + count])
@@ -217,7 +268,7 @@ def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:
             raise _beyond(asked, change, change.moved - held.clusters)
 
 
-def _voided(expires_at: datetime | None, facts: Fleet, intent: Intent, now: datetime) -> datetime | None:
+def _voided(expires_at: datetime | None, facts: Fleet, intent: Asking, now: datetime) -> datetime | None:
     """Return when a decision is void: as it is itself, or when a binding of whoever asks ends."""
     bound = chain.from_iterable(bindings_of(facts, each, now) for each in (intent.sender, intent.author))
     ends = [each.expires for each in bound if each.expires is not None]
@@ -312,12 +363,12 @@ def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> P
     )
 
 
-def _withheld(proposal: Proposal, change: Before, intent: Intent, now: datetime) -> Proposal:
-    """Return the proposal with what it opens withheld from gates, where its author may not affect policy."""
-    opened = loosened(change, now)
+def _withheld(judgement: Judgement, change: Change, found: Before, intent: Asking, now: datetime) -> Judgement:
+    """Withhold from gates what a change opens where its author may not affect policy."""
+    opened = loosened(found, now)
     if not opened:
-        return proposal
-    may = scope(change.before, intent.author, *AFFECTING, now)
+        return judgement
+    may = scope(found.before, intent.author, *AFFECTING, now)
     words, clusters = [], BitMap()
     for what, some in opened.items():
         left = BitMap() if may.everywhere else some - may.clusters
@@ -325,32 +376,25 @@ def _withheld(proposal: Proposal, change: Before, intent: Intent, now: datetime)
             words.append(f"{what} on {len(left)} clusters")
             clusters |= left
     if not clusters:
-        return proposal
+        return judgement
     said = LooseningWithheld(
-        id=_id(proposal, intent),
+        id=_id(change, intent),
         clusters=packed(clusters),
-        causes=[stream for stream, _ in proposal.events[:CAUSES_MAX]],
+        causes=[stream for stream, _ in change.events[:CAUSES_MAX]],
         what="; ".join(words[:WORDS_MAX]),
         by=intent.by,
     )
-    first = (stream_id("withheld", said.id), said)
     warning = (
         f"{said.what}: counts for gates only after somebody with {AFFECT} confirms it: "
         f"resedge confirm withheld {said.id}"
     )
-    return replace(
-        proposal,
-        events=[first, *proposal.events],
-        expected={**proposal.expected, first[0]: 0},
-        shown=None if proposal.shown is None else [first, *proposal.shown],
-        body={**proposal.body, "warnings": [*proposal.body.get("warnings", ()), warning]},
-    )
+    return replace(judgement, withheld=(stream_id("withheld", said.id), said), warning=warning)
 
 
-def _id(proposal: Proposal, intent: Intent) -> str:
+def _id(change: Change, intent: Asking) -> str:
     """Return the same id for the same change on top of the same versions: deciding twice withholds once."""
-    digest = hashlib.sha256(repr((intent.actor, sorted(proposal.expected.items()))).encode())
-    for stream, event in proposal.events:
+    digest = hashlib.sha256(repr((intent.actor, sorted(change.expected.items()))).encode())
+    for stream, event in change.events:
         digest.update(stream.encode())
         digest.update(encode(event))
     return digest.hexdigest()[:ID_CHARACTERS]

@@ -20,8 +20,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, import_key
 from joserfc.util import urlsafe_b64decode
 
-from libs.web.metrics import SIGNING_KEY_FETCHES
-from libs.web.problems import unavailable
+from libs.access.metrics import SIGNING_KEY_FETCHES
+from libs.contracts.problems import unavailable
 
 FRESH_SECONDS = 600.0
 RETRY_SECONDS = 10.0

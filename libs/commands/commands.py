@@ -16,7 +16,9 @@ from libs.access.judging import judged
 from libs.commands.documents import DocumentsView, Row
 from libs.commands.intents import Intent
 from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.metrics import DECISIONS_AGAIN, appending
 from libs.commands.positions import Follower, Positions
+from libs.commands.problems import problem_of
 from libs.commands.proposals import (
     Answer,
     Proposal,
@@ -28,6 +30,7 @@ from libs.commands.proposals import (
     submission_of,
     unchanged_answer,
 )
+from libs.contracts.problems import Problem, not_found, unavailable
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
     AlreadyAppended,
@@ -42,8 +45,6 @@ from libs.eventlog import (
 )
 from libs.fleet import Fleet
 from libs.selection import SelectionError
-from libs.web.metrics import DECISIONS_AGAIN, appending
-from libs.web.problems import Problem, not_found, problem_of, unavailable
 
 ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
@@ -167,7 +168,7 @@ class Commands:
         Raises:
             Problem: 403, it reaches beyond what is the sender's; 422 `too-large`, the log takes no such event.
         """
-        found = await judged(proposal, facts, intent, self.clock())
+        found = proposal.under(await judged(proposal, facts, intent, self.clock()))
         if len(found.events) <= INLINE_EVENTS_MAX:
             check_sizes(found)
         else:

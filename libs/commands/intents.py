@@ -12,46 +12,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import Request
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.commands.positions import wanted_position
-from libs.contracts import By, Event, decode
+from libs.access.judging import Asking
+from libs.contracts import Event, decode
 from libs.contracts.envelope import UnknownEventType
 from libs.contracts.people import PLAIN
+from libs.contracts.problems import Problem, invalid
 from libs.fleet.bitmaps import unpacked
-from libs.web.auth import Principal, by_of
-from libs.web.problems import Problem, invalid
 
-KEY_CHARACTERS_MAX = 255
 ASSUMED_EVENTS_MAX = 10_000
 ASSUMED_CLUSTERS_MAX = 1 << 22
 """No fleet has had so many clusters, gone ones included."""
-POSITION_PARAMETERS = frozenset({"position"})
-EVENT_DIGEST = "Resedge-Event-Digest"
-"""From the relay only: the digest of an external event, which the idempotency key stands for instead of the request."""
-CAUSATION = "Resedge-Causation"
-"""From the relay only: which external event the facts follow from."""
 RELAYED_SCOPE = "@relay"
 """The scope of the relay's idempotency keys; no actor can be called so."""
 
-_propagator = TraceContextTextMapPropagator()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """`key` is scoped to the actor already; `position` is what the decision must have seen at least.
+class Intent(Asking):
+    """Who asks for what, how often, on top of what.
 
-    `author` is in whose name it is, `sender` whose rights count: the relay's, where it carries out what a source
-    may say. `verb` and `kind` are what the route, or the document, asks for; `by` is who, as events keep it.
+    `key` is scoped to the actor already; `position` is what the decision must have seen at least.
     """
 
-    actor: str
-    author: Principal
-    sender: Principal
-    verb: str
-    kind: str
-    by: By
     key: str | None = None
     digest: str = ""
     dry_run: bool = False
@@ -98,52 +80,6 @@ def _precondition(asked: str, version: int, *, exists: bool) -> Problem:
     )
 
 
-def flag(request: Request, name: str) -> bool:
-    """Return a query parameter that is `true` or `false` (default).
-
-    Raises:
-        Problem: 422, it is neither.
-    """
-    text = request.query_params.get(name, "false").lower()
-    if text not in {"true", "false", "1", "0", ""}:
-        raise invalid(f"{name} is true or false", pointer=f"?{name}")
-    return text in {"true", "1"}
-
-
-def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
-    """Return the intent of a request that `requires(…)` let through; `assume` as its body holds it.
-
-    Raises:
-        Problem: 422 for an idempotency key, a position or assumed events that cannot be read.
-    """
-    principal: Principal = request.state.principal
-    relayed = request.state.sender is not principal
-    dry_run = flag(request, "dry_run")
-    if assume is not None and not dry_run:
-        raise invalid("events can only be assumed in a dry run", pointer="/assume", fix="add ?dry_run=true")
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return Intent(
-        actor=principal.name,
-        author=principal,
-        sender=request.state.sender,
-        verb=request.state.rule.verb,
-        kind=request.state.rule.kind,
-        by=by_of(request),
-        key=_key(request, RELAYED_SCOPE if relayed else actor_scope(principal.name)),
-        digest=(request.headers.get(EVENT_DIGEST) if relayed else None) or _digest(request, body),
-        dry_run=dry_run,
-        assume=_assumed(assume),
-        if_match=request.headers.get("if-match"),
-        if_none_match=request.headers.get("if-none-match"),
-        position=wanted_position(request),
-        request_id=getattr(request.state, "request_id", None),
-        traceparent=carrier.get("traceparent"),
-        causation=request.headers.get(CAUSATION) if relayed else None,
-        remembers_unchanged=not relayed,
-    )
-
-
 def relayed_key(key: str) -> str:
     """Return the key under which the log knows a submission that the relay made, or had made, under `key`."""
     return f"{RELAYED_SCOPE}:{key}"
@@ -157,25 +93,12 @@ def actor_scope(name: str) -> str:
     return name if PLAIN.fullmatch(name) else f"~{hashlib.sha256(name.encode()).hexdigest()}"
 
 
-def _key(request: Request, scope: str) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not key or len(key) > KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
-        raise invalid(
-            f"an Idempotency-Key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters", pointer="Idempotency-Key"
-        )
-    return f"{scope}:{key}"
+def assumed_events(assume: Any) -> list[tuple[str, Event]]:
+    """Return the events that a dry run holds besides the log's, as another dry run returned them.
 
-
-def _digest(request: Request, body: bytes) -> str:
-    query = sorted((key, value) for key, value in request.query_params.multi_items() if key not in POSITION_PARAMETERS)
-    digest = hashlib.sha256(repr((request.method, request.url.path, query)).encode("utf-8", "surrogatepass"))
-    digest.update(body)
-    return digest.hexdigest()
-
-
-def _assumed(assume: Any) -> list[tuple[str, Event]]:
+    Raises:
+        Problem: 422, they are not.
+    """
     if assume is None:
         return []
     if not isinstance(assume, list) or len(assume) > ASSUMED_EVENTS_MAX:

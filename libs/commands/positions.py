@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fastapi import Request
-
 from libs.bus import Consumer, ConsumerStopped, Feed
-from libs.web.problems import Problem, invalid, unavailable
+from libs.contracts.problems import Problem, unavailable
 
 WAIT_SECONDS_MAX = 5.0
 WAIT_PERIODS_MAX = 4
 """After an import of a whole fleet the consumers need some seconds more, and they do come closer."""
-HEADER = "Resedge-Position"
-POSITION_DIGITS_MAX = 18
 
 
 class Follower(Consumer, Protocol):
@@ -82,15 +78,3 @@ class Positions:
             fix="try again, or read without Resedge-Position",
             extra={"position": seen},
         )
-
-
-def wanted_position(request: Request) -> int:
-    """Return the position that the request builds on (`Resedge-Position` or `?position=`); 0 if it names none.
-
-    Raises:
-        Problem: 422, it is not a position.
-    """
-    text = request.query_params.get("position") or request.headers.get(HEADER) or "0"
-    if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
-        raise invalid(f"{text[:40]!r} is not a position of the log", pointer="?position")
-    return int(text)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from libs.access.judging import Judgement
 from libs.commands.intents import Intent
+from libs.commands.problems import event_too_large
 from libs.contracts import Event, encode, type_name
 from libs.eventlog import AlreadyAppended, Appended, EventTooLarge, Guard, NewEvent, Submission, check_events
 from libs.fleet import Fleet
-from libs.web.problems import event_too_large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,20 @@ class Proposal:
     """How far whoever decided a part of it had read, if that may be less than this process has."""
     to_document: Callable[[Event], Mapping[str, Any]] | None = None
     """What an event was declared by: where it is too large, the answer points into that."""
+
+    def under(self, judgement: Judgement) -> Proposal:
+        """Return the proposal under the conditions on which it may be appended."""
+        conditions = replace(self, guards=judgement.guards, expires_at=judgement.expires_at)
+        if judgement.withheld is None:
+            return conditions
+        first = judgement.withheld
+        return replace(
+            conditions,
+            events=[first, *self.events],
+            expected={**self.expected, first[0]: 0},
+            shown=None if self.shown is None else [first, *self.shown],
+            body={**self.body, "warnings": [*self.body.get("warnings", ()), judgement.warning]},
+        )
 
 
 @dataclass(frozen=True, slots=True)

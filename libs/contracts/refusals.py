@@ -1,4 +1,4 @@
-"""How a decider says no: facts about the refusal, free of HTTP; `libs/web` turns them into problem documents."""
+"""How a decider says no: facts about the refusal, which `libs/commands/problems.py` turns into problem documents."""
 
 from __future__ import annotations
 

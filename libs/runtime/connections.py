@@ -22,8 +22,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from libs.contracts.problems import Problem, unavailable
 from libs.web.metrics import CONNECTIONS, CONNECTIONS_ENDED
-from libs.web.problems import MEDIA_TYPE, Problem, answer, unavailable
+from libs.web.problems import MEDIA_TYPE, answer
 
 FILES_WANTED = 65_536
 """Open files that a process asks the system for; it takes fewer where the system's own limit is lower."""

@@ -16,12 +16,13 @@ from libs.commands.commands import Commands
 from libs.commands.documents import Row
 from libs.commands.intents import Intent
 from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.problems import problem_of
 from libs.commands.proposals import check_sizes
 from libs.contracts import Event
 from libs.contracts.names import nearest
+from libs.contracts.problems import Problem
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
-from libs.web.problems import Problem, problem_of
 
 T = TypeVar("T")
 

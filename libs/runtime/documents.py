@@ -18,12 +18,13 @@ from fastapi import APIRouter, Request, Response
 
 from libs.access.rights import Rights
 from libs.commands.commands import Commands
-from libs.commands.intents import Intent, intent_of
+from libs.commands.intents import Intent
 from libs.commands.ordering import Ordered, ordered
-from libs.commands.positions import HEADER
+from libs.commands.problems import problem_of
 from libs.commands.proposals import Answer, Proposal, shown_event
 from libs.contracts import Event
 from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, names_of
+from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.runtime.deciding import Decided, Served, decide, unknown_kind
@@ -31,8 +32,9 @@ from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here, assume
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
+from libs.web.intents import intent_of
 from libs.web.openapi import JSON, YAML, answers, taking
-from libs.web.problems import Problem, problem_of, unavailable
+from libs.web.positions import HEADER
 
 DOCUMENTS = {
     "type": "object",

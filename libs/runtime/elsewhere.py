@@ -18,15 +18,16 @@ import msgspec
 from fastapi import Request, Response
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.commands.intents import Intent, intent_of
-from libs.commands.positions import HEADER
+from libs.commands.intents import Intent
 from libs.contracts import Event, decode, encode, type_name
 from libs.contracts.documents import DOCUMENTS_BYTES_MAX
 from libs.contracts.envelope import UnknownEventType
+from libs.contracts.problems import Problem, invalid, said_problem, unavailable
 from libs.fleet import Fleet
 from libs.runtime.deciding import Decided, Served, decide
 from libs.web.bodies import read_body
-from libs.web.problems import Problem, invalid, said_problem, unavailable
+from libs.web.intents import intent_of
+from libs.web.positions import HEADER
 
 ROUTE = "/v1/documents:decide"
 DECIDE_SECONDS = 300.0

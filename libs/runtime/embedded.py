@@ -24,6 +24,7 @@ from libs.access.rights import Rights
 from libs.access.tokens import Known, Tokens, TokenStore
 from libs.bus import Consumer, Feed, ViewConsumer
 from libs.commands.commands import Turns
+from libs.commands.metrics import note_batch
 from libs.commands.positions import Positions
 from libs.eventlog import EventLog
 from libs.fleet import FleetModel
@@ -35,7 +36,6 @@ from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.runtime.wiring import ON_DISK, Wiring
 from libs.web.application import Readiness, ReadinessCheck, web_application
-from libs.web.metrics import note_batch
 from libs.web.projections import Projections
 
 LAG_EVENTS_MAX = 20_000
@@ -83,7 +83,7 @@ class Embedded:
         self.facts = self._restored()
         self._snapshot_at = self.facts.position
         self._positions = Positions()
-        self._freshness = Freshness(self.log, self.facts, self._positions)
+        self._freshness = Freshness(self.log, lambda position: self._positions.seen(position, self.facts, by_log=True))
         self._accounts: tuple[int, set[str]] = (-1, set())
         self._turns = Turns()
         self._engines: list[AsyncEngine] = []

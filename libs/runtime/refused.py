@@ -12,7 +12,7 @@ from typing import Any
 
 from libs.access.judging import EVENT
 from libs.contracts.documents import names_of
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 
 LISTED_MAX = 100
 """Refused documents that an answer lists; it says how many there are."""

@@ -26,11 +26,12 @@ from libs.access.denials import Denials
 from libs.access.principals import Principal
 from libs.access.rights import Rights
 from libs.access.tokens import Verifier
+from libs.contracts.problems import Problem
 from libs.web.arriving import BODY_SECONDS, in_time
-from libs.web.auth import authorize, open_to_all, principal_of, requires
+from libs.web.auth import authorize, by_of, open_to_all, principal_of, requires
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.openapi import described
-from libs.web.problems import Problem, install_problems
+from libs.web.problems import install_problems
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLOCK_HEADER = "Resedge-Clock"
@@ -111,7 +112,7 @@ class AroundRequests:
                 REQUEST_SECONDS.labels(method, route, str(answer.status)).observe(time.perf_counter() - started)
                 self._note(scope, request_id, answer.status, time.perf_counter() - started)
                 if answer.status == HTTPStatus.FORBIDDEN and self._denials is not None:
-                    self._denials.note_request(inner, route)
+                    _note_refused(self._denials, inner, route)
 
     @staticmethod
     def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
@@ -125,6 +126,15 @@ class AroundRequests:
                 milliseconds=round(seconds * 1000, 1),
                 request_id=request_id,
             )
+
+
+def _note_refused(denials: Denials, scope: Scope, route: str) -> None:
+    """Count a request that was answered with 403; without a verified token there is no actor to count it for."""
+    request = Request(scope)
+    if hasattr(request.state, "sender"):
+        by = by_of(request)
+        detail = getattr(request.state, "refused", "")
+        denials.note(by.person, f"{scope['method']} {route}", detail, by)
 
 
 class _Answer:

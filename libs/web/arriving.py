@@ -11,7 +11,7 @@ import time
 from fastapi import Request
 from starlette.types import Message, Receive
 
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 
 BODY_SECONDS = 30.0
 """Waiting for a body, to which every KiB that has come adds a second."""

@@ -11,15 +11,15 @@ from typing import Any
 
 from fastapi import Depends, HTTPException, Request
 
+from libs.access.metrics import AUTHENTICATION_FAILURES
 from libs.access.principals import Principal
 from libs.access.rights import BUILT_IN as ROLES
 from libs.access.rights import Rights, held_by_token, user_verb
 from libs.access.tokens import BadToken, TokenStore, Verifier, digest_of
 from libs.contracts import By
 from libs.contracts.names import check_name
+from libs.contracts.problems import Problem
 from libs.web.arriving import refuse_encoded
-from libs.web.metrics import AUTHENTICATION_FAILURES
-from libs.web.problems import Problem
 from libs.web.routes import methods_at
 
 __all__ = [
@@ -88,8 +88,8 @@ async def principal_of(request: Request) -> Principal:
 
 def by_of(request: Request) -> By:
     """Return who asks, as events keep it: the person, the token, who made it for them, the address it came from."""
-    principal: Principal = request.state.principal
     sender: Principal = request.state.sender
+    principal: Principal = getattr(request.state, "principal", sender)
     address = request.client.host if request.client is not None else ""
     return By(principal.name, sender.token_id, principal.creator, address)
 

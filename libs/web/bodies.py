@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from fastapi import Request
 
+from libs.contracts.problems import Problem, invalid, too_large
 from libs.templates import YamlRejected, read_yaml
-from libs.web.problems import Problem, invalid, too_large
 
 JSON_BYTES_MAX = 8 * 1024 * 1024
 IMPORT_BYTES_MAX = 64 * 1024 * 1024

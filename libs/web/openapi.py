@@ -14,10 +14,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from libs.commands.intents import KEY_CHARACTERS_MAX
-from libs.commands.positions import HEADER, POSITION_DIGITS_MAX
 from libs.web.auth import OpenRule, Rule
+from libs.web.intents import KEY_CHARACTERS_MAX
 from libs.web.paging import LIMIT_MAX
+from libs.web.positions import HEADER, POSITION_DIGITS_MAX
 from libs.web.problems import MEDIA_TYPE
 from libs.web.routes import all_routes
 

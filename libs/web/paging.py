@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
-from libs.web.problems import Problem, invalid
+from libs.contracts.problems import Problem, invalid
 
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100

@@ -20,9 +20,9 @@ from libs.bus.alone import RebuildRunning
 from libs.bus.faults import passing
 from libs.bus.rebuild import Progress, RebuildFailed, progress, rebuild
 from libs.contracts.names import nearest
+from libs.contracts.problems import Problem, not_found, unavailable
 from libs.eventlog import EventLog
 from libs.web.auth import requires
-from libs.web.problems import Problem, not_found, unavailable
 
 LOOK_SECONDS = 2.0
 """How often a view that has stopped looks whether it was rebuilt, here or by another replica."""

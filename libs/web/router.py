@@ -13,18 +13,20 @@ from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
 from libs.commands.commands import Commands
-from libs.commands.intents import etag, intent_of
+from libs.commands.intents import etag
 from libs.commands.kinds import DeclaredKind
-from libs.commands.positions import HEADER, wanted_position
+from libs.commands.problems import query_problem
 from libs.commands.proposals import Answer
 from libs.contracts.names import nearest
+from libs.contracts.problems import invalid, not_found
 from libs.fleet import Fleet
 from libs.selection import SelectionError, parse
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body, read_document
+from libs.web.intents import intent_of
 from libs.web.openapi import JSON, OBJECT, YAML, taking
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import invalid, not_found, query_problem
+from libs.web.positions import HEADER, wanted_position
 
 
 def respond(answer: Answer) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 
 
 class Turn:

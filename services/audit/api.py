@@ -13,13 +13,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import format_sse_event
 
-from libs.commands.intents import flag
-from libs.commands.positions import HEADER, Positions, wanted_position
+from libs.commands.positions import Positions
+from libs.contracts.problems import invalid
 from libs.eventlog import EventLog
 from libs.web.auth import requires
+from libs.web.intents import flag
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import invalid
+from libs.web.positions import HEADER, wanted_position
 from libs.web.streams import Stream
 from libs.web.turns import Turn
 from services.audit.asking import asked_of, position, range_asked

@@ -15,10 +15,10 @@ from fastapi import Request
 from libs.contracts import event_types
 from libs.contracts.names import nearest
 from libs.contracts.people import person_name
+from libs.contracts.problems import Problem, invalid
 from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
 from libs.eventlog.envelope import UNIX_EPOCH
-from libs.web.problems import Problem, invalid
 from services.audit.domain import instant
 from services.audit.projections import Asked
 

@@ -9,16 +9,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from libs.commands.intents import intent_of
 from libs.commands.kinds import DeclaredKind
-from libs.commands.positions import HEADER, wanted_position
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
+from libs.web.intents import intent_of
 from libs.web.openapi import YAML, answers, body_of
-from libs.web.problems import not_found
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import declared_router, respond
 from libs.web.schema import document_model
 from services.catalog.choosing import ChoicesSpec, ReleaseChoices, SetSpec, UnsetSpec

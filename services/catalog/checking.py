@@ -14,9 +14,9 @@ import msgspec
 
 from libs import kubernetes
 from libs.contracts.names import nearest
+from libs.contracts.problems import Problem
 from libs.kubernetes import Manifest, Open, Report
 from libs.templates import MISSING, Reference, Template, outline
-from libs.web.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,12 +12,13 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from libs.commands.intents import etag, flag, intent_of
+from libs.commands.intents import etag
 from libs.commands.kinds import DeclaredKind, Make
-from libs.commands.positions import HEADER, wanted_position
 from libs.contracts.names import nearest
+from libs.contracts.problems import Problem, not_found
 from libs.web.bodies import read_document
-from libs.web.problems import Problem, not_found
+from libs.web.intents import flag, intent_of
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.catalog.domain.checks import Absent

@@ -16,9 +16,9 @@ import msgspec
 from pydantic import Field
 
 from libs.contracts import ObjectRef, ReleasePublished
+from libs.contracts.problems import Problem, too_large
 from libs.contracts.refusals import Invalid
 from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_release
-from libs.web.problems import Problem, too_large
 from libs.web.schema import Spec, validated
 from services.catalog.checking import Checked, check
 from services.catalog.domain.releases import PublishRelease

@@ -10,14 +10,15 @@ import msgspec
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from libs.commands.intents import etag, flag, intent_of
-from libs.commands.positions import HEADER, wanted_position
+from libs.commands.intents import etag
 from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.web.bodies import read_document
+from libs.web.intents import flag, intent_of
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import not_found
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond, unwrapped
 from services.catalog import checking
 from services.catalog.checking import Surroundings, surroundings

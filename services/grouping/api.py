@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from libs.commands.kinds import DeclaredKind
-from libs.commands.positions import HEADER, wanted_position
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.fleet.checks import REFERRING
 from libs.web.auth import requires
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import not_found
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import DeclaredRoutes, declared_router
 from libs.web.schema import document_model
 from services.grouping.documents import GroupSpec, group_document, parse_group

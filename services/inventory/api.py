@@ -11,19 +11,20 @@ from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
 from libs.commands.commands import Commands
-from libs.commands.intents import flag, intent_of
 from libs.commands.kinds import DeclaredKind
-from libs.commands.positions import HEADER, wanted_position
+from libs.commands.problems import query_problem
 from libs.commands.proposals import Proposal
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.contracts.tree import cluster_path
 from libs.fleet import Fleet
 from libs.selection import SelectionError, parse
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body, read_document
+from libs.web.intents import flag, intent_of
 from libs.web.openapi import body_of, taking
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import not_found, query_problem
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import declared_router, respond, select
 from libs.web.schema import document_model, validated
 from services.inventory.bulk import LabelChange, propose_import, propose_labels, read_rows, store_names

@@ -16,16 +16,18 @@ from pydantic import Field
 
 from libs.access.effects import tried
 from libs.commands.documents import DocumentsView
-from libs.commands.intents import Intent, flag
+from libs.commands.intents import Intent
+from libs.commands.problems import expression_problem
 from libs.commands.proposals import Proposal
 from libs.contracts import Labels
 from libs.contracts.names import check_labels
+from libs.contracts.problems import Problem
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.selection import SelectionError, parse
 from libs.web.bodies import IMPORT_BYTES_MAX, media_type, read_body
 from libs.web.faults import ERRORS_MAX
-from libs.web.problems import Problem, expression_problem
+from libs.web.intents import flag
 from libs.web.schema import Spec
 from services.inventory.documents.places import load_places
 from services.inventory.documents.zones import NEVER_CHANGING

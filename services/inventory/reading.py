@@ -17,9 +17,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from libs.contracts.names import LABELS_MAX, NAME_CHARACTERS_MAX, escape, label_problem, nearest
+from libs.contracts.problems import Problem
 from libs.web.bodies import parse_json
 from libs.web.faults import ERRORS_MAX
-from libs.web.problems import Problem
 from libs.web.rows import LINE_CHARACTERS_MAX, RowLines
 
 RESOURCES = ("cpu", "memory")

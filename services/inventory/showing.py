@@ -13,9 +13,9 @@ from typing import Any
 
 from libs.access.effects import Before
 from libs.contracts import ClusterSpec
+from libs.contracts.problems import Problem
 from libs.fleet.fuse import fuse_trips
 from libs.fleet.moving import moved
-from libs.web.problems import Problem
 from services.inventory.events import StoreDeclared
 
 ZONES_SHOWN_MAX = 1_000

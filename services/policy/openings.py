@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Response
 
 from libs.access.principals import GROUPS_FIX
 from libs.access.rights import may, scope
-from libs.commands.positions import HEADER
 from libs.contracts.instants import read_instant
 from libs.contracts.names import nearest
+from libs.contracts.problems import invalid
 from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
 from libs.gates import windows
 from libs.web.auth import requires
-from libs.web.problems import invalid
+from libs.web.positions import HEADER
 from libs.web.router import select
 from services.policy.domain.approvals import recorded_from
 from services.policy.showing import seen

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.access.rights import scope
+from libs.contracts.problems import Problem
 from libs.fleet.checks import some
-from libs.web.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import JSONResponse
 
-from libs.commands.positions import HEADER, wanted_position
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.contracts.problems import invalid
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import invalid
+from libs.web.positions import HEADER, wanted_position
 from services.policy.domain.approvals import missing, stage_of
 from services.policy.domain.overrides import phase
 from services.policy.domain.tokens import token_state

@@ -13,16 +13,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from libs.access.tokens import new_token
-from libs.commands.intents import intent_of
 from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.people import PLAIN, person_name
+from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
 from libs.web.auth import authorize, by_of, digest_of, requires
 from libs.web.bodies import read_document
+from libs.web.intents import intent_of
 from libs.web.openapi import body_of
-from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.domain.approvals import recorded_from

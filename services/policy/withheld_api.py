@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 
 from libs.access.rights import AFFECT
-from libs.commands.intents import intent_of
 from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.web.auth import by_of, requires
 from libs.web.bodies import read_document
+from libs.web.intents import intent_of
 from libs.web.openapi import body_of
-from libs.web.problems import not_found
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.domain.approvals import recorded_from

@@ -9,16 +9,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from libs.commands.commands import Commands
-from libs.commands.intents import Intent, intent_of
+from libs.commands.intents import Intent
 from libs.commands.kinds import DeclaredKind
-from libs.commands.positions import HEADER, wanted_position
 from libs.commands.proposals import Answer
 from libs.contracts import EventRefused
+from libs.contracts.problems import invalid
 from libs.web.auth import Principal, requires
 from libs.web.bodies import read_body, read_document
+from libs.web.intents import intent_of
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
-from libs.web.problems import invalid
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import declared_router, respond
 from libs.web.schema import Spec, document_model, validated
 from services.relay.documents import SourceSpec, parse_source, source_document

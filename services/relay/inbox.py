@@ -20,7 +20,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from libs.commands.commands import Commands
 from libs.commands.intents import relayed_key
+from libs.commands.problems import problem_of
 from libs.contracts import Event, EventNoted, EventRefused, SourceDeclared, encode, stream_id, type_name
+from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
     AlreadyAppended,
@@ -30,7 +32,6 @@ from libs.eventlog import (
     NewEvent,
     Submission,
 )
-from libs.web.problems import Problem, problem_of, unavailable
 from services.relay.domain.external import Instruction, Publish, instruction
 from services.relay.inbox_commands import ApiCommands, Order
 from services.relay.inbox_events import (

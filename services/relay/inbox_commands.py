@@ -15,10 +15,10 @@ import httpx2
 import msgspec
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.commands.intents import CAUSATION, EVENT_DIGEST
-from libs.commands.positions import HEADER
+from libs.contracts.problems import Problem, not_found, said_problem, unavailable
 from libs.web.auth import ON_BEHALF_OF
-from libs.web.problems import Problem, not_found, said_problem, unavailable
+from libs.web.intents import CAUSATION, EVENT_DIGEST
+from libs.web.positions import HEADER
 from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
 
 COMMAND_SECONDS = 30.0

@@ -18,9 +18,9 @@ import msgspec
 
 from libs.contracts.instants import ALL_YEARS, read_instant
 from libs.contracts.names import escape
+from libs.contracts.problems import Problem, invalid, too_large
 from libs.contracts.refusals import Invalid
 from libs.web.bodies import parse_json
-from libs.web.problems import Problem, invalid, too_large
 from services.relay.domain.sources import SOURCE_BYTES_MAX
 
 STRUCTURED = "application/cloudevents+json"

@@ -24,9 +24,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from libs.bus.metrics import QUEUE_DEPTH
 from libs.bus.untouched import as_it_is, untouched
+from libs.commands.problems import problem_of
 from libs.contracts.crash import crash_point
+from libs.contracts.problems import Problem
 from libs.web.application import Readiness
-from libs.web.problems import Problem, problem_of
 from services.relay.inbox import REFUSED, Inbox, Outcome
 from services.relay.inbox_events import Received, kafka_headers
 

@@ -16,7 +16,7 @@ import httpx2
 
 from libs.contracts import SourceDeclared
 from libs.contracts.inbox import ManifestsReference
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 
 MANIFESTS_BYTES_MAX = 4 * 1024 * 1024
 FETCH_SECONDS = 20.0

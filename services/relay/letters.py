@@ -14,8 +14,8 @@ from libs.commands.commands import Commands
 from libs.commands.proposals import Answer, Proposal
 from libs.contracts import EventRefused, encode, stream_id, type_name
 from libs.contracts.names import nearest
+from libs.contracts.problems import not_found
 from libs.eventlog import EventLog, NewEvent, Submission
-from libs.web.problems import not_found
 from services.relay.domain.letters import Command, RetryLetter, SettleLetter, SkipLetter, decide
 from services.relay.inbox import REFUSED, Inbox, Outcome, Retry, problem_of_outcome
 from services.relay.inbox_events import Received

@@ -11,13 +11,14 @@ from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
 from libs.commands.commands import Commands
-from libs.commands.intents import flag, intent_of
-from libs.commands.positions import HEADER, Positions, wanted_position
+from libs.commands.positions import Positions
 from libs.contracts.names import nearest
+from libs.contracts.problems import Problem, not_found, unavailable
 from libs.web.auth import requires
 from libs.web.bodies import read_body
+from libs.web.intents import flag, intent_of
 from libs.web.openapi import JSON, answers, taking
-from libs.web.problems import Problem, not_found, unavailable
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond, select
 from libs.web.turns import Turn
 from services.rendering.asking.apart import verify_apart

@@ -9,14 +9,15 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from libs.commands.commands import Commands
-from libs.commands.intents import intent_of
-from libs.commands.positions import HEADER, Positions, wanted_position
+from libs.commands.positions import Positions
 from libs.commands.proposals import Proposal, Propose
 from libs.contracts import Event
 from libs.contracts.names import nearest
+from libs.contracts.problems import invalid, not_found
 from libs.web.bodies import parse_json, read_body
+from libs.web.intents import intent_of
 from libs.web.openapi import JSON, taking
-from libs.web.problems import invalid, not_found
+from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond
 from services.rendering.consumer import Rendering
 from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told

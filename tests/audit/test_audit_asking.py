@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from services.audit.asking import subject_asked
 
 

@@ -12,7 +12,7 @@ from httpx2 import AsyncClient, Response
 from cli.embedded import SERVICES
 from libs.bus import LogFeed
 from libs.commands.positions import Positions
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from services.rendering.app import build as rendering
 from tests.flow.conftest import Server, running, store
 

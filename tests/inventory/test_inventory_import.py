@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import ClusterSpec, HoursException, OpeningHours, StoreDeclared
+from libs.contracts.problems import Problem
 from libs.web.faults import ERRORS_MAX
-from libs.web.problems import Problem
 from services.inventory.importing import NoRoom, Rows
 from services.inventory.reading import RowError, rows_of
 

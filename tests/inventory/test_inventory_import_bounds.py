@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from libs.contracts.names import LABELS_MAX
+from libs.contracts.problems import Problem
 from libs.web.faults import ERRORS_MAX
-from libs.web.problems import Problem
 from libs.web.rows import LINE_CHARACTERS_MAX, LINES_A_ROW_MAX
 from services.inventory.bulk import read_rows
 from services.inventory.importing import Rows

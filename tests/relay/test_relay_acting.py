@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from httpx2 import Response
 
-from libs.commands.intents import CAUSATION, EVENT_DIGEST
 from libs.web.auth import ON_BEHALF_OF
+from libs.web.intents import CAUSATION, EVENT_DIGEST
 from tests.flow.conftest import store
 from tests.relay.conftest import Outside
 

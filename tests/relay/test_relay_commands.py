@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, ConnectError, MockTransport, Request, Response
 
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
 from services.relay.inbox_commands import ApiCommands, Done, Order, changed
 

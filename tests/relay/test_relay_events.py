@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from libs.contracts import EventRefused, encode
 from libs.contracts.inbox import external_types
+from libs.contracts.problems import Problem
 from libs.contracts.refusals import Rejected
 from libs.eventlog import EVENT_BYTES_MAX as LOG_BYTES_MAX
-from libs.web.problems import Problem
 from services.relay.domain.external import instruction, mapped, read
 from services.relay.events import SourceDeclared, SourceMapping
 from services.relay.inbox import _kept_headers, _shown

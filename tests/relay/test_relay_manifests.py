@@ -13,7 +13,7 @@ import pytest
 
 from libs.contracts import SourceDeclared
 from libs.contracts.inbox import ManifestsReference
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from services.relay.inbox_manifests import MANIFESTS_BYTES_MAX, fetched, outside_client
 from tests.relay.conftest import SOURCE, Outside, event
 

@@ -126,7 +126,7 @@ def test_a_fresh_process_renders_every_decision(recorded: tuple[Path, Any]) -> N
 def test_a_byte_of_the_layout_that_is_another_is_found(newest: tuple[Path, Any], tmp_path: Path) -> None:
     for folder in ("libs", "services"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    layout = tmp_path / "services" / "rendering" / "layout.py"
+    layout = tmp_path / "services" / "rendering" / "writing" / "layout.py"
     text = layout.read_text("utf-8")
     layout.write_text(text.replace("prune: disabled", "prune: disableD"), "utf-8")
     assert layout.read_text("utf-8") != text

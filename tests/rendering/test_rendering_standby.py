@@ -12,8 +12,8 @@ import pytest
 from libs.bus import LogFeed
 from libs.commands.positions import Positions
 from libs.contracts import ClusterSpec, StoreDeclared, WritingRestored
+from libs.contracts.problems import Problem
 from libs.eventlog import EventLog, LogUnavailable
-from libs.web.problems import Problem
 from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
 from tests.support.feeds import append

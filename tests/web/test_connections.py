@@ -14,12 +14,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
+from libs.contracts.problems import Problem
 from libs.runtime.connections import Bounds
 from libs.runtime.serving import configuration, listen
 from libs.web.application import AroundRequests
 from libs.web.arriving import in_time
 from libs.web.bodies import read_body
-from libs.web.problems import Problem, install_problems
+from libs.web.problems import install_problems
 from libs.web.streams import Stream
 
 QUICK = Bounds(

@@ -16,7 +16,7 @@ from libs.access.signing_keys import (
     fetching,
     usable,
 )
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from tests.support.tokens import Issuer, a_key, issuing
 
 

@@ -17,7 +17,7 @@ from libs.access.principals import Principal, person_name
 from libs.access.signing_keys import SigningKeys, is_secure
 from libs.access.tokens import BadToken
 from libs.contracts.people import address_name
-from libs.web.problems import Problem
+from libs.contracts.problems import Problem
 from tests.support.people import NAMES, NOBODY
 from tests.support.tokens import ANA, AUDIENCE, Issuer, a_key, issuing, segment
 

@@ -11,11 +11,10 @@ import pytest
 from libs.access.freshness import CHECK_SECONDS, STALE_SECONDS_MAX, Freshness
 from libs.access.principals import Principal, person_name
 from libs.access.tokens import BadToken, Known, LocalTokens, Tokens, TokenStore, digest_of, new_token
-from libs.commands.positions import Positions
 from libs.contracts import By, TokenIssued
+from libs.contracts.problems import Problem
 from libs.eventlog import EventLog, LogUnavailable
 from libs.fleet import FleetModel
-from libs.web.problems import Problem
 from tests.support.tokens import ANA, local_token, revoke
 
 NOW = datetime(2026, 11, 27, 5, tzinfo=UTC)
@@ -220,16 +219,10 @@ class Behind:
             raise LogUnavailable("the database is away")
         return self.head if category == "token" else 0
 
-    async def seen(self, position: int, *_: object, **__: object) -> None:
+    async def brought(self, position: int) -> None:
         if self.stuck and position > self.position:
             raise Problem(503, "consumer-stopped", "?", "the fleet stands still")
         self.position = max(position, self.position)
-
-
-class Brought(Positions):
-    def __init__(self, behind: Behind) -> None:
-        super().__init__()
-        self.seen = behind.seen  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -244,7 +237,7 @@ def seconds() -> Seconds:
 
 @pytest.fixture
 def fresh(behind: Behind, seconds: Seconds) -> Freshness:
-    return Freshness(behind, behind, Brought(behind), seconds)  # type: ignore[arg-type]
+    return Freshness(behind, behind.brought, seconds)
 
 
 def test_a_revocation_is_looked_for_often_enough() -> None:
@@ -252,7 +245,7 @@ def test_a_revocation_is_looked_for_often_enough() -> None:
 
 
 async def test_tokens_that_nobody_knows_look_at_the_log_together(behind: Behind) -> None:
-    fresh = Freshness(behind, behind, Brought(behind))  # type: ignore[arg-type]
+    fresh = Freshness(behind, behind.brought)
     behind.head = 7
 
     await asyncio.gather(*(fresh.look_again() for _ in range(500)))
@@ -262,7 +255,7 @@ async def test_tokens_that_nobody_knows_look_at_the_log_together(behind: Behind)
 
 
 async def test_a_look_that_began_before_somebody_asked_is_not_theirs(behind: Behind) -> None:
-    fresh = Freshness(behind, behind, Brought(behind))  # type: ignore[arg-type]
+    fresh = Freshness(behind, behind.brought)
     for head in range(1, 4):
         behind.head = head
         await fresh.look_again()

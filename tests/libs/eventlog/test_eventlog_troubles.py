@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import exc
 
 from libs.bus.faults import passing
+from libs.commands.problems import problem_of
 from libs.eventlog import LogUnavailable, trouble_of
-from libs.web.problems import problem_of
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:

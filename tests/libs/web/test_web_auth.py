@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from libs.contracts.problems import Problem
 from libs.web.auth import Principal, TokenStore, authorize
-from libs.web.problems import Problem
 
 
 def test_a_token_is_never_kept_as_it_is(tmp_path: Path) -> None:

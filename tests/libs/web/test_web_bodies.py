@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from fastapi import Request
 
+from libs.contracts.problems import Problem
 from libs.web.bodies import DEPTH_MAX, parse_json, read_body, read_document
-from libs.web.problems import Problem
 
 
 def request(*chunks: bytes, **headers: str) -> Request:

@@ -3,8 +3,8 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.contracts.problems import Problem
 from libs.web.paging import Page, cursor_after, page_of
-from libs.web.problems import Problem
 
 
 def request(query: str) -> Request:

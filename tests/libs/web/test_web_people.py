@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from cli.output import text as shown
 from libs.bus.messages import to_message
-from libs.commands.intents import KEY_CHARACTERS_MAX, RELAYED_SCOPE, actor_scope
+from libs.commands.intents import RELAYED_SCOPE, actor_scope
 from libs.contracts import StoreRemoved, encode, stream_id
 from libs.contracts.people import NAME_BYTES_MAX, address_name, claimed_name, looks_like_any, normal, person_name
 from libs.eventlog import NewEvent, Submission
 from libs.eventlog.envelope import Envelope, encode_envelope
 from libs.eventlog.prepare import prepare
 from libs.gittree.commits import Trailer, decode_commit, encode_commit
+from libs.web.intents import KEY_CHARACTERS_MAX
 from tests.support.people import ADDRESSES, NAMES, NOBODY
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
