@@ -1,7 +1,8 @@
 """Recorded logs: what a version of this project wrote, kept to be replayed by all later ones.
 
-`python -m tests.support.recorded tests/data/recorded-log-3` makes another one with the code as it is now; a recorded
-log is never made again. It is the log's stored bytes (`log.jsonl.xz`), the branch (`gitops.tar.xz`) and what was
+`python -m tests.support.recorded tests/data/recorded-log-5` makes another one with the code as it is now; a recorded
+log is never made again. With a second directory it goes on from that recorded log, whose branch is moved to the newest
+layout. It is the log's stored bytes (`log.jsonl.xz`), the branch (`gitops.tar.xz`) and what was
 answered then (`expected.json.xz`). tests/data/README.md says when another one is made.
 """
 
@@ -36,6 +37,7 @@ from tests.flow.conftest import Server
 from tests.support.journeys import ask, settled
 from tests.support.recorded_growth import change, grow
 from tests.support.recorded_policy import end, govern
+from tests.support.recorded_upgrade import fall_back, upgrade
 from tests.support.shop import opened
 
 LISTS = (
@@ -82,6 +84,7 @@ async def journey(data_dir: Path) -> dict[str, Any]:
     """Let every published event type happen, with one restart; return what is answered in the end."""
     async with opened(data_dir) as server:
         await grow(server)
+        await fall_back(server)
         await change(server)
         await govern(server)
     async with opened(data_dir, server.hands.at) as server:
@@ -89,8 +92,18 @@ async def journey(data_dir: Path) -> dict[str, Any]:
         return await answers(server, EXPLAINED)
 
 
-async def record(directory: Path) -> None:
-    """Make a recorded log in a new directory.
+async def moved(data_dir: Path, before: Path) -> dict[str, Any]:
+    """Go on from a recorded log: give its branch the newest layout, with one restart after it."""
+    ended = restore(before, data_dir)
+    async with opened(data_dir, ended) as server:
+        await upgrade(server)
+    async with opened(data_dir, server.hands.at) as server:
+        await fall_back(server)
+        return await answers(server, EXPLAINED)
+
+
+async def record(directory: Path, before: Path | None = None) -> None:
+    """Make a recorded log in a new directory, from nothing or from what was `before`.
 
     Raises:
         FileExistsError: it is there already; recorded logs are not made again.
@@ -98,7 +111,7 @@ async def record(directory: Path) -> None:
     directory.mkdir()  # noqa: ASYNC240 - nothing else runs here
     with tempfile.TemporaryDirectory() as temporary:
         data_dir = Path(temporary) / "data"
-        expected = await journey(data_dir)
+        expected = await (journey(data_dir) if before is None else moved(data_dir, before))
         log = EventLog.read_only(f"sqlite:///{data_dir / 'log.db'}", clock=utc_now)
         try:
             lines, types = _stored(log)
@@ -191,4 +204,4 @@ def _row(row: dict[str, str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    asyncio.run(record(Path(sys.argv[1])))
+    asyncio.run(record(*map(Path, sys.argv[1:])))
