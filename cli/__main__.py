@@ -16,9 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code (the codes are `cli.errors.ExitCode`)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] in (["--version"], ["-V"]):
-        from cli import __version__  # noqa: PLC0415 - loaded only when it is needed: start-up time
+        from libs.version import VERSION  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
-        print(f"resedge {__version__}")
+        print(f"resedge {VERSION}")
         return 0
     from cli.app import run  # noqa: PLC0415 - loaded only when it is needed: start-up time
 

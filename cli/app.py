@@ -15,13 +15,13 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from cli import __version__
 from cli.config import Flags
 from cli.errors import CliError, ExitCode, UsageProblem, nearest
 from cli.parameters import plain, plain_one
 from cli.session import Session
 from cli.terminal import coloured
 from cli.usage import GLOBAL_OPTIONS, usage_problem
+from libs.version import VERSION
 
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
@@ -94,7 +94,7 @@ root = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        print(f"resedge {__version__}")
+        print(f"resedge {VERSION}")
         raise typer.Exit
 
 

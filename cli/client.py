@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 import httpx2
 
-from cli import __version__
 from cli.config import Connection, redacted_url
 from cli.errors import CliError, Problem, TimedOut, Unreachable, UsageProblem, problem_from
+from libs.version import HEADER, VERSION, understand
 
 if TYPE_CHECKING:
     from cli.positions import Positions
@@ -30,6 +30,19 @@ _DROPPED = (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.Remot
 
 Content = Callable[[], Iterator[bytes]]
 """A body that can be started again from its first byte, for the retry."""
+
+
+def _other_version(theirs: str) -> str:
+    if understand(VERSION, theirs):
+        return ""
+    return f"the server is version {theirs}, this command is {VERSION}: use the command of the server's version"
+
+
+_NOTICES: Mapping[str, Callable[[str], str]] = {
+    "Resedge-Clock": lambda told: f"the server's clock is {told}",
+    HEADER: _other_version,
+}
+"""A header that answers may have → the notice that it is worth; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,8 @@ def path_of(*parts: str) -> str:
 class Client:
     """Requests of one connection. Blocking; not for several threads.
 
-    `notice` is told, once, what deserves attention about the server whatever is asked: that its clock is virtual.
+    `notice` is told, once each, what deserves attention about the server whatever is asked: that its clock is virtual,
+    that its version and this command's may not understand each other.
     """
 
     def __init__(
@@ -86,8 +100,9 @@ class Client:
     ) -> None:
         self._server = connection.server
         self._positions = positions
-        self._notice: Callable[[str], None] | None = notice
-        headers = {"User-Agent": f"resedge/{__version__}", "Accept": "application/json"}
+        self._notice = notice
+        self._unheard = dict(_NOTICES)
+        headers = {"User-Agent": f"resedge/{VERSION}", "Accept": "application/json"}
         if connection.token:
             headers["Authorization"] = f"Bearer {connection.token}"
         secure = connection.server.startswith("https://")
@@ -99,17 +114,17 @@ class Client:
             # Loading the certificate store takes longer than a whole read over plain HTTP, which never uses it.
             verify=ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=not loopback,  # a proxy cannot reach this machine's own loopback
-            event_hooks={"response": [self._look_at_clock]},
+            event_hooks={"response": [self._look_at_server]},
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def _look_at_clock(self, response: httpx2.Response) -> None:
-        if self._notice is not None and (told := response.headers.get("Resedge-Clock")):
-            self._notice(f"the server's clock is {told}")
-            self._notice = None
+    def _look_at_server(self, response: httpx2.Response) -> None:
+        for header in [each for each in self._unheard if each in response.headers]:
+            if notice := self._unheard.pop(header)(response.headers[header]):
+                self._notice(notice)
 
     def get(
         self,

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cli import __version__
 from cli.errors import CliError, UsageProblem
 from cli.terminal import progress
+from libs.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def _manifest(
 ) -> Mapping[str, Any]:
     told = {
         "format": FORMAT,
-        "tool": f"resedge {__version__}",
+        "tool": f"resedge {VERSION}",
         "file": name,
         "after": said["after"],
         "through": said["through"],

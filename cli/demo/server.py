@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import httpx2
 
 from cli.config import Connection, config_path, load_config
 from cli.errors import CliError, UsageProblem
+from libs.children import environment, python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ def free_port(port: int) -> int:
 
 def up_command(data_dir: Path, port: int) -> list[str]:
     """Return the command line that a person would start the server with."""
-    return [sys.executable, "-m", "cli", "up", "--data-dir", str(data_dir), "--port", str(port)]
+    return python("-m", "cli", "up", "--data-dir", str(data_dir), "--port", str(port))
 
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -67,7 +67,12 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
         try:
             # A session of its own, so that Ctrl-C reaches it once, from us.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment(),
+                start_new_session=True,
             )
         except BaseException:
             _handle(before)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 import threading
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from libs.children import environment, python
 from libs.gittree.owner import temporary_name
 from libs.gittree.pack import CHUNK_OBJECTS, remove_pack
 from libs.gittree.wire import receive, send
@@ -73,13 +72,13 @@ class _Worker:
         self.alive = True
         self._sent: deque[_Task] = deque()
         self._room = threading.Semaphore(_IN_FLIGHT)
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        environment.pop("RESEDGE_CRASH_AT", None)
+        own = environment()
+        own.pop("RESEDGE_CRASH_AT", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from libs.gittree.worker import main; main()"],
+            python("-c", "from libs.gittree.worker import main; main()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=own,
         )
         self._threads = [
             threading.Thread(target=target, name=f"gittree-{name}-{number}", daemon=True)

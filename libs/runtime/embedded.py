@@ -35,6 +35,7 @@ from libs.runtime.lock import DataDirLock
 from libs.runtime.service import Build, Ports, Service
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from libs.runtime.wiring import ON_DISK, Wiring
+from libs.version import VERSION
 from libs.web.application import Readiness, ReadinessCheck, web_application
 from libs.web.projections import Projections
 
@@ -224,7 +225,8 @@ class Embedded:
             asyncio.create_task(each)
             for each in (self._snapshot_now_and_then(), self._freshness.keep(), self._denials.keep())
         ]
-        log.info("started", services=[service.name for service in self.services], position=self._ready_at)
+        names = [service.name for service in self.services]
+        log.info("started", version=VERSION, services=names, position=self._ready_at)
 
     def _consumers(self) -> list[Consumer]:
         # Every process follows the fleet: tokens, roles and bindings are in it, and every route asks for them.

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
+from libs.version import VERSION
+
 EXPORT_SECONDS_MAX = 2.0
 EXPORT_EVERY_MILLISECONDS = 1_000
 SPANS_WAITING_MAX = 4_096
@@ -74,7 +76,7 @@ def set_up_telemetry(
     Raises:
         ValueError: the endpoint is no such address.
     """
-    attributes = {"service.name": f"resedge-{service}", "service.namespace": "resedge"}
+    attributes = {"service.name": f"resedge-{service}", "service.namespace": "resedge", "service.version": VERSION}
     if instance:
         attributes["service.instance.id"] = instance
     exporter = exporter or (_otlp(endpoint) if endpoint else None)

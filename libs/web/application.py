@@ -27,6 +27,7 @@ from libs.access.principals import Principal
 from libs.access.rights import Rights
 from libs.access.tokens import Verifier
 from libs.contracts.problems import Problem
+from libs.version import HEADER, VERSION
 from libs.web.arriving import BODY_SECONDS, in_time
 from libs.web.auth import authorize, by_of, open_to_all, principal_of, requires
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
@@ -68,7 +69,7 @@ ReadinessCheck = Callable[[], Awaitable[Readiness]]
 
 
 class AroundRequests:
-    """The outermost layer: request id, span, duration, one log line, what a virtual clock shows, HEAD, slow bodies."""
+    """The outermost layer: request id, span, duration, one log line, version and virtual clock, HEAD, slow bodies."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class AroundRequests:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._new_id()
-        said = {"X-Request-ID": request_id}
+        said = {"X-Request-ID": request_id, HEADER: VERSION}
         if self._clock_told is not None:
             said[CLOCK_HEADER] = self._clock_told()
         # What fails is answered outside of this layer, and says the same.
@@ -178,7 +179,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     """
     app = FastAPI(
         title=title,
-        version="v1",
+        version=VERSION,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -238,7 +239,7 @@ def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
 
     @app.get("/readyz", dependencies=[open_to_all()], response_model=None, tags=["health"])
     async def readyz(request: Request) -> Response:
-        """Tell whether the service can do its work: 200 or 503; `?verbose` lists the checks, with a token in words."""
+        """Tell whether the service can do its work: 200 or 503; `?verbose` lists version and checks, to a token in words."""
         found = [await check() for check in checks]
         status = 200 if all(each.ok for each in found) else 503
         if "verbose" not in request.query_params:
@@ -247,7 +248,7 @@ def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
         if await _may_know(request):
             # A detail may name files, databases and what a driver said: nothing for everybody.
             listed = [{**told, "detail": each.detail} for told, each in zip(listed, found, strict=True)]
-        return JSONResponse({"ready": status == 200, "checks": listed}, status)
+        return JSONResponse({"ready": status == 200, "version": VERSION, "checks": listed}, status)
 
 
 async def _may_know(request: Request) -> bool:

@@ -133,7 +133,8 @@ def _describe(operation: dict[str, Any], method: str, route: APIRoute) -> None:
         for status in sorted(set(statuses)):
             operation["responses"][str(status)] = _problem(status)
     elif route.path == "/readyz":
-        parameters.append(_parameter("verbose", "query", {"type": "string"}, "List the checks; in words with a token."))
+        told = "List the version and the checks; with a token, their details too."
+        parameters.append(_parameter("verbose", "query", {"type": "string"}, told))
         operation["responses"]["503"] = {"description": "It is not ready.", "content": _health()}
         given = {200: {"description": "It is ready.", "content": _health()}}
     operation["responses"] |= {str(status): answer for status, answer in given.items()}

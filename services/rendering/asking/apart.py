@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
+from libs.children import environment, python
 from services.rendering.asking.broken import At, VerificationBroken
 
 URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
@@ -26,17 +25,11 @@ async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[
     Raises:
         VerificationBroken: it could not be finished, or the process died.
     """
-    arguments = [
-        sys.executable,
-        "-m",
-        "services.rendering.asking.verify",
-        str(path),
-        *(["--all"] if every_commit else []),
-    ]
-    environment = {**os.environ, URL_VARIABLE: log_url, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    extent = ["--all"] if every_commit else []
+    arguments = python("-m", "services.rendering.asking.verify", str(path), *extent)
     process = await asyncio.create_subprocess_exec(
         *arguments,
-        env=environment,
+        env=environment(**{URL_VARIABLE: log_url}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_BYTES_MAX,
