@@ -239,7 +239,7 @@ def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
 
     @app.get("/readyz", dependencies=[open_to_all()], response_model=None, tags=["health"])
     async def readyz(request: Request) -> Response:
-        """Tell whether the service can do its work: 200 or 503; `?verbose` lists version and checks, to a token in words."""
+        """Tell whether the service can work: 200 or 503; `?verbose` lists version and checks, with a token in words."""
         found = [await check() for check in checks]
         status = 200 if all(each.ok for each in found) else 503
         if "verbose" not in request.query_params:

@@ -103,6 +103,14 @@ def test_the_commands_on_a_page_exist(page: Path) -> None:
             known = found
 
 
+@pytest.mark.parametrize("path", SHIPPED, ids=named)
+def test_children_are_started_off_the_working_directory(path: Path) -> None:
+    """`python -m cli` and `python -c "from libs…"` would take the module of that name that lies there."""
+    command = re.search(r"sys\.executable\s*,|\{sys\.executable\}", path.read_text("utf-8"))
+
+    assert command is None or named(path) == "libs/children.py", "use libs.children.python"
+
+
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix)
 
 

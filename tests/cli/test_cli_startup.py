@@ -77,3 +77,20 @@ def test_the_reference_page_is_current() -> None:
     assert (ROOT / "docs/reference/cli.md").read_text() == reference(), (
         "run python -m cli.reference > docs/reference/cli.md"
     )
+
+
+def test_a_person_is_told_once_a_command_of_a_server_of_another_version(resedge: Resedge, server: FakeServer) -> None:
+    told = {"Resedge-Version": "99.0.0"}
+    server.on("GET", "/v1/stores", Answer(200, {"items": [{"metadata": {"name": "tx-1"}}], "next": "1"}, told))
+    server.on("GET", "/v1/clusters", Answer(200, {"items": []}, {"Resedge-Version": VERSION}))
+    server.on("GET", "/v1/groups", Answer(200, {"items": []}, {"Resedge-Clock": "virtual", **told}))
+    ran = resedge("get", "stores", "--limit", "3", "-o", "name")
+    notice = f"the server is version 99.0.0, this command is {VERSION}: use the command of the server's version"
+
+    assert ran.out == "store/tx-1\n" * 3
+    assert ran.err == f"notice: {notice}\n"
+    assert resedge("get", "clusters", "-o", "name").err == ""
+    assert resedge("get", "groups", "-o", "name").err.splitlines() == [
+        "notice: the server's clock is virtual",
+        f"notice: {notice}",
+    ]
