@@ -16,7 +16,7 @@ import pytest
 
 from cli.__main__ import main
 from tests.cli.cli_server import Ran, clean_environment
-from tests.support.children import child
+from tests.support.children import program
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = "resedge is up at"
@@ -57,13 +57,11 @@ class Machine:
     @contextmanager
     def up(self, *options: str) -> Iterator[None]:
         """Serve this home's data directory until the block ends, which must be clean; `up.log` has what it says."""
-        command = [sys.executable, "-m", "cli", "up", "--data-dir", str(self.home / "data"), "--port", "0", *options]
+        arguments = ["up", "--data-dir", str(self.home / "data"), "--port", "0", *options]
         log = self.home / "up.log"
         context = self.home / ".config/resedge/config.yaml"
-        with (
-            log.open("wb") as file,
-            child(command, cwd=ROOT, env=self.environment, stdout=file, stderr=file) as server,
-        ):
+        log.write_bytes(b"")
+        with program("cli", *arguments, environment=self.environment, out=log) as server:
             try:
                 deadline = time.monotonic() + UP_SECONDS_MAX
                 while not (SAYS in log.read_text() and context.exists() and self.resedge("get", "stores").code == 0):

@@ -6,15 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cli.verify_offline import verify_data_dir
 from libs.gittree import Repository
+from tests.support.children import ran
 
-ROOT = Path(__file__).parents[2]
 POINTS = [
     "eventlog.before-commit:2",
     "eventlog.after-commit:2",
@@ -33,11 +32,8 @@ POINTS = [
 
 
 def admit(data_dir: Path, what: str, crash_at: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if crash_at:
-        environment["RESEDGE_CRASH_AT"] = crash_at
-    command = [sys.executable, "-m", "tests.support.admitting", str(data_dir), what]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    environment = {**os.environ, **({"RESEDGE_CRASH_AT": crash_at} if crash_at else {})}
+    return ran("tests.support.admitting", str(data_dir), what, environment=environment, seconds=120)
 
 
 def tip(data_dir: Path) -> str | None:

@@ -63,10 +63,10 @@ def test_every_test_has_a_limit(pytestconfig: pytest.Config) -> None:
 
 
 def test_children_that_live_on_are_started_in_one_place() -> None:
-    """`tests/support/children.py` bounds their end; the system's and the broker's own processes end by it too."""
+    """`tests/support/children.py` bounds their end; what is forked off and the broker's processes end by it too."""
     starting = {
         str(path.relative_to(ROOT / "tests"))
         for path in (ROOT / "tests").rglob("*.py")
         if re.search(r"subprocess\.Popen\(|\bos\.(fork|spawn\w+)\(", path.read_text()) and "bench" not in path.parts
     }
-    assert starting == {"support/children.py", "support/system.py", "support/kafka.py"}
+    assert starting == {f"support/{name}.py" for name in ("children", "forking", "kafka", "starting")}

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.starting import Forked, start
 
 _RESTORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 KILLED_SECONDS_MAX = 15.0
@@ -39,7 +42,34 @@ def child(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.
         end(process)
 
 
-def end(process: subprocess.Popen[Any]) -> None:
+@contextmanager
+def program(
+    module: str, *arguments: str, environment: Mapping[str, str], out: Path, err: Path | None = None
+) -> Iterator[Forked]:
+    """Run `python -m MODULE ARGUMENT…` until the block ends, started as `starting.py` says."""
+    process = start(module, *arguments, environment=environment, out=out, err=err)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def ran(
+    module: str, *arguments: str, environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE ARGUMENT…` to its end, started as `starting.py` says.
+
+    Raises:
+        subprocess.TimeoutExpired: it goes on.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        out, err = Path(directory, "out"), Path(directory, "err")
+        with program(module, *arguments, environment=environment, out=out, err=err) as process:
+            code = process.wait(seconds)
+        return subprocess.CompletedProcess(process.args, code, out.read_text(), err.read_text())
+
+
+def end(process: subprocess.Popen[Any] | Forked) -> None:
     """Kill a child if it still runs, wait for its end, and close what it was read through.
 
     Raises:

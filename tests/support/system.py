@@ -18,8 +18,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +34,7 @@ from tests.support.children import end
 from tests.support.kafka import Broker
 from tests.support.ports import free_ports
 from tests.support.postgres import Cluster
+from tests.support.starting import Forked, start
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
@@ -84,7 +83,7 @@ class Process:
     port: int
     directory: Path
     environment: dict[str, str]
-    popen: subprocess.Popen[bytes] | None = None
+    popen: Forked | None = None
 
     @property
     def running(self) -> bool:
@@ -197,17 +196,9 @@ class System:
         return self.postgres.new_database().replace("+pg8000", "+asyncpg").replace("sslmode=disable", "ssl=disable")
 
     def _spawn(self, process: Process, extra: Mapping[str, str]) -> None:
-        with (process.directory / "log").open("ab") as log:
-            process.popen = subprocess.Popen(
-                # Not even a test run that is killed leaves services behind.
-                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", f"services.{process.service}"],
-                cwd=ROOT,
-                env={**os.environ, **process.environment, **extra},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        environment = {**os.environ, **process.environment, **extra}
+        log = process.directory / "log"
+        process.popen = start(f"services.{process.service}", environment=environment, out=log, replica=process.replica)
 
     def wait_ready(self, service: str, replica: str = "a", seconds: float = READY_SECONDS_MAX) -> None:
         """Return when a replica says that it is ready."""
@@ -258,7 +249,8 @@ class System:
     # --- requests ------------------------------------------------------------------------------------------------
 
     def replicas(self, service: str) -> list[Process]:
-        return [process for process in self.processes.values() if process.service == service and process.running]
+        known = list(self.processes.values())  # clients ask while a drill adds one
+        return [process for process in known if process.service == service and process.running]
 
     def http(self, method: str, path: str, *, service: str = "", replica: str = "", **options: Any) -> httpx2.Response:
         """Send one request to a replica of the service that serves the path, in turns."""
