@@ -32,8 +32,6 @@ done
 printf '%s' "$code" >"$0.exit"
 """
 """Waits for the process and keeps its exit code, which only a parent gets to know; nothing signals the keeper."""
-_keepers: list[subprocess.Popen[bytes]] = []
-"""Those that this process started: they go on without it, and are never waited for."""
 _START_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _T = TypeVar("_T")
@@ -118,11 +116,12 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        _keepers.append(keeper)
         pid = _within(_START_SECONDS, self._told_pid)
         if pid is None:
             keeper.kill()
+            keeper.wait()
             raise ProcessFailed(f"{self.name} could not be started\n{self.last_words()}")
+        keeper.returncode = 0  # it goes on without us: nothing here waits for it, and Python need not warn that it runs
         kept = Started(self.name, pid, _ticks(pid) or 0, once, int(signal_), grace_seconds, list(good_codes))
         self._file(".json").write_text(json.dumps(asdict(kept)), "utf-8")
 

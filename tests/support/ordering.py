@@ -1,7 +1,8 @@
 """In which order files of tests are run by workers that each take the next file (`--dist loadfile`).
 
 The one rule: what takes longest does not come last, where one worker would run it alone. Drills wait much and compute
-little, so each has a file of the others beside it; of these the ones with the most tests come first.
+little, so each has a file of the others beside it; of both the ones that took longest in the recorded run come first,
+and of those it does not know the ones with the most tests.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import TypeVar
 
 _Item = TypeVar("_Item")
 LONG = ("distributed", "demo")
-"""Folders whose files take longest, whatever the number of their tests."""
-BUSY = "described"
-"""The folder whose few tests compute longest."""
+"""Folders whose files wait more than they compute."""
 
 
-def ordered(items: Iterable[_Item], path_of: Callable[[_Item], Path]) -> list[_Item]:
+def ordered(
+    items: Iterable[_Item], path_of: Callable[[_Item], Path], seconds_of: Callable[[Path], float]
+) -> list[_Item]:
     """Return the items, those of a file together and in their order."""
     files: dict[Path, list[_Item]] = {}
     for item in items:
         files.setdefault(path_of(item), []).append(item)
-    long = [path for path in files if path.parent.name in LONG]
-    others = sorted(files.keys() - set(long), key=lambda path: (path.parent.name != BUSY, -len(files[path]), str(path)))
+    by_time = sorted(files, key=lambda path: (-seconds_of(path), -len(files[path]), str(path)))
+    long = [path for path in by_time if path.parent.name in LONG]
+    others = [path for path in by_time if path.parent.name not in LONG]
     return [item for path in _alternating(long, others) for item in files[path]]
 
 
