@@ -85,6 +85,7 @@ def changed(result: str, position: int = 0) -> Answer:
 
 def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # an answer's body does not wait for what says that its head came
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:

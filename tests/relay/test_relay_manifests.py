@@ -22,6 +22,7 @@ DIGEST = hashlib.sha256(GOOD).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # an answer's body does not wait for what says that its head came
     asked: ClassVar[list[str]]
 
     def do_GET(self) -> None:

@@ -36,6 +36,7 @@ class Answer(NamedTuple):
 class Stand(BaseHTTPRequestHandler):
     """Stands for a service: says who it is and what it was asked."""
 
+    disable_nagle_algorithm = True  # an answer's body does not wait for what says that its head came
     protocol_version = "HTTP/1.1"
     service = ""
     large = threading.Semaphore(0)

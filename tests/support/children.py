@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.starting import Forked, start
+from tests.support.starting import ROOT, Forked, start
 
 _RESTORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 KILLED_SECONDS_MAX = 15.0
@@ -44,10 +44,15 @@ def child(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.
 
 @contextmanager
 def program(
-    module: str, *arguments: str, environment: Mapping[str, str], out: Path, err: Path | None = None
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str],
+    out: Path,
+    err: Path | None = None,
+    directory: Path = ROOT,
 ) -> Iterator[Forked]:
     """Run `python -m MODULE ARGUMENT…` until the block ends, started as `starting.py` says."""
-    process = start(module, *arguments, environment=environment, out=out, err=err)
+    process = start(module, *arguments, environment=environment, out=out, err=err, directory=directory)
     try:
         yield process
     finally:
@@ -55,16 +60,16 @@ def program(
 
 
 def ran(
-    module: str, *arguments: str, environment: Mapping[str, str], seconds: float
+    module: str, *arguments: str, environment: Mapping[str, str], seconds: float, directory: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m MODULE ARGUMENT…` to its end, started as `starting.py` says.
 
     Raises:
         subprocess.TimeoutExpired: it goes on.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        out, err = Path(directory, "out"), Path(directory, "err")
-        with program(module, *arguments, environment=environment, out=out, err=err) as process:
+    with tempfile.TemporaryDirectory() as kept:
+        out, err = Path(kept, "out"), Path(kept, "err")
+        with program(module, *arguments, environment=environment, out=out, err=err, directory=directory) as process:
             code = process.wait(seconds)
         return subprocess.CompletedProcess(process.args, code, out.read_text(), err.read_text())
 

@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from cli.embedded import SERVICES
 from libs.runtime.connections import Bounds
@@ -21,6 +23,7 @@ from libs.web.openapi import JSON, YAML
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES_MAX = "1"
 SECONDS_MAX = 600
+FOLLOWED_SECONDS = 1.0
 WAITED_FOR = {"position", "Resedge-Position", "timeout_seconds"}
 """What makes an answer wait; a position is one that an answer gave, which none that is made up is."""
 READ_IN_ONE_PLACE = {"Idempotency-Key", "If-Match", "If-None-Match", "limit", "cursor"}
@@ -57,6 +60,22 @@ def tried(document: dict[str, Any], service: str) -> dict[str, Any]:
     return made
 
 
+def ending(app: FastAPI) -> FastAPI:
+    """Return the application with an end to every answer that follows what comes: who tries it waits for an end."""
+
+    async def ended(scope: Scope, receive: Receive, send: Send) -> None:
+        if b"follow=" not in scope.get("query_string", b""):
+            await app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(FOLLOWED_SECONDS):
+                await app(scope, receive, send)
+        except TimeoutError:
+            await send({"type": "http.response.body"})
+
+    return cast("FastAPI", ended)
+
+
 async def serving(server: uvicorn.Server) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
@@ -73,7 +92,7 @@ async def check_answers(service: str, tmp_path: Path) -> None:
     token = alone.tokens.issue("admin", frozenset({"admin"}))
     (tmp_path / "openapi.json").write_text(json.dumps(tried(alone.app.openapi(), name_of(build))))
     listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(configuration(alone.app, "", Bounds()))
+    server = uvicorn.Server(configuration(ending(alone.app), "", Bounds()))
     running = asyncio.create_task(server._serve([listening]))
     await serving(server)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"

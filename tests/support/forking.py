@@ -81,6 +81,8 @@ def become(asked: dict[str, Any]) -> None:
     os.chdir(asked["directory"])
     if crash := os.environ.get("RESEDGE_CRASH_AT"):  # which is read when the library is imported
         arm(crash)
+    if asked["directory"] not in sys.path:
+        sys.path.insert(0, asked["directory"])
     sys.argv = [asked["module"], *asked["arguments"]]
     runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
 

@@ -181,6 +181,8 @@ def issuing() -> Iterator[Issuer]:
     issuer = Issuer()
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # an answer's body does not wait for what says that its head came
+
         def _serve(self, form: Mapping[str, str]) -> None:
             if issuer.moved:
                 self.send_response(302)
