@@ -31,9 +31,10 @@ def test_it_is_our_child_with_its_own_environment_arguments_outputs_and_session(
 ) -> None:
     (tmp_path / "told_program.py").write_text(TOLD)
     monkeypatch.setenv("RESEDGE_LEAKS", "yes")
-    seen = {}
+    seen: dict[str, set[int]] = {}
+    err = tmp_path / "err"
     for replica in "aab":
-        out, err = tmp_path / f"out-{replica}", tmp_path / "err"
+        out = tmp_path / f"out-{replica}"
         environment = {"ONLY": "this"}
         process = start(
             "told_program", "one", "two words", environment=environment, out=out, err=err, directory=tmp_path,
