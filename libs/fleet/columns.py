@@ -48,6 +48,14 @@ class Column:
             self._values = grown
         return self._values
 
+    def put(self, ordinal: int, value: int) -> bool:
+        """Write one number; return whether it is another one."""
+        values = self._values if ordinal < len(self._values) else self.values
+        if values.item(ordinal) == value:
+            return False
+        values[ordinal] = value
+        return True
+
     def copy(self, extent: Extent) -> Column:
         """Return a column of another fleet that shares nothing with this one."""
         return Column.of(extent, self._values.copy(), self.fill)

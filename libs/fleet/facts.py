@@ -7,12 +7,14 @@ re-evaluate only that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import singledispatchmethod
+from functools import cache, lru_cache, singledispatchmethod
 
+import msgspec
 import numpy as np
 from pyroaring import BitMap
 
 from libs.calendars import Hours
+from libs.calendars.hours import DISTINCT_KEPT_MAX
 from libs.contracts import (
     ApplicationDeclared,
     ApplicationRemoved,
@@ -22,8 +24,10 @@ from libs.contracts import (
     Event,
     GroupDeclared,
     GroupRemoved,
+    HoursException,
     NamespaceDeclared,
     NamespaceRemoved,
+    OpeningHours,
     Recorded,
     ReleaseChoice,
     ReleaseChoicesSet,
@@ -32,6 +36,7 @@ from libs.contracts import (
     SourceRemoved,
     StoreDeclared,
     StoreRemoved,
+    encode,
 )
 from libs.contracts.quantities import milli
 from libs.fleet.columns import Codes, Column, Extent
@@ -96,13 +101,13 @@ class Facts:
     def fold(self, recorded: Recorded) -> None:
         """Take one event of the log; events of no interest only move the position."""
         self.now = Fact(recorded.position, recorded.at, recorded.actor)
-        self._take(recorded.event)
+        _taker(type(recorded.event))(self, recorded.event)
         self.position = recorded.position
 
     def assume(self, event: Event) -> None:
         """Take an event that is not in the log (on a fork)."""
         self.now = Fact(self.position, EPOCH, "")
-        self._take(event)
+        _taker(type(event))(self, event)
 
     @singledispatchmethod
     def _take(self, event: Event) -> None:
@@ -166,19 +171,19 @@ class Facts:
         self.gone.forget(ordinal)
         self.declared_position.values[ordinal] = self.now.position
         self.declared_at.values[ordinal] = microseconds(self.now.at)
-        changed = _set(self.zone_of, ordinal, self.zones.code(store.timezone))
+        changed = self.zone_of.put(ordinal, self.zones.code(store.timezone))
         if changed:
             self.policy.version += 1
-        if _set(self.hours_of, ordinal, hours):
+        if self.hours_of.put(ordinal, hours):
             self.policy.version += 1
-        changed |= _set(self.kubernetes_of, ordinal, self.kubernetes.code(cluster.kubernetes))
-        changed |= _set(self.store_of, ordinal, self.store_names.code(store.name))
+        changed |= self.kubernetes_of.put(ordinal, self.kubernetes.code(cluster.kubernetes))
+        changed |= self.store_of.put(ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
                 self.capacity[resource] = Column(self.extent, np.int64, fill=UNLIMITED)
         for resource, limits in self.capacity.items():
             text = cluster.capacity.get(resource)
-            changed |= _set(limits, ordinal, UNLIMITED if text is None else milli(text))
+            changed |= limits.put(ordinal, UNLIMITED if text is None else milli(text))
         if changed:
             self.touched.clusters.add(ordinal)
 
@@ -339,15 +344,16 @@ class Facts:
         return list(self.applications)
 
 
+_taker: Callable[[type], Callable[[Facts, Event], None]] = cache(Facts.__dict__["_take"].dispatcher.dispatch)
+"""Returns what takes events of a class: `_take` would look for it again at each event."""
+
+
 def hours_text(store: StoreDeclared) -> str:
     """Return a store's opening hours as one text, equal for equal hours."""
-    return Hours.of(store.hours, store.exceptions).text()
+    return _hours_text(encode((store.hours, store.exceptions)))
 
 
-def _set(into: Column, ordinal: int, figure: int) -> bool:
-    """Write one value; return whether it is another one."""
-    values = into.values
-    if values[ordinal] == figure:
-        return False
-    values[ordinal] = figure
-    return True
+@lru_cache(maxsize=DISTINCT_KEPT_MAX)
+def _hours_text(encoded: bytes) -> str:
+    # A fleet opens at the same few times, which are told apart quickest by their bytes.
+    return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()

@@ -82,8 +82,9 @@ class Selection:
             self._existence_changed.append(ordinal)
         if before != store:
             self._unsettled.moved.append(ordinal)
-            for left in {before, store} - {None}:
-                mark_fact(self._marks, self._graph, "store", left, BitMap([ordinal]))
+            if self._graph.watchers.get("store"):
+                for left in {before, store} - {None}:
+                    mark_fact(self._marks, self._graph, "store", left, BitMap([ordinal]))
         if self.labels.put(ordinal, labels):
             self._flush()
         return ordinal

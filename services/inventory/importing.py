@@ -59,20 +59,27 @@ class StoreRow:
             Invalid: the time zone of the place that is given instead cannot be told.
         """
         if before is None:
-            before = StoreDeclared(self.name, self._zone(), clusters=[ClusterSpec(self.name)])
-        changes: dict[str, Any] = {}
+            # Made at once: an import of a whole fleet makes tens of thousands.
+            made: dict[str, Any] = {"timezone": self._zone(), **self._said({})}
+            return StoreDeclared(self.name, clusters=[ClusterSpec(self.name, capacity=self._over({}))], **made)
+        changes = self._said(before.labels)
         if self.timezone is not None:
             changes["timezone"] = self.timezone
-        if self.labels or self.remove:
-            labels = {key: value for key, value in before.labels.items() if key not in self.remove} | self.labels
-            if len(labels) > LABELS_MAX:
-                raise NoRoom("", f"the store would have more than {LABELS_MAX} labels")
-            changes["labels"] = labels
-        if self.hours is not None:
-            changes |= {"hours": list(self.hours.regular), "exceptions": list(self.hours.exceptions)}
         if self.capacity:
             changes["clusters"] = self._clusters(before)
         return replace(before, **changes)
+
+    def _said(self, before: Labels) -> dict[str, Any]:
+        """Return the labels and hours that the row gives a store that has had these labels."""
+        said: dict[str, Any] = {}
+        if self.labels or self.remove:
+            labels = {key: value for key, value in before.items() if key not in self.remove} | self.labels
+            if len(labels) > LABELS_MAX:
+                raise NoRoom("", f"the store would have more than {LABELS_MAX} labels")
+            said["labels"] = labels
+        if self.hours is not None:
+            said |= {"hours": list(self.hours.regular), "exceptions": list(self.hours.exceptions)}
+        return said
 
     def _zone(self) -> str:
         if self.timezone is not None:
