@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from libs.contracts import AccessDenied, By, encode, stream_id, type_name
+from libs.contracts import AccessDenied, By, stream_id
 from libs.eventlog import EventLog, InvalidSubmission, LogClosed, LogUnavailable, NewEvent, Submission, check_events
 
 ROUTES_MAX = 9_000
@@ -112,7 +112,7 @@ class DenialsKept:
 
 def _fitting(denied: AccessDenied) -> NewEvent | None:
     """Return an event as the log takes it; one that it does not take is logged, and keeps no other one back."""
-    event = NewEvent(stream_id("denial", denied.actor), type_name(denied), encode(denied))
+    event = NewEvent.of(stream_id("denial", denied.actor), denied)
     try:
         check_events([event])
     except InvalidSubmission as invalid:

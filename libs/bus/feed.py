@@ -1,7 +1,7 @@
 """The in-process feed: tails the log and hands its events to consumers, each at its own pace.
 
-The one rule: pages are read and decoded once for all consumers that stand at the same place; a consumer that is slow,
-late or broken reads for itself, waits or stops alone.
+The one rule: pages are read and decoded once for all consumers that stand at the same place, and not at all where this
+process has just appended them; a consumer that is slow, late or broken reads for itself, waits or stops alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from libs.bus.contract import Consumer, ConsumerStopped, Page, check_head, read_page
 from libs.bus.member import Member
 from libs.bus.members import Feed
+from libs.bus.recent import Recent
 from libs.eventlog import EventLog
 
 PAGE_EVENTS_MAX = 1_000
@@ -34,6 +35,7 @@ class LogFeed(Feed):
         """Take the consumers; nothing happens before `start`."""
         super().__init__(log, consumers, service)
         self._pages: OrderedDict[int, asyncio.Task[Page]] = OrderedDict()
+        self._recent = Recent()
         self._announced = 0
         self._look_scheduled = False
         self._unlisten: Callable[[], None] = lambda: None
@@ -48,7 +50,14 @@ class LogFeed(Feed):
                 with contextlib.suppress(RuntimeError):  # the loop has ended: there is nobody to wake
                     loop.call_soon_threadsafe(self._look)
 
-        self._unlisten = self._log.on_append(announce)
+        endings = (self._log.on_commit(self._recent.take), self._log.on_append(announce))
+
+        def unlisten() -> None:
+            for end in endings:
+                end()
+            self._recent.clear()
+
+        self._unlisten = unlisten
 
     async def _end(self) -> None:
         self._unlisten()
@@ -72,6 +81,8 @@ class LogFeed(Feed):
             await self._ask_again(member)
             return
         await self._apply(member, page.events)
+        going = (each.position for each in self._members.values() if each.stopped is None)
+        self._recent.seen(min(going, default=0))
         if consumer.checkpoint.position <= checkpoint.position:
             raise ConsumerStopped(consumer.name, f"it did not move on from position {checkpoint.position}")
 
@@ -80,14 +91,12 @@ class LogFeed(Feed):
         task = self._pages.get(after)
         if task is None:
             if self._log.embedded and self._seen - after <= INLINE_EVENTS_MAX:
-                page = read_page(self._log, after, PAGE_EVENTS_MAX, "tail")
+                page = self._read(after)
                 if len(self._members) == 1:
                     return page
                 task = asyncio.create_task(_ready(page))
             else:
-                task = asyncio.create_task(
-                    self._in_thread(lambda: read_page(self._log, after, PAGE_EVENTS_MAX, "tail"))
-                )
+                task = asyncio.create_task(self._in_thread(lambda: self._read(after)))
             self._pages[after] = task
             while len(self._pages) > _PAGES_KEPT:
                 self._pages.popitem(last=False)
@@ -99,6 +108,9 @@ class LogFeed(Feed):
         if not page.events and self._pages.get(after) is task:  # what comes there is read again
             del self._pages[after]
         return page
+
+    def _read(self, after: int) -> Page:
+        return self._recent.page(after, PAGE_EVENTS_MAX) or read_page(self._log, after, PAGE_EVENTS_MAX, "tail")
 
     async def _poll(self) -> None:
         """Notice what other processes append, and a log that was put back under our feet."""

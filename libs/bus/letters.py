@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from libs.bus.contract import EventCannotBeApplied
-from libs.contracts import ConsumerHalted, Event, LetterRetried, LetterSettled, LetterSkipped, encode, type_name
+from libs.contracts import ConsumerHalted, Event, LetterRetried, LetterSettled, LetterSkipped, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
 
 RETRIED = "it was applied when it was tried again"
@@ -84,7 +84,7 @@ class Letters:
     async def _append(self, letter: Letter, event: Event) -> None:
         """Append unless another replica was faster, which says the same."""
         submission = Submission(
-            [NewEvent(letter.stream, type_name(event), encode(event))],
+            [NewEvent.of(letter.stream, event)],
             self._actor,
             expected={letter.stream: letter.version},
         )

@@ -106,7 +106,7 @@ def check_sizes(proposal: Proposal) -> None:
     """Refuse what the log does not take as one fact, before anything is appended: the one place that says so."""
     for stream, event in proposal.events:
         try:
-            check_events([NewEvent(stream, type_name(event), encode(event))])
+            check_events([NewEvent.of(stream, event)])
         except EventTooLarge as error:
             document = None if proposal.to_document is None else proposal.to_document(event)
             raise event_too_large(error, document) from error
@@ -115,7 +115,7 @@ def check_sizes(proposal: Proposal) -> None:
 def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submission:
     """Return what the log is asked to take, if nothing that was read up to `position` has changed."""
     return Submission(
-        events=[NewEvent(stream, type_name(event), encode(event)) for stream, event in proposal.events],
+        events=[NewEvent.of(stream, event) for stream, event in proposal.events],
         actor=intent.actor,
         expected=proposal.expected,
         guard=Guard(proposal.guards, position),

@@ -1,5 +1,6 @@
 """The event log: one total order of facts, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
+from libs.eventlog.commit import Commit, Entry
 from libs.eventlog.dialects import DriverMissing
 from libs.eventlog.dialects.troubles import Trouble, renew_connections, trouble_of
 from libs.eventlog.events import EpochStarted
@@ -42,8 +43,10 @@ __all__ = [
     "AlreadyAppended",
     "Appended",
     "Clock",
+    "Commit",
     "DatabaseNotReady",
     "DriverMissing",
+    "Entry",
     "EpochStarted",
     "EventLog",
     "EventTooLarge",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from libs.contracts.crash import crash_point
+from libs.eventlog.commit import Commit
 from libs.eventlog.dialects import Dialect
 from libs.eventlog.model import Appended, LogClosed, LogUnavailable, Outcome
 from libs.eventlog.prepare import Prepared
@@ -88,6 +89,10 @@ Meter = Callable[[int, int, float], None]
 """Told of a commit: events, submissions, seconds."""
 
 
+Follower = Callable[[Commit], None]
+"""Handed what a commit appended."""
+
+
 class Appender:
     """The one appender of a process: a thread, or a caller that finds nobody waiting, one at a time."""
 
@@ -101,6 +106,7 @@ class Appender:
         self._closed = False
         self._listeners: tuple[Callable[[int], None], ...] = ()
         self._meters: tuple[Meter, ...] = ()
+        self._followers: tuple[Follower, ...] = ()
         self._announced = 0
         self._waits_seconds: tuple[float, ...] = WAITS_SECONDS
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
@@ -152,6 +158,19 @@ class Appender:
         def end() -> None:
             with self._lock:
                 self._meters = tuple(each for each in self._meters if each is not callback)
+
+        return end
+
+    def follow(self, callback: Follower) -> Callable[[], None]:
+        """Call `callback` with what each commit appended; return what ends that."""
+        with self._lock:
+            self._followers = (*self._followers, callback)
+            self._writer.followed = True
+
+        def end() -> None:
+            with self._lock:
+                self._followers = tuple(each for each in self._followers if each is not callback)
+                self._writer.followed = bool(self._followers)
 
         return end
 
@@ -223,6 +242,7 @@ class Appender:
                 raise
             else:
                 self._meter(outcomes, time.perf_counter() - started)
+                self._hand_over()
                 return outcomes
 
     def _meter(self, outcomes: Sequence[Outcome], seconds: float) -> None:
@@ -235,6 +255,16 @@ class Appender:
                 meter(events, len(taken), seconds)
             except Exception:  # noqa: BLE001 a meter's fault is not the appender's
                 _log.exception("a meter of the event log failed")
+
+    def _hand_over(self) -> None:
+        commit, self._writer.commit = self._writer.commit, None
+        if commit is None:
+            return
+        for follower in self._followers:
+            try:
+                follower(commit)
+            except Exception:  # noqa: BLE001 a follower's fault is not the appender's
+                _log.exception("a follower of the event log failed")
 
     def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
         """Answer each submission by itself after `error`, which a single one has earned."""

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
-from libs.contracts import Recorded, encode, type_name
+from libs.contracts import Recorded
 from libs.eventlog.appender import Appender, Waiting, WaitingAsync
+from libs.eventlog.commit import Commit
 from libs.eventlog.creation import ensure, new_token
 from libs.eventlog.dialects import Dialect, dialect_for
 from libs.eventlog.events import EpochStarted
@@ -197,7 +198,7 @@ class EventLog:
         """Begin a new incarnation of the log, as a fact in it, and return its name."""
         epoch = self._ids()
         event = EpochStarted(epoch, self.head().epoch, reason)
-        submission = Submission([NewEvent("log-epochs", type_name(event), encode(event))], actor)
+        submission = Submission([NewEvent.of("log-epochs", event)], actor)
         prepared = self._prepare(submission)
         self._appender.append(Waiting(Prepared(submission, prepared.streams, "", prepared.token, epoch)))
         return epoch
@@ -208,6 +209,13 @@ class EventLog:
         Returns what ends that. Appends of other processes are not seen.
         """
         return self._appender.listen(callback)
+
+    def on_commit(self, callback: Callable[[Commit], None]) -> Callable[[], None]:
+        """Call `callback` with the events of each commit of this process, before its callers and `on_append`.
+
+        It is called from the thread that appends: it must be quick. Returns what ends that.
+        """
+        return self._appender.follow(callback)
 
     def on_batch(self, callback: Callable[[int, int, float], None]) -> Callable[[], None]:
         """Call `callback` with (events, submissions, seconds) after each commit of this process, before its callers.

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from libs.contracts import Recorded, decode
+from libs.contracts import Event, Recorded, decode, encode, type_name
 from libs.contracts.names import escape
 from libs.eventlog.dialects.port import Shortcoming
 
@@ -92,11 +92,21 @@ def largest_member(document: object) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """A fact to append: `data` are the exact bytes that the log keeps (`libs.contracts.encode`)."""
+    """A fact to append: `data` are the exact bytes that the log keeps (`libs.contracts.encode`).
+
+    `event` is what they were made of, where that is at hand. It is handed to who follows the log in this process, so
+    nobody changes it any more.
+    """
 
     stream: str
     type: str
     data: bytes
+    event: Event | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, stream: str, event: Event) -> NewEvent:
+        """Return an event as it is appended to a stream."""
+        return cls(stream, type_name(event), encode(event), event)
 
 
 @dataclass(frozen=True, slots=True)

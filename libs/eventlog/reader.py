@@ -18,7 +18,7 @@ from libs.contracts import Event, Recorded, decode
 from libs.contracts.envelope import Undecodable, UnknownEventType
 from libs.eventlog.dialects import Dialect
 from libs.eventlog.dialects.port import BULK_ROWS_MIN
-from libs.eventlog.envelope import decode_envelope, from_microseconds, to_microseconds
+from libs.eventlog.envelope import Envelope, decode_envelope, from_microseconds, to_microseconds
 from libs.eventlog.idempotency import earlier_outcomes
 from libs.eventlog.model import GENESIS, AlreadyAppended, Head, LogUnavailable, StoredEvent, UnknownLogFormat
 
@@ -211,6 +211,11 @@ def recorded_of(
 ) -> Recorded:
     """Return an event of the log from its stored bytes."""
     said = decode_envelope(envelope)
+    return recorded_from(said, understand(said.type, data), bytes(hash_))
+
+
+def recorded_from(said: Envelope, event: Event, hash_: bytes) -> Recorded:
+    """Return an event of the log from its envelope."""
     return Recorded(
         said.position,
         said.epoch,
@@ -219,8 +224,8 @@ def recorded_of(
         said.type,
         said.time,
         said.actor,
-        understand(said.type, data),
-        bytes(hash_),
+        event,
+        hash_,
         said.correlation,
         said.causation,
         said.traceparent,

@@ -16,6 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.contracts import category_of
 from libs.contracts.crash import crash_point
+from libs.eventlog.commit import Commit, Entry
 from libs.eventlog.dialects import PARAMETERS_MAX, Cursor, Dialect
 from libs.eventlog.dialects.port import BULK_ROWS_MIN, EventRow
 from libs.eventlog.envelope import Envelope, chain, encode_envelope, from_microseconds, to_microseconds
@@ -90,6 +91,11 @@ class Writer:
         self._attempt: _Attempt | None = None
         self.position = 0
         """The log's last position as of the last transaction whose end is known: what is told to listeners."""
+        self.followed = False
+        """Whether somebody asks for `commit`."""
+        self.commit: Commit | None = None
+        """What the last `write` appended; nothing where that was found to have been committed by the one before."""
+        self._entries: list[Entry] | None = None
         sql, self._time = dialect.sql, dialect.time
         self._select_head = sql(f"SELECT epoch, position, hash, {self._time.selected} FROM head WHERE id = 1")  # noqa: S608 constant
         self._update_head = sql(
@@ -120,7 +126,8 @@ class Writer:
             self.position = tail.position
             return outcomes
         tail.recorded_at = max(tail.recorded_at, to_microseconds(self._clock()))
-        before, heads = tail.position, dict(tail.categories)
+        before, heads, chained = tail.position, dict(tail.categories), tail.hash
+        self.commit, self._entries = None, [] if self.followed else None
         outcomes = self._take(cursor, batch, tail, self._facts(cursor, batch))
         if tail.position == before:
             self._end_without_events(connection, tail)
@@ -134,6 +141,7 @@ class Writer:
         # Not before it is durable: a position that a failed commit leaves behind is one that the log does not have.
         self._attempt = None
         self._known, self.position = tail, tail.position
+        self.commit, self._entries = None if self._entries is None else Commit(chained, self._entries), None
         return outcomes
 
     @staticmethod
@@ -261,31 +269,32 @@ class Writer:
         first = tail.position + 1
         time = from_microseconds(tail.recorded_at)
         versions, categories, hash_, position = facts.versions, tail.categories, tail.hash, tail.position
-        blobs = tuple(submission.blobs)
+        blobs, entries = tuple(submission.blobs), self._entries
         for event in submission.events:
             position += 1
             stream = event.stream
             category = category_of(stream)
             versions[stream] = version = versions[stream] + 1
-            envelope = encode_envelope(
-                Envelope(
-                    position,
-                    tail.epoch,
-                    stream,
-                    version,
-                    event.type,
-                    time,
-                    submission.actor,
-                    submission.key,
-                    prepared.token,
-                    submission.correlation_id,
-                    submission.causation_id,
-                    submission.traceparent,
-                    blobs,
-                )
+            said = Envelope(
+                position,
+                tail.epoch,
+                stream,
+                version,
+                event.type,
+                time,
+                submission.actor,
+                submission.key,
+                prepared.token,
+                submission.correlation_id,
+                submission.causation_id,
+                submission.traceparent,
+                blobs,
             )
             blobs = ()
+            envelope = encode_envelope(said)
             hash_ = chain(hash_, envelope, event.data)
+            if entries is not None:
+                entries.append(Entry(said, event, hash_))
             categories[category] = position
             rows.append(
                 (position, stream, version, event.type, category, tail.recorded_at, envelope, event.data, hash_)

@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from libs.commands.commands import Commands
 from libs.commands.intents import relayed_key
 from libs.commands.problems import problem_of
-from libs.contracts import Event, EventNoted, EventRefused, SourceDeclared, encode, stream_id, type_name
+from libs.contracts import Event, EventNoted, EventRefused, SourceDeclared, stream_id
 from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
@@ -270,7 +270,7 @@ class Inbox:
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         submission = Submission(
-            events=[NewEvent(stream, type_name(event), encode(event))],
+            events=[NewEvent.of(stream, event)],
             actor=case.actor,
             blobs=blobs,
             key=relayed_key(case.key),

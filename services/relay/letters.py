@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from libs.commands.commands import Commands
 from libs.commands.proposals import Answer, Proposal
-from libs.contracts import EventRefused, encode, stream_id, type_name
+from libs.contracts import EventRefused, stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.eventlog import EventLog, NewEvent, Submission
@@ -92,7 +92,7 @@ class DeadLetters:
         row = await self.row(letter)
         stream = stream_id("letter", letter)
         for event in decide(SettleLetter(letter, outcome.outcome), row.folded()):
-            new = NewEvent(stream, type_name(event), encode(event))
+            new = NewEvent.of(stream, event)
             # A second settling by somebody who retried at the same time says the same.
             await self._log.append_async(Submission([new], intent.actor, expected={stream: row.version}))
 

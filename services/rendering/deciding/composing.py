@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
 
-from libs.contracts import encode, stream_id, type_name
+from libs.contracts import stream_id
 from libs.eventlog import NewEvent, Submission
 from libs.fleet import packed
 from libs.gittree.commits import encode_commit
@@ -160,7 +160,7 @@ def submission_of(
 ) -> Submission:
     """Return (stream, event) pairs as the log takes them from the renderer that holds a lease."""
     return Submission(
-        [NewEvent(stream, type_name(each), encode(each)) for stream, each in said],
+        [NewEvent.of(stream, each) for stream, each in said],
         ACTOR,
         causation_id=cause.id,
         traceparent=cause.traceparent,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libs.contracts import encode, type_name
 from libs.eventlog import EventTooLarge, NewEvent, check_events
 from services.rendering.deciding.composing import compose, uses
 from services.rendering.deciding.keeping import set_aside
@@ -43,7 +42,7 @@ def _fails(model: Model, planned: Plan, key: str) -> Exception | None:
     try:
         parts = compose(model, alone, 0)
         said = [("branch-", each) for each in parts] + uses(model, alone, parts[0].decision)
-        check_events([NewEvent(stream, type_name(each), encode(each)) for stream, each in said])
+        check_events([NewEvent.of(stream, each) for stream, each in said])
     except Exception as error:  # noqa: BLE001 - it is told as the reason
         return error
     return None
