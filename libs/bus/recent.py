@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from libs.bus.contract import Page
-from libs.eventlog import Commit, Entry
+from libs.eventlog import Commit, Entry, recorded
 
 EVENTS_MAX = 100_000
 BYTES_MAX = 64 * 1024 * 1024
@@ -19,7 +19,8 @@ BYTES_MAX = 64 * 1024 * 1024
 class Recent:
     """Is told of commits in the thread that appends, and asked in any other one."""
 
-    def __init__(self) -> None:
+    def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self._events_max, self._bytes_max = events_max, bytes_max
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
         self._bytes = 0
@@ -34,7 +35,7 @@ class Recent:
                 self._drop(len(self._entries))
             self._entries += commit.entries
             self._bytes += _bytes(commit.entries)
-            if self._bytes > BYTES_MAX or len(self._entries) > EVENTS_MAX:
+            if self._bytes > self._bytes_max or len(self._entries) > self._events_max:
                 self._drop_too_much()
 
     def page(self, after: int, limit: int) -> Page | None:
@@ -43,8 +44,9 @@ class Recent:
             start = after - self._entries[0].envelope.position if self._entries else -1
             if not 0 <= start < len(self._entries) - 1:
                 return None
-            before, *events = self._entries[start : start + 1 + limit]
-        return Page(before.recorded(), [each.recorded() for each in events])
+            held = self._entries[start : start + 1 + limit]
+        before, *events = recorded(held)
+        return Page(before, events)
 
     def seen(self, position: int) -> None:
         """Hold no longer what everybody has seen; the last event stays, since a page says what stands before it."""
@@ -59,9 +61,9 @@ class Recent:
             self._drop(len(self._entries))
 
     def _drop_too_much(self) -> None:
-        count, left = max(0, len(self._entries) - EVENTS_MAX), self._bytes
+        count, left = max(0, len(self._entries) - self._events_max), self._bytes
         left -= _bytes(self._entries[:count])
-        while left > BYTES_MAX:
+        while left > self._bytes_max:
             left -= len(self._entries[count].new.data)
             count += 1
         self._drop(count)

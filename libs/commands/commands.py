@@ -24,9 +24,9 @@ from libs.commands.proposals import (
     Proposal,
     Propose,
     answer_of,
-    check_sizes,
     kept,
     shown_event,
+    sized,
     submission_of,
     unchanged_answer,
 )
@@ -170,10 +170,8 @@ class Commands:
         """
         found = proposal.under(await judged(proposal, facts, intent, self.clock()))
         if len(found.events) <= INLINE_EVENTS_MAX:
-            check_sizes(found)
-        else:
-            await asyncio.to_thread(check_sizes, found)
-        return found
+            return sized(found)
+        return await asyncio.to_thread(sized, found)
 
     async def change(self, decide: Propose, intent: Intent) -> Answer:
         """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.

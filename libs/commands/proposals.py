@@ -45,6 +45,8 @@ class Proposal:
     """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
     seen: int | None = None
     """How far whoever decided a part of it had read, if that may be less than this process has."""
+    encoded: Sequence[NewEvent] = ()
+    """The events as the log takes them, once their sizes have been checked (`sized`)."""
     to_document: Callable[[Event], Mapping[str, Any]] | None = None
     """What an event was declared by: where it is too large, the answer points into that."""
 
@@ -102,20 +104,22 @@ def kept(proposal: Proposal) -> bytes:
     return json.dumps(remembered).encode()
 
 
-def check_sizes(proposal: Proposal) -> None:
-    """Refuse what the log does not take as one fact, before anything is appended: the one place that says so."""
-    for stream, event in proposal.events:
+def sized(proposal: Proposal) -> Proposal:
+    """Return a proposal with its events encoded, each small enough for the log: the one place that refuses others."""
+    encoded = [NewEvent.of(stream, event) for stream, event in proposal.events]
+    for each in encoded:
         try:
-            check_events([NewEvent.of(stream, event)])
+            check_events([each])
         except EventTooLarge as error:
-            document = None if proposal.to_document is None else proposal.to_document(event)
+            document = None if proposal.to_document is None else proposal.to_document(each.event)
             raise event_too_large(error, document) from error
+    return replace(proposal, encoded=encoded)
 
 
 def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submission:
     """Return what the log is asked to take, if nothing that was read up to `position` has changed."""
     return Submission(
-        events=[NewEvent.of(stream, event) for stream, event in proposal.events],
+        events=proposal.encoded or [NewEvent.of(stream, event) for stream, event in proposal.events],
         actor=intent.actor,
         expected=proposal.expected,
         guard=Guard(proposal.guards, position),

@@ -1,6 +1,6 @@
-"""Which events come back from their bytes as they are: those need not be decoded by who has the object itself.
+"""Which events come back from their bytes as they are: those need not be decoded by who has the objects themselves.
 
-The one rule: where that is not certain from the types of all values in it, the answer is no. A tuple comes back as a
+The one rule: where that is not certain from the types of all values in them, the answer is no. A tuple comes back as a
 list, an integer in a field of fractions as a fraction, and what is declared as `Any` as whatever JSON makes of it.
 """
 
@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from itertools import chain
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from libs.contracts.envelope import Event
 
-Check = Callable[[Any], bool]
+Check = Callable[[Collection[Any]], bool]
+"""Looks at many values of one type together: one by one they would take as long as decoding them."""
 
 _PLAIN = frozenset({str, bool, bytes, NoneType})
-_INTEGER_BITS_MAX = 63
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 
-def faithful(event: Event) -> bool:
-    """Whether `decode` makes of the event's bytes an equal one, with values of the same types in it."""
-    cls: Any = type(event)
-    return all([one(get(event)) for get, one in _members(cls)])
+def faithful(events: Sequence[Event]) -> bool:
+    """Whether `decode` makes equal events, with values of the same types, of the bytes of events of one class."""
+    kind: Any = type(events[0])
+    return all(each.all(list(map(get, events))) for get, each in _members(kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,13 @@ class _Kind:
     plain: frozenset[type] = frozenset()
     checked: Mapping[type, Check] = field(default_factory=dict)
 
-    def one(self, value: Any) -> bool:
-        kind = type(value)
-        return kind in self.plain or (kind in self.checked and self.checked[kind](value))
-
     def all(self, values: Collection[Any]) -> bool:
-        plain = self.plain
-        if plain.issuperset(map(type, values)):
-            return True
-        return all([self.one(each) for each in values if type(each) not in plain])
+        types = set(map(type, values))
+        inner = types - self.plain
+        return inner <= self.checked.keys() and all(
+            self.checked[each](values if len(types) == 1 else [value for value in values if type(value) is each])
+            for each in inner
+        )
 
 
 @cache
@@ -57,25 +57,31 @@ def _kind(annotation: Any) -> _Kind:
 def _either(kinds: Sequence[_Kind]) -> _Kind:
     checked = {kind: check for each in kinds for kind, check in each.checked.items()}
     if len(checked) < sum(len(each.checked) for each in kinds):
-        return _Kind()  # two kinds of list, say: which of them an empty one is, nobody can tell
+        return _Kind()  # two kinds of list, say: which of them a value is, its type does not tell
     return _Kind(frozenset().union(*(each.plain for each in kinds)), checked)
 
 
 def _checked(annotation: Any) -> dict[type, Check]:
     origin, inside = get_origin(annotation), get_args(annotation)
     if annotation is int:
-        return {int: lambda value: value.bit_length() <= _INTEGER_BITS_MAX}
+        return {int: lambda values: min(values) >= _INTEGER_MIN and max(values) <= _INTEGER_MAX}
     if origin is list:
-        return {list: _kind(inside[0]).all}
+        items = _kind(inside[0])
+        return {list: lambda values: items.all(list(chain.from_iterable(values)))}
     if origin is dict and inside[0] is str:
-        keys, values = _kind(str), _kind(inside[1])
-        return {dict: lambda value: keys.all(value) and values.all(value.values())}
+        keys, members = _kind(str), _kind(inside[1])
+        return {
+            dict: lambda values: (
+                keys.all(list(chain.from_iterable(values)))
+                and members.all(list(chain.from_iterable(map(dict.values, values))))
+            )
+        }
     if isinstance(annotation, type) and is_dataclass(annotation):
-        return {annotation: faithful}
+        return {annotation: lambda values: faithful(list(values))}
     return {}
 
 
 @cache
-def _members(cls: type) -> list[tuple[Callable[[Any], Any], Check]]:
+def _members(cls: type) -> list[tuple[Callable[[Any], Any], _Kind]]:
     hints = get_type_hints(cls)
-    return [(attrgetter(each.name), _kind(hints[each.name]).one) for each in fields(cls)]
+    return [(attrgetter(each.name), _kind(hints[each.name])) for each in fields(cls)]

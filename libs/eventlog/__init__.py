@@ -1,6 +1,6 @@
 """The event log: one total order of facts, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
-from libs.eventlog.commit import Commit, Entry
+from libs.eventlog.commit import Commit, Entry, recorded
 from libs.eventlog.dialects import DriverMissing
 from libs.eventlog.dialects.troubles import Trouble, renew_connections, trouble_of
 from libs.eventlog.events import EpochStarted
@@ -71,6 +71,7 @@ __all__ = [
     "VersionConflict",
     "check_events",
     "largest_member",
+    "recorded",
     "renew_connections",
     "trouble_of",
 ]

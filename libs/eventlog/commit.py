@@ -1,15 +1,16 @@
 """What one transaction appended, for who follows the log in the process that did it.
 
-The one rule: it gives exactly what reading the log gives. An event that would not come back from its bytes as it is
-is decoded from them.
+The one rule: it gives exactly what reading the log gives. Where events would not come back from their bytes as they
+are, they are decoded from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 
-from libs.contracts import Recorded
+from libs.contracts import Event, Recorded
 from libs.contracts.faithful import faithful
 from libs.eventlog.envelope import Envelope
 from libs.eventlog.model import NewEvent
@@ -24,13 +25,6 @@ class Entry:
     new: NewEvent
     hash: bytes
 
-    def recorded(self) -> Recorded:
-        """Return what reading the event gives, with an `Undecodable` where it cannot be read."""
-        event = self.new.event
-        if event is None or not faithful(event):
-            event = decode_or_not(self.new.type, self.new.data)
-        return recorded_from(self.envelope, event, self.hash)
-
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -38,3 +32,19 @@ class Commit:
 
     before: bytes
     entries: Sequence[Entry]
+
+
+def recorded(entries: Sequence[Entry]) -> list[Recorded]:
+    """Return what reading the events gives, with an `Undecodable` where that cannot be."""
+    classes: dict[type, list[Event]] = {}
+    for each in entries:
+        classes.setdefault(type(each.new.event), []).append(each.new.event)
+    handed = {cls for cls, events in classes.items() if cls is not NoneType and faithful(events)}
+    return [
+        recorded_from(
+            each.envelope,
+            each.new.event if type(each.new.event) in handed else decode_or_not(each.new.type, each.new.data),
+            each.hash,
+        )
+        for each in entries
+    ]

@@ -17,7 +17,7 @@ from libs.commands.documents import Row
 from libs.commands.intents import Intent
 from libs.commands.kinds import DeclaredKind, Make
 from libs.commands.problems import problem_of
-from libs.commands.proposals import check_sizes
+from libs.commands.proposals import sized
 from libs.contracts import Event
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem
@@ -143,7 +143,7 @@ def _decided(parsed: _Parsed, intent: Intent, fork: Fleet, row: Row | None) -> D
     stream = kind.stream(parsed.name)
     if not proposal.events:
         return Decided(name=parsed.name, stream=stream, version=proposal.version)
-    check_sizes(proposal)
+    sized(proposal)
     for _, event in proposal.events:
         fork.assume(event)
     return Decided(

@@ -355,12 +355,10 @@ class Model:
         clusters = BitMap()
         for part in decision.parts:
             clusters |= unpacked(part.clusters)
-        live = self.fleet.selection.everything
-        for ordinal in clusters:
-            if ordinal in live:
-                self.trees.register(ordinal, self.fleet.selection.name(ordinal))
-            else:
-                self.trees.deregister(ordinal, self.fleet.selection.name(ordinal))
+        live, names = self.fleet.selection.everything, self.fleet.selection.name
+        self.trees.register(clusters & live, names)
+        for ordinal in clusters - live:
+            self.trees.deregister(ordinal, names(ordinal))
         at = 0 if decision.at is None else microseconds(decision.at)
         for part in decision.parts:
             for code, packed_clusters in part.layouts.items():

@@ -48,6 +48,5 @@ def load_model(model: Model, data: bytes) -> None:
     load_parts(fresh, PARTS, read["model"], extent)
     load_parts(fresh.placements, PLACEMENTS, read["placements"], extent)
     load_parts(fresh.trees, TREES, read["trees"], extent)
-    for ordinal in fresh.trees.registered:
-        fresh.trees.register(ordinal, fresh.fleet.selection.name(ordinal))
+    fresh.trees.register(fresh.trees.registered, fresh.fleet.selection.name)
     model.become(fresh)

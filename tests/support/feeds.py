@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from libs.bus import ChaosFeed, Consumer, LogFeed
-from libs.contracts import encode, type_name
 from libs.eventlog import Appended, Clock, EventLog, NewEvent, Submission
 
 C = TypeVar("C", bound=Consumer)
@@ -29,7 +28,7 @@ def ticking_clock(begin: datetime = BEGIN, step: timedelta = timedelta(seconds=1
 
 def append(log: EventLog, *events: tuple[str, Any], actor: str = "test", **options: Any) -> Appended:
     """Append (stream, event) pairs as one submission."""
-    new = [NewEvent(stream, type_name(event), encode(event)) for stream, event in events]
+    new = [NewEvent.of(stream, event) for stream, event in events]
     outcome = log.append(Submission(new, actor, **options))
     assert isinstance(outcome, Appended), outcome
     return outcome

@@ -131,12 +131,16 @@ class Trees:
             self.current[namespace] = code
         return found
 
-    def register(self, ordinal: int, name: str) -> None:
-        """Give a cluster its directory."""
-        first, second = shard(name)
-        self.registered.add(ordinal)
-        self.layout.values[ordinal] = self.layout.values[ordinal] or layout.OLDEST.code
-        self.shards.setdefault(first, {}).setdefault(second, {})[name] = ordinal
+    def register(self, clusters: BitMap, names: Callable[[int], str]) -> None:
+        """Give clusters their directories."""
+        among = ordinals(clusters)
+        self.registered |= clusters
+        codes = self.layout.values[among]
+        self.layout.values[among] = np.where(codes == 0, layout.OLDEST.code, codes)
+        for ordinal in among.tolist():
+            name = names(ordinal)
+            first, second = shard(name)
+            self.shards.setdefault(first, {}).setdefault(second, {})[name] = ordinal
 
     def lay_out(self, clusters: BitMap, code: int, at: int) -> None:
         """Give clusters another layout."""
