@@ -40,7 +40,17 @@ from libs.contracts.catalog import (
     ReleaseChoicesSet,
     ReleasePublished,
 )
-from libs.contracts.envelope import Event, Recorded, category_of, decode, encode, event_types, stream_id, type_name
+from libs.contracts.envelope import (
+    Event,
+    Recorded,
+    category_of,
+    decode,
+    encode,
+    event_types,
+    meaning_of,
+    stream_id,
+    type_name,
+)
 from libs.contracts.grouping import GroupDeclared, GroupRemoved
 from libs.contracts.inventory import ClusterSpec, HoursException, Labels, OpeningHours, StoreDeclared, StoreRemoved
 from libs.contracts.policy import (
@@ -163,6 +173,7 @@ __all__ = [
     "decode",
     "encode",
     "event_types",
+    "meaning_of",
     "stream_id",
     "type_name",
 ]

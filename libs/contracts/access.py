@@ -10,6 +10,7 @@ from datetime import datetime
 
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
+from libs.contracts.meaning import FLEET, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class RoleRule:
     kinds: list[str]
 
 
-@published("policy")
+@published("policy", "declared role {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleDeclared:
     """What whoever holds the role may do. Stream `role-<name>`."""
@@ -44,7 +45,7 @@ class RoleDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed role {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleRemoved:
     """A role is gone."""
@@ -61,7 +62,7 @@ class RoleSubject:
     service_account: str = ""
 
 
-@published("policy")
+@published("policy", "bound role {role} as {name}", FLEET, {"role": "role"})
 @dataclass(frozen=True, slots=True)
 class RoleBindingDeclared:
     """Who holds a role, for which clusters (canonical expression; absent: all) and namespaces (empty: all), until when.
@@ -78,7 +79,7 @@ class RoleBindingDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed role binding {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleBindingRemoved:
     """A binding is gone."""
@@ -86,7 +87,7 @@ class RoleBindingRemoved:
     name: str
 
 
-@published("policy")
+@published("policy", "issued token {id} for {user}", FLEET)
 @dataclass(frozen=True, slots=True)
 class TokenIssued:
     """A local token for a person or service account; only its SHA-256 is kept. Stream `token-<id>`."""
@@ -101,7 +102,7 @@ class TokenIssued:
     reason: str = ""
 
 
-@published("policy")
+@published("policy", "revoked token {id}", FLEET)
 @dataclass(frozen=True, slots=True)
 class TokenRevoked:
     """A local token is not accepted any more."""
@@ -111,7 +112,11 @@ class TokenRevoked:
     by: By
 
 
-@published("policy")
+def _denied(event: AccessDenied) -> str:
+    return f"denied {event.actor} {counted(event.count, 'request')} to {event.route}"
+
+
+@published("policy", _denied, FLEET)
 @dataclass(frozen=True, slots=True)
 class AccessDenied:
     """Requests of one actor to one route that were refused (403) within a minute. Stream `denial-<actor>`."""

@@ -11,7 +11,9 @@ from datetime import datetime
 
 from libs.contracts.access import NOBODY, By
 from libs.contracts.envelope import published
+from libs.contracts.instants import instant_text
 from libs.contracts.inventory import Labels
+from libs.contracts.meaning import FLEET, NOTHING, Subject, counted, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class SignOffStage:
     quorum: int = 1
 
 
-@published("policy")
+@published("policy", "declared sign-off {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SignOffDeclared:
     """A process: ordered stages, how long a run of it may take, and whose votes count besides independent people's.
@@ -37,7 +39,7 @@ class SignOffDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed sign off {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SignOffRemoved:
     """A process is gone; runs of it that go on keep its stages."""
@@ -45,7 +47,19 @@ class SignOffRemoved:
     name: str
 
 
-@published("policy")
+def _asked(event: ApprovalRequested) -> str:
+    told = f": {event.summary}" if event.summary else ""
+    return f"asked sign-off {event.signoff} about {event.kind} {event.subject}{told}"
+
+
+def _asked_about(event: ApprovalRequested) -> list[Subject]:
+    """Return what a run is over; the branch of a plan that is held is what the event is about already."""
+    if event.kind in ("branch", "hold"):
+        return []
+    return [("application" if event.kind == "change" else event.kind, event.subject)]
+
+
+@published("policy", _asked, NOTHING, _asked_about)
 @dataclass(frozen=True, slots=True)
 class ApprovalRequested:
     """A run of a process over one subject begins. Stream `approval-<id>`.
@@ -78,7 +92,7 @@ class ApprovalRequested:
     content: list[str] = field(default_factory=list)
 
 
-@published("policy")
+@published("policy", "granted approval {id} as {role}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalGranted:
     """One person's yes in one stage (counted from 0) of a run; `service_account` tells what the voter is."""
@@ -93,7 +107,11 @@ class ApprovalGranted:
     service_account: bool = False
 
 
-@published("policy")
+def _completed(event: ApprovalCompleted) -> str:
+    return f"completed approval {event.id} by {', '.join(event.people) or 'nobody'}"
+
+
+@published("policy", _completed, NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalCompleted:
     """The last stage has its quorum: the subject of this digest is approved by `people`, from now on."""
@@ -103,7 +121,7 @@ class ApprovalCompleted:
     people: list[str]
 
 
-@published("policy")
+@published("policy", "refused approval {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalRefused:
     """One eligible person's no ends the run."""
@@ -115,7 +133,11 @@ class ApprovalRefused:
     ticket: str = ""
 
 
-@published("policy")
+def _withdrawn(event: ApprovalWithdrawn) -> str:
+    return f"withdrew {'the request of' if event.whole else 'a vote from'} approval {event.id}"
+
+
+@published("policy", _withdrawn, NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalWithdrawn:
     """A voter takes their yes back, or (`whole`) a requester the request."""
@@ -127,7 +149,7 @@ class ApprovalWithdrawn:
     ticket: str = ""
 
 
-@published("policy")
+@published("policy", "superseded approval {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalSuperseded:
     """The subject is another one now: what was given for the old digest is void."""
@@ -136,7 +158,23 @@ class ApprovalSuperseded:
     reason: str
 
 
-@published("policy")
+def _gate_of(event: OverrideRequested) -> tuple[str, str | None]:
+    return ("freeze", event.freeze) if event.freeze else ("calendar", event.calendar)
+
+
+def _override(event: OverrideRequested) -> str:
+    kind, name = _gate_of(event)
+    how = "broke the glass on" if event.break_glass else "asked for an override of"
+    where = counted(members(event.clusters), "cluster")
+    return f"{how} {kind} {name} on {where} for {event.minutes:g} minutes"
+
+
+def _overridden(event: OverrideRequested) -> list[Subject]:
+    kind, name = _gate_of(event)
+    return [*([(kind, name)] if name else []), *(("application", each) for each in event.applications)]
+
+
+@published("policy", _override, NOTHING, _overridden)
 @dataclass(frozen=True, slots=True)
 class OverrideRequested:
     """An exception to one freeze or one calendar is asked for. Stream `override-<id>`.
@@ -160,7 +198,11 @@ class OverrideRequested:
     break_glass: bool = False
 
 
-@published("policy")
+def _started(event: OverrideStarted) -> str:
+    return f"began override {event.id} until {instant_text(event.ends)}"
+
+
+@published("policy", _started, NOTHING)
 @dataclass(frozen=True, slots=True)
 class OverrideStarted:
     """An override is in force from `begins` until `ends`, exclusive."""
@@ -171,7 +213,7 @@ class OverrideStarted:
     people: list[str] = field(default_factory=list)
 
 
-@published("policy")
+@published("policy", "revoked override {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class OverrideRevoked:
     """An override ends now."""
@@ -182,7 +224,11 @@ class OverrideRevoked:
     ticket: str = ""
 
 
-@published("policy")
+def _used(event: OverrideUsed) -> str:
+    return f"used override {event.id} on {counted(members(event.clusters), 'cluster')}"
+
+
+@published("policy", _used, FLEET, {"override": "id", "application": "applications"})
 @dataclass(frozen=True, slots=True)
 class OverrideUsed:
     """A decision admitted through an override what a gate would have kept back.

@@ -7,9 +7,10 @@ from typing import Any
 
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
+from libs.contracts.meaning import APPLICATION, CHOICES, CONFIGURATION, NAMESPACE, RELEASE, Subject, counted
 
 
-@published("catalog")
+@published("catalog", "declared namespace {name}", NAMESPACE)
 @dataclass(frozen=True, slots=True)
 class NamespaceDeclared:
     """A team's Kubernetes namespace on the clusters of `expression`. Stream `namespace-<name>`.
@@ -33,7 +34,7 @@ class NamespaceDeclared:
     crds: list[str] = field(default_factory=list)
 
 
-@published("catalog")
+@published("catalog", "removed namespace {name}", NAMESPACE)
 @dataclass(frozen=True, slots=True)
 class NamespaceRemoved:
     """A namespace is gone."""
@@ -41,7 +42,7 @@ class NamespaceRemoved:
     name: str
 
 
-@published("catalog")
+@published("catalog", "declared application {name} in namespace {namespace}", APPLICATION, {"namespace": "namespace"})
 @dataclass(frozen=True, slots=True)
 class ApplicationDeclared:
     """A workload in one namespace; `expression` narrows the namespace's. Stream `application-<name>`.
@@ -59,7 +60,7 @@ class ApplicationDeclared:
     fallback: str | None = None
 
 
-@published("catalog")
+@published("catalog", "removed application {name}", APPLICATION)
 @dataclass(frozen=True, slots=True)
 class ApplicationRemoved:
     """An application is gone, with its release choices; its releases stay in history."""
@@ -67,7 +68,9 @@ class ApplicationRemoved:
     name: str
 
 
-@published("catalog")
+@published(
+    "catalog", "declared configuration {name}", CONFIGURATION, {"application": "applications", "namespace": "namespace"}
+)
 @dataclass(frozen=True, slots=True)
 class ConfigurationDeclared:
     """One layer of values on the clusters of `expression`. Stream `configuration-<name>`.
@@ -86,7 +89,7 @@ class ConfigurationDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("catalog")
+@published("catalog", "removed configuration {name}", CONFIGURATION)
 @dataclass(frozen=True, slots=True)
 class ConfigurationRemoved:
     """A configuration layer is gone."""
@@ -104,7 +107,12 @@ class ObjectRef:
     name: str
 
 
-@published("catalog")
+@published(
+    "catalog",
+    "published release {version} of {application}",
+    RELEASE,
+    {"application": "application", "namespace": "namespace"},
+)
 @dataclass(frozen=True, slots=True)
 class ReleasePublished:
     """One immutable version of an application. Stream `release-<application>/<version>`.
@@ -135,7 +143,20 @@ class ReleaseChoice:
     version: str
 
 
-@published("catalog")
+def _chosen(event: ReleaseChoicesSet) -> str:
+    versions = {each.version for each in event.choices}
+    if not versions:
+        return f"chose no release of {event.application}"
+    what = f"release {event.choices[0].version}" if len(versions) == 1 else counted(len(versions), "release")
+    return f"chose {what} of {event.application}"
+
+
+def _releases(event: ReleaseChoicesSet) -> list[Subject]:
+    versions = dict.fromkeys(each.version for each in event.choices)
+    return [("release", f"{event.application}/{each}") for each in versions]
+
+
+@published("catalog", _chosen, CHOICES, _releases)
 @dataclass(frozen=True, slots=True)
 class ReleaseChoicesSet:
     """An application's whole ordered list of release choices; the last that selects a cluster wins.

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from libs.contracts.meaning import Meaning, Mentions, Reach, Sentence
+
 Event = Any
 """An instance of a class registered by `published`."""
 
@@ -19,16 +21,24 @@ T = TypeVar("T", bound=type)
 
 _by_name: dict[str, tuple[type, msgspec.json.Decoder[Any]]] = {}
 _by_class: dict[type, str] = {}
+_meanings: dict[type, Meaning] = {}
 _encoder = msgspec.json.Encoder()
 
 
-def published(service: str, *, version: int = 1) -> Callable[[T], T]:
-    """Register a frozen dataclass as the event type `dev.resedge.<service>.<ClassName>.v<version>`."""
+def published(
+    service: str, sentence: Sentence, reaches: Reach, mentions: Mentions | None = None, *, version: int = 1
+) -> Callable[[T], T]:
+    """Register a frozen dataclass as the event type `dev.resedge.<service>.<ClassName>.v<version>`.
+
+    `sentence` is how an event is told to people, `reaches` what it changes, `mentions` what else it names
+    (`libs/contracts/meaning.py`).
+    """
 
     def register(cls: T) -> T:
         name = f"dev.resedge.{service}.{cls.__name__}.v{version}"
         _by_name[name] = (cls, msgspec.json.Decoder(cls))
         _by_class[cls] = name
+        _meanings[cls] = Meaning(sentence, reaches, mentions or {})
         return cls
 
     return register
@@ -42,6 +52,11 @@ def event_types() -> Mapping[str, type]:
 def type_name(event: Event) -> str:
     """Return the CloudEvents type of an event."""
     return _by_class[type(event)]
+
+
+def meaning_of(event: Event) -> Meaning:
+    """Return what is said of an event's type; a class that extends a published one means the same."""
+    return next(_meanings[each] for each in type(event).__mro__ if each in _meanings)
 
 
 def encode(event: Event) -> bytes:

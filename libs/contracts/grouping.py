@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
+from libs.contracts.meaning import GROUP
 
 
-@published("grouping")
+@published("grouping", "declared group {path}", GROUP, {"store": "stores", "cluster": "clusters"})
 @dataclass(frozen=True, slots=True)
 class GroupDeclared:
     """A group's own members: by cluster name, by store name and by expression. Stream `group-<path>`.
@@ -24,7 +25,7 @@ class GroupDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("grouping")
+@published("grouping", "removed group {path}", GROUP)
 @dataclass(frozen=True, slots=True)
 class GroupRemoved:
     """A group's own declaration is gone; its path lives on while groups below it are declared."""

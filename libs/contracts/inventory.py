@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from libs.contracts.envelope import published
+from libs.contracts.meaning import STORE, Subject, counted
 
 Labels = dict[str, str | list[str]]
 """Label key → value, or several values; as declared."""
@@ -41,7 +42,17 @@ class ClusterSpec:
     kubernetes: str = ""
 
 
-@published("inventory")
+def _store(event: StoreDeclared) -> str:
+    if len(event.clusters) == 1 and event.clusters[0].name == event.name:
+        return f"declared store {event.name}"
+    return f"declared store {event.name} with {counted(len(event.clusters), 'cluster')}"
+
+
+def _clusters_of(event: StoreDeclared) -> list[Subject]:
+    return [("cluster", each.name) for each in event.clusters if each.name != event.name]
+
+
+@published("inventory", _store, STORE, _clusters_of)
 @dataclass(frozen=True, slots=True)
 class StoreDeclared:
     """A store is as this says, whole: what is missing here is gone. Stream `store-<name>`."""
@@ -54,7 +65,7 @@ class StoreDeclared:
     exceptions: list[HoursException] = field(default_factory=list)
 
 
-@published("inventory")
+@published("inventory", "removed store {name}", STORE)
 @dataclass(frozen=True, slots=True)
 class StoreRemoved:
     """A store and its clusters are gone."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from libs.contracts.access import NOBODY, By
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
+from libs.contracts.meaning import CALENDAR, FLEET, FREEZE, LAW, NOTHING, counted, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Exclusion:
     until: str
 
 
-@published("policy")
+@published("policy", "declared calendar {name}", CALENDAR, {"application": "applications"})
 @dataclass(frozen=True, slots=True)
 class CalendarDeclared:
     """When changes may be admitted. Stream `calendar-<name>`.
@@ -81,7 +82,7 @@ class CalendarDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed calendar {name}", CALENDAR)
 @dataclass(frozen=True, slots=True)
 class CalendarRemoved:
     """A calendar is gone."""
@@ -89,7 +90,7 @@ class CalendarRemoved:
     name: str
 
 
-@published("policy")
+@published("policy", "declared freeze {name} of {owner}", FREEZE, {"application": "applications"})
 @dataclass(frozen=True, slots=True)
 class FreezeDeclared:
     """An interval in which nothing is admitted on `clusters` (of `applications`, if any are named).
@@ -112,7 +113,7 @@ class FreezeDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed freeze {name}", FREEZE)
 @dataclass(frozen=True, slots=True)
 class FreezeRemoved:
     """A freeze is gone."""
@@ -120,7 +121,7 @@ class FreezeRemoved:
     name: str
 
 
-@published("policy")
+@published("policy", "declared placement policy {name} ({basis})", LAW, {"application": "applications"})
 @dataclass(frozen=True, slots=True)
 class PlacementPolicyDeclared:
     """Law that forbids applications on clusters from `begins` until `ends` (absent: for ever).
@@ -141,7 +142,7 @@ class PlacementPolicyDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy")
+@published("policy", "removed placement policy {name}", LAW)
 @dataclass(frozen=True, slots=True)
 class PlacementPolicyRemoved:
     """The law does not hold any more."""
@@ -149,7 +150,12 @@ class PlacementPolicyRemoved:
     name: str
 
 
-@published("policy")
+def _withheld(event: LooseningWithheld) -> str:
+    where = counted(members(event.clusters), "cluster")
+    return f"withheld what {event.what or 'a change'} would open on {where}"
+
+
+@published("policy", _withheld, FLEET)
 @dataclass(frozen=True, slots=True)
 class LooseningWithheld:
     """What the next facts of this transaction open does not count for gates yet: their author may not affect policy.
@@ -165,7 +171,7 @@ class LooseningWithheld:
     by: By = NOBODY
 
 
-@published("policy")
+@published("policy", "confirmed withheld change {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class LooseningConfirmed:
     """Somebody who may affect policy for those clusters lets it count."""

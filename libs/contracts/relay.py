@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from libs.contracts.envelope import published
+from libs.contracts.meaning import FLEET
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class SourceMapping:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-@published("relay")
+@published("relay", "declared source {name} of {source}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SourceDeclared:
     """A system outside that may send events, whole. Stream `source-<name>`.
@@ -42,7 +43,7 @@ class SourceDeclared:
     mappings: list[SourceMapping] = field(default_factory=list)
 
 
-@published("relay")
+@published("relay", "removed source {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SourceRemoved:
     """A system outside may not send events any more."""
@@ -50,7 +51,7 @@ class SourceRemoved:
     name: str
 
 
-@published("relay")
+@published("relay", "took event {id} of {source}, which changed nothing", FLEET)
 @dataclass(frozen=True, slots=True)
 class EventNoted:
     """An external event was right and changed nothing. Stream `inbox-<letter>`."""
@@ -60,7 +61,14 @@ class EventNoted:
     type: str
 
 
-@published("relay")
+def _refused(event: EventRefused) -> str:
+    # What is no CloudEvent may name neither its source nor itself.
+    if not event.id and not event.source:
+        return f"refused what came ({event.code})"
+    return f"refused event {event.id or 'without id'} of {event.source or 'no source'} ({event.code})"
+
+
+@published("relay", _refused, FLEET)
 @dataclass(frozen=True, slots=True)
 class EventRefused:
     """An external event was refused: `code` and `reason` say why, `body` is what came (text, cut at 64 KiB).
@@ -82,7 +90,7 @@ class EventRefused:
     principal: str = ""
 
 
-@published("relay")
+@published("relay", "halted consumer {consumer} before position {position}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConsumerHalted:
     """A consumer stands before an event that it cannot apply; `letter` is `<consumer>@<position>`."""
@@ -95,7 +103,7 @@ class ConsumerHalted:
     reason: str
 
 
-@published("relay")
+@published("relay", "retried dead letter {letter}", FLEET)
 @dataclass(frozen=True, slots=True)
 class LetterRetried:
     """Somebody asked for a dead letter to be tried again."""
@@ -104,7 +112,7 @@ class LetterRetried:
     reason: str
 
 
-@published("relay")
+@published("relay", "skipped dead letter {letter}", FLEET)
 @dataclass(frozen=True, slots=True)
 class LetterSkipped:
     """Somebody decided that a dead letter is passed over; for a consumer, that it goes on after `position`."""
@@ -115,7 +123,7 @@ class LetterSkipped:
     position: int = 0
 
 
-@published("relay")
+@published("relay", "settled dead letter {letter} ({how})", FLEET)
 @dataclass(frozen=True, slots=True)
 class LetterSettled:
     """A dead letter went through after all."""

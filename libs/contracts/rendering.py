@@ -9,9 +9,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.contracts.envelope import published
+from libs.contracts.meaning import FLEET, Subject, applications_of, counted, members
 
 
-@published("rendering")
+def _admission(event: AdmissionDecided) -> str:
+    reached = members(*event.applications.values(), *event.namespaces.values(), event.clusters)
+    removals = f", {counted(event.removals, 'removal')} among them" if event.removals else ""
+    part = f" (part {event.part} of {event.parts})" if event.parts > 1 else ""
+    return f"decided an admission of {counted(reached, 'cluster')}{removals}{part}"
+
+
+def _admitted(event: AdmissionDecided) -> list[Subject]:
+    namespaces = {key.rpartition("/")[0] for key in event.applications} | set(event.namespaces)
+    named = [("namespace", name) for name in sorted(namespaces - {""})]
+    return list(dict.fromkeys([*applications_of(event.applications), *named]))
+
+
+@published("rendering", _admission, FLEET, _admitted)
 @dataclass(frozen=True, slots=True)
 class AdmissionDecided:
     """The decision that changes reach some clusters now; its commit is its projection. Stream `branch-<branch>`.
@@ -51,7 +65,13 @@ class AdmissionDecided:
     given: dict[str, bytes] = field(default_factory=dict)
 
 
-@published("rendering")
+def _written(event: AdmissionWritten) -> str:
+    if not event.files:
+        return f"wrote nothing on branch {event.branch}, as no file differs"
+    return f"wrote commit {event.commit[:12]} on branch {event.branch}"
+
+
+@published("rendering", _written, FLEET)
 @dataclass(frozen=True, slots=True)
 class AdmissionWritten:
     """The commit of a decision is the branch's tip; equal to its parent where no byte changed."""
@@ -63,7 +83,7 @@ class AdmissionWritten:
     files: int = 0
 
 
-@published("rendering")
+@published("rendering", "chose layout code {layout} for branch {branch}", FLEET)
 @dataclass(frozen=True, slots=True)
 class LayoutChosen:
     """The clusters of a branch are to have this layout of their directories, by its code. Stream `layout-<branch>`."""
@@ -73,7 +93,11 @@ class LayoutChosen:
     reason: str = ""
 
 
-@published("rendering")
+def _grace_ended(event: GraceEnded) -> str:
+    return f"ended the grace of {counted(members(event.clusters), 'deleted cluster')}"
+
+
+@published("rendering", _grace_ended, FLEET)
 @dataclass(frozen=True, slots=True)
 class GraceEnded:
     """The empty directories of these deleted clusters are to go now. Stream `layout-<branch>`."""
@@ -83,7 +107,11 @@ class GraceEnded:
     reason: str = ""
 
 
-@published("rendering")
+def _held(event: RemovalsHeld) -> str:
+    return f"held back {counted(event.count, 'removal')} as plan {event.plan}"
+
+
+@published("rendering", _held, FLEET, lambda event: applications_of(event.applications))
 @dataclass(frozen=True, slots=True)
 class RemovalsHeld:
     """The fuse keeps these removals back as one plan, named by the digest of exactly what it removes.
@@ -103,7 +131,7 @@ class RemovalsHeld:
     parts: int = 1
 
 
-@published("rendering")
+@published("rendering", "confirmed the held removals of plan {plan}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RemovalsConfirmed:
     """A person let a held plan go ahead."""
@@ -113,7 +141,7 @@ class RemovalsConfirmed:
     reason: str = ""
 
 
-@published("rendering")
+@published("rendering", "accepted the confirmation of plan {plan}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConfirmationAccepted:
     """A confirmed plan was all that was to be removed: it may wait for its gates while other removals are held."""
@@ -122,7 +150,7 @@ class ConfirmationAccepted:
     plan: str
 
 
-@published("rendering")
+@published("rendering", "voided the confirmation of plan {plan}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConfirmationLapsed:
     """Something of a confirmed plan is not to be removed any more: its name is void, the rest is asked about again."""
@@ -131,7 +159,12 @@ class ConfirmationLapsed:
     plan: str
 
 
-@published("rendering")
+def _foreign(event: ForeignCommitFound) -> str:
+    found, expected = event.found[:12] or "nothing", event.expected[:12] or "nothing"
+    return f"found branch {event.branch} at {found}, not at {expected}"
+
+
+@published("rendering", _foreign, FLEET)
 @dataclass(frozen=True, slots=True)
 class ForeignCommitFound:
     """The branch is not where we left it: somebody else wrote. Writing stops until it is restored."""
@@ -141,7 +174,7 @@ class ForeignCommitFound:
     found: str
 
 
-@published("rendering")
+@published("rendering", "restored writing on branch {branch} onto {onto:.12}", FLEET)
 @dataclass(frozen=True, slots=True)
 class WritingRestored:
     """What is admitted is committed on top of what was found; writing goes on."""

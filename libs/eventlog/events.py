@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from libs.contracts.envelope import published
+from libs.contracts.meaning import FLEET
 
 
-@published("log")
+@published("log", "began epoch {epoch} of the log after {previous}", FLEET)
 @dataclass(frozen=True, slots=True)
 class EpochStarted:
     """The log began a new incarnation, after a restore for instance. Stream `log-epochs`."""

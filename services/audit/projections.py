@@ -31,8 +31,9 @@ from sqlalchemy.types import TypeEngine
 
 from libs.bus import LogSource, ViewConsumer
 from libs.contracts import Recorded
+from libs.contracts.meaning import Subject
 from libs.eventlog.envelope import from_microseconds, to_microseconds
-from services.audit.domain import Subject, rfc3339, tell
+from services.audit.domain import rfc3339, tell
 
 NAME = "audit.trail"
 
