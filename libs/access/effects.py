@@ -7,10 +7,10 @@ by what they are members of; what cannot be told to be of some clusters is of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import singledispatch
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from pyroaring import BitMap
@@ -18,33 +18,36 @@ from pyroaring import BitMap
 from libs.contracts import (
     ApplicationDeclared,
     ApplicationRemoved,
-    ApprovalCompleted,
-    ApprovalGranted,
-    ApprovalRefused,
-    ApprovalRequested,
-    ApprovalSuperseded,
-    ApprovalWithdrawn,
     CalendarDeclared,
-    CalendarRemoved,
     ConfigurationDeclared,
     ConfigurationRemoved,
     Event,
     FreezeDeclared,
-    FreezeRemoved,
     GroupDeclared,
     GroupRemoved,
-    LooseningConfirmed,
     NamespaceDeclared,
     NamespaceRemoved,
-    OverrideRequested,
-    OverrideRevoked,
-    OverrideStarted,
     PlacementPolicyDeclared,
-    PlacementPolicyRemoved,
     ReleaseChoicesSet,
     ReleasePublished,
     StoreDeclared,
     StoreRemoved,
+    meaning_of,
+)
+from libs.contracts.meaning import (
+    APPLICATION,
+    CALENDAR,
+    CHOICES,
+    CONFIGURATION,
+    FLEET,
+    FREEZE,
+    GROUP,
+    LAW,
+    NAMESPACE,
+    NOTHING,
+    RELEASE,
+    STORE,
+    Reach,
 )
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import bitmap
@@ -118,12 +121,15 @@ def _hours_changed(before: Fleet, after: Fleet) -> BitMap:
 
 def parts(events: Iterable[Event], change: Before) -> list[Part]:
     """Return what each event reaches."""
-    return [_part(event, change) for event in events]
+    return [_PARTS[meaning_of(event).reaches](event, change) for event in events]
 
 
-@singledispatch
-def _part(event: Event, _change: Before) -> Part:
+def _fleet(event: Event, _change: Before) -> Part:
     return Part(type(event).__name__, None)
+
+
+def _nothing(event: Event, _change: Before) -> Part:
+    return Part(type(event).__name__, _NOBODY)
 
 
 def _own(fleet: Fleet, names: Iterable[str]) -> BitMap:
@@ -143,9 +149,7 @@ def _said(*expressions: str | None, by: Sequence[Expression] = ()) -> list[Narro
     return [(parsed(each), *by) for each in expressions if each is not None]
 
 
-@_part.register(StoreDeclared)
-@_part.register(StoreRemoved)
-def _(event: StoreDeclared | StoreRemoved, change: Before) -> Part:
+def _store(event: StoreDeclared | StoreRemoved, change: Before) -> Part:
     clusters = BitMap()
     for fleet in (change.before, change.after):
         store = fleet.stores.get(event.name)
@@ -154,9 +158,7 @@ def _(event: StoreDeclared | StoreRemoved, change: Before) -> Part:
     return Part(f"store {event.name}", _some(seen or clusters))
 
 
-@_part.register(GroupDeclared)
-@_part.register(GroupRemoved)
-def _(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
+def _group(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
     was, now = (fleet.groups.get(event.path) for fleet in (change.before, change.after))
     listed = BitMap()
     bare = False
@@ -173,9 +175,7 @@ def _(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
     return Part(f"group {event.path}", None if bare else _some(reached), said)
 
 
-@_part.register(NamespaceDeclared)
-@_part.register(NamespaceRemoved)
-def _(event: NamespaceDeclared | NamespaceRemoved, change: Before) -> Part:
+def _namespace(event: NamespaceDeclared | NamespaceRemoved, change: Before) -> Part:
     was, now = (fleet.namespaces.get(event.name) for fleet in (change.before, change.after))
     clusters = change.before.selection.namespace_members(event.name)
     clusters = clusters | change.after.selection.namespace_members(event.name)
@@ -207,9 +207,7 @@ def _namespaces(change: Before, applications: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-@_part.register(ApplicationDeclared)
-@_part.register(ApplicationRemoved)
-def _(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> Part:
+def _application(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> Part:
     said: list[Narrowing] = []
     was, now = (fleet.applications.get(event.name) for fleet in (change.before, change.after))
     if was is None or now is None or (was.namespace, was.expression) != (now.namespace, now.expression):
@@ -219,9 +217,7 @@ def _(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> Part:
     return Part(f"application {event.name}", _some(clusters), said, _namespaces(change, [event.name]))
 
 
-@_part.register(ConfigurationDeclared)
-@_part.register(ConfigurationRemoved)
-def _(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> Part:
+def _configuration(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> Part:
     key = ("configuration", event.name)
     clusters = change.before.selection.saved(key) | change.after.selection.saved(key)
     namespaces: set[str] = set()
@@ -241,8 +237,7 @@ def _(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> Pa
     return Part(f"configuration {event.name}", _some(clusters), said, of)
 
 
-@_part.register
-def _(event: ReleaseChoicesSet, change: Before) -> Part:
+def _choices(event: ReleaseChoicesSet, change: Before) -> Part:
     application = event.application
     was, now = (dict(_chosen(fleet, application)) for fleet in (change.before, change.after))
     clusters = BitMap()
@@ -265,29 +260,22 @@ def _chosen(fleet: Fleet, application: str) -> Iterable[tuple[str, BitMap]]:
     return found.items()
 
 
-@_part.register
-def _(event: ReleasePublished, change: Before) -> Part:
+def _release(event: ReleasePublished, change: Before) -> Part:
     namespaces = _namespaces(change, [event.application])
     return Part(f"release {event.application} {event.version}", None, (), namespaces)
 
 
-_BOUND = {
-    CalendarDeclared: "calendar",
-    CalendarRemoved: "calendar",
-    FreezeDeclared: "freeze",
-    FreezeRemoved: "freeze",
-    PlacementPolicyDeclared: "law",
-    PlacementPolicyRemoved: "law",
-}
+def _binding(kind: str) -> Callable[[Any, Before], Part]:
+    """Return how the clusters of what binds clusters by an expression are found."""
 
+    def found(event: Event, change: Before) -> Part:
+        declared = [_bound_by(fleet, kind, event.name) for fleet in (change.before, change.after)]
+        clusters = change.before.bound(kind, event.name) | change.after.bound(kind, event.name)
+        texts = [None if each is None else each.clusters for each in declared]
+        fleetwide = any(each is not None and each.clusters is None for each in declared)
+        return Part(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
 
-def _of_policy(event: CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared, change: Before) -> Part:
-    kind = _BOUND[type(event)]
-    declared = [_bound_by(fleet, kind, event.name) for fleet in (change.before, change.after)]
-    clusters = change.before.bound(kind, event.name) | change.after.bound(kind, event.name)
-    texts = [None if each is None else each.clusters for each in declared]
-    fleetwide = any(each is not None and each.clusters is None for each in declared)
-    return Part(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
+    return found
 
 
 def _bound_by(fleet: Fleet, kind: str, name: str) -> CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared | None:
@@ -296,25 +284,18 @@ def _bound_by(fleet: Fleet, kind: str, name: str) -> CalendarDeclared | FreezeDe
     return known.get(name)  # type: ignore[attr-defined,no-any-return]
 
 
-for _type in _BOUND:
-    _part.register(_type, _of_policy)
-
-
-def _judged(event: Event, _change: Before) -> Part:
-    return Part(type(event).__name__, _NOBODY)
-
-
-# Their deciders judge for which clusters, applications and roles somebody speaks (services/policy).
-for _own_rules in (
-    ApprovalCompleted,
-    ApprovalGranted,
-    ApprovalRefused,
-    ApprovalRequested,
-    ApprovalSuperseded,
-    ApprovalWithdrawn,
-    LooseningConfirmed,
-    OverrideRequested,
-    OverrideRevoked,
-    OverrideStarted,
-):
-    _part.register(_own_rules, _judged)
+_PARTS: Mapping[Reach, Callable[[Any, Before], Part]] = {
+    FLEET: _fleet,
+    NOTHING: _nothing,
+    STORE: _store,
+    GROUP: _group,
+    NAMESPACE: _namespace,
+    APPLICATION: _application,
+    CONFIGURATION: _configuration,
+    CHOICES: _choices,
+    RELEASE: _release,
+    CALENDAR: _binding("calendar"),
+    FREEZE: _binding("freeze"),
+    LAW: _binding("law"),
+}
+"""How the clusters of each kind of thing are found; which kind an event type reaches is said where it is defined."""

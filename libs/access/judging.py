@@ -21,21 +21,8 @@ from libs.access.effects import Before, Part, parts, tried
 from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
 from libs.access.principals import Principal
 from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
-from libs.contracts import (
-    ApplicationDeclared,
-    ApplicationRemoved,
-    By,
-    ConfigurationDeclared,
-    ConfigurationRemoved,
-    Event,
-    LooseningWithheld,
-    ReleaseChoicesSet,
-    ReleasePublished,
-    StoreDeclared,
-    StoreRemoved,
-    encode,
-    stream_id,
-)
+from libs.contracts import By, Event, LooseningWithheld, encode, meaning_of, stream_id
+from libs.contracts.meaning import STORE
 from libs.contracts.problems import Problem
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
@@ -166,9 +153,10 @@ async def judged(change: Change, facts: Fleet, intent: Asking, now: datetime) ->
 def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -> tuple[str, ...]:
     """Return the categories that a decision rests on, with those that its judgement reads."""
     read = [*guards, *OF_RIGHTS]
-    if not all(isinstance(event, StoreDeclared | StoreRemoved) for event in events):
+    reached = {meaning_of(event).reaches for event in events}
+    if reached != {STORE}:
         read.append("store")
-    if any(isinstance(event, _OF_CATALOG) for event in events):
+    if any(each.of_catalog for each in reached):
         read += OF_CATALOG
     if not counts:
         read += OF_GATES
@@ -238,16 +226,6 @@ async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why
         else:
             fine = middle
     return beyond - 1, why
-
-
-_OF_CATALOG = (
-    ApplicationDeclared,
-    ApplicationRemoved,
-    ConfigurationDeclared,
-    ConfigurationRemoved,
-    ReleaseChoicesSet,
-    ReleasePublished,
-)
 
 
 def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:

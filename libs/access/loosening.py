@@ -14,50 +14,26 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.access.effects import Before
-from libs.contracts import (
-    ApplicationDeclared,
-    ApplicationRemoved,
-    CalendarDeclared,
-    CalendarRemoved,
-    Event,
-    FreezeDeclared,
-    GroupDeclared,
-    GroupRemoved,
-    NamespaceDeclared,
-    NamespaceRemoved,
-    StoreDeclared,
-    StoreRemoved,
-)
+from libs.contracts import CalendarDeclared, Event, FreezeDeclared, meaning_of
+from libs.contracts.meaning import APPLICATION, NAMESPACE
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import bitmap
 from libs.fleet.columns import Column
 
 FURTHEST_WEST = timedelta(hours=14)
 """No clock of a store is further behind UTC."""
-MAY_LOOSEN = (
-    StoreDeclared,
-    StoreRemoved,
-    GroupDeclared,
-    GroupRemoved,
-    NamespaceDeclared,
-    NamespaceRemoved,
-    CalendarDeclared,
-    CalendarRemoved,
-)
-
-MAY_UNSIGN = (ApplicationDeclared, ApplicationRemoved, NamespaceDeclared)
 
 Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
 
 
 def may_loosen(events: Iterable[Event]) -> bool:
     """Tell whether events are of a kind that can open a gate."""
-    return any(isinstance(event, MAY_LOOSEN) for event in events)
+    return any(meaning_of(event).reaches.loosens for event in events)
 
 
 def may_unsign(events: Iterable[Event]) -> bool:
     """Tell whether events are of a kind that can take a sign-off away."""
-    return any(isinstance(event, MAY_UNSIGN) for event in events)
+    return any(meaning_of(event).reaches.unsigns for event in events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +51,10 @@ def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
     before, after = change.before, change.after
     names: dict[str, None] = {}
     for event in events:
-        if isinstance(event, ApplicationDeclared | ApplicationRemoved):
+        reached = meaning_of(event).reaches
+        if reached is APPLICATION:
             names[event.name] = None
-        elif isinstance(event, NamespaceDeclared):
+        elif reached is NAMESPACE:
             names.update(dict.fromkeys(before.applications_of(event.name)))
     found = []
     for name in names:
