@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from libs.access.judging import judged
 from libs.commands.documents import DocumentsView, Row
 from libs.commands.intents import Intent
-from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.kinds import ABSENT, DeclaredKind, Make
 from libs.commands.metrics import DECISIONS_AGAIN, appending
 from libs.commands.positions import Follower, Positions
 from libs.commands.problems import problem_of
@@ -136,17 +136,17 @@ class Commands:
         removing: bool = False,
     ) -> Proposal:
         """Decide as `propose` does, on what was last said of the thing (`row`)."""
-        state = kind.absent if row is None else kind.evolve(kind.absent, row.event())
+        state = ABSENT if row is None else row.state()
         version = 0 if row is None else row.version
         stream = kind.stream(name)
         for assumed_stream, event in intent.assume:
             state = kind.evolve(state, event) if assumed_stream == stream else state
-        if removing and state == kind.absent:
+        if removing and state == ABSENT:
             raise not_found(kind.kind.lower(), name)
-        intent.check_version(version, exists=state != kind.absent)
+        intent.check_version(version, exists=state != ABSENT)
         command = make(intent.actor, self.clock())
         events = kind.decide(command, state, facts)
-        created = state == kind.absent and not removing
+        created = state == ABSENT and not removing
         body = {
             "result": "deleted" if removing else "created" if created else "configured",
             "warnings": kind.warnings(command, facts),

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import TypeEngine
 
 from libs.bus import LogSource, ViewConsumer
-from libs.commands.kinds import DeclaredKind
+from libs.commands.kinds import ABSENT, DeclaredKind
 from libs.contracts import Event, Recorded, category_of, decode, encode
 
 NEIGHBOURS_MAX = 50
@@ -68,6 +68,10 @@ class Row:
     def event(self) -> Event:
         """Return the event."""
         return decode(self.type, self.data)
+
+    def state(self) -> Any:
+        """Return the thing as deciders take it: what declares it, or that it is absent."""
+        return ABSENT if self.removed else self.event()
 
 
 _ROW = tuple(documents.c[name] for name in Row.__slots__)
@@ -158,7 +162,7 @@ def _values(kind: DeclaredKind[Any, Any], name: str, recorded: Recorded) -> tupl
         recorded.at.isoformat(),
         recorded.type,
         encode(recorded.event),
-        kind.evolve(kind.absent, recorded.event) == kind.absent,
+        kind.evolve(ABSENT, recorded.event) == ABSENT,
     )
 
 

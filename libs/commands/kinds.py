@@ -14,12 +14,16 @@ from typing import Any, Generic, TypeVar
 from pyroaring import BitMap
 
 from libs.contracts import Event, stream_id
+from libs.contracts.absent import Absent
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 
 C = TypeVar("C")
 S = TypeVar("S")
+
+ABSENT: Any = Absent()
+"""The state of a thing that is not declared, for every union of states."""
 
 Make = Callable[[str, datetime], C]
 """(actor, instant) → the command; what a parsed document becomes."""
@@ -34,6 +38,8 @@ def no_warnings(_command: Any, _facts: Fleet) -> list[str]:
 class DeclaredKind(Generic[C, S]):
     """One kind of declared things; `C` is the union of its commands, `S` of its states.
 
+    `declared` is the event that declares a thing, whole: it is the thing's state. `removed` is the event that takes the
+    thing back (none where it is emptied instead).
     `parse` reads a document and the name in the URL into a maker of the declaring command (the name is `None` where the
     document alone names it); it raises `Invalid`. `remove` makes the removing command. `to_document` renders what was
     last declared. `guards` are the categories whose facts `decide` reads: a function of (command, state) where most
@@ -46,12 +52,12 @@ class DeclaredKind(Generic[C, S]):
     kind: str
     plural: str
     category: str
-    absent: S
+    declared: type
     parse: Callable[[Any, str | None], tuple[str, Make[C]]]
     remove: Callable[[str, str, datetime], C]
     decide: Callable[[C, S, Fleet], Sequence[Event]]
-    evolve: Callable[[S, Event], S]
     to_document: Callable[[Event, Fleet], dict[str, Any]]
+    removed: type | None = None
     guards: tuple[str, ...] | Callable[[C, S], tuple[str, ...]] = ()
     warnings: Callable[[C, Fleet], list[str]] = no_warnings
     clusters_to_names: Callable[[Fleet, BitMap], Iterable[str]] | None = None
@@ -62,6 +68,14 @@ class DeclaredKind(Generic[C, S]):
     def stream(self, name: str) -> str:
         """Return the stream of one thing."""
         return stream_id(self.category, name)
+
+    def evolve(self, state: S, event: Event) -> S:
+        """Return the thing after `event`; an event about something else leaves it as it was."""
+        if isinstance(event, self.declared):
+            return event  # type: ignore[return-value]
+        if self.removed is not None and isinstance(event, self.removed):
+            return ABSENT  # type: ignore[no-any-return]
+        return state
 
     def guarded_by(self, command: C, state: S) -> tuple[str, ...]:
         """Return the categories that must not have moved when the decision is appended."""

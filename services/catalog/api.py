@@ -34,8 +34,15 @@ from services.catalog.documents import (
     parse_namespace,
 )
 from services.catalog.domain import applications, configurations, namespaces
-from services.catalog.domain.checks import Absent
-from services.catalog.events import ReleaseChoicesSet
+from services.catalog.events import (
+    ApplicationDeclared,
+    ApplicationRemoved,
+    ConfigurationDeclared,
+    ConfigurationRemoved,
+    NamespaceDeclared,
+    NamespaceRemoved,
+    ReleaseChoicesSet,
+)
 from services.catalog.publishing import ReleaseSpec
 from services.catalog.releasing import Releases
 
@@ -74,11 +81,11 @@ NAMESPACE: DeclaredKind[namespaces.Command, namespaces.State] = DeclaredKind(
     kind="Namespace",
     plural="namespaces",
     category="namespace",
-    absent=Absent(),
+    declared=NamespaceDeclared,
+    removed=NamespaceRemoved,
     parse=parse_namespace,
     remove=namespaces.RemoveNamespace,
     decide=namespaces.decide,
-    evolve=namespaces.evolve,
     to_document=namespace_document,
     guards=READ,
     warnings=namespaces.warnings,
@@ -90,11 +97,11 @@ APPLICATION: DeclaredKind[applications.Command, applications.State] = DeclaredKi
     kind="Application",
     plural="applications",
     category="application",
-    absent=Absent(),
+    declared=ApplicationDeclared,
+    removed=ApplicationRemoved,
     parse=parse_application,
     remove=applications.RemoveApplication,
     decide=applications.decide,
-    evolve=applications.evolve,
     to_document=application_document,
     guards=READ,
     warnings=applications.warnings,
@@ -106,11 +113,11 @@ CONFIGURATION: DeclaredKind[configurations.Command, configurations.State] = Decl
     kind="Configuration",
     plural="configurations",
     category="configuration",
-    absent=Absent(),
+    declared=ConfigurationDeclared,
+    removed=ConfigurationRemoved,
     parse=parse_configuration,
     remove=configurations.RemoveConfiguration,
     decide=configurations.decide,
-    evolve=configurations.evolve,
     to_document=configuration_document,
     guards=READ,
     clusters_to_names=configurations_on,

@@ -21,7 +21,6 @@ from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
-from services.catalog.domain.checks import Absent
 from services.catalog.domain.choices import (
     Choice,
     Command,
@@ -30,7 +29,6 @@ from services.catalog.domain.choices import (
     State,
     UnsetRelease,
     decide,
-    evolve,
     warnings,
 )
 from services.catalog.events import ReleaseChoice, ReleaseChoicesSet
@@ -112,11 +110,10 @@ CHOICES: DeclaredKind[Command, State] = DeclaredKind(
     kind="ReleaseChoices",
     plural="release-choices",
     category="choices",
-    absent=Absent(),
+    declared=ReleaseChoicesSet,
     parse=parse_choices,
     remove=_emptied,
     decide=decide,
-    evolve=evolve,
     to_document=choices_document,
     guards=READ,
     warnings=warnings,

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from libs.commands.intents import etag
 from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
+from libs.contracts.absent import Absent
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.web.bodies import read_document
@@ -23,7 +24,6 @@ from libs.web.router import respond, unwrapped
 from services.catalog import checking
 from services.catalog.checking import Surroundings, surroundings
 from services.catalog.domain import releases
-from services.catalog.domain.checks import Absent
 from services.catalog.publishing import Compiled, compiled, read_upload
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from libs.web.positions import HEADER, wanted_position
 from libs.web.router import DeclaredRoutes, declared_router
 from libs.web.schema import document_model
 from services.grouping.documents import GroupSpec, group_document, parse_group
-from services.grouping.domain import Absent, Command, RemoveGroup, State, check_path, decide, evolve, warnings
+from services.grouping.domain import Command, RemoveGroup, State, check_path, decide, warnings
+from services.grouping.events import GroupDeclared, GroupRemoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,11 +43,11 @@ GROUP: DeclaredKind[Command, State] = DeclaredKind(
     kind="Group",
     plural="groups",
     category="group",
-    absent=Absent(),
+    declared=GroupDeclared,
+    removed=GroupRemoved,
     parse=parse_group,
     remove=RemoveGroup,
     decide=decide,
-    evolve=evolve,
     to_document=group_document,
     guards=READ,
     warnings=warnings,

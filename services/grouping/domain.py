@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import GroupDeclared, GroupRemoved
+from libs.contracts.absent import Absent
 from libs.contracts.names import NAME, nearest
 from libs.contracts.refusals import Invalid, StillReferenced
 from libs.fleet.checks import check_expression, nearly, read_expression, some
@@ -26,11 +27,6 @@ PATH_CHARACTERS_MAX = 253
 """Names listed in one group, together: they have to fit an event of 256 KiB."""
 COMPARED_MAX = 500
 """Names that are compared to find the nearest one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The group is not declared; its path may exist all the same, held up by groups below it."""
 
 
 State = Absent | GroupDeclared
@@ -71,17 +67,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return _remove(command, state, facts)
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the group after `event`."""
-    match event:
-        case GroupDeclared():
-            return event
-        case GroupRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def check_path(path: str, pointer: str = "/metadata/path") -> None:

@@ -29,18 +29,8 @@ from libs.web.router import declared_router, respond, select
 from libs.web.schema import document_model, validated
 from services.inventory.bulk import LabelChange, propose_import, propose_labels, read_rows, store_names
 from services.inventory.documents import StoreSpec, parse_store, store_document
-from services.inventory.domain import (
-    Absent,
-    Command,
-    RemoveStore,
-    State,
-    decide,
-    evolve,
-    guards,
-    store_stream,
-    without_cluster,
-)
-from services.inventory.events import StoreDeclared
+from services.inventory.domain import Command, RemoveStore, State, decide, guards, store_stream, without_cluster
+from services.inventory.events import StoreDeclared, StoreRemoved
 
 NEAR_MAX = 500
 IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
@@ -49,11 +39,11 @@ STORE: DeclaredKind[Command, State] = DeclaredKind(
     kind="Store",
     plural="stores",
     category="store",
-    absent=Absent(),
+    declared=StoreDeclared,
+    removed=StoreRemoved,
     parse=parse_store,
     remove=RemoveStore,
     decide=decide,
-    evolve=evolve,
     to_document=store_document,
     guards=guards,
     clusters_to_names=store_names,
@@ -120,7 +110,7 @@ class Clusters:
             ordinal = self._ordinal(facts, name)
             store = facts.selection.store_of(ordinal)
             row = await self._commands.view.row("Store", store)
-            state = Absent() if row is None else evolve(Absent(), row.event())
+            state = None if row is None else row.state()
             if row is None or not isinstance(state, StoreDeclared):
                 raise not_found("cluster", name)
             intent.check_version(row.version, exists=True)

@@ -20,6 +20,7 @@ from libs.commands.intents import Intent
 from libs.commands.problems import expression_problem
 from libs.commands.proposals import Proposal
 from libs.contracts import Labels
+from libs.contracts.absent import Absent
 from libs.contracts.names import check_labels
 from libs.contracts.problems import Problem
 from libs.contracts.refusals import Invalid
@@ -31,7 +32,7 @@ from libs.web.intents import flag
 from libs.web.schema import Spec
 from services.inventory.documents.places import load_places
 from services.inventory.documents.zones import NEVER_CHANGING
-from services.inventory.domain import Absent, ClusterNameTaken, DeclareStore, decide, evolve, relabelled, store_stream
+from services.inventory.domain import ClusterNameTaken, DeclareStore, decide, relabelled, store_stream
 from services.inventory.events import StoreDeclared
 from services.inventory.importing import ROWS_MAX, NoRoom, Rows, StoreRow, words
 from services.inventory.reading import RowError, bad_rows, rows_of
@@ -78,7 +79,7 @@ async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent
     """Return the stores that exist, or did, among `names`; those that are assumed as assumed."""
     known: dict[str, tuple[StoreDeclared | Absent, int]] = {}
     for index, row in enumerate(await view.rows("Store", names)):
-        known[row.name] = (evolve(Absent(), row.event()), row.version)
+        known[row.name] = (row.state(), row.version)
         if index % ROWS_A_CHUNK == 0:
             await asyncio.sleep(0)
     for _, event in intent.assume:

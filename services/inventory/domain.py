@@ -12,16 +12,11 @@ from datetime import datetime
 from typing import assert_never
 
 from libs.contracts import Labels, stream_id
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Rejected, StillReferenced
 from libs.fleet import Fleet
 from libs.fleet.checks import REFERRING
 from services.inventory.events import StoreDeclared, StoreRemoved
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The store was never declared, or is gone."""
-
 
 State = Absent | StoreDeclared
 
@@ -56,17 +51,6 @@ class ClusterNameTaken(Rejected):
 
 class ClusterStillNamed(StillReferenced):
     """An expression names the cluster, so it cannot be deleted."""
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the store after `event`."""
-    match event:
-        case StoreDeclared():
-            return event
-        case StoreRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:

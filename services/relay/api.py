@@ -23,9 +23,9 @@ from libs.web.positions import HEADER, wanted_position
 from libs.web.router import declared_router, respond
 from libs.web.schema import Spec, document_model, validated
 from services.relay.documents import SourceSpec, parse_source, source_document
-from services.relay.domain.checks import Absent
 from services.relay.domain.letters import check_reason
-from services.relay.domain.sources import Command, RemoveSource, State, decide, evolve
+from services.relay.domain.sources import Command, RemoveSource, State, decide
+from services.relay.events import SourceDeclared, SourceRemoved
 from services.relay.inbox import ACCEPTED, REFUSED, UNCHANGED, Inbox, problem_of_outcome
 from services.relay.inbox_events import BATCH, http_headers, media_type_of, split
 from services.relay.letters import DeadLetters
@@ -38,11 +38,11 @@ SOURCE: DeclaredKind[Command, State] = DeclaredKind(
     kind="Source",
     plural="sources",
     category="source",
-    absent=Absent(),
+    declared=SourceDeclared,
+    removed=SourceRemoved,
     parse=parse_source,
     remove=RemoveSource,
     decide=decide,
-    evolve=evolve,
     to_document=source_document,
     guards=("source",),
     greedy=False,

@@ -13,17 +13,17 @@ from libs.contracts import (
     ReleaseChoice,
     ReleaseChoicesSet,
 )
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, StillReferenced, UnknownReference
+from services.catalog.api import APPLICATION
 from services.catalog.domain.applications import (
     DeclareApplication,
     ReleasesStay,
     RemoveApplication,
     State,
     decide,
-    evolve,
     warnings,
 )
-from services.catalog.domain.checks import Absent
 from services.catalog.domain.namespaces import NameReserved
 from tests.catalog.catalog_words import API, POS, WHO, fleet, layer, release
 
@@ -106,7 +106,10 @@ def test_an_application_goes_with_its_release_choices() -> None:
     ]
     assert decide(RemoveApplication("pos-api", **WHO), API, fleet(POS, API)) == [ApplicationRemoved("pos-api")]
     assert decide(RemoveApplication("pos-api", **WHO), Absent(), fleet(POS)) == []
-    assert evolve(evolve(API, ApplicationRemoved("pos-api")), ReleaseChoicesSet("pos-api", [])) == Absent()
+    assert (
+        APPLICATION.evolve(APPLICATION.evolve(API, ApplicationRemoved("pos-api")), ReleaseChoicesSet("pos-api", []))
+        == Absent()
+    )
 
 
 def test_an_application_that_a_configuration_names_stays() -> None:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.contracts import ConfigurationDeclared, ConfigurationRemoved, ReleaseChoice, ReleaseChoicesSet
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, UnknownReference
-from services.catalog.domain.checks import Absent, ValuesInvalid
+from services.catalog.api import CONFIGURATION
+from services.catalog.domain.checks import ValuesInvalid
 from services.catalog.domain.configurations import (
     ConfigurationConflict,
     DeclareConfiguration,
     RemoveConfiguration,
     State,
     decide,
-    evolve,
 )
 from tests.catalog.catalog_words import API, POS, WHO, fleet, layer, strict
 
@@ -175,4 +176,4 @@ def test_a_layer_is_removed() -> None:
 
     assert decide(RemoveConfiguration("tax", **WHO), state, fleet(state)) == [ConfigurationRemoved("tax")]
     assert decide(RemoveConfiguration("tax", **WHO), Absent(), fleet()) == []
-    assert evolve(state, ConfigurationRemoved("tax")) == Absent()
+    assert CONFIGURATION.evolve(state, ConfigurationRemoved("tax")) == Absent()

@@ -16,9 +16,10 @@ from libs.contracts import (
     ReleasePublished,
     encode,
 )
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Rejected
+from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.domain import applications, choices, configurations, namespaces, releases
-from services.catalog.domain.checks import Absent
 from tests.catalog.catalog_words import API, DEFAULTS_DIGEST, POS, SCHEMA_DIGEST, WHO, fleet
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ commands = st.one_of(
 )
 
 
+KINDS = {kind.category: kind for kind in (NAMESPACE, APPLICATION, CONFIGURATION)}
+
+
 class History:
     """What was decided so far, as every service would fold it."""
 
@@ -134,8 +138,10 @@ class History:
             self.facts.assume(event)
             if isinstance(event, ReleaseChoicesSet):
                 self.states["choices", event.application] = event
-            if aggregate is not choices:
-                self.states[key] = state = aggregate.evolve(state, event)
+            if aggregate is releases:
+                self.states[key] = event
+            elif aggregate is not choices:
+                self.states[key] = state = KINDS[key[0]].evolve(state, event)
         return events
 
     @staticmethod

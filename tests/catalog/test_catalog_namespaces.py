@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.contracts import GroupDeclared, NamespaceDeclared, NamespaceRemoved
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Cycle, Invalid, Rejected, SelectsNothing, StillReferenced, UnknownReference
-from services.catalog.domain.checks import Absent
+from services.catalog.api import NAMESPACE
 from services.catalog.domain.namespaces import (
     CapacityExceeded,
     DeclareNamespace,
@@ -16,7 +17,6 @@ from services.catalog.domain.namespaces import (
     RemoveNamespace,
     State,
     decide,
-    evolve,
 )
 from tests.catalog.catalog_words import API, POS, WHO, fleet, layer, store
 
@@ -152,7 +152,7 @@ def test_a_cluster_without_a_figure_is_unlimited() -> None:
 def test_a_namespace_that_nothing_refers_to_is_removed() -> None:
     assert decide(RemoveNamespace("pos", **WHO), POS, fleet(POS)) == [NamespaceRemoved("pos")]
     assert decide(RemoveNamespace("pos", **WHO), Absent(), fleet()) == []
-    assert evolve(POS, NamespaceRemoved("pos")) == Absent()
+    assert NAMESPACE.evolve(POS, NamespaceRemoved("pos")) == Absent()
 
 
 def test_a_namespace_that_others_refer_to_stays() -> None:

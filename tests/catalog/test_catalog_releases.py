@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.contracts import NamespaceDeclared, ReleaseChoice, ReleaseChoicesSet, ReleasePublished
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, UnknownReference
 from services.catalog.domain import choices, releases
-from services.catalog.domain.checks import Absent, ValuesInvalid
+from services.catalog.domain.checks import ValuesInvalid
 from services.catalog.domain.choices import (
     Choice,
     ReleaseOfAnotherNamespace,
@@ -46,7 +47,6 @@ def test_a_release_is_published_once() -> None:
 
     assert releases.decide(publish(), Absent(), fleet(POS, API)) == [state]
     assert releases.decide(publish(), state, fleet(POS, API, state)) == []
-    assert releases.evolve(Absent(), state) == state
 
 
 def test_another_content_of_the_same_version_is_refused() -> None:

@@ -21,12 +21,12 @@ from libs.contracts import (
     SourceDeclared,
     StoreDeclared,
 )
+from libs.contracts.absent import Absent
 from libs.contracts.inbox import PREFIX
 from libs.fleet import Fleet
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import choices_document, parse_choices
 from services.catalog.domain import choices, releases
-from services.catalog.domain.checks import Absent
 from services.grouping.api import GROUP
 from services.grouping.domain import living
 from services.inventory.api import STORE
@@ -107,10 +107,10 @@ def test_a_document_says_every_field(sample: Any) -> None:
 def test_a_field_that_comes_later_is_declared_as_it_is(sample: Any) -> None:
     kind = kind_of(sample)
 
-    (event,) = kind.decide(command_for(later(sample)), kind.absent, facts_without(type(sample)))
+    (event,) = kind.decide(command_for(later(sample)), Absent(), facts_without(type(sample)))
 
     assert (changed_paths(later(sample), event), event.later) == (set(), LATER)
-    assert kind.evolve(kind.absent, event) == event
+    assert kind.evolve(Absent(), event) == event
 
 
 ROW = StoreRow(2, STORE_SAMPLE.name, "America/Denver", {"size": "xl"}, StoreHours(), {"cpu": "8"})

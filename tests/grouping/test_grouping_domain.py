@@ -11,19 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts import ClusterSpec, GroupDeclared, GroupRemoved, NamespaceDeclared, StoreDeclared
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Cycle, Invalid, Rejected, SelectsNothing, StillReferenced, UnknownReference
 from libs.fleet import Fleet
-from services.grouping.domain import (
-    Absent,
-    DeclareGroup,
-    RemoveGroup,
-    State,
-    check_path,
-    decide,
-    evolve,
-    living,
-    warnings,
-)
+from services.grouping.api import GROUP
+from services.grouping.domain import DeclareGroup, RemoveGroup, State, check_path, decide, living, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +54,7 @@ def remove(path: str) -> RemoveGroup:
 
 def after(state: State, events: Sequence[Event]) -> State:
     for event in events:
-        state = evolve(state, event)
+        state = GROUP.evolve(state, event)
     return state
 
 

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from services.inventory.documents import parse_store, store_document
 from services.inventory.documents.hours import hours_from_text
-from services.inventory.domain import Absent, DeclareStore, decide, relabelled, without_cluster
+from services.inventory.domain import DeclareStore, decide, relabelled, without_cluster
 from services.inventory.events import HoursException, StoreDeclared
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import ClusterSpec, Event, GroupDeclared, OpeningHours, StoreDeclared, StoreRemoved
+from libs.contracts.absent import Absent
 from libs.fleet import Fleet
 from libs.fleet.checks import REFERRING
+from services.inventory.api import STORE
 from services.inventory.domain import (
-    Absent,
     ClusterNameTaken,
     ClusterStillNamed,
     DeclareStore,
     RemoveStore,
     State,
     decide,
-    evolve,
     guards,
     relabelled,
     without_cluster,
@@ -33,7 +33,7 @@ def after(*events: Event) -> tuple[State, Fleet]:
     facts = Fleet()
     for event in events:
         if isinstance(event, StoreDeclared | StoreRemoved):
-            state = evolve(state, event)
+            state = STORE.evolve(state, event)
         facts.assume(event)
     return state, facts
 
@@ -132,7 +132,7 @@ def test_for_every_history_deciding_twice_adds_nothing_and_names_stay_unique(
         except ClusterNameTaken:
             continue
         for event in events:
-            state = evolve(state, event)
+            state = STORE.evolve(state, event)
             facts.assume(event)
         states[name] = state
         assert decide(command, state, facts) == []

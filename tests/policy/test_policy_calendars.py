@@ -16,9 +16,10 @@ from libs.contracts import (
     StoreDeclared,
     WeeklyWindow,
 )
+from libs.contracts.absent import Absent
 from libs.fleet import Fleet
-from services.policy.domain.calendars import DISTINCT_MAX, DeclareCalendar, decide, evolve, warnings
-from services.policy.domain.checks import Absent
+from services.policy.api import CALENDAR
+from services.policy.domain.calendars import DISTINCT_MAX, DeclareCalendar, decide, warnings
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -51,7 +52,7 @@ def test_deciding_twice_adds_nothing() -> None:
     (event,) = decide(command, Absent(), facts)
 
     assert event == CalendarDeclared("night", [NIGHT], clusters="/c/*", applications=["pos-api"])
-    assert decide(command, evolve(Absent(), event), facts) == []
+    assert decide(command, CALENDAR.evolve(Absent(), event), facts) == []
 
 
 def test_stores_without_hours_or_never_closed_never_open_while_closed() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from libs.contracts import ConsumerHalted, EventRefused, LetterRetried, LetterSettled, LetterSkipped, encode, type_name
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.eventlog import NewEvent, Submission
-from services.relay.domain.checks import Absent
 from services.relay.domain.letters import (
     Closed,
     LetterClosed,

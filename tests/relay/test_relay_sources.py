@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.fleet.snapshots import dump_fleet, load_fleet
+from services.relay.api import SOURCE
 from services.relay.documents import parse_source, source_document
-from services.relay.domain.checks import Absent
-from services.relay.domain.sources import RemoveSource, SourceTaken, decide, evolve
+from services.relay.domain.sources import RemoveSource, SourceTaken, decide
 from tests.relay.conftest import TYPES, Outside, public_key, source
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -53,7 +54,7 @@ def test_a_source_uri_is_free_once_its_source_is_removed() -> None:
     (removed,) = decide(RemoveSource("registry", "ada", AT), event, facts)
     facts.assume(removed)
 
-    assert evolve(event, removed) == Absent()
+    assert SOURCE.evolve(event, removed) == Absent()
     assert decide(RemoveSource("registry", "ada", AT), Absent(), facts) == []
     assert declared(source("other"), facts)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import ApplicationDeclared, ApplicationRemoved, ReleaseChoicesSet
+from libs.contracts.absent import Absent
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Rejected
 from libs.fleet.checks import (
@@ -22,7 +23,6 @@ from libs.fleet.checks import (
 )
 from libs.kubernetes import ignored_as
 from libs.selection import canonical
-from services.catalog.domain.checks import Absent
 from services.catalog.domain.lawful import check_placements, placement_warnings
 from services.catalog.domain.namespaces import NameReserved
 
@@ -79,19 +79,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return _remove(command, state, facts)
         case _:
             assert_never(command)
-
-
-def evolve(state: State, event: Event) -> State:
-    """Return the application after `event`."""
-    match event:
-        case ApplicationDeclared():
-            return event
-        case ApplicationRemoved():
-            return Absent()
-        case ReleaseChoicesSet():
-            return state
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from libs.contracts.refusals import Rejected
 from libs.selection import canonical, parse
 
@@ -15,8 +13,3 @@ class ValuesInvalid(Rejected):
     """The values that an application would get do not fit the schema of its release."""
 
     code = "values-invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Not declared: never, or not any more."""

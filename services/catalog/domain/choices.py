@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, assert_never
 from pyroaring import BitMap
 
 from libs.contracts import ReleaseChoice, ReleaseChoicesSet
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.fleet.law import check_law, law_warnings
 from libs.selection import canonical
 from services.catalog.domain.changing import change_warnings, check_changes
-from services.catalog.domain.checks import EVERYWHERE, Absent
+from services.catalog.domain.checks import EVERYWHERE
 from services.catalog.domain.configurations import values_invalid
 from services.catalog.domain.lawful import NARROW, under_law
 
@@ -160,11 +161,6 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
 def _running(facts: Fleet, application: str) -> BitMap:
     """Return the clusters on which some release of an application is to run, law left aside."""
     return BitMap.union(BitMap(), *(clusters for _, clusters in facts.chosen(application))) & facts.placed(application)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the choices after `event`."""
-    return event
 
 
 def _listing(command: Command, state: State, choices: list[ReleaseChoice]) -> ReleaseChoicesSet:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from libs.contracts import ConfigurationDeclared, ConfigurationRemoved
+from libs.contracts.absent import Absent
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet import rank
@@ -17,7 +18,7 @@ from libs.fleet.checks import check_expression, read_expression, unknown
 from libs.selection import canonical
 from libs.templates import Layer, conflicts
 from libs.templates.layers import same
-from services.catalog.domain.checks import Absent, ValuesInvalid
+from services.catalog.domain.checks import ValuesInvalid
 from services.catalog.domain.values import check_values
 
 if TYPE_CHECKING:
@@ -73,17 +74,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [] if isinstance(state, Absent) else [ConfigurationRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the layer after `event`."""
-    match event:
-        case ConfigurationDeclared():
-            return event
-        case ConfigurationRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def _declare(command: DeclareConfiguration, state: State, facts: Fleet) -> Sequence[Event]:

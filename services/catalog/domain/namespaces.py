@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import NamespaceDeclared, NamespaceRemoved
+from libs.contracts.absent import Absent
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, check_signoff, check_unreferenced, read_expression, some
 from libs.kubernetes import ignored_as, registered_kind
 from libs.selection import canonical
 from libs.templates import allow_problems
-from services.catalog.domain.checks import Absent
 from services.catalog.domain.lawful import check_placements, placement_warnings
 
 if TYPE_CHECKING:
@@ -92,17 +92,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [NamespaceRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the namespace after `event`."""
-    match event:
-        case NamespaceDeclared():
-            return event
-        case NamespaceRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libs.contracts import ReleasePublished
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import unknown
 from libs.fleet.law import check_law, law_warnings
-from services.catalog.domain.checks import Absent
 from services.catalog.domain.lawful import NARROW
 
 if TYPE_CHECKING:
@@ -92,11 +92,6 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     """Return how many placements of the application law takes away."""
     application = command.release.application
     return law_warnings(facts, [(application, facts.placed(application))], command.at)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the release after `event`."""
-    return event
 
 
 def _version_fix(version: str) -> str:

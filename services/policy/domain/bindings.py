@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Rejected
 from libs.contracts.rights import ADMIN, BOUND_ROLES
 from libs.fleet.checks import read_expression, unknown
-from services.policy.domain.checks import CLUSTERS, Absent, canonical_clusters, check_clusters
+from services.policy.domain.checks import CLUSTERS, canonical_clusters, check_clusters
 from services.policy.events import RoleBindingDeclared, RoleBindingRemoved
 
 if TYPE_CHECKING:
@@ -70,17 +71,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [RoleBindingRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the binding after `event`."""
-    match event:
-        case RoleBindingDeclared():
-            return event
-        case RoleBindingRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:

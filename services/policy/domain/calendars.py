@@ -12,15 +12,11 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.calendars import Hours, never_opens
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.fleet import bitmap, ordinals
 from libs.fleet.checks import check_signoff, read_expression
-from services.policy.domain.checks import (
-    Absent,
-    canonical_clusters,
-    check_applications,
-    check_clusters,
-)
+from services.policy.domain.checks import canonical_clusters, check_applications, check_clusters
 from services.policy.events import CalendarDeclared, CalendarRemoved
 
 if TYPE_CHECKING:
@@ -70,17 +66,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [] if isinstance(state, Absent) else [CalendarRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the calendar after `event`."""
-    match event:
-        case CalendarDeclared():
-            return event
-        case CalendarRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:

@@ -5,7 +5,6 @@ The one rule: what a document refers to exists when it is declared; an expressio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libs.contracts.refusals import Invalid
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 TEXT_CHARACTERS_MAX = 1_000
 APPLICATIONS_MAX = 1_000
 CLUSTERS = "/spec/clusters"
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Not declared: never, or not any more."""
 
 
 def canonical_clusters(text: str) -> str:

@@ -9,15 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.fleet.checks import check_signoff
-from services.policy.domain.checks import (
-    Absent,
-    canonical_clusters,
-    check_applications,
-    check_clusters,
-    check_text,
-)
+from services.policy.domain.checks import canonical_clusters, check_applications, check_clusters, check_text
 from services.policy.events import FreezeDeclared, FreezeRemoved
 
 if TYPE_CHECKING:
@@ -67,17 +62,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [] if isinstance(state, Absent) else [FreezeRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the freeze after `event`."""
-    match event:
-        case FreezeDeclared():
-            return event
-        case FreezeRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, _facts: Fleet) -> list[str]:

@@ -9,17 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
+from libs.contracts.absent import Absent
 from libs.contracts.instants import instant_text
 from libs.contracts.refusals import Invalid
 from libs.fleet import in_force
 from libs.fleet.law import LawLeavesNothing, taken_by_law
-from services.policy.domain.checks import (
-    Absent,
-    canonical_clusters,
-    check_applications,
-    check_clusters,
-    check_text,
-)
+from services.policy.domain.checks import canonical_clusters, check_applications, check_clusters, check_text
 from services.policy.events import PlacementPolicyDeclared, PlacementPolicyRemoved
 
 if TYPE_CHECKING:
@@ -68,17 +63,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [] if isinstance(state, Absent) else [PlacementPolicyRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the law after `event`."""
-    match event:
-        case PlacementPolicyDeclared():
-            return event
-        case PlacementPolicyRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Rejected
 from libs.contracts.rights import BUILT_IN_ROLES
 from libs.fleet.checks import check_unreferenced
-from services.policy.domain.checks import Absent
 from services.policy.events import RoleDeclared, RoleRemoved
 
 if TYPE_CHECKING:
@@ -73,14 +73,3 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [RoleRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the role after `event`."""
-    match event:
-        case RoleDeclared():
-            return event
-        case RoleRemoved():
-            return Absent()
-        case _:
-            assert_never(event)

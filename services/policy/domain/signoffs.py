@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.contracts.rights import ADMIN
 from libs.fleet.checks import check_unreferenced, unknown
-from services.policy.domain.checks import Absent
 from services.policy.events import SignOffDeclared, SignOffRemoved
 
 if TYPE_CHECKING:
@@ -65,17 +65,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [SignOffRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the process after `event`."""
-    match event:
-        case SignOffDeclared():
-            return event
-        case SignOffRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def _declare(asked: SignOffDeclared, state: State, facts: Fleet) -> Sequence[Event]:

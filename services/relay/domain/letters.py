@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import ConsumerHalted, EventRefused, LetterRetried, LetterSettled, LetterSkipped
+from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid, Rejected
-from services.relay.domain.checks import Absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

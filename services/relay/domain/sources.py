@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from libs.contracts import SourceDeclared, SourceMapping, SourceRemoved
+from libs.contracts.absent import Absent
 from libs.contracts.inbox import external_types
 from libs.contracts.names import check_name, escape, nearest
 from libs.contracts.refusals import Invalid, Rejected
-from services.relay.domain.checks import Absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,17 +79,6 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
             return [] if isinstance(state, Absent) else [SourceRemoved(command.name)]
         case _:
             assert_never(command)
-
-
-def evolve(_state: State, event: Event) -> State:
-    """Return the source after `event`."""
-    match event:
-        case SourceDeclared():
-            return event
-        case SourceRemoved():
-            return Absent()
-        case _:
-            assert_never(event)
 
 
 def _declare(declared: SourceDeclared, state: State, facts: Fleet) -> Sequence[Event]:

@@ -1,4 +1,4 @@
-"""What relay's deciders share."""
+"""The state of what is not declared, the same for every kind."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """It was never there, or is gone."""
+    """Not declared: never, or not any more."""
