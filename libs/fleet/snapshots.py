@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import msgspec
 
-from libs.fleet.columns import Extent
 from libs.fleet.fleet import Fleet
 from libs.fleet.parts import PARTS
 from libs.fleet.state import dump_parts, load_parts
@@ -27,5 +26,5 @@ def load_fleet(fleet: Fleet, data: bytes) -> None:
         ValueError: the bytes are not such a dump (also msgspec.DecodeError, KeyError).
     """
     read = msgspec.msgpack.decode(data)
-    fleet.extent = Extent(read["extent"])
+    fleet.extent.reach(read["extent"])  # all that follows this fleet keeps its extent
     load_parts(fleet, PARTS, read, fleet.extent)

@@ -131,6 +131,22 @@ def _typed(kind: Any, plain: Any) -> Any:
     raise NotImplementedError(f"a snapshot cannot hold {kind}")
 
 
+def whole(make: Callable[[Extent], Any], parts: Parts) -> Part:
+    """Return a model inside the model, of the same extent, which has parts of its own."""
+
+    def fork(it: Any, extent: Extent) -> Any:
+        twin = make(extent)
+        fork_parts(it, twin, parts, extent)
+        return twin
+
+    def load(plain: Any, extent: Extent) -> Any:
+        loaded = make(extent)
+        load_parts(loaded, parts, plain, extent)
+        return loaded
+
+    return Part(make, fork, lambda it: dump_parts(it, parts), load)
+
+
 def events(key: Callable[[Any], Any]) -> Part:
     """Return a dictionary of events, each under what `key` reads from it."""
     return mapping(

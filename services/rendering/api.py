@@ -29,7 +29,7 @@ from services.rendering.branching import ANSWER, add_branch_routes, proposing, r
 from services.rendering.consumer import Rendering
 from services.rendering.deciding.leaving import layouts_now
 from services.rendering.deciding.requesting import awaited
-from services.rendering.domain import BranchState, ConfirmRemovals, Hold, decide
+from services.rendering.domain.fuse import Answerable, ConfirmRemovals, Hold, decide
 from services.rendering.target.placements import split_key
 from services.rendering.writing.layout import LAYOUTS
 
@@ -127,21 +127,21 @@ class Routes:
         body = await read_body(request)
         branch = self._rendering.model.branch
         command = ConfirmRemovals(branch, plan, reason_of(body))
-        propose = proposing(f"hold-{branch}", "confirmed", lambda: decide(command, self._state()))
+        propose = proposing(f"hold-{branch}", "confirmed", lambda: decide(command, self._answerable()))
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
-    def _state(self) -> BranchState:
+    def _answerable(self) -> Answerable:
         hold = self._rendering.reconciler.hold
         model = self._rendering.model
-        known = model.state
         missing = () if hold is None else tuple(awaited(model, hold))
-        return BranchState("" if hold is None else hold.plan, known.confirmed, known.foreign, missing)
+        return Answerable("" if hold is None else hold.plan, model.fuse.confirmed.keys(), missing)
 
     async def status(self, request: Request) -> dict[str, Any]:
         """Return where rendering and its branch stand."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model, reconciler = self._rendering.model, self._rendering.reconciler
         pending = sum(len(placement.pending) for placement in model.placements.by_key.values())
+        written = reconciler.writer.written
         return {
             "position": model.position,
             "settled_position": reconciler.settled_position,
@@ -161,10 +161,10 @@ class Routes:
             "layouts": {LAYOUTS[code].name: count for code, count in sorted(layouts_now(model).items())},
             "settling": reconciler.settling,
             "last": {
-                "commit": reconciler.written.commit,
-                "files": reconciler.written.files,
-                "seconds": round(reconciler.written.seconds, 3),
-                "position": reconciler.written.position,
+                "commit": written.commit,
+                "files": written.files,
+                "seconds": round(written.seconds, 3),
+                "position": written.position,
             },
         }
 
@@ -187,7 +187,7 @@ class Routes:
                 f"{detail}: {told}" if told else detail,
                 fix="wait longer, or see GET /v1/rendering",
             ) from None
-        written = reconciler.written
+        written = reconciler.writer.written
         return {
             "position": reconciler.settled_position,
             "commit": self._rendering.model.parent,

@@ -21,8 +21,8 @@ from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond
 from services.rendering.consumer import Rendering
 from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
-from services.rendering.domain import RestoreWriting
-from services.rendering.domain import decide as decide_branch
+from services.rendering.domain.branch import RestoreWriting
+from services.rendering.domain.branch import decide as decide_branch
 
 REASON_CHARACTERS_MAX = 1_000
 ANSWER: dict[str, Any] = {
@@ -51,7 +51,7 @@ class BranchRoutes:
             raise invalid("restoring the branch needs a reason", pointer="/reason")
         model = self._rendering.model
         command = RestoreWriting(model.branch, reason)
-        propose = proposing(f"branch-{model.branch}", "restoring", lambda: decide_branch(command, model.state))
+        propose = proposing(f"branch-{model.branch}", "restoring", lambda: decide_branch(command, model.foreign))
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
     async def upgrade_layout(self, request: Request) -> Response:

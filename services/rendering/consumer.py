@@ -23,7 +23,7 @@ from services.rendering.deciding.reconciler import Reconciler
 from services.rendering.model import Model
 from services.rendering.observing import STANDINGS, Standing
 from services.rendering.snapshot import VERSION, dump_model, load_model
-from services.rendering.writing.carrying import WritingFailed
+from services.rendering.writing.branch_log import WritingFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -103,8 +103,8 @@ class Rendering(ModelConsumer):
             await self._restore()
         self._repository = repository
         self.reconciler.open(repository, self.workers, lease)
-        self.reconciler.prepare(branch_head, rebuilding=rebuilding)
-        self.reconciler.on_written = self._after_commit
+        self.reconciler.writer.prepare(branch_head, rebuilding=rebuilding)
+        self.reconciler.writer.on_written = self._after_commit
         self._saved = self.position
         if self._tasks:  # it stood by until now
             self._decide_if_caught_up()
@@ -191,7 +191,7 @@ class Rendering(ModelConsumer):
             for task in self._tasks:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.reconciler.end()
+        self.reconciler.writer.end()
         beside = [task for task in (self._maintaining, self._saving) if task is not None]
         await asyncio.gather(*beside, return_exceptions=True)
         await self._snapshot()
@@ -205,9 +205,9 @@ class Rendering(ModelConsumer):
 
     def _after_commit(self) -> None:
         self._push.set()
-        if self.reconciler.commits % self.settings.maintain_every_commits == 0 and self._maintaining is None:
+        if self.reconciler.writer.commits % self.settings.maintain_every_commits == 0 and self._maintaining is None:
             self._maintaining = asyncio.create_task(self._maintain())
-        self._unsaved_files += self.reconciler.written.files
+        self._unsaved_files += self.reconciler.writer.written.files
         many_events = self.position - self._saved >= self.settings.snapshot_every_events
         if self._monotonic() < self._save_again_at:
             return
@@ -231,7 +231,7 @@ class Rendering(ModelConsumer):
 
     async def _snapshot(self) -> None:
         async with self.reconciler.busy:
-            if self.position == self._saved or self.reconciler.carrying:
+            if self.position == self._saved or self.reconciler.writer.pending is not None:
                 return
             position, files = self.position, self._unsaved_files
             content = self.snapshot()
@@ -256,7 +256,7 @@ class Rendering(ModelConsumer):
                 log.warning("rendering.lease-not-renewed", reason=str(error))
                 continue
             if lost:
-                self.reconciler.lose_lease()
+                self.reconciler.log.lose_lease()
                 await self._stand_by()
 
     async def _stand_by(self) -> None:
@@ -270,7 +270,7 @@ class Rendering(ModelConsumer):
                     await self._begin_anew(lease)
                     return
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again, by us or by another one
-                self.reconciler.lose_lease()
+                self.reconciler.log.lose_lease()
                 log.warning("rendering.lease-not-taken", reason=f"{type(error).__name__}: {error}")
                 if lease is not None:
                     with contextlib.suppress(Exception):  # it expires by itself

@@ -46,9 +46,9 @@ from services.rendering.deciding.composing import compose, held, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.plan import Plan, plan
 from services.rendering.deciding.requesting import awaited, outstanding
-from services.rendering.domain import BranchState, ConfirmRemovals
-from services.rendering.domain import decide as decide_removals
-from services.rendering.writing.carrying import Decision
+from services.rendering.domain.fuse import Answerable, ConfirmRemovals
+from services.rendering.domain.fuse import decide as decide_removals
+from services.rendering.model.decision import Decision
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_people import demand
 from tests.policy_model.model_time import MICROSECOND, Hours
@@ -203,7 +203,7 @@ class Edge(Renderer):
         """Do as the reconciler does; return whether there may be more to do."""
         planned = self.last = await plan(self.model, self.now)
         hold = planned.hold
-        if hold is not None and self.model.held_plan != hold.plan:
+        if hold is not None and self.model.fuse.held_plan != hold.plan:
             for part in held("main", hold):
                 self.record(part, "hold-main", "resedge/rendering")
         asked = outstanding(self.model, planned)
@@ -360,8 +360,8 @@ class Edge(Renderer):
         hold = self.last.hold
         if hold is None:
             return
-        state = self.model.state
-        state = BranchState(state.held, state.confirmed, state.foreign, tuple(awaited(self.model, hold)))
+        fuse = self.model.fuse
+        state = Answerable(fuse.held_plan, fuse.confirmed, tuple(awaited(self.model, hold)))
         try:
             events = decide_removals(ConfirmRemovals("main", hold.plan, "meant"), state)
         except Rejected:

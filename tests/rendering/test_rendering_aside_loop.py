@@ -126,4 +126,4 @@ async def test_a_hold_that_the_log_does_not_take_holds_all_the_same_and_stops_no
         await running.facts(("store-s8", store("s8")))
         await running.settled()
         assert running.rendering.model.aside.shared == {}
-        assert running.rendering.model.held_plan == reconciler.hold.plan
+        assert running.rendering.model.fuse.held_plan == reconciler.hold.plan

@@ -22,9 +22,10 @@ from libs.gittree import IdSink
 from libs.runtime.clock import utc_now
 from services.rendering.asking.apart import URL_VARIABLE
 from services.rendering.asking.asof import Fold
-from services.rendering.deciding.composing import commit_of
 from services.rendering.model import Model
 from services.rendering.snapshot import dump_model, load_model
+from services.rendering.writing.materialising import materialise
+from services.rendering.writing.message import commit_of
 from tests.support.described import described
 from tests.support.recorded import EVENTS_MAX, RECORDED, expected_of, restore, written
 
@@ -78,7 +79,7 @@ async def rest(model: Model, events: list[Recorded]) -> dict[str, str]:
     for each in events[model.position :]:
         decision = model.fold(each)
         if decision is not None:
-            done = await model.admit(decision, sink)
+            done = await materialise(model, decision, sink)
             first = decision.first
             commits[first.decision] = commit_of(model, decision, done.tree, sink) if done.changed else first.parent
     return commits

@@ -27,7 +27,7 @@ from services.policy.domain.checks import APPLICATIONS_MAX
 from services.relay.inbox import _shown
 from services.rendering.deciding.composing import compose, held, uses
 from services.rendering.deciding.plan import Plan
-from services.rendering.domain import Hold, plan_id
+from services.rendering.domain.fuse import Hold, plan_id
 from services.rendering.model import Model
 from services.rendering.snapshot import dump_model, load_model
 from tests.flow.test_flow_sizes_of_documents import CASES as DECLARED
@@ -178,7 +178,7 @@ def hold_of(renderer: Renderer) -> list[Event]:
 
 
 def removed(model: Model) -> dict[str, BitMap]:
-    return {key: clusters for key, clusters in model.confirmed.get(HOLD.plan, {}).items() if clusters}
+    return {key: clusters for key, clusters in model.fuse.confirmed.get(HOLD.plan, {}).items() if clusters}
 
 
 def test_a_hold_over_a_hundred_applications_is_known_once_its_last_part_is_there() -> None:
@@ -186,9 +186,7 @@ def test_a_hold_over_a_hundred_applications_is_known_once_its_last_part_is_there
     parts = held("main", HOLD)
     for number, part in enumerate(parts, 1):
         renderer.record(part, "hold-main")
-        assert (renderer.model.held_plan, renderer.model.state.held) == (
-            (HOLD.plan,) * 2 if number == len(parts) else ("",) * 2
-        )
+        assert renderer.model.fuse.held_plan == (HOLD.plan if number == len(parts) else "")
     together = {key: unpacked(each) for part in parts for key, each in part.applications.items()}
     assert together == SETS
     assert unpacked(parts[0].clusters) == HOLD.clusters
@@ -214,7 +212,7 @@ def test_a_snapshot_between_the_parts_of_a_hold_knows_as_much_as_the_log(before:
 
     for model in (renderer.model, restarted, fresh):
         assert removed(model) == SETS
-        assert HOLD.plan in model.state.confirmed
+        assert HOLD.plan in model.fuse.confirmed
 
 
 def test_an_approved_hold_of_many_parts_goes_as_a_whole() -> None:

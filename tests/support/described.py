@@ -17,13 +17,14 @@ def described(model: Model) -> dict[str, Any]:
         "clusters_tree": model.clusters_tree,
         "written_tree": model.written_tree,
         "must_commit": model.must_commit,
-        "state": (model.state.held, sorted(model.state.confirmed), model.state.foreign),
-        "held": model.held,
+        "foreign": model.foreign,
+        "held": model.fuse.parts,
         "confirmed": {
             plan: {key: sorted(map(name, clusters)) for key, clusters in left.items() if clusters}
-            for plan, left in model.confirmed.items()
+            for plan, left in model.fuse.confirmed.items()
         },
-        "removals": model.removals,
+        "accepted": sorted(model.fuse.accepted),
+        "unconfirmed": model.fuse.unconfirmed,
         "registered": {name(ordinal): int(model.trees.layout.values[ordinal]) for ordinal in model.trees.registered},
         "layout": model.layout,
         "admissions": model.placements.admissions,

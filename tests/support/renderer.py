@@ -22,14 +22,16 @@ from libs.contracts import (
 )
 from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
-from services.rendering.deciding.composing import commit_of, compose, held, uses
+from services.rendering.deciding.composing import compose, held, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.plan import Plan, plan
 from services.rendering.deciding.requesting import outstanding
 from services.rendering.model import Model
+from services.rendering.model.decision import Decision
 from services.rendering.snapshot import dump_model, load_model
 from services.rendering.timing import AT_ONCE, Timing
-from services.rendering.writing.carrying import Decision
+from services.rendering.writing.materialising import materialise
+from services.rendering.writing.message import commit_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MANIFEST = """\
@@ -122,7 +124,7 @@ class Renderer:
         """Plan, and carry out what may be admitted; return the plan."""
         self.last = await plan(self.model, self.now)
         hold = self.last.hold
-        if hold is not None and self.model.held_plan != hold.plan:
+        if hold is not None and self.model.fuse.held_plan != hold.plan:
             for kept_back in held("main", hold):
                 self.record(kept_back, "hold-main")
         for each in outstanding(self.model, self.last):
@@ -146,7 +148,7 @@ class Renderer:
 
     async def carry_out(self, decision: Decision) -> None:
         """Write a decision's commit and record it."""
-        done = await self.model.admit(decision, self.sink)
+        done = await materialise(self.model, decision, self.sink)
         commit = commit_of(self.model, decision, done.tree, self.sink) if done.changed else decision.first.parent
         written = AdmissionWritten("main", decision.first.decision, commit, done.tree.hex(), done.files)
         self.record(written, "branch-main")
@@ -193,6 +195,6 @@ async def replay(
     for recorded in history:
         decision = model.fold(recorded)
         if decision is not None:
-            done = await model.admit(decision, sink)
+            done = await materialise(model, decision, sink)
             commits.append(commit_of(model, decision, done.tree, sink) if done.changed else decision.first.parent)
     return model, commits

@@ -20,10 +20,11 @@ from libs.fleet import Blobs
 from libs.gittree import IdSink, ObjectSink, Repository
 from libs.gittree.sink import PackSink
 from libs.gittree.workers import WorkerDied, Workers
-from services.rendering.deciding.composing import commit_of
 from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
 from services.rendering.model import Model
-from services.rendering.writing.carrying import Decision
+from services.rendering.model.decision import Decision
+from services.rendering.writing.materialising import materialise
+from services.rendering.writing.message import commit_of
 
 PAGE_EVENTS = 1_000
 RENDERING = "rendering"
@@ -137,7 +138,7 @@ class Fold:
     async def _admit(self, decision: Decision) -> None:
         sink = self._sink()
         first = decision.first
-        done = await self.model.admit(decision, sink)
+        done = await materialise(self.model, decision, sink)
         commit = first.parent
         if done.changed:
             commit = commit_of(self.model, decision, done.tree, sink)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.gates import Explained
-    from services.rendering.domain import Hold
+    from services.rendering.domain.fuse import Hold
     from services.rendering.model import Model
 
 EXAMPLES_MAX = 5

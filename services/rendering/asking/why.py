@@ -18,7 +18,7 @@ from services.rendering.asking.summary import summary
 from services.rendering.deciding.conflicts import OBJECT_CONFLICT
 from services.rendering.deciding.evaluating import CAPACITY
 from services.rendering.deciding.gating import Gating
-from services.rendering.domain import Hold
+from services.rendering.domain.fuse import Hold
 from services.rendering.model import Model
 from services.rendering.target.applying import NEVER
 from services.rendering.target.aside import SET_ASIDE, isolates, said

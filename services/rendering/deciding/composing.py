@@ -1,34 +1,24 @@
-"""From a plan to what the log takes of it: the parts of a decision, the overrides it uses, the bytes of its commit.
-
-The one rule: every word of a commit comes from the decision in the log, so that a rerun writes the same commit.
-"""
+"""From a plan to the events of the log: the parts of a decision, the overrides that it uses, removals that are held."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
 from libs.contracts import stream_id
-from libs.eventlog import NewEvent, Submission
 from libs.fleet import packed
-from libs.gittree.commits import encode_commit
 from services.rendering.events import AdmissionDecided, OverrideUsed, RemovalsHeld
 from services.rendering.target.placements import split_key
-from services.rendering.writing.message import ACTORS_MAX, message, trailers
+from services.rendering.writing.message import ACTORS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from libs.eventlog import Lease
-    from libs.gittree import ObjectSink
     from services.rendering.deciding.plan import Plan
-    from services.rendering.domain import Hold
+    from services.rendering.domain.fuse import Hold
     from services.rendering.model import Model
-    from services.rendering.observing import Cause
-    from services.rendering.writing.carrying import Decision
 
-ACTOR = "resedge/rendering"
 SETS_BYTES_MAX = 180 * 1024
 """What the sets of one event may take, as encoded: the rest of its bound is for everything else in it."""
 CAUSE_CHARACTERS_MAX = 2_000
@@ -49,30 +39,30 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
     restoring = "Restore what is admitted" if planned.empty else planned.subject()
     return [
         AdmissionDecided(
-            model.branch,
-            decision,
-            model.parent,
-            model.position,
-            model.hash.hex(),
-            number,
-            len(chunks),
-            applications,
-            namespaces,
-            everywhere if number == 1 else b"",
-            planned.placements,
-            planned.removals,
-            planned.confirmed[:NAMED_MAX],
-            restoring,
-            model.reasons.lines() if number == 1 else [],
-            actors[:ACTORS_MAX],
-            len(actors),
-            fencing,
-            planned.now,
-            sorted(planned.used)[:NAMED_MAX],
-            list(planned.approved_by)[:ACTORS_MAX],
-            planned.unconfirmed,
-            laid_out,
-            given,
+            branch=model.branch,
+            decision=decision,
+            parent=model.parent,
+            model_position=model.position,
+            model_head=model.hash.hex(),
+            part=number,
+            parts=len(chunks),
+            applications=applications,
+            namespaces=namespaces,
+            clusters=everywhere if number == 1 else b"",
+            placements=planned.placements,
+            removals=planned.removals,
+            confirmed=planned.confirmed[:NAMED_MAX],
+            subject=restoring,
+            reasons=model.reasons.lines() if number == 1 else [],
+            actors=actors[:ACTORS_MAX],
+            actors_count=len(actors),
+            fencing=fencing,
+            instant=planned.now,
+            overrides=sorted(planned.used)[:NAMED_MAX],
+            approved_by=list(planned.approved_by)[:ACTORS_MAX],
+            unconfirmed=planned.unconfirmed,
+            layouts=laid_out,
+            given=given,
         )
         for number, (applications, namespaces, laid_out, given) in enumerate(chunks, 1)
     ]
@@ -84,16 +74,16 @@ def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
     chunks = split(hold.applications, taken=encoded_bytes("", everywhere))
     return [
         RemovalsHeld(
-            branch,
-            hold.plan,
-            hold.count,
-            hold.admitted,
-            hold.recent,
-            hold.cause[:CAUSE_CHARACTERS_MAX],
-            applications,
-            everywhere if number == 1 else b"",
-            number,
-            len(chunks),
+            branch=branch,
+            plan=hold.plan,
+            count=hold.count,
+            admitted=hold.admitted,
+            recent=hold.recent,
+            cause=hold.cause[:CAUSE_CHARACTERS_MAX],
+            applications=applications,
+            clusters=everywhere if number == 1 else b"",
+            part=number,
+            parts=len(chunks),
         )
         for number, (applications,) in enumerate(chunks, 1)
     ]
@@ -133,37 +123,13 @@ def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]
         for start in range(0, len(applications), APPLICATIONS_MAX):
             some = applications[start : start + APPLICATIONS_MAX]
             used = OverrideUsed(
-                override,
-                decision,
-                packed(clusters),
-                some,
-                request.reason,
-                request.ticket,
-                start // APPLICATIONS_MAX + 1,
+                id=override,
+                decision=decision,
+                clusters=packed(clusters),
+                applications=some,
+                reason=request.reason,
+                ticket=request.ticket,
+                part=start // APPLICATIONS_MAX + 1,
             )
             found.append((stream_id("use", override), used))
     return found
-
-
-def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
-    """Give the commit of a decision to a sink; its id depends on the log alone."""
-    first = decision.first
-    if decision.at is None:
-        raise ValueError("a decision is carried out after the log took it")
-    parents = [first.parent] if first.parent else []
-    body = encode_commit(tree.hex(), parents, message(first), decision.at, trailers=trailers(first, model.epoch))
-    return sink.add("commit", body).hex()
-
-
-def submission_of(
-    said: Sequence[tuple[str, object]], cause: Cause, lease: Lease | None, **conditions: Any
-) -> Submission:
-    """Return (stream, event) pairs as the log takes them from the renderer that holds a lease."""
-    return Submission(
-        [NewEvent.of(stream, each) for stream, each in said],
-        ACTOR,
-        causation_id=cause.id,
-        traceparent=cause.traceparent,
-        lease=None if lease is None else (lease.name, lease.epoch),
-        **conditions,
-    )

@@ -162,7 +162,7 @@ def _evaluate(
         if declared.fallback == PREVIOUS and found.refused:
             fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)
         for part in found.parts:
-            release[part.among] = model.version_code(part)
+            release[part.among] = model.placements.version_code(part.release)
             variant[part.among] = part.variants
         refused = dict(found.refused)
         if placement.namespace in crowded:

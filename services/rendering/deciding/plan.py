@@ -18,10 +18,11 @@ from services.rendering.deciding.evaluating import evaluate
 from services.rendering.deciding.gating import Gating, Passing
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.deciding.leaving import lay_out, leaving
-from services.rendering.domain import Hold, plan_id
+from services.rendering.domain.fuse import Hold, plan_id
 from services.rendering.target.aside import SET_ASIDE
 from services.rendering.target.target import bodies
 from services.rendering.writing.layout import LAYOUTS
+from services.rendering.writing.materialising import namespace_content
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -207,14 +208,14 @@ def _fuse(
     """
     gone = model.trees.registered - model.fleet.selection.everything
     _judge_confirmed(model, pending, settled, answer)
-    valid = [left for plan, left in model.confirmed.items() if plan not in answer.lapsed]
+    valid = [left for plan, left in model.fuse.confirmed.items() if plan not in answer.lapsed]
     confirmed = {key: BitMap.union(BitMap(), *(left.get(key, BitMap()) for left in valid)) for key in pending}
     asked = {key: rest for key, clusters in settled.items() if (rest := clusters - confirmed[key])}
     count = sum(map(len, asked.values()))
     admitted = model.placements.admitted_count() if count else 0
-    if fuse_trips(count, model.recent_removals(now), admitted):
+    if fuse_trips(count, model.fuse.recent(now), admitted):
         cause = "; ".join(model.reasons.lines()) or "facts of an earlier time"
-        recent = model.recent_removals(now)
+        recent = model.fuse.recent(now)
         answer.hold = Hold(plan_id(asked, gone), asked, gone, count, admitted, recent, cause)
         return {key: pending[key] - asked.get(key, BitMap()) for key in pending}
     return pending
@@ -226,23 +227,26 @@ def _judge_confirmed(model: Model, pending: dict[str, BitMap], settled: dict[str
     A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
     while others are asked about, but nothing of it may have become unwanted.
     """
-    for plan, left in model.confirmed.items():
+    fuse = model.fuse
+    for plan, left in fuse.confirmed.items():
         unwanted = any(clusters - pending.get(key, BitMap()) for key, clusters in left.items())
-        others = [model.confirmed[each] for each in model.confirmed if each != plan and each in model.accepted]
-        grown = plan not in model.accepted and any(
+        others = [
+            model.fuse.confirmed[each] for each in model.fuse.confirmed if each != plan and each in model.fuse.accepted
+        ]
+        grown = plan not in fuse.accepted and any(
             clusters - left.get(key, BitMap()) - BitMap.union(BitMap(), *(each.get(key, BitMap()) for each in others))
             for key, clusters in settled.items()
         )
         if unwanted or grown:
             answer.lapsed.append(plan)
-        elif plan not in model.accepted:
+        elif plan not in fuse.accepted:
             answer.accepted.append(plan)
 
 
 def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) -> None:
     """Say which confirmed plans are being carried out, and how many removals nobody was asked about."""
     answered = 0
-    for plan, left in model.confirmed.items():
+    for plan, left in model.fuse.confirmed.items():
         if plan in answer.lapsed:
             continue
         going = sum(
@@ -264,7 +268,7 @@ def _contents(model: Model, answer: Plan, gating: Gating) -> None:
 
 
 def _content(model: Model, answer: Plan, gating: Gating, namespace: str) -> None:
-    code = model.namespace_content(namespace)
+    code = namespace_content(model, namespace)
     if code is not None:
         content = model.trees.at(namespace).content.values
         there = BitMap()

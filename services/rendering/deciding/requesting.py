@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from libs.contracts import Event, SignOffDeclared
     from libs.fleet import Approval
     from services.rendering.deciding.plan import Plan
-    from services.rendering.domain import Hold
+    from services.rendering.domain.fuse import Hold
     from services.rendering.model import Model
 
 OURS = "resedge/"

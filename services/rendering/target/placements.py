@@ -32,6 +32,8 @@ from libs.fleet.state import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from libs.contracts import ReleasePublished
+
 
 class Admission(NamedTuple):
     """One decision, as `why` cites it; `commit` is empty until it is written."""
@@ -197,6 +199,10 @@ class Placements:
             if clusters:
                 name = RefusalKey(key, code, detail)
                 self.refusals[name] = self.refusals.get(name, BitMap()) | clusters
+
+    def version_code(self, release: ReleasePublished) -> int:
+        """Return the code of a release in the columns."""
+        return self.versions.code(f"{release.application}/{release.version}")
 
     def used_versions(self, application: str) -> list[str]:
         """Return the versions of an application that were ever a target."""

@@ -5,75 +5,18 @@ The one rule: every word comes from the decision in the log, so that a rerun wri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from libs.contracts import category_of
 from libs.gittree import Trailer
-from services.rendering.observing import Causes
+from libs.gittree.commits import encode_commit
 
 if TYPE_CHECKING:
-    from libs.contracts import AdmissionDecided, Recorded
+    from libs.contracts import AdmissionDecided
+    from libs.gittree import ObjectSink
+    from services.rendering.model import Model
+    from services.rendering.model.decision import Decision
 
 ACTORS_MAX = 20
-REASONS_MAX = 20
-_SHOWN = 3
-ANSWERS = frozenset({"approval", "override", "hold"})
-"""Categories of what people answer: whoever votes, or lets an override begin, is not behind a change."""
-
-
-@dataclass(slots=True)
-class Kind:
-    """Events of one type since the last decision."""
-
-    count: int = 0
-    first: int = 0
-    last: int = 0
-    streams: list[str] = field(default_factory=list)
-
-    def line(self, name: str) -> str:
-        """Return what is said of them."""
-        shown = ", ".join(self.streams)
-        more = f" and {self.count - len(self.streams)} more" if self.count > len(self.streams) else ""
-        where = f"position {self.first}" if self.first == self.last else f"positions {self.first} to {self.last}"
-        return f"{name} {shown}{more} ({where})"
-
-
-@dataclass(slots=True)
-class Reasons:
-    """The facts since the last decision, by type, and who stated them; `fresh` did since targets were evaluated."""
-
-    kinds: dict[str, Kind] = field(default_factory=dict)
-    actors: dict[str, None] = field(default_factory=dict)
-    fresh: set[str] = field(default_factory=set)
-    causes: Causes = field(default_factory=Causes)
-    position: int = 0
-
-    def note(self, recorded: Recorded) -> None:
-        """Take a fact as a possible reason for the next decision."""
-        kind = self.kinds.setdefault(type(recorded.event).__name__, Kind(first=recorded.position))
-        kind.count += 1
-        kind.last = recorded.position
-        if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
-            kind.streams.append(recorded.stream)
-        category = category_of(recorded.stream)
-        if category != "approval":  # who voted did not ask: a decision names them as approvers
-            self.actors[recorded.actor] = None
-        if category not in ANSWERS:
-            self.fresh.add(recorded.actor)
-        self.causes.note(recorded)
-        self.position = recorded.position
-
-    def taken(self, position: int) -> None:
-        """Start anew: a decision as of `position` has been made."""
-        self.causes.taken(position)
-        if self.position <= position:
-            self.kinds.clear()
-            self.actors.clear()
-
-    def lines(self) -> list[str]:
-        """Return one line for each type of fact."""
-        return [kind.line(name) for name, kind in sorted(self.kinds.items())][:REASONS_MAX]
 
 
 def message(decision: AdmissionDecided) -> str:
@@ -95,3 +38,11 @@ def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
     found += [Trailer("Approved-by", person) for person in decision.approved_by]
     found += [Trailer("Override", override) for override in decision.overrides]
     return found
+
+
+def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
+    """Give the commit of a decision to a sink; its id depends on the log alone."""
+    first = decision.first
+    parents = [first.parent] if first.parent else []
+    body = encode_commit(tree.hex(), parents, message(first), decision.taken_at, trailers=trailers(first, model.epoch))
+    return sink.add("commit", body).hex()

@@ -1,0 +1,1 @@
+"""What rendering decides of itself: the fuse and the branch."""

@@ -1,0 +1,195 @@
+"""The renderer's model: the facts, what each cluster has been given, and where the branch stands.
+
+The one rule: it is the fold of the log. A running renderer, one that restarts and a verifier all come through `fold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from libs.contracts import ApprovalCompleted, Recorded, category_of
+from libs.fleet import Fleet, unpacked
+from libs.fleet.parts import EPOCH
+from libs.fleet.state import Parts, begin_parts, typed, value, whole
+from libs.gates import Gates
+from services.rendering.domain.fuse import Fuse
+from services.rendering.events import (
+    AdmissionDecided,
+    AdmissionWritten,
+    ConfirmationAccepted,
+    ConfirmationLapsed,
+    ForeignCommitFound,
+    GraceEnded,
+    LayoutChosen,
+    RemovalsConfirmed,
+    RemovalsHeld,
+    WritingRestored,
+)
+from services.rendering.model.decision import Decision
+from services.rendering.model.reasons import Reasons
+from services.rendering.model.trees import PARTS as TREES
+from services.rendering.model.trees import Trees
+from services.rendering.observing import Cause
+from services.rendering.target.aside import Aside
+from services.rendering.target.inputs import Inputs
+from services.rendering.target.placements import PARTS as PLACEMENTS
+from services.rendering.target.placements import Admission, Placements
+from services.rendering.timing import AT_ONCE, Timing
+
+BRANCH = "main"
+CATEGORIES = (
+    "store", "group", "namespace", "application", "configuration", "release", "choices",
+    "calendar", "freeze", "placementpolicy", "approval", "override", "withheld", "layout",
+)  # fmt: skip
+"""What can change a target or close a gate: an admission is guarded by all of them."""
+
+PARTS: Parts = {
+    "placements": whole(Placements, PLACEMENTS),
+    "trees": whole(Trees, TREES),
+    "fuse": typed(Fuse),
+    "laws_in_force": typed(set[str]),
+    "behind": typed(dict[str, set[str]]),
+    "at": value(EPOCH, datetime.isoformat, datetime.fromisoformat),
+    "reasons": typed(Reasons),
+    "epoch": value(""),
+    "hash": value(b""),
+    "position": value(0),
+    "branch_version": value(0),
+    "clusters_tree": value(None),
+    "written_tree": value(None),
+    "parent": value(""),
+    "foreign": value(""),
+    "must_commit": value(begin=False),
+    "layout": value(0),
+    "evaluated": value(0),
+    "decision": typed(Decision),
+    "applied": value(""),
+    "applied_position": value(0),
+}
+"""What a snapshot keeps of a model beside the fleet."""
+
+
+class Model:
+    """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given.
+
+    `gates`, `inputs` and `aside` only save work, or tell of this process: they begin anew in each.
+    """
+
+    __slots__ = ("aside", "branch", "fleet", "gates", "inputs", "timing", *PARTS)
+
+    placements: Placements
+    trees: Trees
+    fuse: Fuse
+    laws_in_force: set[str]
+    behind: dict[str, set[str]]
+    at: datetime
+    reasons: Reasons
+    epoch: str
+    hash: bytes
+    position: int
+    branch_version: int
+    clusters_tree: bytes | None
+    written_tree: bytes | None
+    parent: str
+    foreign: str
+    """Somebody else's commit at which the branch was found (`nothing`: it was gone); empty: it is where we left it."""
+    must_commit: bool
+    layout: int
+    """The code of the layout that clusters should have; 0 in a log from before layouts were chosen."""
+    evaluated: int
+    """The position up to which targets were brought up to date."""
+    decision: Decision
+    applied: str
+    applied_position: int
+
+    def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
+        """`timing` matters to who plans with the model; folding a log does not ask for it."""
+        self.branch, self.timing = branch, timing
+        self.aside = Aside()
+        self.fleet = Fleet(blob)
+        self.inputs = Inputs(self.fleet)
+        self.gates = Gates(self.fleet)
+        begin_parts(self, PARTS, self.fleet.extent)
+
+    def become(self, other: Model) -> None:
+        """Take over everything of another model, which must not be used any more."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
+    @property
+    def size(self) -> int:
+        """The number of ordinals given so far."""
+        return self.fleet.selection.size
+
+    def fold(self, recorded: Recorded) -> Decision | None:
+        """Take one event; return a decision that is now to be carried out (before any later event is folded)."""
+        self.position, self.hash, self.epoch, self.at = recorded.position, recorded.hash, recorded.epoch, recorded.at
+        decision = self._take(recorded)
+        if recorded.stream == f"branch-{self.branch}":
+            # Our own later appends may be ahead of what comes round through the feed.
+            self.branch_version = max(self.branch_version, recorded.version)
+        self.fleet.fold(recorded)
+        if isinstance(recorded.event, ApprovalCompleted):
+            self.fuse.approved(recorded.event.id, self.fleet.policy.approvals)
+        return decision
+
+    def _take(self, recorded: Recorded) -> Decision | None:
+        event = recorded.event
+        match event:
+            case AdmissionDecided():
+                return self._decided(recorded, event)
+            case AdmissionWritten():
+                self.written(event)
+            case ForeignCommitFound(found=found):
+                self.foreign = found or "nothing"
+            case WritingRestored(onto=onto):
+                self.parent = "" if onto == "nothing" else onto
+                self.foreign, self.must_commit = "", True
+            case LayoutChosen() | GraceEnded():
+                self.reasons.note(recorded)
+                self._laid_out(event, recorded.position)
+            case RemovalsHeld() | RemovalsConfirmed() | ConfirmationAccepted() | ConfirmationLapsed():
+                if isinstance(event, RemovalsConfirmed):
+                    self.reasons.note(recorded)
+                self.fuse.fold(event)
+            case _ if category_of(recorded.stream) in CATEGORIES:
+                self.reasons.note(recorded)
+        return None
+
+    def _laid_out(self, event: LayoutChosen | GraceEnded, position: int) -> None:
+        if isinstance(event, LayoutChosen):
+            self.layout = event.layout
+        else:
+            known = [ordinal for ordinal in unpacked(event.clusters) if ordinal < self.size]
+            self.trees.grace_ended.values[known] = position
+
+    def _decided(self, recorded: Recorded, event: AdmissionDecided) -> Decision | None:
+        if recorded.position <= self.applied_position:
+            return None
+        if event.part == 1:
+            self.decision = Decision()
+        self.decision.parts.append(event)
+        self.decision.position, self.decision.at = recorded.position, recorded.at
+        self.decision.itself = Cause.of(recorded)
+        return self.decision if self.decision.whole else None
+
+    def apply(self, decision: Decision) -> None:
+        """Take note that a decision is carried out; what is noted already is not noted again."""
+        if self.applied_position >= decision.position:
+            return
+        first, at = decision.first, decision.taken_at
+        self.applied, self.applied_position = first.decision, decision.position
+        self.trees.begin_decision()
+        self.placements.admissions.append(Admission(decision.position, at, ""))
+        self.fuse.admitted(decision.parts, at)
+        self.reasons.taken(first.model_position)
+
+    def written(self, event: AdmissionWritten) -> None:
+        """Take note that the last decision's commit is the branch's tip."""
+        if event.decision != self.applied:
+            return
+        self.parent = event.commit
+        self.written_tree = self.clusters_tree
+        self.must_commit = False
+        self.placements.admissions[-1] = self.placements.admissions[-1]._replace(commit=event.commit)
