@@ -42,7 +42,15 @@ class Refused:
 
     def event(self, key: Key) -> AccessDenied:
         """Return it as the fact that the log keeps."""
-        return AccessDenied(key[1], key[2], self.count, self.first, self.last, self.detail, self.by)
+        return AccessDenied(
+            actor=key[1],
+            route=key[2],
+            count=self.count,
+            first_at=self.first,
+            last_at=self.last,
+            detail=self.detail,
+            by=self.by,
+        )
 
 
 class Denials:

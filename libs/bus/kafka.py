@@ -78,6 +78,7 @@ class KafkaFeed(Feed):
         self._topic = topic
         self._batch: Batch | None = None
         self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None  # there is one before anything comes from it
         self._heard = 0.0
         self._batches = 0
         self._waited_in_vain = -1

@@ -91,11 +91,18 @@ class Letters:
         await self._log.append_async(submission)
 
 
-_SKIPPED = LetterSkipped("", "")
+_SKIPPED = LetterSkipped(letter="", reason="")
 _RETRIED = LetterRetried("", "")
 
 
 def _halted(letter: Letter, service: str) -> ConsumerHalted:
     recorded = letter.halted.recorded
     reason = letter.halted.reason[:_REASON_CHARACTERS_MAX]
-    return ConsumerHalted(letter.name, service, letter.halted.consumer, recorded.position, recorded.type, reason)
+    return ConsumerHalted(
+        letter=letter.name,
+        service=service,
+        consumer=letter.halted.consumer,
+        position=recorded.position,
+        type=recorded.type,
+        reason=reason,
+    )

@@ -36,7 +36,7 @@ PROBLEMS_MAX = 20
 
 BUILDING, LIVE, FAILED = "building", "live", "failed"
 
-_SKIPPED = type_name(LetterSkipped("", ""))
+_SKIPPED = type_name(LetterSkipped(letter="", reason=""))
 
 
 class RebuildFailed(RuntimeError):  # noqa: N818 - it states the fact

@@ -96,7 +96,9 @@ class Embedded:
         self._ready_at = 0
         self._stopped = False
         self._background: list[asyncio.Task[None]] = []
-        self.app = self._application()
+        denials = Denials(clock)
+        self._denials = DenialsKept(self.log, denials, f"resedge/{name or 'embedded'}")
+        self.app = self._application(denials)
 
     def _check_clock(self) -> None:
         if self._virtual is None:
@@ -164,7 +166,7 @@ class Embedded:
             self._accounts = self.facts.position, known
         return self.tokens.service_accounts() | known
 
-    def _application(self) -> FastAPI:
+    def _application(self, denials: Denials) -> FastAPI:
         @asynccontextmanager
         async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
             await self.start()
@@ -175,8 +177,6 @@ class Embedded:
 
         checks: list[ReadinessCheck] = [self._check_consumers]
         checks += [check for service in self.services for check in service.checks]
-        denials = Denials(self._clock)
-        self._denials = DenialsKept(self.log, denials, f"resedge/{self._name or 'embedded'}")
         app = web_application(
             title="Resilient Edge",
             tokens=self._verifier(),

@@ -61,7 +61,7 @@ class StoreRow:
         if before is None:
             # Made at once: an import of a whole fleet makes tens of thousands.
             made: dict[str, Any] = {"timezone": self._zone(), **self._said({})}
-            return StoreDeclared(self.name, clusters=[ClusterSpec(self.name, capacity=self._over({}))], **made)
+            return StoreDeclared(name=self.name, clusters=[ClusterSpec(self.name, capacity=self._over({}))], **made)
         changes = self._said(before.labels)
         if self.timezone is not None:
             changes["timezone"] = self.timezone

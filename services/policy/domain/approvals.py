@@ -230,7 +230,10 @@ def _refuse(command: Refuse, state: Approval) -> Sequence[Event]:
     _check_running(state, command.at)
     _eligible(command.voter, state, stage_of(state))
     reason = check_text(command.reason, "/reason")
-    return [ApprovalRefused(request.id, request.digest, reason, command.voter.by, _said(command.ticket, "/ticket"))]
+    ticket = _said(command.ticket, "/ticket")
+    return [
+        ApprovalRefused(id=request.id, digest=request.digest, reason=reason, by=command.voter.by, ticket=ticket),
+    ]
 
 
 def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
@@ -246,7 +249,8 @@ def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
             fix="who may decide this stage can refuse it instead",
         )
     reason = check_text(command.reason, "/reason")
-    return [ApprovalWithdrawn(request.id, whole, reason, voter.by, _said(command.ticket, "/ticket"))]
+    ticket = _said(command.ticket, "/ticket")
+    return [ApprovalWithdrawn(id=request.id, whole=whole, reason=reason, by=voter.by, ticket=ticket)]
 
 
 def _eligible(voter: Voter, state: Approval, stage: int) -> str:

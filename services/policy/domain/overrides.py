@@ -114,7 +114,7 @@ def started(completed: ApprovalCompleted, request: ApprovalRequested, override: 
     if request.kind != "override" or override.begins is not None or override.revoked_at is not None:
         return []
     ends = at + timedelta(minutes=override.request.minutes)
-    return [OverrideStarted(override.request.id, at, ends, list(completed.people))]
+    return [OverrideStarted(id=override.request.id, begins=at, ends=ends, people=list(completed.people))]
 
 
 def phase(override: Override, approval: Approval | None, now: datetime) -> str:
@@ -161,7 +161,7 @@ def _request(command: RequestOverride, facts: Fleet) -> Sequence[Event]:
     )
     if command.break_glass:
         ends = command.at + timedelta(minutes=command.minutes)
-        return [requested, OverrideStarted(command.id, command.at, ends, [command.by.person])]
+        return [requested, OverrideStarted(id=command.id, begins=command.at, ends=ends, people=[command.by.person])]
     return [requested, _approval(command, requested, _process(command, closed, facts), names)]
 
 
@@ -250,8 +250,9 @@ def _revoke(command: RevokeOverride, override: Override, approval: Approval | No
         raise OverrideOver(f"the override {command.id} is {was}", fix="see it with resedge get overrides")
     reason = check_text(command.reason, "/reason")
     ticket = check_text(command.ticket, "/ticket") if command.ticket else ""
-    revoked = OverrideRevoked(command.id, reason, command.by, ticket)
+    revoked = OverrideRevoked(id=command.id, reason=reason, by=command.by, ticket=ticket)
     if was == "active" or approval is None:
         return [revoked]
     # Nobody shall grant what would not start any more.
-    return [revoked, ApprovalWithdrawn(approval.request.id, True, reason, command.by, ticket)]  # noqa: FBT003
+    withdrawn = ApprovalWithdrawn(id=approval.request.id, whole=True, reason=reason, by=command.by, ticket=ticket)
+    return [revoked, withdrawn]

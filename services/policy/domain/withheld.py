@@ -38,4 +38,4 @@ def decide(command: ConfirmLoosening, state: Withheld | None) -> Sequence[Loosen
         return []
     reason = check_text(command.reason, "/reason")
     ticket = check_text(command.ticket, "/ticket") if command.ticket else ""
-    return [LooseningConfirmed(command.id, reason, command.by, ticket)]
+    return [LooseningConfirmed(id=command.id, reason=reason, by=command.by, ticket=ticket)]

@@ -129,9 +129,9 @@ def _skip(command: SkipLetter, state: Open | Closed) -> Sequence[Event]:
         case Closed():
             raise _closed(command.letter, state)
         case Open(opened=ConsumerHalted(consumer=consumer, position=position)):
-            return [LetterSkipped(command.letter, command.reason, consumer, position)]
+            return [LetterSkipped(letter=command.letter, reason=command.reason, consumer=consumer, position=position)]
         case Open():
-            return [LetterSkipped(command.letter, command.reason)]
+            return [LetterSkipped(letter=command.letter, reason=command.reason)]
         case _:
             assert_never(state)
 

@@ -29,7 +29,7 @@ from services.rendering.writing.message import commit_of
 PAGE_EVENTS = 1_000
 RENDERING = "rendering"
 """The consumer whose fold this is."""
-_SKIPPED = type_name(LetterSkipped("", ""))
+_SKIPPED = type_name(LetterSkipped(letter="", reason=""))
 WORKERS = 2
 WORKERS_FROM_CLUSTERS = 1_000
 
