@@ -10,6 +10,7 @@ from libs.commands.kinds import DeclaredKind
 from libs.web.router import declared_router
 from libs.web.schema import document_model
 from services.policy.approvals_api import approvals_router
+from services.policy.can_i_api import can_i_router
 from services.policy.documents.access import (
     RoleBindingSpec,
     RoleSpec,
@@ -37,9 +38,9 @@ from services.policy.events import (
     SignOffDeclared,
     SignOffRemoved,
 )
-from services.policy.openings import openings_router
 from services.policy.overrides_api import overrides_router
 from services.policy.tokens_api import tokens_router
+from services.policy.windows_api import windows_router
 from services.policy.withheld_api import withheld_router
 
 if TYPE_CHECKING:
@@ -181,7 +182,8 @@ def policy_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     router.include_router(approvals_router(commands))
     router.include_router(tokens_router(commands, ids))
     router.include_router(withheld_router(commands))
-    router.include_router(openings_router(commands))
+    router.include_router(windows_router(commands))
+    router.include_router(can_i_router(commands))
     for kind in DECLARED:
         router.include_router(declared_router(kind, commands))
     return router

@@ -20,10 +20,21 @@ from libs.web.intents import flag, intent_of
 from libs.web.openapi import body_of
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
-from services.policy.domain.approvals import Command, Grant, Refuse, Voter, Withdraw, decide, may_vote, recorded_from
+from services.policy.answers import check_state, examples, listed, one, placed, said_by, seen
+from services.policy.domain.approvals import (
+    Command,
+    Grant,
+    Refuse,
+    Voter,
+    Withdraw,
+    decide,
+    may_vote,
+    missing,
+    recorded_from,
+    stage_of,
+)
 from services.policy.domain.overrides import started
 from services.policy.reaching import namespaces_of
-from services.policy.showing import approval_document, check_state, listed, one, placed, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -196,6 +207,50 @@ def _approval(facts: Fleet, name: str) -> Approval:
     if found is None:
         raise not_found("approval", name, nearest(name, facts.policy.approvals))
     return found
+
+
+def approval_document(approval: Approval, facts: Fleet, now: datetime) -> dict[str, Any]:
+    """Return an approval as it is shown: what it is about, who has voted, and what is missing."""
+    request = approval.request
+    state = approval.state_at(now)
+    stage = stage_of(approval) if state == "running" else None
+    return {
+        "id": request.id,
+        "state": state,
+        "kind": request.kind,
+        "subject": request.subject,
+        "summary": request.summary,
+        "digest": request.digest,
+        "items": request.items,
+        "clusters": len(approval.clusters),
+        "examples": examples(facts, approval.clusters),
+        "signoff": request.signoff,
+        "count": request.count,
+        "stage": None if stage is None else stage + 1,
+        "stages": [
+            {
+                "roles": each.roles,
+                "quorum": each.quorum,
+                "missing": missing(approval, index, each),
+                "votes": [
+                    {"role": vote.role, "reason": vote.reason, "ticket": vote.ticket, **said_by(vote.by)}
+                    for vote in approval.grants
+                    if vote.stage == index
+                ],
+            }
+            for index, each in enumerate(request.stages)
+        ],
+        "requesters": sorted({*request.requesters, request.by.person} - {""}),
+        "publishers": request.publishers,
+        "reason": request.reason,
+        "ticket": request.ticket,
+        "requested_at": approval.at.isoformat(),
+        "requested_by": said_by(request.by),
+        "expires_at": request.expires_at.isoformat(),
+        "done_at": None if approval.done_at is None else approval.done_at.isoformat(),
+        "ended_because": approval.reason,
+        "people": list(approval.people),
+    }
 
 
 def approvals_router(commands: Commands) -> APIRouter:

@@ -24,10 +24,10 @@ from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
+from services.policy.answers import ID_CHARACTERS, check_state, examples, listed, one, placed, said_by, seen
 from services.policy.domain.approvals import recorded_from
-from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide
+from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide, phase
 from services.policy.reaching import check_reach
-from services.policy.showing import ID_CHARACTERS, check_state, listed, one, override_document, placed, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,6 +192,34 @@ def _override(facts: Fleet, name: str) -> Override:
     if found is None:
         raise not_found("override", name, nearest(name, facts.policy.overrides))
     return found
+
+
+def override_document(override: Override, facts: Fleet, now: datetime) -> dict[str, Any]:
+    """Return an override as it is shown."""
+    request = override.request
+    return {
+        "id": request.id,
+        "state": phase(override, facts.policy.approvals.get(request.approval), now),
+        "freeze": request.freeze,
+        "calendar": request.calendar,
+        "expression": request.expression,
+        "clusters": len(override.clusters),
+        "examples": examples(facts, override.clusters),
+        "applications": request.applications,
+        "minutes": request.minutes,
+        "reason": request.reason,
+        "ticket": request.ticket,
+        "digest": request.digest,
+        "approval": request.approval or None,
+        "break_glass": request.break_glass,
+        "requested_at": override.at.isoformat(),
+        "requested_by": said_by(request.by),
+        "begins": None if override.begins is None else override.begins.isoformat(),
+        "ends": None if override.ends is None else override.ends.isoformat(),
+        "people": list(override.people),
+        "revoked_at": None if override.revoked_at is None else override.revoked_at.isoformat(),
+        "uses": override.uses,
+    }
 
 
 def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:

@@ -25,15 +25,17 @@ from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
+from services.policy.answers import ID_CHARACTERS, listed, said_by, seen
 from services.policy.domain.approvals import recorded_from
-from services.policy.domain.tokens import HOURS_DEFAULT, IssueToken, RevokeToken, decide
+from services.policy.domain.tokens import HOURS_DEFAULT, IssueToken, RevokeToken, decide, token_state
 from services.policy.reaching import check_everywhere
-from services.policy.showing import ID_CHARACTERS, listed, seen, token_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from libs.commands.commands import Commands
+    from libs.contracts import TokenIssued
     from libs.fleet import Fleet
 
 READ = ("role", "rolebinding", "source", "token")
@@ -157,6 +159,20 @@ class LocalTokens:
         facts, now = await seen(request, self._commands), self._commands.clock()
         shown = (token_document(each, facts, now) for each in facts.policy.tokens.values())
         return listed(request, response, self._commands, shown, "expires_at")
+
+
+def token_document(token: TokenIssued, facts: Fleet, now: datetime) -> dict[str, Any]:
+    """Return a local token as it is shown: everything but itself."""
+    return {
+        "id": token.id,
+        "user": token.user,
+        "state": token_state(token, facts.policy, now),
+        "service_account": token.service_account,
+        "groups": token.groups,
+        "expires_at": token.expires_at.isoformat(),
+        "reason": token.reason,
+        "by": said_by(token.by),
+    }
 
 
 def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:

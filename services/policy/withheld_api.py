@@ -20,14 +20,14 @@ from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
+from services.policy.answers import examples, listed, one, said_by, seen
 from services.policy.domain.approvals import recorded_from
 from services.policy.domain.withheld import ConfirmLoosening, decide
 from services.policy.reaching import check_reach
-from services.policy.showing import listed, one, seen, withheld_document
 
 if TYPE_CHECKING:
     from libs.commands.commands import Commands
-    from libs.fleet import Fleet
+    from libs.fleet import Fleet, Withheld
 
 READ = ("store", "group", "namespace", "application", "role", "rolebinding", "withheld")
 """What confirming rests on: the change, and for which clusters somebody may affect policy."""
@@ -87,6 +87,19 @@ class Loosenings:
         if found is None:
             raise not_found("withheld", change, nearest(change, facts.policy.withheld))
         return one(self._commands, withheld_document(found, facts))
+
+
+def withheld_document(withheld: Withheld, facts: Fleet) -> dict[str, Any]:
+    """Return a change that does not count for gates yet, as it is shown."""
+    return {
+        "id": withheld.event.id,
+        "what": withheld.event.what,
+        "causes": withheld.event.causes,
+        "clusters": len(withheld.clusters),
+        "examples": examples(facts, withheld.clusters),
+        "at": withheld.at.isoformat(),
+        "by": said_by(withheld.event.by),
+    }
 
 
 def withheld_router(commands: Commands) -> APIRouter:

@@ -1,0 +1,81 @@
+"""The route that tells when windows open, in the stores' own time.
+
+The one rule: the functions that decide answer it, so that nobody is told what would not be.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request, Response
+
+from libs.contracts.instants import read_instant
+from libs.contracts.problems import invalid
+from libs.gates import windows
+from libs.web.auth import requires
+from libs.web.positions import HEADER
+from libs.web.router import select
+from services.policy.answers import seen
+from services.policy.domain.approvals import recorded_from
+
+if TYPE_CHECKING:
+    from libs.commands.commands import Commands
+    from libs.gates import WindowRow
+
+DAYS_DEFAULT = 7
+DAYS_MAX = 62
+
+
+class Windows:
+    """The handler, which reads the facts at hand."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def windows(self, request: Request, response: Response, where: str | None = None) -> dict[str, Any]:
+        """Return when calendars are open between `from` (default: now) and `to` (default: a week later).
+
+        A row is one calendar in the stores of one zone and, where it looks at them, of equal hours; `where` chooses
+        the clusters. Instants are on the stores' clocks, with their offset.
+        """
+        facts = await seen(request, self._commands)
+        now = recorded_from(facts, self._commands.clock())
+        asked = request.query_params
+        start = read_instant(asked["from"], "?from") if asked.get("from") else now
+        end = read_instant(asked["to"], "?to") if asked.get("to") else start + timedelta(days=DAYS_DEFAULT)
+        if not start < end <= start + timedelta(days=DAYS_MAX):
+            raise invalid(f"`to` is after `from`, and at most {DAYS_MAX} days after it", pointer="?to")
+        clusters = facts.selection.everything if where is None else select(facts, where)
+        response.headers[HEADER] = str(self._commands.facts.position)
+        return {"items": [_row(each) for each in windows(facts, clusters, start, end, now)]}
+
+
+def _row(row: WindowRow) -> dict[str, Any]:
+    return {
+        "calendar": row.calendar,
+        "applications": list(row.applications),
+        "zone": row.zone,
+        "hours": row.hours or None,
+        "count": row.clusters,
+        "example": row.example,
+        "open_now": row.open,
+        "next_change": None if row.next_change is None else row.next_change.isoformat(),
+        "openings": [{"from": begins.isoformat(), "to": ends.isoformat()} for begins, ends in row.openings],
+        "never_opens": row.never_opens,
+    }
+
+
+def windows_router(commands: Commands) -> APIRouter:
+    """Return the route of windows."""
+    router, routes = APIRouter(), Windows(commands)
+    router.add_api_route(
+        "/v1/windows",
+        routes.windows,
+        methods=["GET"],
+        dependencies=[requires("list", "Window")],
+        operation_id="list_windows",
+        response_model=None,
+        tags=["windows"],
+    )
+    return router
