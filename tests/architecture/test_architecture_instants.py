@@ -40,7 +40,7 @@ READERS = {
     "libs/gates/schedules.py": "a freeze as the log has it",
     "libs/access/loosening.py": "a freeze as the log has it",
     "services/policy/domain/freezes.py": "a freeze as its document was read",
-    "services/rendering/model.py": "a snapshot of our own",
+    "services/rendering/model/model.py": "a snapshot of our own",
 }
 """Modules, or folders of them, that call what parses times, and what they read with it."""
 PARSE = {"fromisoformat", "strptime", "parsedate_to_datetime"}
