@@ -27,6 +27,7 @@ from libs.contracts.problems import Problem
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
 from libs.fleet.parts import parsed
+from libs.kinds import DECLARED
 
 AFFECTING = (AFFECT, "Policy")
 BINDING = ("apply", "RoleBinding")
@@ -38,7 +39,7 @@ EVENT = "event"
 OF_RIGHTS = ("role", "rolebinding", "group", "namespace")
 """What a scope rests on, besides the stores themselves."""
 OF_CATALOG = ("application", "configuration", "choices")
-GIVES_RIGHTS = ("Role", "RoleBinding")
+GIVES_RIGHTS = tuple(kind.document for kind in DECLARED if kind.gives_rights)
 """The kinds of documents that give rights."""
 OF_GATES = ("calendar", "freeze", "placementpolicy")
 

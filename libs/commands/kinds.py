@@ -1,7 +1,7 @@
-"""A declared kind: everything that the web needs to know of a thing that is declared by a document.
+"""A declared kind: everything that is needed to execute the commands of a thing that a document declares.
 
-The one rule: a service writes its domain and one `DeclaredKind`; PUT, GET, DELETE, lists, counts, dry runs,
-idempotency and conditional requests follow from it.
+The one rule: a kind is registered in `libs.kinds`; its service writes its domain and one `DeclaredKind`. PUT, GET,
+DELETE, lists, counts, dry runs, idempotency and conditional requests follow from them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from libs.contracts.absent import Absent
 from libs.contracts.names import check_name
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
+from libs.kinds import Kind
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -38,8 +39,8 @@ def no_warnings(_command: Any, _facts: Fleet) -> list[str]:
 class DeclaredKind(Generic[C, S]):
     """One kind of declared things; `C` is the union of its commands, `S` of its states.
 
-    `declared` is the event that declares a thing, whole: it is the thing's state. `removed` is the event that takes the
-    thing back (none where it is emptied instead).
+    `registered` is its registration, which gives it its words. `declared` is the event that declares a thing, whole: it
+    is the thing's state. `removed` is the event that takes the thing back (none where it is emptied instead).
     `parse` reads a document and the name in the URL into a maker of the declaring command (the name is `None` where the
     document alone names it); it raises `Invalid`. `remove` makes the removing command. `to_document` renders what was
     last declared. `guards` are the categories whose facts `decide` reads: a function of (command, state) where most
@@ -49,9 +50,7 @@ class DeclaredKind(Generic[C, S]):
     not found); it is off where routes lie below the name.
     """
 
-    kind: str
-    plural: str
-    category: str
+    registered: Kind
     declared: type
     parse: Callable[[Any, str | None], tuple[str, Make[C]]]
     remove: Callable[[str, str, datetime], C]
@@ -61,9 +60,28 @@ class DeclaredKind(Generic[C, S]):
     guards: tuple[str, ...] | Callable[[C, S], tuple[str, ...]] = ()
     warnings: Callable[[C, Fleet], list[str]] = no_warnings
     clusters_to_names: Callable[[Fleet, BitMap], Iterable[str]] | None = None
-    named_by: str = "name"
     greedy: bool = True
     schema: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return how documents and roles name it."""
+        return self.registered.right
+
+    @property
+    def plural(self) -> str:
+        """Return what its routes are under."""
+        return self.registered.plural
+
+    @property
+    def category(self) -> str:
+        """Return the category of its streams."""
+        return self.registered.streams
+
+    @property
+    def named_by(self) -> str:
+        """Return the field of `metadata` that names a document."""
+        return self.registered.named_by
 
     def stream(self, name: str) -> str:
         """Return the stream of one thing."""
@@ -83,11 +101,11 @@ class DeclaredKind(Generic[C, S]):
 
     def name_in_url(self, rest: str) -> str:
         """Return the name that the URL means: a group's path is written there without its leading slash."""
-        return f"/{rest}" if self.named_by == "path" else rest
+        return f"/{rest}" if self.registered.is_path else rest
 
     def is_name(self, name: str) -> bool:
         """Tell whether a thing of this kind could be called so; reading what cannot exist is just not found."""
-        if self.named_by == "path":
+        if self.registered.is_path:
             return True
         try:
             check_name(name)

@@ -15,12 +15,17 @@ from itertools import groupby
 from typing import Any
 
 from libs.contracts.documents import DECIDED_BY, names_of
+from libs.kinds import BY_DOCUMENT, KINDS, texts_at
 
 _RANK = {kind: rank for rank, kind in enumerate(DECIDED_BY)}
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
-_REFERENCE = re.compile(r"/([gnc])/([^\s(),=!<>\"']+)")
-_ANY_KIND = "Store"
-"""The kind that stands for an unknown one: whoever decides first refuses it."""
+_CLUSTER = "cluster"
+_BELOW = "below"
+"""What stands for everything at or below a path, which all together completes what the path selects."""
+_OF_LETTER = {kind.letter: _BELOW if kind.is_path else kind.document or kind.singular for kind in KINDS if kind.letter}
+_REFERENCE = re.compile(rf"/([{''.join(_OF_LETTER)}])/([^\s(),=!<>\"']+)")
+_FIRST_SERVICE = next(iter(DECIDED_BY.values()))
+"""Whoever decides first refuses documents of an unknown kind."""
 
 Node = tuple[str, str]
 """Something that a document declares or completes: ("Store", name), ("below", group path), …"""
@@ -71,7 +76,7 @@ def ordered(documents: Sequence[Any]) -> Ordered:
     whoever decides about them names the circle.
     """
     named = [names_of(document) for document in documents]
-    services = [DECIDED_BY.get(kind, DECIDED_BY[_ANY_KIND]) for kind, _ in named]
+    services = [DECIDED_BY.get(kind, _FIRST_SERVICE) for kind, _ in named]
     ranks = [(_RANK.get(kind, 0), name, index) for index, (kind, name) in enumerate(named)]
     edges = _edges(documents, named, parents_first=True)
     placed = _sorted(edges, ranks, services)
@@ -84,47 +89,29 @@ def ordered(documents: Sequence[Any]) -> Ordered:
 
 
 def references(document: Mapping[str, Any]) -> Iterator[Node]:
-    """Yield what a document needs to exist: names in its fields, and `/g/ /n/ /c/` in its expressions."""
-    spec = document.get("spec")
-    if not isinstance(spec, Mapping):
+    """Yield what a document needs to exist: what its kind refers to, and what its expressions name."""
+    kind = BY_DOCUMENT.get(names_of(document)[0])
+    if kind is None:
         return
-    yield from _of_policy(spec)
-    yield from (("cluster", name) for name in _texts(spec.get("clusters")) if document.get("kind") == "Group")
-    yield from (("Store", name) for name in _texts(spec.get("stores")))
-    yield from (("Application", name) for name in _texts(spec.get("applications")))
-    yield from (("Namespace", name) for name in _texts([spec.get("namespace")]))
-    for expression in _texts([spec.get("expression"), spec.get("clusters")]):
-        for letter, name in _REFERENCE.findall(_QUOTED.sub(" ", expression)):
-            kind = {"g": "below", "n": "Namespace", "c": "cluster"}[letter]
-            yield kind, name.strip("/") if letter == "g" else name
-
-
-def _of_policy(spec: Mapping[str, Any]) -> Iterator[Node]:
-    """Yield what only documents of policy name, and the sign-off that others may name too."""
-    yield from (("SignOff", name) for name in _texts([spec.get("signoff")]))
-    yield from (("Role", name) for name in _texts([spec.get("role")]))
-    yield from (("Namespace", name) for name in _texts(spec.get("namespaces")))
-    stages, forbid = spec.get("stages"), spec.get("forbid")
-    for stage in stages if isinstance(stages, list) else ():
-        yield from (("Role", name) for name in _texts(stage.get("roles") if isinstance(stage, Mapping) else None))
-    if isinstance(forbid, Mapping):
-        yield from (("Application", name) for name in _texts(forbid.get("applications")))
-
-
-def _texts(value: Any) -> Iterable[str]:
-    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+    for path, referred in kind.refers.items():
+        yield from ((referred, name) for name in texts_at(document, path))
+    for path in kind.expressions:
+        for expression in texts_at(document, path):
+            for letter, name in _REFERENCE.findall(_QUOTED.sub(" ", expression)):
+                what = _OF_LETTER[letter]
+                yield what, name.strip("/") if what == _BELOW else name
 
 
 def provides(document: Mapping[str, Any], kind: str, name: str) -> Iterator[Node]:
-    """Yield what a document declares or completes: itself, a store's clusters, the membership of a group."""
+    """Yield what a document declares or completes: itself, the clusters in it, the membership of a path."""
     yield kind, name
-    if kind == "Store":
-        spec = document.get("spec")
-        clusters = spec.get("clusters") if isinstance(spec, Mapping) else None
-        named = [c.get("name") for c in clusters if isinstance(c, Mapping)] if isinstance(clusters, list) else None
-        yield from (("cluster", str(each)) for each in ([name] if named is None else named))
-    if kind == "Group":
-        yield "below", name
+    registered = BY_DOCUMENT.get(kind)
+    if registered is None:
+        return
+    if registered.clusters:
+        yield from ((_CLUSTER, each) for each in list(texts_at(document, registered.clusters)) or [name])
+    if registered.is_path:
+        yield _BELOW, name
 
 
 def _ancestors(path: str) -> Iterator[str]:
@@ -144,16 +131,16 @@ def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parent
     for index, document, kind, name in known:
         for node in provides(document, kind, name):
             edges[index].add(node)
-        if kind == "Group":
+        if kind in BY_DOCUMENT and BY_DOCUMENT[kind].is_path:
             step = name
             for above in _ancestors(name):
-                edges["below", step].add(("below", above))
+                edges[_BELOW, step].add((_BELOW, above))
                 if parents_first:
-                    edges["Group", above].add(index)
+                    edges[kind, above].add(index)
                 step = above
     for index, document, _, name in known:
         for node in references(document):
-            if node != ("below", name):
+            if node != (_BELOW, name):
                 edges[node].add(index)
     return edges
 

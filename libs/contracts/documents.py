@@ -1,28 +1,14 @@
-"""What can be declared by a document: the kinds, who decides about each, and what one call may hold.
-
-The one rule: a kind is listed here once, in the order in which kinds usually refer to each other.
-"""
+"""What can be declared by a document: who decides about each kind, and what one call may hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-DECIDED_BY: Mapping[str, str] = {
-    "Store": "inventory",
-    "Group": "grouping",
-    "Role": "policy",
-    "SignOff": "policy",
-    "Namespace": "catalog",
-    "Application": "catalog",
-    "Configuration": "catalog",
-    "Calendar": "policy",
-    "Freeze": "policy",
-    "PlacementPolicy": "policy",
-    "RoleBinding": "policy",
-    "Source": "relay",
-}
-"""Kind → the service that decides about its documents."""
+from libs.kinds import BY_DOCUMENT
+
+DECIDED_BY: Mapping[str, str] = {name: kind.service for name, kind in BY_DOCUMENT.items()}
+"""Kind → the service that decides about its documents, in the order in which kinds usually refer to each other."""
 
 DOCUMENTS_MAX = 100_000
 DOCUMENTS_BYTES_MAX = 64 * 1024 * 1024
@@ -34,5 +20,12 @@ def names_of(document: Any) -> tuple[str, str]:
     if not isinstance(document, Mapping):
         return "", ""
     kind, metadata = document.get("kind"), document.get("metadata")
-    name = metadata.get("path" if kind == "Group" else "name") if isinstance(metadata, Mapping) else None
+    registered = BY_DOCUMENT.get(kind) if isinstance(kind, str) else None
+    key = "name" if registered is None else registered.named_by
+    name = metadata.get(key) if isinstance(metadata, Mapping) else None
     return kind if isinstance(kind, str) else "", name.strip("/") if isinstance(name, str) else ""
+
+
+def shown_name(kind: str, name: str) -> str:
+    """Return a name that `names_of` gave as people write it: a group's path has its leading slash."""
+    return BY_DOCUMENT[kind].shown(name) if kind in BY_DOCUMENT else name

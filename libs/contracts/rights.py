@@ -5,6 +5,8 @@ The one rule: every route's rule is a verb and a kind of these; a test walks all
 
 from __future__ import annotations
 
+from libs.kinds import KINDS
+
 ROLE_VERBS = (
     "*",
     "apply",
@@ -31,46 +33,24 @@ ROLE_VERBS = (
 RELAY_VERBS = ("decide",)
 """Verbs of routes between services: the built-in role `relay` has them, and no document can give them."""
 
-ROLE_KINDS = (
-    "*",
-    "Application",
-    "Approval",
+BESIDES = (
     "Audit",
-    "Blocked",
     "Branch",
-    "Calendar",
-    "Cluster",
-    "Configuration",
     "DeadLetter",
     "Document",
     "Event",
     "ExternalEvent",
-    "Freeze",
-    "Group",
-    "Hold",
+    "Kind",
     "Log",
     "Metrics",
-    "Namespace",
-    "Override",
     "Placement",
-    "PlacementPolicy",
-    "Policy",
     "Principal",
     "Projection",
-    "Refusal",
-    "Release",
-    "ReleaseChoices",
     "Rendering",
-    "RetiredCluster",
-    "Role",
-    "RoleBinding",
     "Schema",
-    "SignOff",
-    "Source",
-    "Store",
-    "Token",
-    "Window",
 )
+"""What routes are about besides the registered kinds."""
+ROLE_KINDS = ("*", *sorted({*BESIDES, *(kind.right for kind in KINDS)}))
 """What routes are about: kinds of documents, and what is read or done besides."""
 
 BUILT_IN_ROLES = ("admin", "viewer", "source", "relay")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
 from libs.fleet.parts import parsed
+from libs.kinds import DECLARED
 from libs.selection import Cycle as ReachesItself
 from libs.selection import Expression, SelectionError, UnknownName, canonical
 from libs.selection.checking import LABEL_KEY
@@ -19,17 +20,7 @@ from libs.selection.checking import LABEL_KEY
 if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
 
-REFERRING = (
-    "group",
-    "namespace",
-    "application",
-    "configuration",
-    "choices",
-    "calendar",
-    "freeze",
-    "placementpolicy",
-    "rolebinding",
-)
+REFERRING = (*(kind.streams for kind in DECLARED if kind.expressions), "choices")
 """The categories whose facts may name a cluster, a group, a namespace or an application."""
 
 

@@ -23,7 +23,7 @@ from libs.commands.ordering import Ordered, ordered
 from libs.commands.problems import problem_of
 from libs.commands.proposals import Answer, Proposal, shown_event
 from libs.contracts import Event
-from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, names_of
+from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, names_of, shown_name
 from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
@@ -223,7 +223,7 @@ class _Change:
         results: list[dict[str, Any]] = []
         for index, document in enumerate(self.documents):
             kind, name = names_of(document)
-            named = {"kind": kind, "name": f"/{name}" if kind == "Group" else name, "result": _WORDS[letters[index]]}
+            named = {"kind": kind, "name": shown_name(kind, name), "result": _WORDS[letters[index]]}
             results.append({**named, "warnings": noted.get(str(index), [])})
         told = {"results": results, "order": order, "warnings": body.get("warnings", [])}
         if self.intent.dry_run:
@@ -270,12 +270,11 @@ def _not_allowed(sender: Principal, kind: str, rights: Rights | None) -> Problem
 
 
 def _twice(kind: str, name: str, first: int) -> Problem:
-    shown = f"/{name}" if kind == "Group" else name
     return Problem(
         422,
         "declared-twice",
         "One thing is declared twice.",
-        f"{kind} {shown} is declared by document {first} of this change already",
+        f"{kind} {shown_name(kind, name)} is declared by document {first} of this change already",
         pointer="/metadata",
         fix="leave one of the two out: a change declares each thing once",
         extra={"first": first},

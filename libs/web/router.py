@@ -6,6 +6,7 @@ The one rule: what differs between kinds stands in their `DeclaredKind`, never h
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -138,8 +139,11 @@ class DeclaredRoutes:
         await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
 
 
-def declared_router(kind: DeclaredKind[Any, Any], commands: Commands) -> APIRouter:
-    """Return the routes of a declared kind under `/v1/<plural>`."""
+def declared_router(kind: DeclaredKind[Any, Any], commands: Commands, *, without: Collection[str] = ()) -> APIRouter:
+    """Return the routes of a declared kind under `/v1/<plural>`.
+
+    `without` are the verbs (`count`, `list`, `declare`, `read`, `remove`) whose routes the service makes itself.
+    """
     router = APIRouter(tags=[kind.plural])
     routes = DeclaredRoutes(kind, commands)
     base = f"/v1/{kind.plural}"
@@ -147,6 +151,8 @@ def declared_router(kind: DeclaredKind[Any, Any], commands: Commands) -> APIRout
     body = taking({media: dict(kind.schema or OBJECT) for media in (JSON, YAML)})
 
     def add(path: str, handler: Any, method: str, verb: str, **more: Any) -> None:
+        if verb in without:
+            return
         router.add_api_route(
             path,
             handler,

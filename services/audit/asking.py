@@ -19,6 +19,7 @@ from libs.contracts.problems import Problem, invalid
 from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
 from libs.eventlog.envelope import UNIX_EPOCH
+from libs.kinds import KINDS
 from services.audit.domain import instant
 from services.audit.projections import Asked
 
@@ -28,30 +29,11 @@ SLIP_MIN = 0.8
 """From what likeness on (0 to 1) a word is taken for a mistyped kind."""
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
-    "store": ("store",),
-    "cluster": ("cluster", "store"),  # a store's cluster of its own name is told of as the store
-    "group": ("group",),
-    "namespace": ("namespace",),
-    "application": ("application",),
-    "configuration": ("configuration",),
-    "release": ("release",),
-    "calendar": ("calendar",),
-    "freeze": ("freeze",),
-    "placementpolicy": ("placementpolicy",),
-    "signoff": ("signoff",),
-    "approval": ("approval",),
-    "override": ("override",),
-    "role": ("role",),
-    "rolebinding": ("rolebinding",),
-    "token": ("token",),
-    "denial": ("denial",),
-    "withheld": ("withheld",),
-    "branch": ("branch",),
-    "source": ("source",),
-    "letter": ("letter",),
-    "inbox": ("inbox",),
-    "log": ("log",),
+    **{kind.singular: tuple(kind.subject) for kind in KINDS if kind.subject},
+    **{each: (each,) for each in ("denial", "branch", "letter", "inbox", "log")},
 }
+"""Kind in `?subject=kind/name` → the kinds of subjects that are meant."""
+_PATHS = {(kind.singular,) for kind in KINDS if kind.is_path}
 
 
 def position(text: str, pointer: str) -> int:
@@ -120,7 +102,7 @@ def subject_asked(text: str | None) -> tuple[tuple[str, ...], str | None]:
         raise invalid(f"there is no kind {kind[:80]!r}", pointer="?subject", fix=fix, nearest=near)
     if kinds is None or not slash:
         return (), text
-    return kinds, f"/{name.removeprefix('/')}" if kinds == ("group",) else name
+    return kinds, f"/{name.removeprefix('/')}" if kinds in _PATHS else name
 
 
 def types_asked(text: str) -> tuple[str, ...]:

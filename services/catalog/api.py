@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 
 from libs.commands.kinds import DeclaredKind
+from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.fleet.checks import REFERRING
+from libs.kinds import BY_DOCUMENT
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
 from libs.web.intents import intent_of
@@ -50,11 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyroaring import BitMap
-    from starlette.routing import BaseRoute
 
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
-from libs.commands.proposals import Proposal
 
 READ = ("store", *REFERRING, "release", "signoff", "withheld")
 """What the deciders read: what expressions name, what refers to what, capacity, law, and the values in force."""
@@ -78,9 +77,7 @@ def configurations_on(facts: Fleet, clusters: BitMap) -> Iterable[str]:
 
 
 NAMESPACE: DeclaredKind[namespaces.Command, namespaces.State] = DeclaredKind(
-    kind="Namespace",
-    plural="namespaces",
-    category="namespace",
+    registered=BY_DOCUMENT["Namespace"],
     declared=NamespaceDeclared,
     removed=NamespaceRemoved,
     parse=parse_namespace,
@@ -94,9 +91,7 @@ NAMESPACE: DeclaredKind[namespaces.Command, namespaces.State] = DeclaredKind(
 )
 
 APPLICATION: DeclaredKind[applications.Command, applications.State] = DeclaredKind(
-    kind="Application",
-    plural="applications",
-    category="application",
+    registered=BY_DOCUMENT["Application"],
     declared=ApplicationDeclared,
     removed=ApplicationRemoved,
     parse=parse_application,
@@ -110,9 +105,7 @@ APPLICATION: DeclaredKind[applications.Command, applications.State] = DeclaredKi
 )
 
 CONFIGURATION: DeclaredKind[configurations.Command, configurations.State] = DeclaredKind(
-    kind="Configuration",
-    plural="configurations",
-    category="configuration",
+    registered=BY_DOCUMENT["Configuration"],
     declared=ConfigurationDeclared,
     removed=ConfigurationRemoved,
     parse=parse_configuration,
@@ -174,10 +167,6 @@ def _stream(stream: str, event: Any) -> str:
     return stream_id("choices", event.application) if isinstance(event, ReleaseChoicesSet) else stream
 
 
-def _replaced(route: BaseRoute) -> bool:
-    return isinstance(route, APIRoute) and route.path == NAMED and "DELETE" in (route.methods or ())
-
-
 BODIES = (ReleaseSpec, ChoicesSpec, SetSpec, UnsetSpec)
 
 
@@ -212,8 +201,7 @@ def catalog_router(commands: Commands) -> APIRouter:
     add("POST", one + "/release-choices:unset", choices.unset, "choose", "ReleaseChoices", "unset_release", **unset)
     add("DELETE", NAMED, catalog.remove_application, "remove", "Application", "remove_application")
     add("GET", "/v1/configurations:resolve", catalog.resolve, "read", "Configuration", "resolve_configuration")
-    for kind in (NAMESPACE, APPLICATION, CONFIGURATION):
-        declared = declared_router(kind, commands)
-        declared.routes[:] = [each for each in declared.routes if not _replaced(each)]
-        router.include_router(declared)
+    router.include_router(declared_router(NAMESPACE, commands))
+    router.include_router(declared_router(APPLICATION, commands, without=("remove",)))
+    router.include_router(declared_router(CONFIGURATION, commands))
     return router

@@ -14,8 +14,10 @@ from pydantic import Field
 
 from libs.commands.intents import etag
 from libs.commands.kinds import DeclaredKind, Make
+from libs.commands.proposals import Proposal
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem, not_found
+from libs.kinds import BY_RIGHT
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
 from libs.web.positions import HEADER, wanted_position
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
-from libs.commands.proposals import Proposal
 
 READ = (
     "store",
@@ -107,9 +108,7 @@ def _emptied(application: str, actor: str, at: datetime) -> SetReleaseChoices:
 
 
 CHOICES: DeclaredKind[Command, State] = DeclaredKind(
-    kind="ReleaseChoices",
-    plural="release-choices",
-    category="choices",
+    registered=BY_RIGHT["ReleaseChoices"],
     declared=ReleaseChoicesSet,
     parse=parse_choices,
     remove=_emptied,

@@ -6,12 +6,12 @@ import heapq
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
 
 from libs.commands.kinds import DeclaredKind
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.fleet.checks import REFERRING
+from libs.kinds import BY_DOCUMENT
 from libs.web.auth import requires
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pyroaring import BitMap
-    from starlette.routing import BaseRoute
 
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
@@ -40,9 +39,7 @@ def groups_holding(facts: Fleet, clusters: BitMap) -> Iterable[str]:
 
 
 GROUP: DeclaredKind[Command, State] = DeclaredKind(
-    kind="Group",
-    plural="groups",
-    category="group",
+    registered=BY_DOCUMENT["Group"],
     declared=GroupDeclared,
     removed=GroupRemoved,
     parse=parse_group,
@@ -52,7 +49,6 @@ GROUP: DeclaredKind[Command, State] = DeclaredKind(
     guards=READ,
     warnings=warnings,
     clusters_to_names=groups_holding,
-    named_by="path",
     schema=document_model("Group", GroupSpec, "path").model_json_schema(),
 )
 
@@ -147,10 +143,6 @@ def _under(facts: Fleet, under: str) -> list[str]:
     return [each for each in facts.groups if each == path or each.startswith(f"{path}/")]
 
 
-def _replaced(route: BaseRoute) -> bool:
-    return isinstance(route, APIRoute) and route.path in {"/v1/groups", "/v1/groups:count"}
-
-
 def grouping_router(commands: Commands) -> APIRouter:
     """Return all routes of grouping; those of members come first, since a path takes the rest of its URL."""
     router = APIRouter(tags=["groups"])
@@ -170,7 +162,5 @@ def grouping_router(commands: Commands) -> APIRouter:
     add("/v1/groups:count", groups.count, "count", "count_groups")
     add("/v1/groups/{path:path}:members", groups.members, "list", "list_members")
     add("/v1/groups/{path:path}:count", groups.members_count, "count", "count_members")
-    declared = declared_router(GROUP, commands)
-    declared.routes[:] = [each for each in declared.routes if not _replaced(each)]
-    router.include_router(declared)
+    router.include_router(declared_router(GROUP, commands, without=("list", "count")))
     return router

@@ -18,6 +18,7 @@ from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.contracts.tree import cluster_path
 from libs.fleet import Fleet
+from libs.kinds import BY_DOCUMENT
 from libs.selection import SelectionError, parse
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body, read_document
@@ -36,9 +37,7 @@ NEAR_MAX = 500
 IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
 
 STORE: DeclaredKind[Command, State] = DeclaredKind(
-    kind="Store",
-    plural="stores",
-    category="store",
+    registered=BY_DOCUMENT["Store"],
     declared=StoreDeclared,
     removed=StoreRemoved,
     parse=parse_store,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 
 from libs.commands.kinds import DeclaredKind
+from libs.kinds import BY_DOCUMENT
 from libs.web.router import declared_router
 from libs.web.schema import document_model
 from services.policy.approvals_api import approvals_router
@@ -80,9 +81,7 @@ def _schema(kind: str, spec: type[Spec]) -> Mapping[str, Any]:
 
 
 CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
-    kind="Calendar",
-    plural="calendars",
-    category="calendar",
+    registered=BY_DOCUMENT["Calendar"],
     declared=CalendarDeclared,
     removed=CalendarRemoved,
     parse=parse_calendar,
@@ -96,9 +95,7 @@ CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
 )
 
 FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
-    kind="Freeze",
-    plural="freezes",
-    category="freeze",
+    registered=BY_DOCUMENT["Freeze"],
     declared=FreezeDeclared,
     removed=FreezeRemoved,
     parse=parse_freeze,
@@ -112,9 +109,7 @@ FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
 )
 
 PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
-    kind="PlacementPolicy",
-    plural="placementpolicies",
-    category="placementpolicy",
+    registered=BY_DOCUMENT["PlacementPolicy"],
     declared=PlacementPolicyDeclared,
     removed=PlacementPolicyRemoved,
     parse=parse_law,
@@ -128,9 +123,7 @@ PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
 )
 
 SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
-    kind="SignOff",
-    plural="signoffs",
-    category="signoff",
+    registered=BY_DOCUMENT["SignOff"],
     declared=SignOffDeclared,
     removed=SignOffRemoved,
     parse=parse_signoff,
@@ -142,9 +135,7 @@ SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
 )
 
 ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
-    kind="Role",
-    plural="roles",
-    category="role",
+    registered=BY_DOCUMENT["Role"],
     declared=RoleDeclared,
     removed=RoleRemoved,
     parse=parse_role,
@@ -156,9 +147,7 @@ ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
 )
 
 ROLE_BINDING: DeclaredKind[bindings.Command, bindings.State] = DeclaredKind(
-    kind="RoleBinding",
-    plural="rolebindings",
-    category="rolebinding",
+    registered=BY_DOCUMENT["RoleBinding"],
     declared=RoleBindingDeclared,
     removed=RoleBindingRemoved,
     parse=parse_binding,

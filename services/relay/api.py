@@ -14,6 +14,7 @@ from libs.commands.kinds import DeclaredKind
 from libs.commands.proposals import Answer
 from libs.contracts import EventRefused
 from libs.contracts.problems import invalid
+from libs.kinds import BY_DOCUMENT
 from libs.web.auth import Principal, requires
 from libs.web.bodies import read_body, read_document
 from libs.web.intents import intent_of
@@ -35,9 +36,7 @@ POSITION_DIGITS_MAX = 18
 OUTCOMES = (ACCEPTED, UNCHANGED, REFUSED)
 
 SOURCE: DeclaredKind[Command, State] = DeclaredKind(
-    kind="Source",
-    plural="sources",
-    category="source",
+    registered=BY_DOCUMENT["Source"],
     declared=SourceDeclared,
     removed=SourceRemoved,
     parse=parse_source,

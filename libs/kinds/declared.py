@@ -1,0 +1,246 @@
+"""The kinds that are declared by documents.
+
+The one rule: a kind is registered here once, in the order in which documents usually refer to each other. Roles, the
+order of application, `GET /v1/kinds`, the command's words, tables, help and completion, and the reference page follow.
+"""
+
+from __future__ import annotations
+
+from libs.kinds.kind import Column, declared
+
+_NAME = Column("NAME", "metadata.name")
+_EXPRESSION = Column("EXPRESSION", "spec.expression")
+_CLUSTERS = Column("CLUSTERS", "spec.clusters")
+_APPLICATIONS = Column("APPLICATIONS", "spec.applications", otherwise="all")
+_SIGNOFF = Column("SIGN-OFF", "spec.signoff", wide=True)
+_LABELS = Column("LABELS", "metadata.labels", wide=True)
+_FROM = Column("FROM", "spec.from")
+_UNTIL = Column("UNTIL", "spec.until")
+
+DECLARED = (
+    declared(
+        "Store",
+        "stores",
+        "inventory",
+        (
+            _NAME,
+            Column("TIMEZONE", "spec.timezone"),
+            Column("CLUSTERS", "spec.clusters", "clusters"),
+            _LABELS,
+            Column("HOURS", "spec.hours", wide=True),
+        ),
+        aliases=("st",),
+        clusters="spec.clusters[].name",
+        example={
+            "metadata": {"name": "tx-austin-0042", "labels": {"size": "large"}},
+            "spec": {"timezone": "America/Chicago"},
+        },
+    ),
+    declared(
+        "Group",
+        "groups",
+        "grouping",
+        (
+            Column("PATH", "metadata.path"),
+            Column("CLUSTERS", "spec.clusters", "count"),
+            Column("STORES", "spec.stores", "count"),
+            _EXPRESSION,
+            _LABELS,
+        ),
+        name_path="metadata.path",
+        refers={"spec.clusters[]": "cluster", "spec.stores[]": "Store"},
+        expressions=("spec.expression",),
+        letter="g",
+        example={"metadata": {"path": "/size/large"}, "spec": {"expression": "size = large"}},
+    ),
+    declared(
+        "Role",
+        "roles",
+        "policy",
+        (_NAME, Column("RULES", "spec.rules", "rules")),
+        gives_rights=True,
+        example={
+            "metadata": {"name": "release-manager"},
+            "spec": {"rules": [{"verbs": ["get", "approve"], "kinds": ["*"]}]},
+        },
+    ),
+    declared(
+        "SignOff",
+        "signoffs",
+        "policy",
+        (
+            _NAME,
+            Column("STAGES", "spec.stages", "stages"),
+            Column("HOURS", "spec.expires_hours"),
+            Column("COUNTS", "spec.count", wide=True),
+        ),
+        aliases=("sign-off", "sign-offs"),
+        refers={"spec.stages[].roles[]": "Role"},
+        example={
+            "metadata": {"name": "one-manager"},
+            "spec": {"stages": [{"roles": ["release-manager"], "quorum": 1}]},
+        },
+    ),
+    declared(
+        "Namespace",
+        "namespaces",
+        "catalog",
+        (
+            _NAME,
+            Column("OWNERS", "spec.owners"),
+            Column("CAPACITY", "spec.capacity"),
+            _EXPRESSION,
+            Column("LABELS", "spec.labels", wide=True),
+        ),
+        aliases=("ns",),
+        refers={"spec.signoff": "SignOff"},
+        expressions=("spec.expression",),
+        letter="n",
+        example={"metadata": {"name": "pos"}, "spec": {"expression": "/g/size/large", "owners": ["pos-team"]}},
+    ),
+    declared(
+        "Application",
+        "applications",
+        "catalog",
+        (_NAME, Column("NAMESPACE", "spec.namespace"), _EXPRESSION, _LABELS),
+        aliases=("app", "apps"),
+        refers={"spec.namespace": "Namespace", "spec.signoff": "SignOff"},
+        expressions=("spec.expression",),
+        example={"metadata": {"name": "pos-api"}, "spec": {"namespace": "pos", "signoff": "one-manager"}},
+    ),
+    declared(
+        "Configuration",
+        "configurations",
+        "catalog",
+        (
+            _NAME,
+            Column("APPLIES-TO", "spec.applications", "applies-to"),
+            Column("PRIORITY", "spec.priority"),
+            _EXPRESSION,
+            Column("VALUES", "spec.values", wide=True),
+        ),
+        aliases=("config", "configs"),
+        refers={"spec.applications[]": "Application", "spec.namespace": "Namespace"},
+        expressions=("spec.expression",),
+        example={
+            "metadata": {"name": "pos-large"},
+            "spec": {"applications": ["pos-api"], "expression": "size = large", "values": {"lanes": 12}},
+        },
+    ),
+    declared(
+        "Calendar",
+        "calendars",
+        "policy",
+        (
+            _NAME,
+            _CLUSTERS,
+            _APPLICATIONS,
+            Column("WINDOWS", "spec.windows", "windows"),
+            Column("CUTOFF", "spec.cutoff_minutes", wide=True),
+            Column("EXCLUDE", "spec.exclude", wide=True),
+            _SIGNOFF,
+        ),
+        aliases=("cal",),
+        refers={"spec.applications[]": "Application", "spec.signoff": "SignOff"},
+        expressions=("spec.clusters",),
+        example={
+            "metadata": {"name": "nights"},
+            "spec": {"clusters": "/g/size", "windows": [{"days": ["mon", "tue"], "from": "02:00", "to": "05:00"}]},
+        },
+    ),
+    declared(
+        "Freeze",
+        "freezes",
+        "policy",
+        (
+            _NAME,
+            _FROM,
+            _UNTIL,
+            Column("IN", "spec.at", "interval-in"),
+            _CLUSTERS,
+            _APPLICATIONS,
+            Column("OWNER", "spec.owner"),
+            Column("REASON", "spec.reason"),
+            Column("NEW-CLUSTERS", "spec.new_clusters", otherwise="pass", wide=True),
+            _SIGNOFF,
+        ),
+        refers={"spec.applications[]": "Application", "spec.signoff": "SignOff"},
+        expressions=("spec.clusters",),
+        example={
+            "metadata": {"name": "holidays"},
+            "spec": {
+                "from": "2026-12-18T00:00:00Z",
+                "until": "2027-01-04T00:00:00Z",
+                "clusters": "/c/*",
+                "reason": "peak season",
+                "owner": "operations",
+            },
+        },
+    ),
+    declared(
+        "PlacementPolicy",
+        "placementpolicies",
+        "policy",
+        (
+            _NAME,
+            Column("FORBIDS", "spec.forbid.applications"),
+            _CLUSTERS,
+            Column("BASIS", "spec.basis"),
+            Column("ENFORCEMENT", "spec.enforcement", otherwise="gated"),
+            _FROM,
+            _UNTIL,
+            Column("ON-CONFLICT", "spec.on_conflict", otherwise="warn", wide=True),
+        ),
+        aliases=("policy", "policies", "law", "laws"),
+        refers={"spec.forbid.applications[]": "Application"},
+        expressions=("spec.clusters",),
+        example={
+            "metadata": {"name": "no-pos-in-small"},
+            "spec": {"forbid": {"applications": ["pos-api"]}, "clusters": "size = small", "basis": "contract 7"},
+        },
+    ),
+    declared(
+        "RoleBinding",
+        "rolebindings",
+        "policy",
+        (
+            _NAME,
+            Column("ROLE", "spec.role"),
+            Column("SUBJECTS", "spec.subjects", "subjects"),
+            Column("CLUSTERS", "spec.clusters", otherwise="all"),
+            Column("NAMESPACES", "spec.namespaces", otherwise="all"),
+            Column("EXPIRES", "spec.expires"),
+        ),
+        aliases=("binding", "bindings"),
+        refers={"spec.role": "Role", "spec.namespaces[]": "Namespace"},
+        expressions=("spec.clusters",),
+        gives_rights=True,
+        example={
+            "metadata": {"name": "managers"},
+            "spec": {"role": "release-manager", "subjects": [{"user": "ann@example.com"}], "clusters": "/g/size/large"},
+        },
+    ),
+    declared(
+        "Source",
+        "sources",
+        "relay",
+        (
+            _NAME,
+            Column("SOURCE", "spec.source"),
+            Column("SERVICE-ACCOUNT", "spec.serviceAccount"),
+            Column("TYPES", "spec.types", "event-types"),
+            Column("NAMES", "spec.names"),
+            Column("MANIFESTS", "spec.manifests", wide=True),
+            Column("MAPPINGS", "spec.mappings", "count", wide=True),
+        ),
+        aliases=("src",),
+        example={
+            "metadata": {"name": "erp"},
+            "spec": {
+                "source": "https://erp.example.com",
+                "serviceAccount": "erp",
+                "types": ["dev.resedge.inbox.StoreOpened.v1"],
+            },
+        },
+    ),
+)
