@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from cli.config import Flags
 from cli.errors import CliError, ExitCode, UsageProblem, nearest
+from cli.helping import with_kinds
 from cli.parameters import plain, plain_one
 from cli.session import Session
 from cli.terminal import coloured
@@ -53,6 +54,7 @@ class Verbs(TyperGroup):
         command = get_command(verb.app)
         if not isinstance(command, TyperCommand | TyperGroup):
             raise TypeError(cmd_name)
+        with_kinds(command, ctx)
         return plain(command, ctx)
 
     def get_help_option(self, ctx: Any) -> Any:

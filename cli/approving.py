@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.cells import missing
 from cli.client import path_of
 from cli.errors import CliError
-from cli.policy_kinds import missing
 
 if TYPE_CHECKING:
     from cli.session import Session

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PAGE_ITEMS_MAX = 1_000
 READ_SECONDS = 60.0
+_VERSION_CHARACTERS_MAX = 64
 LONG_SECONDS = 900.0
 _DROPPED = (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.RemoteProtocolError)
 
@@ -102,6 +103,8 @@ class Client:
         self._positions = positions
         self._notice = notice
         self._unheard = dict(_NOTICES)
+        self.kinds_version = ""
+        """The version of the kinds that the server publishes, as its last answer said; empty where it did not."""
         headers = {"User-Agent": f"resedge/{VERSION}", "Accept": "application/json"}
         if connection.token:
             headers["Authorization"] = f"Bearer {connection.token}"
@@ -114,14 +117,15 @@ class Client:
             # Loading the certificate store takes longer than a whole read over plain HTTP, which never uses it.
             verify=ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=not loopback,  # a proxy cannot reach this machine's own loopback
-            event_hooks={"response": [self._look_at_server]},
+            event_hooks={"response": [self._look_at_headers]},
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def _look_at_server(self, response: httpx2.Response) -> None:
+    def _look_at_headers(self, response: httpx2.Response) -> None:
+        self.kinds_version = response.headers.get("Resedge-Kinds", "")[:_VERSION_CHARACTERS_MAX]
         for header in [each for each in self._unheard if each in response.headers]:
             if notice := self._unheard.pop(header)(response.headers[header]):
                 self._notice(notice)

@@ -98,6 +98,11 @@ def state_path(environment: Mapping[str, str] = os.environ) -> Path:
     return _xdg(environment, "XDG_STATE_HOME", ".local/state") / "positions.json"
 
 
+def kinds_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that keeps which kinds each server publishes."""
+    return state_path(environment).parent
+
+
 def _xdg(environment: Mapping[str, str], variable: str, default: str) -> Path:
     base = environment.get(variable, "")
     # The specification has relative values ignored.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UsageProblem, nearest
-from cli.kind import Kind
-from cli.kinds import BY_DOCUMENT
+from cli.kinds import Kinds
+from libs.kinds import Kind
 
 FILE_BYTES_MAX = 256 << 20
 _JSON_NODES_MAX = 10_000_000
@@ -59,12 +59,8 @@ class Document:
     file: str
     number: int
     source: Source
+    kind: Kind
     item: int | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """Return its kind."""
-        return BY_DOCUMENT[self.body["kind"]]
 
     @property
     def name(self) -> str:
@@ -74,8 +70,7 @@ class Document:
     @property
     def where(self) -> str:
         """Return `file.yaml, document 3 (Store tx-austin-0042)`."""
-        name = f"/{self.name}" if self.kind.document == "Group" else self.name
-        return f"{self.file}, document {self.number} ({self.body['kind']} {name})"
+        return f"{self.file}, document {self.number} ({self.kind.document} {self.kind.shown(self.name)})"
 
     def place(self, pointer: str = "") -> str:
         """Return `file.yaml:12`, the line at which the document, or what a pointer means in it, stands."""
@@ -107,20 +102,25 @@ def is_json(file: str) -> bool:
 
 
 def read_documents(
-    sources: Sequence[str], say: Callable[[str], None] = lambda _text: None, *, empty: bool = False
+    sources: Sequence[str],
+    say: Callable[[str], None] = lambda _text: None,
+    *,
+    empty: bool = False,
+    kinds: Kinds | None = None,
 ) -> list[Document]:
     """Read files, directories (all of their .yaml, .yml and .json, sorted) and `-` for stdin.
 
     `say` is told which files hold no document, and which ones of a directory are skipped; `empty` lets all of them hold
-    none.
+    none. `kinds` are those that documents can be of; without it, those of this version of the command.
 
     Raises:
         UsageProblem: a file cannot be read or holds something that is not a document, or there is no document at all.
     """
+    known = Kinds() if kinds is None else kinds
     found: list[Document] = []
     for source in sources:
         for name, data in _contents(source, say):
-            parsed = list(_parsed(name, data))
+            parsed = list(_parsed(name, data, known))
             if not parsed:
                 say(f"{name} holds no document: it is empty, or all of it is comments")
             found += parsed
@@ -188,7 +188,7 @@ def _bounded(data: bytes, name: str, bytes_max: int = FILE_BYTES_MAX) -> bytes:
     return data
 
 
-def _parsed(file: str, data: bytes) -> Iterator[Document]:
+def _parsed(file: str, data: bytes, kinds: Kinds) -> Iterator[Document]:
     number = 0
     for line, chunk in _chunks(file, data):
         source = Source(file, chunk, line)
@@ -197,7 +197,7 @@ def _parsed(file: str, data: bytes) -> Iterator[Document]:
                 continue
             for item, one in _unlisted(body):
                 number += 1
-                yield _checked(one, number, source, item)
+                yield _checked(one, number, source, item, kinds)
 
 
 def _chunks(file: str, data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -235,21 +235,24 @@ def _unlisted(body: Any) -> Sequence[tuple[int | None, Any]]:
     return [(None, body)]
 
 
-def _checked(body: Any, number: int, source: Source, item: int | None) -> Document:
+def _checked(body: Any, number: int, source: Source, item: int | None, kinds: Kinds) -> Document:
     file = source.file
     where = f"{file}, document {number}"
     fix = "a document has apiVersion: resedge.dev/v1, kind, metadata and spec"
     if not isinstance(body, Mapping):
         raise UsageProblem(f"{where}: not a mapping", fix=fix)
-    kind = body.get("kind")
-    if not isinstance(kind, str) or kind not in BY_DOCUMENT:
+    name = body.get("kind")
+    kind = kinds.of_document(name)
+    if kind is None:
+        why, known, near = kinds.unknown_document(str(name))
         raise UsageProblem(
-            f"{where}: {'no kind' if kind is None else f'unknown kind {kind!r}'}",
-            fix=f"kinds are {', '.join(BY_DOCUMENT)}" if kind is not None else fix,
-            nearest=nearest(str(kind), BY_DOCUMENT),
+            f"{where}: {'no kind' if name is None else f'unknown kind {name!r}'}",
+            why=why,
+            fix=known if name is not None else fix,
+            nearest=near,
         )
-    key = "path" if kind == "Group" else "name"
+    key = kind.named_by
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get(key), str) or not metadata[key].strip("/"):
-        raise UsageProblem(f"{where} ({kind}): metadata.{key} is missing or not text", fix=f"give metadata.{key}")
-    return Document(body, file, number, source, item)
+        raise UsageProblem(f"{where} ({name}): metadata.{key} is missing or not text", fix=f"give metadata.{key}")
+    return Document(body, file, number, source, kind, item)

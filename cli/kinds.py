@@ -1,276 +1,142 @@
-"""The kinds of things that `get` and `delete` know: their names, where they are read, what a table shows.
+"""The kinds that the command knows: those of its server, as far as it was told of them, else those of its own version.
 
-The one rule: a kind is added here and nowhere else (those of policy: `cli.policy_documents`, `cli.policy_kinds`).
+The one rule: no kind is listed here. A word that is not known is looked up once in what the server publishes now, and
+what a server publishes is kept for the next run, for its help and for completion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from cli.errors import UsageProblem, nearest
-from cli.kind import Kind
-from cli.output import Column, Item, field
-from cli.policy_documents import POLICY_DOCUMENTS
-from cli.policy_kinds import POLICY_KINDS
+from cli.config import write_private
+from cli.errors import CliError, TimedOut, Unreachable, UsageProblem, nearest
+from libs.kinds import KINDS, Kind, understood
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def _count(path: str) -> Any:
-    read = field(path)
-
-    def count(item: Item) -> object:
-        value = read(item)
-        return len(value) if isinstance(value, list | Mapping) else value
-
-    return count
+ROUTE = "/v1/kinds"
+_BYTES_MAX = 4 << 20
+Published = tuple[Sequence[Kind], str]
+"""The kinds that a server publishes, and their version."""
 
 
-def _clusters(item: Item) -> object:
-    clusters = field("spec.clusters")(item)
-    return (
-        [c.get("name") for c in clusters if isinstance(c, Mapping)]
-        if isinstance(clusters, list)
-        else field("metadata.name")(item)
-    )
+class Kinds:
+    """Some kinds, by their words and by the `kind` of their documents; `ask` returns what the server publishes now."""
+
+    def __init__(self, kinds: Sequence[Kind] = KINDS, ask: Callable[[], Sequence[Kind]] | None = None) -> None:
+        self._ask = ask
+        self._why = ""
+        self._take(kinds)
+
+    def _take(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = tuple(kinds)
+        self._by_word = {word: kind for kind in kinds for word in kind.words}
+        self.by_document: Mapping[str, Kind] = {kind.document: kind for kind in kinds if kind.document}
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds)
+
+    def ask_again(self) -> None:
+        """Take what the server publishes now, if it says so; asks once."""
+        if self._ask is None:
+            return
+        ask, self._ask = self._ask, None
+        try:
+            self._take(ask())
+        except (TimedOut, Unreachable) as error:
+            self._why = f"{error.what}, so it could not be asked which kinds it has"
+        except CliError:
+            return  # it publishes none, or not to us
+
+    def of_document(self, name: object) -> Kind | None:
+        """Return the kind whose documents are called so."""
+        if not isinstance(name, str):
+            return None
+        if name not in self.by_document:
+            self.ask_again()
+        return self.by_document.get(name)
+
+    def of_word(self, word: str) -> Kind | None:
+        """Return the kind that a word on the command line means."""
+        if word.lower() not in self._by_word:
+            self.ask_again()
+        return self._by_word.get(word.lower())
+
+    def told(self, *, deletable: bool = False) -> str:
+        """Return the words for the kinds that a command takes, for its help and its errors."""
+        return ", ".join(kind.plural for kind in self._kinds if not deletable or kind.deletable)
+
+    def named(self, word: str, *, deletable: bool = False) -> Kind:
+        """Return the kind that a word on the command line means; `deletable` allows only what can be deleted.
+
+        Raises:
+            UsageProblem: no kind is called so; says the nearest.
+        """
+        kind = self.of_word(word)
+        if kind is None:
+            known = (each for each, kind in self._by_word.items() if kind.deletable or not deletable)
+            fix = f"use one of {self.told(deletable=deletable)}"
+            raise UsageProblem(f"no kind {word!r}", why=self._why, fix=fix, nearest=nearest(word, known))
+        if deletable and not kind.deletable:
+            raise UsageProblem(f"{kind.plural} cannot be deleted", fix=f"use one of {self.told(deletable=True)}")
+        return kind
+
+    def things(self, words: list[str], *, deletable: bool = False) -> tuple[Kind, list[str]]:
+        """Read `KIND [NAME…]` or `KIND/NAME…`: the kind, and the names without a group's leading slash.
+
+        Raises:
+            UsageProblem: the kind is unknown, or names of several kinds are mixed.
+        """
+        first, *rest = words
+        if "/" not in first:
+            kind = self.named(first, deletable=deletable)
+            names = [name.removeprefix(f"{kind.singular}/") for name in rest]
+        else:
+            kind = self.named(first.partition("/")[0], deletable=deletable)
+            pairs = [word.partition("/") for word in words]
+            if any(self.named(word, deletable=deletable) is not kind for word, _, _ in pairs):
+                raise UsageProblem("names of several kinds in one command", fix="give one kind at a time")
+            names = [name for _, _, name in pairs]
+        return kind, [name.strip("/") if kind.is_path else name for name in names]
+
+    def unknown_document(self, name: str) -> tuple[str, str, list[str]]:
+        """Return why a document's kind may be unknown, the kinds that there are, and those with a similar name."""
+        return self._why, f"kinds are {', '.join(self.by_document)}", nearest(name, self.by_document)
 
 
-def _applies_to(item: Item) -> object:
-    spec = item.get("spec", {})
-    return spec.get("applications") or (f"namespace {spec['namespace']}" if spec.get("namespace") else "all")
+def cache_of(folder: Path, server: str) -> Path:
+    """Return the file that keeps what a server publishes."""
+    return folder / f"kinds-{hashlib.sha256(server.encode()).hexdigest()[:16]}.json"
 
 
-def _types(item: Item) -> object:
-    types = field("spec.types")(item)
-    return [str(each).removeprefix("dev.resedge.inbox.") for each in types] if isinstance(types, list) else types
+def kept(cache: Path) -> Published | None:
+    """Return what the server published last; None where that is not known."""
+    try:
+        with cache.open("rb") as file:
+            return published(json.loads(file.read(_BYTES_MAX)))
+    except (OSError, ValueError):
+        return None
 
 
-def _share(item: Item) -> object:
-    share = item.get("share_percent")
-    return f"{share:g}%" if isinstance(share, int | float) else share
-
-
-def _first(*paths: str) -> Any:
-    readers = [field(path) for path in paths]
-    return lambda item: next((value for read in readers if (value := read(item)) is not None), None)
-
-
-_NAME = Column("NAME", field("metadata.name"))
-_EXPRESSION = Column("EXPRESSION", field("spec.expression"))
-_LABELS = Column("LABELS", field("metadata.labels"), wide=True)
-
-KINDS = (
-    Kind(
-        "store",
-        "stores",
-        (
-            _NAME,
-            Column("TIMEZONE", field("spec.timezone")),
-            Column("CLUSTERS", _clusters),
-            _LABELS,
-            Column("HOURS", field("spec.hours"), wide=True),
-        ),
-        "Store",
-        aliases=("st",),
-    ),
-    Kind(
-        "cluster",
-        "clusters",
-        (
-            Column("NAME", field("name")),
-            Column("STORE", field("store")),
-            Column("TIMEZONE", field("timezone")),
-            Column("NAMESPACES", field("namespaces")),
-            Column("CAPACITY", field("capacity"), wide=True),
-            Column("PATH", field("path"), wide=True),
-            Column("GROUPS", field("groups"), wide=True),
-            Column("LABELS", field("labels"), wide=True),
-        ),
-        key="name",
-        deletable=True,
-    ),
-    Kind(
-        "retired-cluster",
-        "retired-clusters",
-        (
-            Column("NAME", field("name")),
-            Column("STORE", field("store")),
-            Column("DELETED", field("deleted_at")),
-            Column("PLACEMENTS", field("placements")),
-            Column("UNTIL", field("until")),
-            Column("PATH", field("path"), wide=True),
-        ),
-        key="name",
-        picked=True,
-        filters=(),
-    ),
-    Kind(
-        "group",
-        "groups",
-        (
-            Column("PATH", field("metadata.path")),
-            Column("CLUSTERS", _count("spec.clusters")),
-            Column("STORES", _count("spec.stores")),
-            _EXPRESSION,
-            _LABELS,
-        ),
-        "Group",
-        key="metadata.path",
-    ),
-    Kind(
-        "namespace",
-        "namespaces",
-        (
-            _NAME,
-            Column("OWNERS", field("spec.owners")),
-            Column("CAPACITY", field("spec.capacity")),
-            _EXPRESSION,
-            Column("LABELS", field("spec.labels"), wide=True),
-        ),
-        "Namespace",
-        aliases=("ns",),
-    ),
-    Kind(
-        "application",
-        "applications",
-        (_NAME, Column("NAMESPACE", field("spec.namespace")), _EXPRESSION, _LABELS),
-        "Application",
-        aliases=("app", "apps"),
-    ),
-    Kind(
-        "configuration",
-        "configurations",
-        (
-            _NAME,
-            Column("APPLIES-TO", _applies_to),
-            Column("PRIORITY", field("spec.priority")),
-            _EXPRESSION,
-            Column("VALUES", field("spec.values"), wide=True),
-        ),
-        "Configuration",
-        aliases=("config", "configs"),
-    ),
-    *POLICY_DOCUMENTS,
-    Kind(
-        "source",
-        "sources",
-        (
-            _NAME,
-            Column("SOURCE", field("spec.source")),
-            Column("SERVICE-ACCOUNT", field("spec.serviceAccount")),
-            Column("TYPES", _types),
-            Column("NAMES", field("spec.names")),
-            Column("MANIFESTS", field("spec.manifests"), wide=True),
-            Column("MAPPINGS", _count("spec.mappings"), wide=True),
-        ),
-        "Source",
-        aliases=("src",),
-    ),
-    Kind(
-        "release",
-        "releases",
-        (
-            Column("APPLICATION", _first("application", "metadata.application")),
-            Column("VERSION", _first("version", "release", "metadata.name")),
-            Column("DIGEST", field("digest")),
-            Column("PUBLISHED", _first("published_at", "time", "at")),
-            Column("IMAGES", field("images"), wide=True),
-            Column("OBJECTS", _count("objects"), wide=True),
-        ),
-        key="version",
-        of_application=True,
-        aliases=("rel",),
-    ),
-    Kind(
-        "release-choice",
-        "release-choices",
-        (
-            Column("ORDER", field("order")),
-            Column("VERSION", field("version")),
-            Column("EXPRESSION", field("expression")),
-        ),
-        key="version",
-        of_application=True,
-        aliases=("choices", "choice"),
-    ),
-    Kind(
-        "refusal",
-        "refusals",
-        (
-            Column("APPLICATION", field("application")),
-            Column("CODE", _first("code", "reason")),
-            Column("CLUSTERS", _first("count", "clusters")),
-            Column("EXAMPLES", field("examples")),
-            Column("DETAIL", _first("detail", "reason")),
-            Column("SINCE", field("since"), wide=True),
-        ),
-        key="application",
-        picked=True,
-    ),
-    Kind(
-        "hold",
-        "holds",
-        (
-            Column("ID", field("id")),
-            Column("REMOVALS", _first("count", "removals")),
-            Column("SHARE", _share),
-            Column("CAUSE", field("cause")),
-            Column("EXAMPLES", field("examples")),
-            Column("SINCE", field("since"), wide=True),
-        ),
-        key="id",
-        picked=True,
-    ),
-    *POLICY_KINDS,
-)
-
-_BY_WORD = {word: kind for kind in KINDS for word in (kind.singular, kind.plural, *kind.aliases)}
-BY_DOCUMENT = {kind.document: kind for kind in KINDS if kind.document}
-
-
-def deletable_kind(kind: Kind) -> bool:
-    """Say whether `delete` takes things of this kind."""
-    return kind.deletable or bool(kind.document)
-
-
-def kinds_told(*, deletable: bool = False) -> str:
-    """Return the words for the kinds that a command takes, for its help and its errors."""
-    return ", ".join(kind.plural for kind in KINDS if not deletable or deletable_kind(kind))
-
-
-def kind_named(word: str, *, deletable: bool = False) -> Kind:
-    """Return the kind that a word on the command line means; `deletable` allows only what can be deleted.
+def published(body: Any) -> Published:
+    """Return the kinds of an answer.
 
     Raises:
-        UsageProblem: no kind is called so; says the nearest.
+        ValueError: it is no answer of this route.
     """
-
-    def fits(kind: Kind) -> bool:
-        return not deletable or deletable_kind(kind)
-
-    kind = _BY_WORD.get(word.lower())
-    if kind is None or not fits(kind):
-        raise UsageProblem(
-            f"no kind {word!r}" if kind is None else f"{kind.plural} cannot be deleted",
-            fix=f"use one of {kinds_told(deletable=deletable)}",
-            nearest=nearest(word, (w for w, k in _BY_WORD.items() if fits(k))) if kind is None else (),
-        )
-    return kind
+    try:
+        return [understood(each) for each in body["items"]], str(body["version"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("not a list of kinds") from error
 
 
-def things(words: list[str], *, deletable: bool = False) -> tuple[Kind, list[str]]:
-    """Read `KIND [NAME…]` or `KIND/NAME…`: the kind, and the names without a group's leading slash.
-
-    Raises:
-        UsageProblem: the kind is unknown, or names of several kinds are mixed.
-    """
-    first, *rest = words
-    if "/" not in first:
-        kind = kind_named(first, deletable=deletable)
-        names = [name.removeprefix(f"{kind.singular}/") for name in rest]
-    else:
-        kind = kind_named(first.partition("/")[0], deletable=deletable)
-        pairs = [word.partition("/") for word in words]
-        if any(kind_named(word, deletable=deletable) is not kind for word, _, _ in pairs):
-            raise UsageProblem("names of several kinds in one command", fix="give one kind at a time")
-        names = [name for _, _, name in pairs]
-    return kind, [name.strip("/") if kind.singular == "group" else name for name in names]
+def keep(cache: Path, body: Any) -> None:
+    """Keep what a server published."""
+    try:
+        write_private(cache, json.dumps(body).encode())
+    except OSError:
+        return  # a read-only home must not fail a command

@@ -5,21 +5,39 @@ The one rule: stdout is data; everything that is said about the data goes to std
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cli.config import REDACTED, Config, Connection, Flags, config_path, connection, load_config, state_path
-from cli.errors import ExitCode, UsageProblem
+from cli.config import (
+    REDACTED,
+    Config,
+    Connection,
+    Flags,
+    config_path,
+    connection,
+    kinds_folder,
+    load_config,
+    state_path,
+)
+from cli.errors import CliError, ExitCode, UsageProblem
+from cli.kinds import ROUTE, Kinds, cache_of, keep, published
+from cli.kinds import kept as published_last
+from libs.kinds import KINDS, version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import typer
 
     from cli.client import Client
+    from libs.kinds import Kind
+
+KINDS_SECONDS = 5.0
 
 
 @dataclass
@@ -49,6 +67,37 @@ class Session:
         self._renew()
         return Client(self.connection, Positions(state_path(self.environment), self.connection), self._notice)
 
+    @cached_property
+    def kinds(self) -> Kinds:
+        """Return the kinds that the server published last, else those of this version of the command."""
+        kept = published_last(self._kinds_cache)
+        return Kinds(kept[0] if kept else KINDS, self._ask_kinds)
+
+    @property
+    def _kinds_cache(self) -> Path:
+        return cache_of(kinds_folder(self.environment), self.connection.server)
+
+    def _ask_kinds(self) -> Sequence[Kind]:
+        """Return what the server publishes now, and keep it for the next run.
+
+        Raises:
+            CliError: it publishes nothing.
+        """
+        body = self.client.get(ROUTE, read_seconds=KINDS_SECONDS, fresh=False).body
+        try:
+            found, _ = published(body)
+        except ValueError as error:
+            raise CliError(f"{ROUTE} does not list kinds") from error
+        keep(self._kinds_cache, body)
+        return found
+
+    def _refresh_kinds(self) -> None:
+        """Keep what the server publishes, for the next run, if it is another version than this run knew."""
+        kept = published_last(self._kinds_cache)
+        if self.client.kinds_version not in ("", kept[1] if kept else version_of(KINDS)):
+            with contextlib.suppress(CliError):
+                self._ask_kinds()
+
     def _renew(self) -> None:
         """Renew the token of a context that signed in, if this run uses it and it ends soon."""
         used = self.connection
@@ -63,6 +112,8 @@ class Session:
     def close(self) -> None:
         """Close what was opened."""
         if "client" in self.__dict__:
+            if "kinds" in self.__dict__:
+                self._refresh_kinds()
             self.client.close()
 
     def redacted(self, text: str) -> str:

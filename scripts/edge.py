@@ -25,7 +25,7 @@ DESCRIPTIONS = ROOT / "schemas/openapi"
 BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
 OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections", "v1/documents:decide")
 """What every service has for itself: `/services/<name>/readyz` and the like."""
-ANSWERED_BY = {"/v1/whoami": "inventory", "/v1/documents": "relay"}
+ANSWERED_BY = {"/v1/whoami": "inventory", "/v1/kinds": "inventory", "/v1/documents": "relay"}
 """What every service answers alike, and who does: documents of all kinds go to the relay, which asks the services."""
 NAMED_AFTER_THEIR_SERVICE = "/v1/projections"
 """`/v1/projections/<service>.<view>`: the name says whose it is; the list of each is under `/services/<name>`."""

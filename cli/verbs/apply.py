@@ -43,7 +43,7 @@ def apply(
     session = session_of(ctx)
     if confirm and dry_run:
         raise UsageProblem("a dry run confirms nothing", fix="leave out --dry-run or --confirm")
-    declare(session, read_documents(file, session.say), dry_run=dry_run, how=output)
+    declare(session, read_documents(file, session.say, kinds=session.kinds), dry_run=dry_run, how=output)
     if confirm:
         _confirm(session, confirm.removeprefix("hold/"), reason, output)
 

@@ -7,13 +7,12 @@ import typer
 
 from cli.config import redacted_url
 from cli.errors import UsageProblem, nearest
-from cli.kinds import KINDS
+from cli.kinds import Kinds
 from cli.options import Output, verb_app
 from cli.output import Format, text, write_value
 from cli.session import session_of
 
 app = verb_app()
-_RIGHTS_KINDS = {"release-choice": "ReleaseChoices", "withheld": "Policy"}
 
 
 @app.callback()
@@ -54,23 +53,24 @@ def can_i(
     """Say yes or no, exit 0 or 1: may I do this to things of that kind?"""
     narrowed = {"where": where} if where else {}
     narrowed |= {"namespace": namespace} if namespace else {}
-    body = session_of(ctx).client.get("/v1/can-i", {"verb": verb, "kind": _kind(kind)} | narrowed).body
+    session = session_of(ctx)
+    body = session.client.get("/v1/can-i", {"verb": verb, "kind": _kind(session.kinds, kind)} | narrowed).body
     allowed = bool(body["allowed"])
     if output in (Format.JSON, Format.JSONL, Format.YAML):
         write_value(body, output)
     else:
         print("yes" if allowed else "no")
         if body.get("reason"):
-            session_of(ctx).say(str(body["reason"]))
+            session.say(str(body["reason"]))
     raise typer.Exit(0 if allowed else 1)
 
 
-def _kind(word: str) -> str:
+def _kind(kinds: Kinds, word: str) -> str:
     """Return the kind as rights name it: `freezes` and `freeze` are `Freeze`; other words are left as they are."""
-    kind = next((each for each in KINDS if word in (each.singular, each.plural, *each.aliases)), None)
-    if kind is None:
+    if any(word == kind.right for kind in kinds):
         return word
-    return kind.document or _RIGHTS_KINDS.get(kind.singular) or kind.singular.capitalize()
+    kind = kinds.of_word(word)
+    return word if kind is None else kind.right
 
 
 @app.command()

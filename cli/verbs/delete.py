@@ -7,10 +7,10 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.errors import CliError, UsageProblem
-from cli.kind import Kind
-from cli.kinds import kinds_told, things
+from cli.helping import DELETABLE, deletable_starting
 from cli.options import DryRun, Yes, dry, verb_app
 from cli.session import Session, session_of
+from libs.kinds import Kind
 
 app = verb_app()
 
@@ -21,7 +21,9 @@ def delete(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="KIND NAME…", help=f"A kind and names; or KIND/NAME. Kinds: {kinds_told(deletable=True)}."
+            metavar="KIND NAME…",
+            help=f"A kind and names; or KIND/NAME. Kinds: {DELETABLE}.",
+            autocompletion=deletable_starting,
         ),
     ],
     yes: Yes = False,
@@ -37,7 +39,7 @@ def delete(
     The directory of a deleted cluster stays for a while, empty, so that its Flux prunes; see `get clusters --retired`.
     """
     session = session_of(ctx)
-    kind, names = things(what, deletable=True)
+    kind, names = session.kinds.things(what, deletable=True)
     if not names:
         raise UsageProblem("delete which?", fix=f"resedge delete {kind.singular} NAME…")
     if not dry_run:

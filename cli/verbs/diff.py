@@ -26,7 +26,7 @@ def diff(ctx: typer.Context, file: Files) -> None:
     """Show what `apply` would change. Exits 0 when nothing, 1 when something, above 1 on an error."""
     session = session_of(ctx)
     session.failure_code = ExitCode.USAGE  # 1 means "different" here
-    documents = read_documents(file, session.say)
+    documents = read_documents(file, session.say, kinds=session.kinds)
     differ = False
     for document, result in declare_together(session.client, documents, dry_run=True).results:
         if result.get("result") == "unchanged":

@@ -9,10 +9,9 @@ import typer
 
 from cli.client import Client, path_of
 from cli.errors import UsageProblem
-from cli.kinds import KINDS
 from cli.options import verb_app
 from cli.output import to_yaml
-from cli.session import session_of
+from cli.session import Session, session_of
 
 app = verb_app()
 DOCUMENTS = "documents.yaml"
@@ -41,24 +40,24 @@ def export(
     if folder is None:
         if with_releases:
             raise UsageProblem("releases are exported into a directory", fix="add --dir DIR")
-        for text in _documents(session.client):
+        for text in _documents(session):
             print(text, end="")
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageProblem(f"{folder} is not empty", fix="name a new directory")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / DOCUMENTS).open("w", encoding="utf-8") as file:
-        file.writelines(_documents(session.client))
+        file.writelines(_documents(session))
     if with_releases:
         _releases(session.client, folder / RELEASES)
     session.say(f"written to {folder}; `resedge import fleet {folder}` takes it back")
 
 
-def _documents(client: Client) -> Iterator[str]:
-    for kind in KINDS:
-        if kind.document:
-            for item in client.pages(path_of(kind.plural), {}):
-                yield "---\n" + to_yaml(item)
+def _documents(session: Session) -> Iterator[str]:
+    session.kinds.ask_again()  # a kind that is not known here would be left out
+    for kind in session.kinds.by_document.values():
+        for item in session.client.pages(path_of(kind.plural), {}):
+            yield "---\n" + to_yaml(item)
 
 
 def _releases(client: Client, folder: Path) -> None:

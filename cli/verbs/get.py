@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.cells import columns_of
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
 from cli.errors import CliError, ExitCode, UsageProblem
-from cli.kind import Kind
-from cli.kinds import KINDS, kind_named, kinds_told, things
+from cli.helping import READABLE, readable_starting
 from cli.options import Limit, Output, Where, verb_app
 from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
 from cli.session import Session, session_of
 from cli.terminal import is_plain
+from libs.kinds import Kind
 
 app = verb_app()
 TERMINAL_ITEMS = 100
@@ -27,7 +28,11 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
     what: Annotated[
         list[str],
-        typer.Argument(metavar="KIND [NAME…]", help=f"A kind, and names; or KIND/NAME. Kinds: {kinds_told()}."),
+        typer.Argument(
+            metavar="KIND [NAME…]",
+            help=f"A kind, and names; or KIND/NAME. Kinds: {READABLE}.",
+            autocompletion=readable_starting,
+        ),
     ],
     output: Output = Format.TABLE,
     where: Where = "",
@@ -57,7 +62,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     `get configuration --cluster C --application A` resolves the layers and names the one that gave each key.
     """
     session = session_of(ctx)
-    kind, names = _asked(what, retired=retired)
+    kind, names = _asked(session, what, retired=retired)
     if kind.singular == "configuration" and (cluster or application):
         _resolved(session.client, cluster, application, output)
         return
@@ -66,7 +71,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         application, names = _application_of(kind, application, names)
     else:
         asked["application"] = application
-    filters = _filters(kind, asked)
+    filters = _filters(session.kinds, kind, asked)
     page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX) if not sort else PAGE_ITEMS_MAX
     if names:
         items = _named(session.client, kind, names, application)
@@ -84,13 +89,13 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     )
 
 
-def _asked(what: list[str], *, retired: bool) -> tuple[Kind, list[str]]:
-    kind, names = things(what)
+def _asked(session: Session, what: list[str], *, retired: bool) -> tuple[Kind, list[str]]:
+    kind, names = session.kinds.things(what)
     if not retired:
         return kind, names
     if kind.singular != "cluster":
         raise UsageProblem(f"{kind.plural} do not take --retired", fix="resedge get clusters --retired")
-    return kind_named("retired-clusters"), names
+    return session.kinds.named("retired-clusters"), names
 
 
 def _write(  # noqa: PLR0913 - each is one part of what is said
@@ -104,18 +109,19 @@ def _write(  # noqa: PLR0913 - each is one part of what is said
     sort: str,
     single: bool,
 ) -> None:
+    columns = columns_of(kind)
     if sort:
-        items = sort_items(items, sort, kind.columns)
+        items = sort_items(items, sort, columns)
     on_terminal = how in (Format.TABLE, Format.WIDE) and not is_plain(sys.stdout)
     most = limit or (None if everything or not on_terminal else TERMINAL_ITEMS)
     rest = iter(items)
     shown = islice(rest, most) if most else rest
-    write_items(shown, how, kind.columns, kind.name, single=single, empty=f"no {kind.plural}")
+    write_items(shown, how, columns, kind.name, single=single, empty=f"no {kind.plural}")
     if most and not limit and next(rest, None) is not None:
         session.say(f"the first {most}; --all shows every one, --limit N so many")
 
 
-def _filters(kind: Kind, asked: Mapping[str, str]) -> dict[str, str]:
+def _filters(kinds: Iterable[Kind], kind: Kind, asked: Mapping[str, str]) -> dict[str, str]:
     """Return the query that the options make.
 
     Raises:
@@ -124,7 +130,7 @@ def _filters(kind: Kind, asked: Mapping[str, str]) -> dict[str, str]:
     given = {name: value for name, value in asked.items() if value}
     for name in given:
         if name not in kind.filters:
-            taken = ", ".join(each.plural for each in KINDS if name in each.filters)
+            taken = ", ".join(each.plural for each in kinds if name in each.filters)
             option = "-l" if name == "where" else f"--{name}"
             raise UsageProblem(f"{kind.plural} do not take {option}", fix=f"it is of {taken}; see `resedge get --help`")
     return given

@@ -125,7 +125,7 @@ def _fleet(session: Session, folder: Path, how: ChangeFormat, *, dry_run: bool) 
     if not (folder / DOCUMENTS).is_file():
         raise UsageProblem(f"{folder} was not written by `resedge export --dir`", why=f"it holds no {DOCUMENTS}")
     started = time.monotonic()
-    documents = read_documents([str(folder / DOCUMENTS)], session.say, empty=True)
+    documents = read_documents([str(folder / DOCUMENTS)], session.say, empty=True, kinds=session.kinds)
     declare(session, documents, dry_run=dry_run, how=how)
     if dry_run:
         session.say("releases and choices are not tried: they need what the documents declare")

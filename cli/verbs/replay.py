@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.cells import columns_of
 from cli.errors import UsageProblem, nearest
-from cli.kinds import KINDS
 from cli.options import Output, verb_app
 from cli.output import Column, Format, Item, field, write_items
 from cli.session import Session, session_of
 from cli.terminal import progress
+from libs.kinds import KINDS
 
 if TYPE_CHECKING:
     from cli.replaying import Replay
@@ -98,7 +99,7 @@ def _write(rebuilt: "Replay", view: str, names: list[str], output: Format) -> No
         return
     kind = next((kind for kind in KINDS if kind.plural == view), None)
     if kind is not None:
-        write_items(rebuilt.items(view), output, kind.columns, kind.name, empty=f"no {view}")
+        write_items(rebuilt.items(view), output, columns_of(kind), kind.name, empty=f"no {view}")
         return
 
     def name(item: Item) -> str:

@@ -24,8 +24,8 @@ AFFECT = "policy:affect"
 """The verb by which a change of facts counts for gates that it opens."""
 EVERY_KIND = "Document"
 """The kind of `POST /v1/documents`: whoever may apply anything may send it, and each document is judged as its kind."""
-ONESELF = ("get", "Principal")
-"""Who one is, and what one may do, everybody may ask whose token is accepted."""
+OF_EVERYBODY = frozenset({("get", "Principal"), ("get", "Kind")})
+"""Who one is, what one may do and which kinds there are, everybody may ask whose token is accepted."""
 
 USER_VERBS: Mapping[str, str] = {
     "read": "get",
@@ -97,7 +97,7 @@ def user_verb(verb: str) -> str:
 def held_by_token(principal: Principal, verb: str, kind: str) -> bool:
     """Tell whether the principal's token itself gives a right, for everything and everywhere."""
     asked = user_verb(verb)
-    if (asked, kind) == ONESELF:
+    if (asked, kind) in OF_EVERYBODY:
         return True
     return any(_built_in(role, asked) for role in principal.roles)
 

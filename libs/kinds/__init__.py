@@ -1,7 +1,7 @@
 """Every kind of things: what is declared by documents, and what can only be read. Each is registered here once."""
 
 from libs.kinds.declared import DECLARED
-from libs.kinds.kind import Column, Kind, texts_at, told, understood
+from libs.kinds.kind import Column, Kind, texts_at, told, understood, value_at, version_of
 from libs.kinds.read import READ
 
 KINDS = (*DECLARED, *READ)
@@ -11,4 +11,17 @@ BY_DOCUMENT = {kind.document: kind for kind in DECLARED}
 BY_RIGHT = {kind.right: kind for kind in KINDS}
 """How roles name a kind → its registration."""
 
-__all__ = ["BY_DOCUMENT", "BY_RIGHT", "DECLARED", "KINDS", "READ", "Column", "Kind", "texts_at", "told", "understood"]
+__all__ = [
+    "BY_DOCUMENT",
+    "BY_RIGHT",
+    "DECLARED",
+    "KINDS",
+    "READ",
+    "Column",
+    "Kind",
+    "texts_at",
+    "told",
+    "understood",
+    "value_at",
+    "version_of",
+]

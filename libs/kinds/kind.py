@@ -5,9 +5,13 @@ The one rule: a registration is plain data that travels as JSON; the server publ
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+VERSION_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,15 @@ class Kind:
         """Return all its words on the command line."""
         return (self.singular, self.plural, *self.aliases)
 
+    def key_of(self, item: Mapping[str, Any]) -> str:
+        """Return the name of an item, of a group its path without the leading slash; `-` where it has none."""
+        value = value_at(item, self.name_path)
+        return str(value if value is not None else item.get("name") or item.get("id") or "-").removeprefix("/")
+
+    def name(self, item: Mapping[str, Any]) -> str:
+        """Return `kind/name`, which `resedge get` and `delete` take back."""
+        return f"{self.singular}/{self.key_of(item)}"
+
     def shown(self, name: str) -> str:
         """Return a name that has no slashes around it as people write it."""
         return f"/{name}" if self.is_path else name
@@ -107,6 +120,14 @@ def declared(document: str, plural: str, service: str, columns: Sequence[Column]
         deletable=True,
         **more,
     )
+
+
+def value_at(item: Mapping[str, Any], path: str) -> Any:
+    """Return what is at a dotted path (`spec.timezone`) of an item; a missing step gives None."""
+    value: Any = item
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
 
 
 def texts_at(document: Any, path: str) -> Iterator[str]:
@@ -129,21 +150,39 @@ def told(kind: Kind) -> dict[str, Any]:
     return _said(asdict(kind)) | {"columns": columns, "filters": list(kind.filters)}
 
 
+def version_of(kinds: Sequence[Kind]) -> str:
+    """Return what tells one set of registrations from another."""
+    content = json.dumps([told(kind) for kind in kinds], sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:VERSION_CHARACTERS]
+
+
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
 
-_KNOWN = frozenset(each.name for each in fields(Kind))
-_COLUMN = frozenset(each.name for each in fields(Column))
+_TYPES: Mapping[str, type] = {"str": str, "bool": bool, "Sequence": list, "Mapping": dict}
+"""How the annotation of a field begins → what JSON has for it."""
 
 
 def understood(said: Mapping[str, Any]) -> Kind:
     """Return the registration that a server told of; what a newer one says besides is left out.
 
     Raises:
-        TypeError: a part is missing.
-        AttributeError: a part is of another type.
+        TypeError: a part is missing, or is of another type.
     """
-    values = {name: value for name, value in said.items() if name in _KNOWN}
-    columns = [Column(**{name: value for name, value in each.items() if name in _COLUMN}) for each in said["columns"]]
-    return Kind(**{**values, "columns": columns})
+    values = _checked(Kind, said)
+    return Kind(**{**values, "columns": [Column(**_checked(Column, each)) for each in values["columns"]]})
+
+
+def _checked(cls: type[Any], said: Any) -> dict[str, Any]:
+    if not isinstance(said, Mapping):
+        raise TypeError(cls.__name__)
+    types = {each.name: _TYPES[str(each.type).partition("[")[0]] for each in fields(cls)}
+    values = {name: value for name, value in said.items() if name in types}
+    for name, value in values.items():
+        texts = value if isinstance(value, list) and name != "columns" else []
+        if not isinstance(value, types[name]) or not all(isinstance(each, str) for each in texts):
+            raise TypeError(name)
+    if "columns" not in values and cls is Kind:
+        raise TypeError("columns")
+    return values

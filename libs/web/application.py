@@ -30,6 +30,7 @@ from libs.contracts.problems import Problem
 from libs.version import HEADER, VERSION
 from libs.web.arriving import BODY_SECONDS, in_time
 from libs.web.auth import authorize, by_of, open_to_all, principal_of, requires
+from libs.web.kinds import KINDS_HEADER, KINDS_VERSION, kinds_router
 from libs.web.metrics import READY, REQUEST_SECONDS, exposition
 from libs.web.openapi import described
 from libs.web.problems import install_problems
@@ -93,7 +94,7 @@ class AroundRequests:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._new_id()
-        said = {"X-Request-ID": request_id, HEADER: VERSION}
+        said = {"X-Request-ID": request_id, HEADER: VERSION, KINDS_HEADER: KINDS_VERSION}
         if self._clock_told is not None:
             said[CLOCK_HEADER] = self._clock_told()
         # What fails is answered outside of this layer, and says the same.
@@ -194,6 +195,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
     app.openapi = lambda: described(app)  # type: ignore[method-assign]  # FastAPI's own way of extending it
     _add_health(app, checks)
     _add_identity(app, clock_told)
+    app.include_router(kinds_router())
 
     @app.get("/metrics", dependencies=[requires("read", "Metrics")], response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.kinds import KINDS
+from libs.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 READERS = {
     "libs/contracts/instants.py": "the one place",
     "cli/config.py": "the CLI's own file, which it wrote with isoformat",
-    "cli/policy_kinds.py": "the server's answer, shown with the store's offset",
+    "cli/cells.py": "the server's answer, shown with the store's offset",
     "cli/signing_in.py": "the CLI's own file, which it wrote with isoformat",
     "libs/calendars/edges.py": "local times that a document was read into",
     "libs/calendars/engine.py": "dates that a document was read into",

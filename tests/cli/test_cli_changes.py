@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.kinds import BY_DOCUMENT
+from libs.kinds import BY_DOCUMENT
 from tests.cli.cli_server import Answer, FakeServer, changed, problem
 from tests.cli.conftest import Resedge
 

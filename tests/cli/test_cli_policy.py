@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.cells import store_time
 from cli.durations import duration_of, duration_seconds
 from cli.errors import UsageProblem
-from cli.policy_kinds import store_time
 from tests.cli.cli_machine import Machine
 from tests.cli.cli_server import Answer, FakeServer, changed
 from tests.cli.conftest import Resedge

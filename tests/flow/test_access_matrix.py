@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
 OPEN = ("GET /livez", "GET /readyz")
-ONESELF = ("GET /v1/whoami", "GET /v1/can-i", "POST /v1/approvals/{approval}/withdraw", "DELETE /v1/tokens/{token}")
+ONESELF = (
+    "GET /v1/whoami",
+    "GET /v1/kinds",
+    "GET /v1/can-i",
+    "POST /v1/approvals/{approval}/withdraw",
+    "DELETE /v1/tokens/{token}",
+)
 """For everybody whose token is accepted: these act on what is the caller's own, or refuse by themselves."""
 
 DECLARED = {

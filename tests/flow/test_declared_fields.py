@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from cli import kinds as cli_kinds
 from libs.commands.kinds import DeclaredKind
 from libs.contracts import (
     ApplicationDeclared,
@@ -24,6 +23,7 @@ from libs.contracts import (
 from libs.contracts.absent import Absent
 from libs.contracts.inbox import PREFIX
 from libs.fleet import Fleet
+from libs.kinds import BY_DOCUMENT
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import choices_document, parse_choices
 from services.catalog.domain import choices, releases
@@ -240,7 +240,7 @@ def test_the_document_of_release_choices_says_every_field() -> None:
 
 
 def test_the_command_line_exports_every_kind() -> None:
-    assert {each.document for each in cli_kinds.KINDS if each.document} == {each.kind for each in KINDS}
+    assert BY_DOCUMENT.keys() == {each.kind for each in KINDS}
 
 
 async def test_what_is_exported_and_applied_again_is_unchanged(quiet_server: Server) -> None:

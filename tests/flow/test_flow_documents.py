@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from cli.embedded import SERVICES
-from cli.kinds import BY_DOCUMENT
 from libs.access.principals import Principal
 from libs.commands.intents import Intent
 from libs.commands.proposals import Proposal
 from libs.contracts import By, GroupDeclared, Recorded
 from libs.contracts.documents import DECIDED_BY
 from libs.fleet import Fleet
+from libs.kinds import BY_DOCUMENT
 from tests.flow.conftest import Server, running, store
 
 Document = dict[str, Any]
