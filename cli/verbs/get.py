@@ -72,21 +72,13 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     else:
         asked["application"] = application
     filters = _filters(session.kinds, kind, asked)
-    page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX) if not sort else PAGE_ITEMS_MAX
     if names:
         items = _named(session.client, kind, names, application)
     else:
+        page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX) if not sort else PAGE_ITEMS_MAX
         items = _listed(session.client, kind, filters, application, page_items)
-    _write(
-        session,
-        kind,
-        items,
-        output,
-        limit=limit,
-        everything=everything or bool(names),
-        sort=sort,
-        single=len(names) == 1,
-    )
+    whole, single = everything or bool(names), len(names) == 1
+    _write(session, kind, items, output, limit=limit, everything=whole, sort=sort, single=single)
 
 
 def _asked(session: Session, what: list[str], *, retired: bool) -> tuple[Kind, list[str]]:

@@ -195,8 +195,13 @@ DECLARED = (
         refers={"spec.forbid.applications[]": "Application"},
         expressions=("spec.clusters",),
         example={
-            "metadata": {"name": "no-pos-in-small"},
-            "spec": {"forbid": {"applications": ["pos-api"]}, "clusters": "size = small", "basis": "contract 7"},
+            "metadata": {"name": "no-pos-in-bars"},
+            "spec": {
+                "forbid": {"applications": ["pos-api"]},
+                "clusters": "kind = bar",
+                "allow_empty": True,
+                "basis": "contract 7",
+            },
         },
     ),
     declared(

@@ -29,7 +29,7 @@ SLIP_MIN = 0.8
 """From what likeness on (0 to 1) a word is taken for a mistyped kind."""
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
-    **{kind.singular: tuple(kind.subject) for kind in KINDS if kind.subject},
+    **{word: tuple(kind.subject) for kind in KINDS if kind.subject for word in kind.words},
     **{each: (each,) for each in ("denial", "branch", "letter", "inbox", "log")},
 }
 """Kind in `?subject=kind/name` → the kinds of subjects that are meant."""

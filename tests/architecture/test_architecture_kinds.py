@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from cli.embedded import SERVICES
 from libs.access.rights import Rights  # noqa: F401 - loaded with the registry, as a process loads it
 from libs.commands.ordering import ordered
 from libs.contracts.documents import DECIDED_BY
@@ -18,7 +17,6 @@ from libs.contracts.rights import ROLE_KINDS
 from libs.kinds import DECLARED, KINDS, Kind, texts_at, told, understood
 from scripts.edge import routes as edge_routes
 from services.audit.asking import subject_asked
-from tests.flow.conftest import Server
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = [path for top in ("cli", "libs", "services", "scripts") for path in sorted((ROOT / top).rglob("*.py"))]
@@ -40,8 +38,13 @@ def documents_of(kind: Kind) -> dict[str, Any]:
     return {"apiVersion": "resedge.dev/v1", "kind": kind.document, **(kind.example or {})}
 
 
+def described(service: str) -> Mapping[str, Any]:
+    whole: Mapping[str, Any] = json.loads((ROOT / f"schemas/openapi/{service}.json").read_text("utf-8"))
+    return whole
+
+
 def operations(service: str) -> Mapping[str, Any]:
-    paths: Mapping[str, Any] = json.loads((ROOT / f"schemas/openapi/{service}.json").read_text("utf-8"))["paths"]
+    paths: Mapping[str, Any] = described(service)["paths"]
     return paths
 
 
@@ -77,7 +80,7 @@ def test_every_declared_kind_is_served_ordered_judged_and_told_of(kind: Kind) ->
 
     assert {"put", "get", "delete"} <= paths[one].keys()
     assert f"/v1/{kind.plural}:count" in paths
-    assert schema["properties"]["kind"]["const"] == kind.document
+    assert schema["properties"]["kind"]["default"] == kind.document
     assert DECIDED_BY[kind.document] == kind.service
     assert kind.document in ROLE_KINDS
     assert subject_asked(f"{kind.plural}/x")[0] == (kind.singular,)
@@ -85,24 +88,24 @@ def test_every_declared_kind_is_served_ordered_judged_and_told_of(kind: Kind) ->
 
 @pytest.mark.parametrize("kind", DECLARED, ids=lambda kind: kind.document)
 def test_what_a_kind_refers_to_are_fields_of_its_documents(kind: Kind) -> None:
-    paths = operations(kind.service)
-    one = next(path for path in paths if path.startswith(f"/v1/{kind.plural}/{{name"))
-    schema = paths[one]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    whole = described(kind.service)
+    one = next(path for path in whole["paths"] if path.startswith(f"/v1/{kind.plural}/{{name"))
+    schema = whole["paths"][one]["put"]["requestBody"]["content"]["application/json"]["schema"]
     for path in (*kind.refers, *kind.expressions, *filter(None, [kind.clusters])):
-        assert _has(schema, schema, path.replace("[]", "").split(".")), path
+        assert _has(whole["components"]["schemas"], schema, path.replace("[]", "").split(".")), path
 
 
-def _has(root: Mapping[str, Any], schema: Mapping[str, Any], steps: list[str]) -> bool:
+def _has(named: Mapping[str, Any], schema: Mapping[str, Any], steps: list[str]) -> bool:
     """Tell whether a schema has a property under these names, through references, lists and alternatives."""
     if "$ref" in schema:
         definition = schema["$ref"].rpartition("/")[2]
-        return _has(root, root.get("$defs", {})[definition], steps)
-    if any(_has(root, each, steps) for each in (*schema.get("anyOf", ()), *filter(None, [schema.get("items")]))):
+        return _has(named, named[definition], steps)
+    if any(_has(named, each, steps) for each in (*schema.get("anyOf", ()), *filter(None, [schema.get("items")]))):
         return True
     if not steps:
         return True
     found = schema.get("properties", {}).get(steps[0])
-    return found is not None and _has(root, found, steps[1:])
+    return found is not None and _has(named, found, steps[1:])
 
 
 def test_what_an_example_refers_to_comes_before_it() -> None:
@@ -114,36 +117,6 @@ def test_what_an_example_refers_to_comes_before_it() -> None:
         for path, referred in kind.refers.items():
             if referred in place and list(texts_at(document, path)):
                 assert place[referred] < place[kind.document]
-
-
-async def test_all_examples_together_are_one_change(quiet_server: Server) -> None:
-    documents = [documents_of(kind) for kind in DECLARED]
-    answer = await quiet_server.client.post("/v1/documents", json={"documents": documents})
-
-    assert answer.status_code == 200, answer.text
-    assert {each["result"] for each in answer.json()["results"]} == {"created"}
-    for kind, document in zip(DECLARED, documents, strict=True):
-        read = await quiet_server.client.get(f"/v1/{kind.plural}/{kind.key_of(document)}")
-        assert read.status_code == 200, kind.document
-
-
-async def test_whoever_has_a_token_may_read_which_kinds_there_are(quiet_server: Server) -> None:
-    token = quiet_server.embedded.tokens.issue("erp", frozenset({"source"}))
-    async with quiet_server.client_for(token) as client:
-        answer = await client.get("/v1/kinds")
-    body = answer.json()
-
-    assert answer.status_code == 200
-    assert answer.headers["Resedge-Kinds"] == body["version"]
-    assert [understood(each).singular for each in body["items"]] == [kind.singular for kind in KINDS]
-    async with quiet_server.client_for("no-token-of-ours") as client:
-        assert (await client.get("/v1/kinds")).status_code == 401
-
-
-def test_every_service_that_declares_is_in_the_registry(quiet_server: Server) -> None:
-    assert {kind.service for kind in KINDS} <= {build.__module__.split(".")[1] for build in SERVICES}
-    built = {kind.kind: kind for service in quiet_server.embedded.services for kind in service.kinds}
-    assert built.keys() == {kind.document for kind in DECLARED}
 
 
 def literals(tree: ast.AST) -> Iterator[str]:

@@ -221,7 +221,7 @@ def test_what_serves_ends_at_an_interrupt_as_soon_as_it_has_said_something(tmp_p
         (("apply", "-f"), "see `resedge apply --help`"),
         (("--server",), "see `resedge --help`"),
         (("apply", "stores.yaml"), "resedge apply -f FILE|DIR|-"),
-        (("get",), "Kinds: stores, clusters, "),
+        (("get",), "Kinds: stores, groups, "),
     ],
 )
 def test_half_a_command_or_a_typo_is_told_what_was_meant(
