@@ -1,4 +1,4 @@
-"""Writes the generated pages: `docs/reference/problems.md`, `settings.md` and `cli.md`, from the code they tell of.
+"""Writes the generated pages, and the generated part of the architecture page, from the code that they describe.
 
 `python -m scripts.generate` writes them; `--check` only says which are not current, and exits 1 if there are any.
 """
@@ -21,10 +21,10 @@ import services
 from libs.contracts.refusals import Invalid, Rejected
 from libs.runtime.settings import Settings
 from libs.selection.errors import SelectionError
+from scripts import architecture
 from services.catalog.publishing import REFUSED
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
 HTTP_FOLDERS = ("libs", "services")
 PUBLISH_FOLDER = "libs/templates"
@@ -248,18 +248,18 @@ def settings_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "problems.md": problems_page,
-    "settings.md": settings_page,
-    "cli.md": cli.reference.reference,
+    "docs/reference/problems.md": problems_page,
+    "docs/reference/settings.md": settings_page,
+    "docs/reference/cli.md": cli.reference.reference,
+    architecture.PAGE: architecture.architecture_page,
 }
+"""Page → what it must hold."""
 
 
 def stale() -> list[str]:
     """Return the pages that are not what the code says now."""
     return [
-        name
-        for name, page in PAGES.items()
-        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text("utf-8") != page()
+        name for name, page in PAGES.items() if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != page()
     ]
 
 
@@ -268,10 +268,10 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         found = stale()
         for name in found:
-            print(f"docs/reference/{name} is not current: run python -m scripts.generate")
+            print(f"{name} is not current: run python -m scripts.generate")
         return 1 if found else 0
     for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page(), "utf-8")
+        (ROOT / name).write_text(page(), "utf-8")
     return 0
 
 
