@@ -88,7 +88,8 @@ def drawing(services: list[Drawn]) -> Iterator[str]:
     for each in services:
         kinds = f"<br/><small>{', '.join(each.kinds)}</small>" if each.kinds else ""
         yield f'        {each.name}["<b>{each.name}</b>{kinds}"]'
-    yield from ("    end", '    log[("event log")]', '    fleet["fleet<br/><small>facts in memory, in every process</small>"]')
+    yield from ("    end", '    log[("event log")]')
+    yield '    fleet["fleet<br/><small>facts in memory, in every process</small>"]'
     yield from ('    git[("Git branch")]', '    kafka[/"Kafka"/]', '    stores["Flux in the stores"]')
     yield from ("    people -->|HTTP| services", "    outside -->|CloudEvents| relay")
     for each in services:
@@ -101,11 +102,12 @@ def drawing(services: list[Drawn]) -> Iterator[str]:
     for each in services:
         for end in each.ends:
             yield f"    {each.name} ==> {end}"
-    yield from ("    kafka -.->|the same feed,<br/>where services run alone| services", "    git ==>|pull| stores", "```")
+    yield "    kafka -.->|the same feed,<br/>if services run alone| services"
+    yield from ("    git ==>|pull| stores", "```")
 
 
 def layers() -> list[list[str]]:
-    """Return the libraries in the order of `.importlinter`, the topmost first; those of a line do not know each other."""
+    """Return the libraries in the order of `.importlinter`, the topmost first; those of one line are independent."""
     config = configparser.ConfigParser()
     config.read(ROOT / ".importlinter")
     lines = config["importlinter:contract:libs"]["layers"].split("\n")
@@ -114,9 +116,10 @@ def layers() -> list[list[str]]:
 
 def tables(graph: grimp.ImportGraph, services: list[Drawn]) -> Iterator[str]:
     """Yield the table of the services and the table of the libraries."""
-    yield from ("| service | declares | publishes | consumes the log with | imports from `libs` |", "|---|---|---|---|---|")
+    yield "| service | declares | publishes | consumes the log with | imports from `libs` |"
+    yield "|---|---|---|---|---|"
     for each in services:
-        consumed = ", ".join([*(f"model `{name}`" for name in each.models), *(f"view `{name}`" for name in each.views)])
+        consumed = ", ".join([f"model `{name}`" for name in each.models] + [f"view `{name}`" for name in each.views])
         published = f"{each.types} event types" if each.types else ""
         yield f"| `{each.name}` | {', '.join(each.kinds)} | {published} | {consumed} | {', '.join(each.libraries)} |"
     yield from ("", "| layer | library | imports directly |", "|---|---|---|")
