@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 COUNTED = "error|fault|cluster|store|event|commit|release|row|document|placement|vote|line|file"
 TURNS = {
-    r"hang(?:s|ing)? together": "say 'is consistent' or 'the chain is intact': an idiom cannot be looked up word by word",
+    r"hang(?:s|ing)? together": "say 'is consistent' or 'is intact': an idiom cannot be looked up word by word",
     r"away with it": "say 'remove it' or 'clean up': an idiom",
     r"(?:clusters|documents|files|stores) (?:are|is) others": "say 'is changed': no word tells what happened",
     r"others afterwards": "say 'is changed': no word tells what happened",
@@ -24,7 +24,9 @@ TURNS = {
     r"by whose leave": "say 'who approved it': archaic",
     r"is none of": "say 'is not one of': 'none' is read as a quantity",
     r"no such thing": "name the thing that was not found",
-    r"(?:are|is|was|were) to be (?:\w+ed|found|had|kept|made|set|taken|told|written)": "say 'must be' or 'will be': both are read into it",
+    r"(?:are|is|was|were) to be (?:\w+ed|found|had|kept|made|set|taken|told|written)": (
+        "say 'must be' or 'will be': a reader cannot know which"
+    ),
     r"for good(?=[.,;:)]| and )": "say 'permanently': an idiom",
     r"of before|from before(?! \w)": "say 'older' or 'earlier': a preposition without its noun",
     r"turns? it round": "say 'reverses the order': an idiom",
@@ -51,7 +53,7 @@ def named(path: Path) -> str:
 
 def found(text: str) -> list[str]:
     """Return the turns in a text, each with its line, as in a compiler's messages; code is not looked at."""
-    prose = QUOTED.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    prose = QUOTED.sub(lambda match: re.sub(r"[^\n]", "`", match.group()), text)
     return [
         f"line {prose.count(chr(10), 0, match.start()) + 1}: '{match.group()}': {instead}"
         for pattern, instead in PATTERNS.items()
