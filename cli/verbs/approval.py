@@ -33,7 +33,7 @@ def grant(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Say yes in the stage that is to be decided; the last yes that is needed starts what was asked for."""
+    """Approve in the current stage; the last vote that is needed starts what was requested."""
     body = {"reason": said(reason, "grant"), "ticket": ticket} | ({"digest": digest} if digest else {})
     result = _say(ctx, name, "grant", body, dry_run=dry_run, how=output)
     if result == "granted" and not dry_run:

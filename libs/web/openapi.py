@@ -58,7 +58,7 @@ TITLES = {
     400: "The body ended early.",
     401: "A token is needed.",
     403: "This is not allowed to the token.",
-    404: "There is no such thing.",
+    404: "Not found.",
     408: "The request did not come in time.",
     409: "It is refused.",
     412: "It is not as If-Match or If-None-Match expects.",

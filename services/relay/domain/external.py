@@ -35,7 +35,7 @@ _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class UnknownExternalType(Invalid):
-    """The type of the event means nothing here."""
+    """The event type is unknown."""
 
     code = "unknown-type"
 
@@ -53,7 +53,7 @@ class TypeNotAllowed(Rejected):
 
 
 class NameNotAllowed(Rejected):
-    """The source may not speak of this name."""
+    """The source may not send events about this name."""
 
     code = "name-not-allowed"
 
