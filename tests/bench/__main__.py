@@ -80,7 +80,7 @@ def page(figures: list[Figure], command: str, kept: Sequence[str] = ()) -> str:
         command,
         "```",
         "",
-        "Another machine, or a busy one, gives different figures. A baseline was measured in the same run; the ratio says",
+        "Another machine, or a busy one, gives other figures. A baseline was measured in the same run; the ratio says",
         "how many times better the figure is.",
         "",
         *(["Rows that this command does not measure are of an earlier run on such a machine.", ""] if kept else []),
