@@ -180,8 +180,8 @@ def _of_a_change() -> list[dict[str, Any]]:
     return [
         _parameter("dry_run", "query", FLAG, "Answer the events that would be appended, and append none."),
         _parameter("Idempotency-Key", "header", key, "The same request again has the first answer."),
-        _parameter("If-Match", "header", {"type": "string"}, "Only where the entity tag is one of these."),
-        _parameter("If-None-Match", "header", {"type": "string"}, "Only where it is none of these."),
+        _parameter("If-Match", "header", {"type": "string"}, "Only if the current ETag is one of these."),
+        _parameter("If-None-Match", "header", {"type": "string"}, "Only if the current ETag is not one of these."),
     ]
 
 

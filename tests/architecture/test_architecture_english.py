@@ -1,18 +1,21 @@
 """Plain English: turns that a reader with another first language has to read twice, and what to write instead.
 
 The list is short on purpose: a turn stands here only if it is nearly always wrong, so that nobody has to argue with it.
-It is held against pages, and against what the command and the server say about themselves.
+Pages are checked, generated ones included, and every text in the shipped code that is not a docstring.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SHIPPED = [path for top in ("cli", "libs", "services") for path in sorted((ROOT / top).rglob("*.py"))]
 COUNTED = "error|fault|cluster|store|event|commit|release|row|document|placement|vote|line|file"
 TURNS = {
     r"hang(?:s|ing)? together": "say 'is consistent' or 'is intact': an idiom cannot be looked up word by word",
@@ -64,6 +67,26 @@ def found(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_a_page_is_plain(page: Path) -> None:
     assert not found(page.read_text("utf-8"))
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of several words in a module, with their lines; docstrings are for those who read the code."""
+    tree = ast.parse(path.read_text("utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and id(node) not in alone
+        ):
+            yield node.lineno, node.value
+
+
+def test_what_the_product_says_is_plain() -> None:
+    said = [(path, line, text) for path in SHIPPED for line, text in texts(path)]
+    assert len(said) > 1000
+    assert [f"{named(path)}:{line}: {turn}" for path, line, text in said for turn in found(text)] == []
 
 
 @pytest.mark.parametrize(

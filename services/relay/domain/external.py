@@ -124,7 +124,7 @@ def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str,
     check_name(name, "/data/application" if isinstance(said, ReleasePublished) else "/data/name")
     if source.names and not any(fnmatch.fnmatchcase(name, pattern) for pattern in source.names):
         raise NameNotAllowed(
-            f"{source.name} may not speak of {name}",
+            f"{source.name} may not send events about {name}",
             pointer="/data/name",
             fix=f"its names are {', '.join(source.names[:5])}; change the Source {source.name} if that is too narrow",
         )

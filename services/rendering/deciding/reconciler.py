@@ -189,7 +189,7 @@ class Reconciler:
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             if self._pending is not None and not may_pass(error):
-                self.stopped = f"{said}; restart it after mending the cause"
+                self.stopped = f"{said}; fix the cause, then restart it"
                 log.exception("rendering.stopped")
                 return
             self.trouble = said
