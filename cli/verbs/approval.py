@@ -50,7 +50,7 @@ def refuse(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Say no, which ends the approval."""
+    """Reject; this closes the approval."""
     body = {"reason": said(reason, "refuse"), "ticket": ticket} | ({"digest": digest} if digest else {})
     _say(ctx, name, "refuse", body, dry_run=dry_run, how=output)
 
