@@ -178,7 +178,7 @@ def to_yaml(value: Any) -> str:
 
 
 def sort_items(items: Iterable[Item], key: str, columns: Sequence[Column]) -> list[Item]:
-    """Return the items in the order of a column or a dotted path, numbers as numbers; a leading `-` turns it round."""
+    """Return the items in the order of a column or a dotted path, numbers as numbers; `-` before it reverses them."""
     wanted = key.removeprefix("-").lower()
     cells = {column.heading.lower(): column.cell for column in columns}
     read = cells.get(wanted) or field(key.removeprefix("-"))

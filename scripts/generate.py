@@ -1,4 +1,4 @@
-"""Writes the generated pages: `docs/reference/problems.md`, `settings.md` and `cli.md`, from the code they tell of.
+"""Writes the generated pages, and the generated part of the architecture page, from the code that they describe.
 
 `python -m scripts.generate` writes them; `--check` only says which are not current, and exits 1 if there are any.
 """
@@ -21,51 +21,51 @@ import services
 from libs.contracts.refusals import Invalid, Rejected
 from libs.runtime.settings import Settings
 from libs.selection.errors import SelectionError
+from scripts import architecture
 from services.catalog.publishing import REFUSED
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
 HTTP_FOLDERS = ("libs", "services")
 PUBLISH_FOLDER = "libs/templates"
 
 MEANINGS = {
-    "host": "The address to listen on. Loopback unless you say otherwise; there is no TLS yet.",
+    "host": "The address to listen on, loopback by default. There is no TLS yet.",
     "port": "The port to listen on. `resedge up` takes `--port` instead.",
-    "data_dir": "Where log, views, snapshots and tokens lie. `resedge up` takes `--data-dir` instead.",
+    "data_dir": "The directory of log, views, snapshots and tokens. `resedge up` takes `--data-dir` instead.",
     "log_url": "The event log, if it is not SQLite in the data directory: `postgresql+pg8000://USER@HOST/DATABASE` or "
     "`mssql+pyodbc://USER@HOST/DATABASE`.",
     "views_url": "The database of the views, if they are not SQLite in the data directory: "
-    "`postgresql+asyncpg://ROLE@HOST/DATABASE`, a role for each service; `{service}` in it becomes the service's name.",
-    "kafka_servers": "Kafka's `HOST:PORT,…`; without it events are read from the log as it grows.",
-    "kafka_prefix": "What the names of topics and groups begin with, where several systems share a Kafka.",
+    "`postgresql+asyncpg://ROLE@HOST/DATABASE`, with a role for each service; `{service}` is replaced by its name.",
+    "kafka_servers": "Kafka's `HOST:PORT,…`; without it, events are read from the log.",
+    "kafka_prefix": "The prefix of the names of topics and groups, if several systems share a Kafka.",
     "kafka_create_topics": "Whether the relay creates missing topics at start.",
     "tokens_path": "The file of hashed tokens that services share; `tokens.json` in the data directory if not set.",
     "oidc_issuer": "The identity provider whose access tokens are accepted: exactly its `iss`, an https address; "
-    "none if not set.",
-    "oidc_audience": "What must be among a token's `aud`; the client id if not set.",
-    "oidc_algorithms": "The signature algorithms that are accepted, by commas; none with a shared secret can be.",
-    "oidc_name_claim": "The claim with a person's name; if not set `email`, where it is verified, or `sub`.",
-    "oidc_groups_claim": "The claim with a person's groups, which role bindings name, or a JSON pointer to it: "
+    "without it, none.",
+    "oidc_audience": "A value that a token's `aud` must contain; the client id if not set.",
+    "oidc_algorithms": "The accepted signature algorithms, separated by commas; shared secrets are refused.",
+    "oidc_name_claim": "The claim with a person's name; if not set, a verified `email`, otherwise `sub`.",
+    "oidc_groups_claim": "The claim with the groups that role bindings name, or a JSON pointer to it: "
     "`/realm_access/roles`.",
     "oidc_verified_claim": "The claim that says whether `email` is verified: `true`, or the text `true`.",
-    "oidc_client_id": "The client that `resedge login` signs in as.",
-    "instance": "The name of this replica, which no other one has; made of host and data directory if not set.",
-    "trusted_proxies": "Addresses and networks whose `X-Forwarded-For` is believed, `,` between; without it, nobody's.",
-    "connections_max": "Connections that clients may have open; one without a request gives way to a new one.",
-    "otlp_endpoint": "Where traces go, by OTLP over gRPC: `http://HOST:4317`; nowhere if not set.",
-    "api_url": "Where the relay reaches the other services: the edge router.",
-    "token": "The relay's own token, of the role `relay`.",
+    "oidc_client_id": "The client id that `resedge login` uses.",
+    "instance": "The unique name of this replica; derived from host and data directory if not set.",
+    "trusted_proxies": "Addresses and networks whose `X-Forwarded-For` is trusted, separated by `,`; none if not set.",
+    "connections_max": "The limit of client connections; at the limit, one without a request is closed for a new one.",
+    "otlp_endpoint": "Where traces are sent, by OTLP over gRPC: `http://HOST:4317`; without it, they are not sent.",
+    "api_url": "The address of the edge router, where the relay reaches the other services.",
+    "token": "The relay's own token, with the role `relay`.",
     "log_level": "The least severe line that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR`.",
-    "snapshot_seconds": "How often the in-memory models are kept on disk, so that a start reads less of the log.",
-    "repository": "The bare repository that is written; `gitops.git` in the data directory if not set.",
-    "remote": "Pushed to after commits, if set; a push that is not a fast-forward is reported, never forced.",
-    "workers": "Processes that write packs beside the event loop; 0 writes in the server's own process.",
-    "workers_from_clusters": "From how many clusters on the workers are started.",
-    "lease_seconds": "How long a lease (to write the branch, to publish to Kafka) outlives a holder that died.",
-    "maintain_every_commits": "After how many commits packs are merged.",
-    "snapshot_every_events": "After how many events the renderer's model is kept on disk at the latest.",
-    "snapshot_every_files": "After how many files that were written it is kept, too.",
+    "snapshot_seconds": "How often snapshots of in-memory models are written, so that a start reads less of the log.",
+    "repository": "The bare repository to write; `gitops.git` in the data directory if not set.",
+    "remote": "The repository to push to, if set. A push that is not a fast-forward is reported, never forced.",
+    "workers": "The number of processes that write packs; with 0 the server's own process writes them.",
+    "workers_from_clusters": "The number of clusters from which workers are started.",
+    "lease_seconds": "How long a lease (to write the branch, to publish to Kafka) stays valid after its holder died.",
+    "maintain_every_commits": "The number of commits after which packs are merged.",
+    "snapshot_every_events": "The number of events after which a snapshot of the renderer's model is written.",
+    "snapshot_every_files": "The number of written files after which such a snapshot is written, too.",
     "removals_settle_seconds": "How long a removal must be wanted without a break before it is admitted.",
     "retired_days": "How long the empty directory of a deleted cluster stays, so that Flux prunes.",
     "layout_step_hours": "How long stores have to pull one step of `resedge gitops upgrade-layout` before the next.",
@@ -194,15 +194,15 @@ def problems_page() -> str:
         "",
         MADE,
         "",
-        "Everything that is not a success is a problem document (RFC 9457): `type`, `code`, `title`, `status`,",
-        "`detail`, where they apply `pointer` and `fix`, and `request_id`. `code` is stable; `detail` says what is",
-        "wrong here.",
+        "Every answer that is not a success is a problem document (RFC 9457): `type`, `code`, `title`, `status`,",
+        "`detail`, where they apply `pointer` and `fix`, and `request_id`. `code` is stable; `detail` explains",
+        "this case.",
         "",
     ]
     for heading, rows in (
         ("Refused by a decision", refused),
-        ("Answered by the web", answered),
-        ("A body or a release that cannot be taken", published),
+        ("Answered by the HTTP layer", answered),
+        ("A body or a release that is not accepted", published),
     ):
         lines += [f"## {heading}", ""]
         for row in rows:
@@ -210,7 +210,7 @@ def problems_page() -> str:
     lines += [
         "## Refused at rendering",
         "",
-        "Not an answer but a state: what was admitted stays, `resedge get refusals` and `resedge why` say so.",
+        "This is a state, not an answer: what was admitted stays. `resedge get refusals` and `resedge why` show it.",
         "",
         *(f"- `{code}`" for code in sorted(rendering.values())),
     ]
@@ -225,9 +225,9 @@ def settings_page() -> str:
         "",
         MADE,
         "",
-        "Read from the environment once, when a process starts. `<NAME>_FILE` names a file that holds the value, for",
-        "what is secret. A service that finds no variable of its own takes the shared one: without",
-        "`RESEDGE_CATALOG_LOG_URL`, `RESEDGE_LOG_URL`.",
+        "A process reads its settings from the environment once, at start. For secrets, `<NAME>_FILE` names a file",
+        "that holds the value. A service without its own variable uses the shared one: `RESEDGE_LOG_URL` if",
+        "`RESEDGE_CATALOG_LOG_URL` is not set.",
         "",
     ]
     for each in sorted(subclasses(Settings), key=lambda found: (found.__module__, found.__name__)):
@@ -248,18 +248,18 @@ def settings_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "problems.md": problems_page,
-    "settings.md": settings_page,
-    "cli.md": cli.reference.reference,
+    "docs/reference/problems.md": problems_page,
+    "docs/reference/settings.md": settings_page,
+    "docs/reference/cli.md": cli.reference.reference,
+    architecture.PAGE: architecture.architecture_page,
 }
+"""Page → what it must hold."""
 
 
 def stale() -> list[str]:
     """Return the pages that are not what the code says now."""
     return [
-        name
-        for name, page in PAGES.items()
-        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text("utf-8") != page()
+        name for name, page in PAGES.items() if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != page()
     ]
 
 
@@ -268,10 +268,10 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         found = stale()
         for name in found:
-            print(f"docs/reference/{name} is not current: run python -m scripts.generate")
+            print(f"{name} is not current: run python -m scripts.generate")
         return 1 if found else 0
     for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page(), "utf-8")
+        (ROOT / name).write_text(page(), "utf-8")
     return 0
 
 

@@ -29,7 +29,7 @@ def apply(
     file: Files,
     dry_run: DryRun = False,
     confirm: Annotated[
-        str, typer.Option("--confirm", help="Also let the removals of this plan go on.", metavar="PLAN-ID")
+        str, typer.Option("--confirm", help="Also confirm the removals of this plan.", metavar="PLAN-ID")
     ] = "",
     reason: Reason = "",
     output: ChangeOutput = ChangeFormat.TEXT,
@@ -37,8 +37,8 @@ def apply(
     """Declare documents of any kind from YAML or JSON.
 
     All documents are one change: if one is refused, none is declared, and nothing is rendered in between.
-    What removes much is held as a plan (`resedge get holds`); the same documents again with --confirm PLAN-ID, and a
-    --reason, let exactly that plan go on. If another plan is held by then, nothing is confirmed: exit 3.
+    Large removals are held as a plan (`resedge get holds`). Apply the same documents again with --confirm PLAN-ID and
+    a --reason to confirm exactly that plan. If the held plan has changed, nothing is confirmed: exit 3.
     """
     session = session_of(ctx)
     if confirm and dry_run:

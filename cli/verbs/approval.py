@@ -33,7 +33,7 @@ def grant(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Say yes in the stage that is to be decided; the last yes that is needed starts what was asked for."""
+    """Approve in the current stage; the last vote that is needed starts what was requested."""
     body = {"reason": said(reason, "grant"), "ticket": ticket} | ({"digest": digest} if digest else {})
     result = _say(ctx, name, "grant", body, dry_run=dry_run, how=output)
     if result == "granted" and not dry_run:
@@ -50,7 +50,7 @@ def refuse(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Say no, which ends the approval."""
+    """Reject; this closes the approval."""
     body = {"reason": said(reason, "refuse"), "ticket": ticket} | ({"digest": digest} if digest else {})
     _say(ctx, name, "refuse", body, dry_run=dry_run, how=output)
 

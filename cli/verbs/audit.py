@@ -62,7 +62,7 @@ def audit(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by na
     everything: Annotated[bool, typer.Option("--all", help="All of it, on a terminal too.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Tell who did what, when and why, the newest first.
+    """Show who did what, when and why, the newest first.
 
     A terminal shows the last hundred and says so; what is piped or has --all or --limit is not cut off.
     `resedge audit export FILE` writes the events themselves.

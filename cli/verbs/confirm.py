@@ -23,9 +23,9 @@ def confirm(
     reason: Reason = "",
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Confirm exactly the removals that a plan holds, or let a withheld change count for gates.
+    """Confirm exactly the removals of a held plan, or a withheld change.
 
-    When a plan has grown since, its id is void and this is refused. A withheld change needs a reason.
+    If the plan has changed, its id is no longer valid and this is refused. A withheld change needs a reason.
     """
     plural, name = _meant(what)
     session = session_of(ctx)

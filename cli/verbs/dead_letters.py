@@ -46,7 +46,7 @@ _COLUMNS = (
 
 @app.callback()
 def dead_letters() -> None:
-    """List what could not be taken, try it again or pass it over."""
+    """List events that could not be applied; retry or skip them."""
 
 
 @app.command("list")

@@ -21,7 +21,7 @@ def explain(
     expression: Annotated[str, typer.Argument(metavar="EXPRESSION")],
     output: Output = Format.TABLE,
 ) -> None:
-    """Say whether an expression selects a cluster, and which of its terms hold."""
+    """Show whether an expression selects a cluster, and which of its terms match."""
     session = session_of(ctx)
     body = session.client.get(path_of("clusters", cluster, "explain"), {"expression": expression}).body
     if output in (Format.JSON, Format.YAML):

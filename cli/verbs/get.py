@@ -39,7 +39,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     limit: Limit = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, on a terminal too.")] = False,
     sort: Annotated[
-        str, typer.Option("--sort", help="By a column or path; `-` first turns it round.", metavar="KEY")
+        str, typer.Option("--sort", help="By a column or path; a leading `-` reverses the order.", metavar="KEY")
     ] = "",
     cluster: Annotated[
         str, typer.Option("--cluster", help="With `configuration`: resolve for it.", metavar="NAME")

@@ -23,7 +23,7 @@ def restore(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")],
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Commit what is admitted on top of a foreign commit, and go on writing."""
+    """Commit what is admitted on top of a foreign commit, and continue writing."""
     session = session_of(ctx)
     answer = session.client.change("POST", "/v1/gitops:restore", {"reason": reason}, read_seconds=LONG_SECONDS)
     tell_answer(session, "gitops", answer, output)
@@ -42,7 +42,7 @@ def upgrade_layout(
 ) -> None:
     """Move the branch one step towards the newest layout of stores' directories; show the plan first.
 
-    Every cluster is written anew, through its gates. Stores must apply each step before the next one begins.
+    Every cluster is rewritten, through its gates. Stores must apply each step before the next one begins.
     """
     session = session_of(ctx)
     path, body = "/v1/gitops:upgrade-layout", {"reason": reason, "now": now}

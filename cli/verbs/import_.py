@@ -40,7 +40,7 @@ def import_(
     ] = False,
     yes: Yes = False,
 ) -> None:
-    """Take in stores from a list (all rows or none), or a fleet from a directory that `export --dir` wrote.
+    """Import stores from a list (all rows or none), or a fleet from a directory that `export --dir` wrote.
 
     A CSV has the column name, and timezone, hours, cpu, memory as need be; any other column is a label, `a|b` in it
     several values. What has no column, and an empty cell, stays as it is. A new store needs a timezone, or latitude

@@ -41,7 +41,7 @@ def list_(
     limit: Limit = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """List external events with what became of them, newest first."""
+    """List external events and their outcomes, newest first."""
     query = {"source": source or None, "outcome": outcome or None}
     page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
     items = islice(session_of(ctx).client.pages(path_of("inbox"), query, page_items=page_items), limit)

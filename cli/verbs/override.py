@@ -38,14 +38,14 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     reason: Reason = "",
     ticket: Ticket = "",
     break_glass: Annotated[
-        bool, typer.Option("--break-glass", help="At once, without approval, at most 4h, by who may; loudly recorded.")
+        bool, typer.Option("--break-glass", help="At once, without approval, at most 4h; needs `break-glass`.")
     ] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.NAME,
 ) -> None:
-    """Ask for an override and write its id to stdout; what is needed next is said on stderr.
+    """Request an override: write its id to stdout, and the next step to stderr.
 
-    The clusters are those that the expression selects now: later labels add nobody. It begins with the last grant.
+    The clusters are those that the expression selects now; later label changes add none. It begins with the last grant.
     """
     session = session_of(ctx)
     if bool(freeze) == bool(calendar):
@@ -97,7 +97,7 @@ def revoke(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """End an override now; one that was only asked for never begins."""
+    """End an override now, or withdraw one that has not begun."""
     session = session_of(ctx)
     body = {"reason": said(reason, "revoke"), "ticket": ticket}
     path = path_of("overrides", name.removeprefix("override/"), "revoke")

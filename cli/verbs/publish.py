@@ -30,9 +30,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     defaults: Annotated[
         Path | None, typer.Option("--defaults", help="Lowest configuration layer.", metavar="FILE")
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse what is only doubtful too, such as a misspelt field.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also refuse warnings, such as a misspelt field.")] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:

@@ -31,7 +31,7 @@ def rebuild(
     ] = "60s",
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Build a projection anew from the log beside the live one, which answers until the new one has its place."""
+    """Rebuild a projection from the log beside the live one, which answers until the new one has its place."""
     session = session_of(ctx)
     if not projection:
         for each in _all(session.client):

@@ -20,14 +20,13 @@ def set_release(
     where: Annotated[
         str, typer.Option("--where", "-l", help="Only there; without it, everywhere.", metavar="EXPRESSION")
     ] = "",
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse what would only be warned of.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Also refuse warnings.")] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Run a release wherever the application is placed, or with -l only where the expression selects.
+    """Choose a release everywhere the application is placed, or with -l only on the selected clusters.
 
-    Without -l it replaces the whole list of choices. With -l it replaces the choice of the same expression, else goes
-    last.
+    Without -l it replaces all choices. With -l it replaces the choice of the same expression, or is added last.
     """
     session = session_of(ctx)
     answer = session.client.change(

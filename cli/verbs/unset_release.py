@@ -20,7 +20,7 @@ def unset_release(
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Remove the release choice of an expression; what the choices before it say holds there again."""
+    """Remove the release choice of an expression; earlier choices apply there again."""
     session = session_of(ctx)
     answer = session.client.change(
         "POST",

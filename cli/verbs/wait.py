@@ -31,7 +31,7 @@ def wait(
         int, typer.Option("--position", min=0, help="Up to here instead of the log's head.", show_default=False)
     ] = 0,
 ) -> None:
-    """Wait until rendering has seen the log's head as of now and closed every difference whose gate is open."""
+    """Wait until every change that may be admitted now is committed."""
     session = session_of(ctx)
     seconds = duration_seconds(timeout)
     deadline = time.monotonic() + seconds

@@ -58,7 +58,7 @@ def not_found(kind: str, name: str, near: str | None = None) -> Problem:
     return Problem(
         404,
         "not-found",
-        "There is no such thing.",
+        "Not found.",
         f"there is no {kind} {name!r}",
         fix=f"did you mean {near!r}?" if near else f"list what exists with GET /v1/{plural}",
         extra={"nearest": near},

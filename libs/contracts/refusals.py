@@ -52,6 +52,6 @@ class StillReferenced(Rejected):
 
 
 class SelectsNothing(Rejected):
-    """A saved expression selects nothing; say `allow_empty: true` if that is meant."""
+    """A saved expression selects nothing; set `allow_empty: true` if that is intended."""
 
     code = "selects-nothing"

@@ -25,7 +25,7 @@ REFUSE = "refuse"
 
 
 class LawLeavesNothing(Rejected):
-    """Law in force leaves the application no cluster."""
+    """The law in force forbids the application on every cluster."""
 
     code = "law-leaves-nothing"
 

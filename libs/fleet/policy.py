@@ -168,7 +168,7 @@ class Policy:
         if event.kind == "change":
             for known in self.changes_of(event.subject):
                 if known.content != fresh.content or known.state == RUNNING:
-                    self._end(known, "superseded", at, "the content or its clusters are others now")
+                    self._end(known, "superseded", at, "the content or its clusters have changed")
         self.approvals[event.id] = fresh
         self.version += 1
 

@@ -57,7 +57,7 @@ def _ruled(wanted: Mapping[str, Any], value: Any) -> str | None:
         hint = f"; did you mean {near}?" if near else ""
         more = f" and {len(allowed) - CHOICES_SHOWN_MAX} more" if len(allowed) > CHOICES_SHOWN_MAX else ""
         listed = ", ".join(str(each)[:80] for each in allowed[:CHOICES_SHOWN_MAX])
-        return f"{shown(value)} is none of {listed}{more}{hint}"
+        return f"{shown(value)} is not one of {listed}{more}{hint}"
     name = wanted.get("rule", "")
     fits = isinstance(value, str) if name in TEXT_RULES else name in RULES and not isinstance(value, bool)
     if not fits or (name in NUMBER_RULES and isinstance(value, str)):

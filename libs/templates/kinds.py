@@ -117,7 +117,7 @@ def allow_problems(entries: list[str]) -> list[str]:
             or _ALLOW_NAMESPACE.fullmatch(entry)
         ):
             problems.append(
-                f"{entry!r} is none of: a kind (ClusterRole, or Kind.group), {SECRET_DATA}, {FLUX_ANNOTATIONS}, "
+                f"{entry!r} is not one of: a kind (ClusterRole, or Kind.group), {SECRET_DATA}, {FLUX_ANNOTATIONS}, "
                 "namespace/<name>"
             )
     return problems

@@ -58,7 +58,7 @@ TITLES = {
     400: "The body ended early.",
     401: "A token is needed.",
     403: "This is not allowed to the token.",
-    404: "There is no such thing.",
+    404: "Not found.",
     408: "The request did not come in time.",
     409: "It is refused.",
     412: "It is not as If-Match or If-None-Match expects.",
@@ -181,8 +181,8 @@ def _of_a_change() -> list[dict[str, Any]]:
     return [
         _parameter("dry_run", "query", FLAG, "Answer the events that would be appended, and append none."),
         _parameter("Idempotency-Key", "header", key, "The same request again has the first answer."),
-        _parameter("If-Match", "header", {"type": "string"}, "Only where the entity tag is one of these."),
-        _parameter("If-None-Match", "header", {"type": "string"}, "Only where it is none of these."),
+        _parameter("If-Match", "header", {"type": "string"}, "Only if the current ETag is one of these."),
+        _parameter("If-None-Match", "header", {"type": "string"}, "Only if the current ETag is not one of these."),
     ]
 
 

@@ -81,7 +81,7 @@ class Approvals:
         self._commands = commands
 
     async def grant(self, request: Request, approval: str) -> Response:
-        """Say yes in the stage that is to be decided; the last vote that is needed starts what was asked for."""
+        """Approve in the current stage; the last vote that is needed starts what was requested."""
         return await self._say(
             request,
             approval,

@@ -42,7 +42,7 @@ _sorted = msgspec.json.Encoder(order="deterministic")
 
 
 class MalformedEvent(Invalid):
-    """What came is not a CloudEvent."""
+    """The event is not a valid CloudEvent."""
 
     code = "malformed-event"
 

@@ -10,7 +10,8 @@ import pytest
 from libs.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 SYMBOL = re.compile(r"`((?:cli|libs|services|scripts|tests)/[\w/.-]+\.py): (\w+)`")
 FILE = re.compile(r"`((?:cli|libs|services|scripts|tests|docs|schemas|compose|k8s|\.devcontainer)/[\w/.-]*)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -33,13 +34,26 @@ def test_what_a_page_names_exists(page: Path) -> None:
             assert (page.parent / link).exists(), f"the link to {link} leads nowhere"
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "decisions").glob("*.md")), ids=named)
+@pytest.mark.parametrize("page", DECISIONS, ids=named)
 def test_a_decision_has_its_parts(page: Path) -> None:
     text = page.read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
     for test in re.findall(r"tests/[\w/]+(?:\.py)?", text):
         assert (ROOT / test).exists(), f"{test} does not exist"
+
+
+def test_the_decisions_are_found_by_question() -> None:
+    """Each row of the index is a question and the titles of what answers it; no decision is left out."""
+    rows = re.findall(r"^\| (.+?) \| (\[.+) \|$", (ROOT / "docs/decisions/README.md").read_text(), re.MULTILINE)
+    assert all(question.endswith("?") for question, _ in rows)
+    listed = {link: title for _, answers in rows for title, link in re.findall(r"\[(.+?)\]\(([^)]+)\)", answers)}
+    assert listed == {page.name: page.read_text().splitlines()[0].removeprefix("# ") for page in DECISIONS}
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [page.name[:4] for page in DECISIONS]
+    assert sorted(set(numbers)) == numbers
 
 
 def test_one_command_follows_symbols() -> None:
@@ -60,6 +74,13 @@ def test_the_readme_leads_to_every_page() -> None:
     links = set(LINK.findall((ROOT / "README.md").read_text()))
     pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "decisions"}
     assert pages <= links
+
+
+def test_the_architecture_page_draws_every_service_and_library() -> None:
+    made = (ROOT / "docs/explanation/architecture.md").read_text().partition("## The drawing")[2]
+    for top in ("services", "libs"):
+        for package in (ROOT / top).glob("*/__init__.py"):
+            assert f"| `{package.parent.name}` |" in made, package.parent.name
 
 
 def denied(text: str) -> set[str]:

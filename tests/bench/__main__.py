@@ -120,7 +120,7 @@ BOUNDS = """\
 `scripts/bench scale` builds 120,000 clusters, 100 applications (one everywhere, each of the others on an eighth: 1.6
 million placements), 2,000 groups with expressions, 5,000 configurations and 500 namespaces at a quarter, a half and the
 whole, and holds CPU time and memory against growth in proportion. It takes about half an hour. The whole alone,
-measured once on 2 cores that others used as well (load 5 to 10; what was before the last mends in brackets):
+measured once on 2 cores that others used as well (load 5 to 10; figures before the last fixes in brackets):
 
 - import of 120,000 stores: 11.8 CPU s
 - 7,600 documents and 200 releases declared: 72.5 CPU s

@@ -64,7 +64,7 @@ class FakeServer:
         for method, pattern, rules in self._rules:
             if method == asked.method and pattern.fullmatch(asked.path):
                 return (rules.pop(0) if len(rules) > 1 else rules[0])(asked)
-        return problem(404, "not-found", "There is no such thing.", detail=f"there is no {asked.path}")
+        return problem(404, "not-found", "Not found.", detail=f"there is no {asked.path}")
 
     def asked_for(self, method: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.method == method]

@@ -71,7 +71,7 @@ def test_another_one_s_success_is_not_ours(resedge: Resedge, begun: FakeServer) 
 
 
 def test_an_unknown_one_is_not_found_with_the_nearest(resedge: Resedge, server: FakeServer) -> None:
-    missing = problem(404, "not-found", "There is no such thing.", detail="no projection", nearest=NAME)
+    missing = problem(404, "not-found", "Not found.", detail="no projection", nearest=NAME)
     server.on("POST", "/v1/projections/inventory.document:rebuild", missing)
 
     ran = resedge("rebuild", "inventory.document")

@@ -13,7 +13,7 @@ from services.relay.inbox_commands import ApiCommands, Done, Order, changed
 
 ORDER = Order("registry", "k-1", "d-1", "inbox:t s i")
 DOCUMENT = {"metadata": {"name": "a", "labels": {"x": "1", "y": "2"}}, "spec": {"timezone": "UTC", "clusters": []}}
-GONE = {"code": "not-found", "title": "There is no such thing.", "detail": "there is no store 'a'"}
+GONE = {"code": "not-found", "title": "Not found.", "detail": "there is no store 'a'"}
 NO_ROUTE = {"code": "not-found", "title": "Not Found.", "detail": "Not Found"}
 
 

@@ -34,7 +34,7 @@ Event = ReleaseChoicesSet
 
 
 class ReleaseOfAnotherNamespace(Rejected):
-    """The release was compiled for a namespace in which its application no longer is."""
+    """The release was compiled for a namespace that its application has left."""
 
     code = "release-of-another-namespace"
 

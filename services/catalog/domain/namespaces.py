@@ -43,13 +43,13 @@ Event = NamespaceDeclared | NamespaceRemoved
 
 
 class NameReserved(Rejected):
-    """The tree that stores pull uses this name itself."""
+    """The name is reserved for files that Resilient Edge writes."""
 
     code = "name-reserved"
 
 
 class CapacityExceeded(Rejected):
-    """Some clusters have less than their namespaces would take together."""
+    """The namespaces would need more capacity than some clusters have."""
 
     code = "capacity-exceeded"
 

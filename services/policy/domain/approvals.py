@@ -27,7 +27,7 @@ REQUESTER, PUBLISHER, EARLIER, SERVICE = "requester", "publisher", "earlier_appr
 
 
 class ApprovalOver(Rejected):
-    """The approval does not run any more."""
+    """The approval is no longer open."""
 
     code = "approval-over"
 
@@ -39,37 +39,37 @@ class ApprovalExpired(Rejected):
 
 
 class DigestChanged(Rejected):
-    """What is to be approved is not what was looked at."""
+    """The subject of the approval has changed since you looked at it."""
 
     code = "digest-changed"
 
 
 class NotAnApprover(Rejected):
-    """This stage is not yours to decide."""
+    """You are not an approver of this stage."""
 
     code = "not-an-approver"
 
 
 class RequesterVotes(Rejected):
-    """Who asked for it does not approve it."""
+    """The requester cannot approve this request."""
 
     code = "requester-votes"
 
 
 class PublisherVotes(Rejected):
-    """Who published it does not approve it."""
+    """The publisher cannot approve this change."""
 
     code = "publisher-votes"
 
 
 class EarlierApprover(Rejected):
-    """Who voted in one stage does not vote in another."""
+    """You already voted in an earlier stage."""
 
     code = "earlier-approver"
 
 
 class ServiceAccountVotes(Rejected):
-    """A service account does not approve."""
+    """A service account cannot approve."""
 
     code = "service-account-votes"
 
@@ -81,7 +81,7 @@ class VotesTogether(Rejected):
 
 
 class NothingToWithdraw(Rejected):
-    """There is nothing of yours to withdraw."""
+    """You have no vote or request to withdraw."""
 
     code = "nothing-to-withdraw"
 

@@ -28,7 +28,7 @@ Event = RoleBindingDeclared | RoleBindingRemoved
 
 
 class LastAdmin(Rejected):
-    """Nobody would hold the role admin everywhere and for good."""
+    """This would remove the last permanent admin."""
 
     code = "last-admin"
 

@@ -43,19 +43,19 @@ Event = OverrideRequested | OverrideStarted | OverrideRevoked | ApprovalRequeste
 
 
 class NoSignOff(Rejected):
-    """Nobody is named who could sign this off."""
+    """The sign-off has no eligible approvers."""
 
     code = "no-sign-off"
 
 
 class NotBound(Rejected):
-    """The override names what the freeze or the calendar does not keep back."""
+    """The override names something that the freeze or the calendar does not hold."""
 
     code = "not-bound"
 
 
 class OverrideOver(Rejected):
-    """The override is over."""
+    """The override has ended."""
 
     code = "override-over"
 

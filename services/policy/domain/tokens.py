@@ -26,7 +26,7 @@ HOURS_MAX = 90 * 24
 
 
 class NameTaken(Rejected):
-    """The name belongs to somebody of another kind."""
+    """The name is already used by another kind of account."""
 
     code = "name-taken"
 

@@ -35,7 +35,7 @@ _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class UnknownExternalType(Invalid):
-    """The type of the event means nothing here."""
+    """The event type is unknown."""
 
     code = "unknown-type"
 
@@ -53,7 +53,7 @@ class TypeNotAllowed(Rejected):
 
 
 class NameNotAllowed(Rejected):
-    """The source may not speak of this name."""
+    """The source may not send events about this name."""
 
     code = "name-not-allowed"
 
@@ -124,7 +124,7 @@ def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str,
     check_name(name, "/data/application" if isinstance(said, ReleasePublished) else "/data/name")
     if source.names and not any(fnmatch.fnmatchcase(name, pattern) for pattern in source.names):
         raise NameNotAllowed(
-            f"{source.name} may not speak of {name}",
+            f"{source.name} may not send events about {name}",
             pointer="/data/name",
             fix=f"its names are {', '.join(source.names[:5])}; change the Source {source.name} if that is too narrow",
         )

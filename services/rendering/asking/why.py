@@ -324,7 +324,7 @@ class Why:
         if refused is not None:
             gate = _closed("rendered", f"{refused[0]}: {refused[1]}{self._still_runs()}")
         elif self._wanted() is None:
-            gate = _opened("rendered", "nothing is to be rendered here")
+            gate = _opened("rendered", "nothing to render here")
         elif self._wanted() != chosen and chosen is not None and self._falls_back():
             told = f"{chosen} is refused (see values); {self._wanted()} is given instead, as fallback: previous says"
             gate = _opened("rendered", told)

@@ -158,7 +158,7 @@ class Reconciler:
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             if self.writer.pending is not None and not may_pass(error):
-                self.log.stopped = f"{said}; restart it after mending the cause"
+                self.log.stopped = f"{said}; fix the cause, then restart it"
                 log.exception("rendering.stopped")
                 return
             self.trouble = said

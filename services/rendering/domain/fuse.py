@@ -38,7 +38,7 @@ class NoSuchHold(Rejected):
 
 
 class ApprovalNeeded(Rejected):
-    """What the plan removes has a sign-off, which has not approved it yet."""
+    """The removals of the plan need an approval that has not been granted yet."""
 
     code = "approval-needed"
 

@@ -1,0 +1,122 @@
+"""Plain English: turns that a reader with another first language has to read twice, and what to write instead.
+
+The list is short on purpose: a turn stands here only if it is nearly always wrong, so that nobody has to argue with it.
+Pages are checked, generated ones included, and every text in the shipped code that is not a docstring.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SHIPPED = [path for top in ("cli", "libs", "services") for path in sorted((ROOT / top).rglob("*.py"))]
+COUNTED = "error|fault|cluster|store|event|commit|release|row|document|placement|vote|line|file"
+TURNS = {
+    r"hang(?:s|ing)? together": "say 'is consistent' or 'is intact': an idiom cannot be looked up word by word",
+    r"away with it": "say 'remove it' or 'clean up': an idiom",
+    r"(?:clusters|documents|files|stores) (?:are|is) others": "say 'is changed': no word tells what happened",
+    r"others afterwards": "say 'is changed': no word tells what happened",
+    r"by the way": "say 'as a side effect', or nothing: it sounds as if the sentence did not matter",
+    r"for want of": "say 'because there is no': archaic",
+    r"by whose leave": "say 'who approved it': archaic",
+    r"is none of": "say 'is not one of': 'none' is read as a quantity",
+    r"no such thing": "name the thing that was not found",
+    r"(?:are|is|was|were) to be (?:\w+ed|found|had|kept|made|set|taken|told|written)": (
+        "say 'must be' or 'will be': a reader cannot know which"
+    ),
+    r"for good(?=[.,;:)]| and )": "say 'permanently': an idiom",
+    r"of before|from before(?! \w)": "say 'older' or 'earlier': a preposition without its noun",
+    r"turns? it round": "say 'reverses the order': an idiom",
+    r"(?:where|there)(?:of|upon|in|by)": "say 'of it', 'after that', 'in it', 'by it': archaic",
+    r"hitherto|henceforth|whilst|lest|heretofore": "archaic: say 'until now', 'from now on', 'while', 'so that … not'",
+    r"shall": "say 'must' or 'will': archaic outside of contracts",
+    r"in mid-\w+": "say 'during': archaic",
+    r"mend(?:s|ed|ing)?": "say 'fix' or 'repair': rare in this field",
+    r"(?:tell|tells|told|speak|speaks|spoke) of": "say 'describe', 'mention' or 'name': archaic",
+    r"it is (?:there|here) already": "say 'it already exists'",
+    rf"1 (?:{COUNTED})s": "a count agrees with its noun: '1 error'",
+}
+"""What is not written, as a pattern → what to write, and why."""
+PATTERNS = {
+    re.compile(r"(?<![\w-])(?:" + turn.replace(" ", r"\s+") + r")(?![\w-])", re.IGNORECASE): instead
+    for turn, instead in TURNS.items()
+}
+QUOTED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def found(text: str) -> list[str]:
+    """Return the turns in a text, each with its line, as in a compiler's messages; code is not looked at."""
+    prose = QUOTED.sub(lambda match: re.sub(r"[^\n]", "`", match.group()), text)
+    return [
+        f"line {prose.count(chr(10), 0, match.start()) + 1}: '{match.group()}': {instead}"
+        for pattern, instead in PATTERNS.items()
+        for match in pattern.finditer(prose)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_a_page_is_plain(page: Path) -> None:
+    assert not found(page.read_text("utf-8"))
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of several words in a module, with their lines; docstrings are for those who read the code."""
+    tree = ast.parse(path.read_text("utf-8"))
+    alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and " " in node.value
+            and id(node) not in alone
+        ):
+            yield node.lineno, node.value
+
+
+def test_what_the_product_says_is_plain() -> None:
+    said = [(path, line, text) for path in SHIPPED for line, text in texts(path)]
+    assert len(said) > 1000
+    assert [f"{named(path)}:{line}: {turn}" for path, line, text in said for turn in found(text)] == []
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "2,668 events hang together.",
+        "What opens a gate by\nthe way is withheld.",
+        "Nothing is to be rendered here.",
+        "The volume is gone for good.",
+        "Logs of before need no change.",
+        "18 errors and 1 errors.",
+        "A table that tells of\nfields.",
+        "Mend the field.",
+    ],
+)
+def test_a_turn_is_found_across_lines(turn: str) -> None:
+    assert found(turn)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "Hash chain intact: 2,668 events.",
+        "A change that opens a gate as a side effect is withheld.",
+        "1 error, 11 errors and 21 stores.",
+        "The token is good for an hour; the fleet must be ready before noon.",
+        "Run `mend` in a console:\n\n```console\n$ mend --away with it\n```\n",
+        "Recommended: amend the commit. Marshall it, and use the challenge.",
+        "What it was from before the restore is in the log.",
+    ],
+)
+def test_plain_text_passes(plain: str) -> None:
+    assert not found(plain)
