@@ -24,7 +24,7 @@ class ChangeFormat(StrEnum):
 
 ChangeOutput = Annotated[
     ChangeFormat,
-    typer.Option("--output", "-o", help="How to write the outcome: text, json, name.", metavar="FORMAT"),
+    typer.Option("--output", "-o", help="Output format: text, json, name.", metavar="FORMAT"),
 ]
 
 

@@ -313,6 +313,6 @@ class Client:
             return TimedOut(
                 f"{server} did not answer in time",
                 why="a change that was sent may or may not have been made",
-                fix="run the same command again: what is already so stays unchanged",
+                fix="run the same command again: what was already changed stays as it is",
             )
         return Unreachable(server, str(error) or type(error).__name__)

@@ -248,7 +248,7 @@ def one_word(token: str) -> str:
     if not all("!" <= character <= "~" for character in token):
         raise UsageProblem(
             "the token is not one word",
-            why="it holds a space, a line break or a letter that no token has",
+            why="it contains a space, a line break or a character that tokens never contain",
             fix="give only the token: what `resedge token create` writes to stdout, without what it says on stderr",
         )
     return token

@@ -40,7 +40,7 @@ def duration_of(text: str, option: str) -> float:
     """
     seconds = _seconds(text, option)
     if seconds <= 0:
-        raise UsageProblem(f"{option} takes a duration longer than nothing, not {text!r}")
+        raise UsageProblem(f"{option} takes a duration above 0, not {text!r}")
     return seconds
 
 

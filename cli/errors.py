@@ -29,12 +29,12 @@ class ExitCode(IntEnum):
 
 EXIT_CODE_MEANINGS = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "anything else that failed; `diff` found differences; `verify` found something",
-    ExitCode.USAGE: "usage: what was typed, or what is in a file, cannot be understood (HTTP 422)",
+    ExitCode.FAILED: "any other failure; `diff` found differences; `verify` found a mismatch",
+    ExitCode.USAGE: "usage error: an invalid command line or file (HTTP 422)",
     ExitCode.REFUSED: "refused by a rule of the fleet (409)",
     ExitCode.DENIED: "no valid token, or not allowed (401, 403)",
     ExitCode.NOT_FOUND: "not found (404)",
-    ExitCode.CONFLICT: "somebody else was faster, or a precondition fails (412)",
+    ExitCode.CONFLICT: "conflict: somebody else changed it first, or a precondition failed (412)",
     ExitCode.TIMEOUT: "no answer in time (504); run the same command again",
     ExitCode.UNREACHABLE: "the server cannot be reached or cannot answer now (503)",
     ExitCode.INTERRUPTED: "interrupted",

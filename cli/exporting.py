@@ -54,7 +54,7 @@ class Summary:
             told: Mapping[str, Any] = json.loads(line)
             position, epoch = int(told["position"]), str(told["epoch"])
         except (ValueError, KeyError, TypeError) as error:
-            raise CliError("the server sent a line that is no event", why=str(error)) from error
+            raise CliError("the server sent a line that is not an event", why=str(error)) from error
         if self.last is not None:
             expected = int(self.last["position"]) + 1
             follows = position == expected if contiguous else position >= expected
@@ -73,7 +73,7 @@ def export_events(session: Session, file: Path, query: Mapping[str, Any], *, for
     """Write `file` and its manifest.
 
     Raises:
-        UsageProblem: one of them is there already.
+        UsageProblem: one of them already exists.
         CliError: the server refused, or broke off.
     """
     manifest = manifest_path(file)
@@ -81,7 +81,7 @@ def export_events(session: Session, file: Path, query: Mapping[str, Any], *, for
         if each.is_dir():
             raise UsageProblem(f"{each} is a directory", fix="name a file")
         if (each.exists() or each.is_symlink()) and not force:
-            raise UsageProblem(f"{each} is there already", fix="name another file, or add --force")
+            raise UsageProblem(f"{each} already exists", fix="name another file, or add --force")
     if not file.parent.is_dir():
         raise UsageProblem(f"there is no directory {file.parent}")
     narrowed = {name: query[name] for name in _NARROWING if name in query}

@@ -9,17 +9,17 @@ from cli.output import Format
 
 Output = Annotated[
     Format,
-    typer.Option("--output", "-o", help="How to write it: table, wide, json, yaml, name, jsonl.", metavar="FORMAT"),
+    typer.Option("--output", "-o", help="Output format: table, wide, json, yaml, name, jsonl.", metavar="FORMAT"),
 ]
 Where = Annotated[str, typer.Option("--where", "-l", help="Only what this expression selects.", metavar="EXPRESSION")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many items.", show_default=False, metavar="N")
+    int | None, typer.Option("--limit", min=1, help="Maximum number of items.", show_default=False, metavar="N")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
+Reason = Annotated[str, typer.Option("--reason", help="Reason; kept in the log.", metavar="TEXT")]
 
-Ticket = Annotated[str, typer.Option("--ticket", help="Where it is kept track of; kept in the log.", metavar="TEXT")]
+Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that tracks this; kept in the log.", metavar="TEXT")]
 
 
 def said(reason: str, what: str) -> str:
@@ -29,7 +29,7 @@ def said(reason: str, what: str) -> str:
         UsageProblem: there is none.
     """
     if not reason.strip():
-        raise UsageProblem(f"{what} needs a reason", fix="say why with --reason TEXT")
+        raise UsageProblem(f"{what} needs a reason", fix="give --reason TEXT")
     return reason
 
 

@@ -290,7 +290,7 @@ def rebuilt_branch(log: EventLog, place: Place, folder: Path) -> Rebuilt:
     """
     there = folder.exists() or folder.is_symlink()
     if there and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
-        raise UsageProblem(f"{folder} is there already", fix="name a new directory")
+        raise UsageProblem(f"{folder} already exists", fix="name a new directory")
     if not folder.parent.is_dir():
         raise UsageProblem(f"there is no directory {folder.parent}")
     try:

@@ -146,7 +146,7 @@ class Session:
         if yes:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise UsageProblem(f"{question} needs a yes, and there is no terminal to ask on", fix="add --yes")
+            raise UsageProblem(f"{question} needs a confirmation, and there is no terminal to ask on", fix="add --yes")
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise UsageProblem("nothing was changed", why="the answer was not yes")

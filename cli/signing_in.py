@@ -221,8 +221,8 @@ def _granted(said: Mapping[str, Any]) -> Granted:
 
 
 _REFUSALS = {
-    "access_denied": ("the sign-in was denied", "run `resedge login` again and agree on the provider's page"),
-    "expired_token": ("the code has expired before anybody agreed", "run `resedge login` again"),
+    "access_denied": ("the sign-in was denied", "run `resedge login` again and approve on the provider's page"),
+    "expired_token": ("the code expired before anyone approved the sign-in", "run `resedge login` again"),
     "invalid_grant": ("the sign-in has ended", "run `resedge login`"),
 }
 

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, default=None, help="the command's configuration (the user's own)")
     said = parser.parse_args(arguments)
     if (said.dir / ".env").exists() and not said.force:
-        print(f"{said.dir / '.env'} is there already; --force writes new secrets", file=sys.stderr)
+        print(f"{said.dir / '.env'} already exists; --force writes new secrets", file=sys.stderr)
         return 0
     for path in write(said.dir, said.server, said.config):
         print(f"wrote {path}", file=sys.stderr)

@@ -206,7 +206,7 @@ def verify(file: Path, repository: Path | None) -> str:
     """Return what was found to be right.
 
     Raises:
-        Differs: something is not as it was written.
+        Differs: Not verified: see the failed checks..
     """
     manifest = read_manifest(file)
     whole = manifest["filter"] is None

@@ -54,7 +54,7 @@ def _interrupted(_number: int, _frame: object) -> NoReturn:
 
 
 def _directory(data_dir: Path | None) -> Path:
-    """Return an empty directory: on a fleet that is there already the steps would not show what they say."""
+    """Return an empty directory: on a fleet that already exists the steps would not show what they say."""
     if data_dir is None:
         return Path(tempfile.mkdtemp(prefix="resedge-demo-"))
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def _distributed_demo(stores: int, data_dir: Path, port: int, *, serve: bool) ->
 
 
 def _check_new(connection: Connection) -> None:
-    """See that the system has no stores yet: on a fleet that is there already the steps would not show what they say.
+    """See that the system has no stores yet: on a fleet that already exists the steps would not show what they say.
 
     Raises:
         UsageProblem: it has some.

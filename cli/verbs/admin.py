@@ -33,7 +33,7 @@ DataDir = Annotated[
 
 @app.callback()
 def admin() -> None:
-    """Set up and look after the databases of the event log and of the views."""
+    """Set up the databases of the event log and of the views."""
 
 
 @app.command()
@@ -44,11 +44,11 @@ def init_log(
     database_options: Annotated[
         bool,
         typer.Option(
-            "--database-options", help="First set the database's options too; while nobody else is connected to it."
+            "--database-options", help="First set the database's options; nobody else may be connected to it."
         ),
     ] = False,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Only print the statements, for whoever may run them.")
+        bool, typer.Option("--print", help="Only print the statements, for an administrator to run.")
     ] = False,
 ) -> None:
     """Create the event log's tables where they are missing, and check what the database must be set to.
@@ -69,7 +69,7 @@ def init_log(
     session = session_of(ctx)
     for statement in done.changed:
         session.say(f"changed: {statement}")
-    session.say("the event log was created" if done.created else "the event log was there already")
+    session.say("event log created" if done.created else "event log already exists")
 
 
 @app.command()
@@ -77,9 +77,7 @@ def new_epoch(
     reason: Reason,
     url: Url = "",
     data_dir: DataDir = None,
-    actor: Annotated[
-        str, typer.Option("--actor", help="Who does it; your login name if not given.", metavar="NAME")
-    ] = "",
+    actor: Annotated[str, typer.Option("--actor", help="Who does it; default: your login name.", metavar="NAME")] = "",
 ) -> None:
     """Begin a new incarnation of the log after it was restored from a backup, and print its name.
 
@@ -89,7 +87,7 @@ def new_epoch(
     from libs.runtime.clock import utc_now  # noqa: PLC0415 - start-up time
 
     if not reason.strip():
-        raise UsageProblem("a new epoch needs a reason", fix="say why with --reason TEXT")
+        raise UsageProblem("a new epoch needs a reason", fix="give --reason TEXT")
     place = _place(url, data_dir)
     with _told():
         log = EventLog.open(place, clock=utc_now, create=False)

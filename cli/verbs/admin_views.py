@@ -36,7 +36,7 @@ def init_views(
 ) -> None:
     """Give each service that has a password a role and a schema of its own for its views on PostgreSQL.
 
-    No role can read what another one's holds. What is there already stays, with the password given now.
+    No role can read what another one's holds. What already exists stays, with the password given now.
     """
     from sqlalchemy import exc  # noqa: PLC0415 - loaded only when it is needed: start-up time
 

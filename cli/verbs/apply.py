@@ -60,7 +60,7 @@ def _confirm(session: Session, plan: str, reason: str, how: ChangeFormat) -> Non
     settled(session.client, head, time.monotonic() + duration_seconds(SETTLED_WITHIN), SETTLED_WITHIN)
     held = [str(each.get("id")) for each in session.client.pages(path_of("holds"), {})]
     if not held:
-        session.say(f"nothing is held: there is nothing of plan {plan} to confirm")
+        session.say(f"nothing is held, so there is no plan {plan} to confirm")
         return
     if plan not in held:
         raise CliError(

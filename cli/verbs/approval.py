@@ -13,9 +13,7 @@ from cli.session import session_of
 app = verb_app()
 
 Approval = Annotated[str, typer.Argument(metavar="ID", help="From `resedge get approvals --mine`.")]
-Digest = Annotated[
-    str, typer.Option("--digest", help="Only if the subject is still the one of this digest.", metavar="DIGEST")
-]
+Digest = Annotated[str, typer.Option("--digest", help="Only if the subject still has this digest.", metavar="DIGEST")]
 
 
 @app.callback()
@@ -61,11 +59,11 @@ def withdraw(
     name: Approval,
     reason: Reason = "",
     ticket: Ticket = "",
-    whole: Annotated[bool, typer.Option("--whole", help="The request that I made, not my vote.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Withdraw my request, not my vote.")] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
-    """Take my own vote back; or the whole request, if I made it."""
+    """Withdraw my vote, or the whole request if I made it."""
     body = {"reason": said(reason, "withdraw"), "ticket": ticket} | ({"whole": True} if whole else {})
     _say(ctx, name, "withdraw", body, dry_run=dry_run, how=output)
 

@@ -20,15 +20,19 @@ app = verb_app()
 
 Subject = Annotated[
     str | None,
-    typer.Option("--subject", help="About this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME"),
+    typer.Option(
+        "--subject", help="Only events about this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME"
+    ),
 ]
-Actor = Annotated[str | None, typer.Option("--actor", help="By this person or service.", metavar="NAME")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Only events by this person or service.", metavar="NAME")]
 Type = Annotated[
     str | None,
-    typer.Option("--type", help="Of this type: `StoreDeclared`, or a service such as `inventory`.", metavar="TYPE"),
+    typer.Option(
+        "--type", help="Only events of this type: `StoreDeclared`, or of a service such as `inventory`.", metavar="TYPE"
+    ),
 ]
 From = Annotated[
-    str | None, typer.Option("--from", help="At this time or later: 2026-11-24T06:00:00Z.", metavar="TIME")
+    str | None, typer.Option("--from", help="Only events at this time or later: 2026-11-24T06:00:00Z.", metavar="TIME")
 ]
 Until = Annotated[str | None, typer.Option("--until", help="Before this time.", metavar="TIME")]
 
@@ -102,7 +106,9 @@ def _name(item: Item) -> str:
 @app.command()
 def export(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Where to write; FILE.manifest.json beside it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help="Output file; FILE.manifest.json is written beside it.")
+    ],
     since: From = None,
     until: Until = None,
     after: Annotated[

@@ -17,7 +17,7 @@ app = verb_app()
 
 @app.callback()
 def auth() -> None:
-    """Look at the identity that requests carry, and issue tokens."""
+    """Show who you are and what you may do; issue tokens."""
 
 
 @app.command()
@@ -45,9 +45,12 @@ def can_i(
     verb: Annotated[str, typer.Argument(metavar="VERB", help="Like get, apply, approve, policy:affect.")],
     kind: Annotated[str, typer.Argument(metavar="KIND", help="Like Freeze, or freezes.")],
     where: Annotated[
-        str, typer.Option("--where", "-l", help="On all that it selects; without it, anywhere.", metavar="EXPRESSION")
+        str,
+        typer.Option(
+            "--where", "-l", help="On all clusters that this selects; default: anywhere.", metavar="EXPRESSION"
+        ),
     ] = "",
-    namespace: Annotated[str, typer.Option("--namespace", help="To things of it.", metavar="NAME")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="To things of this namespace.", metavar="NAME")] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Say yes or no, exit 0 or 1: may I do this to things of that kind?"""
@@ -75,7 +78,7 @@ def _kind(kinds: Kinds, word: str) -> str:
 
 @app.command()
 def issue(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whom it is for: a person, a service account.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The person or service account that the token is for.")],
     role: Annotated[str, typer.Option("--role", help="admin, viewer, relay or source.", metavar="ROLE")],
     tokens: Annotated[
         Path, typer.Option("--tokens", help="The file that the server keeps hashed tokens in.", metavar="FILE")

@@ -17,7 +17,7 @@ from cli.session import Session, session_of
 app = verb_app()
 
 Letter = Annotated[str, typer.Argument(metavar="LETTER", help="From `resedge dead-letters list`.")]
-Why = Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")]
+Why = Annotated[str, typer.Option("--reason", help="Reason; kept in the log.", metavar="TEXT")]
 
 _SHOWN_CHARACTERS = 12
 _STATES = ("open", "retried", "skipped", "settled", "all")
@@ -120,6 +120,6 @@ def skip(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput =
 
 def _decide(session: Session, letter: str, verb: str, reason: str, how: ChangeFormat) -> None:
     if not reason.strip():
-        raise UsageProblem(f"{verb} needs a reason", fix="say why with --reason TEXT")
+        raise UsageProblem(f"{verb} needs a reason", fix="give --reason TEXT")
     answer = session.client.change("POST", f"{_path(letter)}:{verb}", {"reason": reason})
     tell_answer(session, f"dead-letter/{letter}", answer, how)

@@ -29,7 +29,9 @@ def delete(
     yes: Yes = False,
     now: Annotated[
         bool,
-        typer.Option("--now", help="Stores and clusters: keep no empty directory, from which Flux would still prune."),
+        typer.Option(
+            "--now", help="Stores and clusters: remove the empty directory at once; Flux then prunes nothing more."
+        ),
     ] = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,

@@ -17,7 +17,7 @@ def demo(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="Keep the fleet there.", metavar="DIR", show_default=False)
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Separate services with Kafka and PostgreSQL, brought up if need be.")
     ] = False,

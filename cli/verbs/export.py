@@ -25,7 +25,7 @@ CHOICES = "choices.json"
 def export(
     ctx: typer.Context,
     with_releases: Annotated[
-        bool, typer.Option("--with-releases", help="Releases and choices too; needs --dir.")
+        bool, typer.Option("--with-releases", help="Include releases and choices; needs --dir.")
     ] = False,
     folder: Annotated[
         Path | None,

@@ -52,7 +52,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     retired: Annotated[
         bool, typer.Option("--retired", help="With `clusters`: deleted ones whose empty directories are still there.")
     ] = False,
-    mine: Annotated[bool, typer.Option("--mine", help="Approvals that my vote counts in now.")] = False,
+    mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I can vote on now.")] = False,
     since: Annotated[str, typer.Option("--from", help="Windows from this instant on.", metavar="INSTANT")] = "",
     until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
 ) -> None:

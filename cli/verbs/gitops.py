@@ -14,13 +14,13 @@ app = verb_app()
 
 @app.callback()
 def gitops() -> None:
-    """Take care of the GitOps repository."""
+    """Maintain the GitOps repository."""
 
 
 @app.command()
 def restore(
     ctx: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log.", metavar="TEXT")],
+    reason: Annotated[str, typer.Option("--reason", help="Reason; kept in the log.", metavar="TEXT")],
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Commit what is admitted on top of a foreign commit, and continue writing."""
@@ -34,7 +34,7 @@ def upgrade_layout(
     ctx: typer.Context,
     reason: Reason = "",
     now: Annotated[
-        bool, typer.Option("--now", help="Begin the next step although the last one is recent: every store applied it.")
+        bool, typer.Option("--now", help="Begin the next step at once: every store has applied the last one.")
     ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,

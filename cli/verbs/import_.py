@@ -83,7 +83,7 @@ def _stores(
             raise
         for line in report_lines(problem.body.get("report") or {}):
             session.say(line)
-        session.ask(f"{problem.why}; import it all the same?", yes=yes)
+        session.ask(f"{problem.why}; import anyway?", yes=yes)
         answer = send(confirmed="true")
     body: Mapping[str, Any] = answer.body or {}
     counts = ", ".join(f"{body.get(word, 0)} {word}" for word in ("created", "configured", "unchanged"))

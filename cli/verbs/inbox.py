@@ -28,7 +28,7 @@ _COLUMNS = (
 
 @app.callback()
 def inbox() -> None:
-    """Look at what systems outside have sent."""
+    """Show what external systems have sent."""
 
 
 @app.command("list")

@@ -19,9 +19,12 @@ def label(
     ctx: typer.Context,
     kind: Annotated[str, typer.Argument(metavar="stores", help="What to label.")],
     changes: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE… KEY-…", help="`a|b` is several values; `KEY-` removes.")
+        list[str],
+        typer.Argument(metavar="KEY=VALUE… KEY-…", help="`a|b` sets several values; `KEY-` removes the label."),
     ],
-    where: Annotated[str, typer.Option("--where", "-l", help="Which stores; `/c/*` is all.", metavar="EXPRESSION")],
+    where: Annotated[
+        str, typer.Option("--where", "-l", help="The stores to label; `/c/*` is all.", metavar="EXPRESSION")
+    ],
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:

@@ -45,8 +45,8 @@ def log(
     after: Annotated[
         int | None, typer.Option("--after", min=0, help="Only events after this position.", metavar="N")
     ] = None,
-    tail: Annotated[int | None, typer.Option("--tail", min=1, help="Only the last so many.", metavar="N")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with events as they come.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=1, help="Only the last N events.", metavar="N")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Then follow new events.")] = False,
     limit: Limit = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, on a terminal too.")] = False,
     output: Output = Format.TABLE,

@@ -19,13 +19,13 @@ def login(
     ctx: typer.Context,
     issuer: Annotated[str, typer.Option("--issuer", help="The identity provider's address.", metavar="URL")] = "",
     client_id: Annotated[
-        str, typer.Option("--client-id", help="What the provider knows this command as.", metavar="ID")
+        str, typer.Option("--client-id", help="The client id that the provider knows.", metavar="ID")
     ] = "",
     scope: Annotated[
-        str, typer.Option("--scope", help="What to ask the provider for.", metavar="TEXT")
+        str, typer.Option("--scope", help="The scopes to request.", metavar="TEXT")
     ] = "openid email profile offline_access",
     audience: Annotated[
-        str, typer.Option("--audience", help="For whom the token is, where the provider asks.", metavar="TEXT")
+        str, typer.Option("--audience", help="The audience, if the provider needs one.", metavar="TEXT")
     ] = "",
 ) -> None:
     """Sign in: shows an address and a code, waits for your yes there, and keeps the token in the current context.

@@ -25,12 +25,13 @@ def override() -> None:
 def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
     lasting: Annotated[
-        str, typer.Option("--for", help="How long, from the last grant on: 90m, 4h, 2d.", metavar="DURATION")
+        str, typer.Option("--for", help="Duration, from the last grant on: 90m, 4h, 2d.", metavar="DURATION")
     ],
-    freeze: Annotated[str, typer.Option("--freeze", help="The freeze to be excepted from.", metavar="NAME")] = "",
-    calendar: Annotated[str, typer.Option("--calendar", help="The calendar to be excepted from.", metavar="NAME")] = "",
+    freeze: Annotated[str, typer.Option("--freeze", help="The freeze to override.", metavar="NAME")] = "",
+    calendar: Annotated[str, typer.Option("--calendar", help="The calendar to override.", metavar="NAME")] = "",
     where: Annotated[
-        str, typer.Option("--where", "-l", help="Only these clusters; without it, all it binds.", metavar="EXPRESSION")
+        str,
+        typer.Option("--where", "-l", help="Only these clusters; default: all that it binds.", metavar="EXPRESSION"),
     ] = "",
     application: Annotated[
         list[str] | None, typer.Option("--application", help="Only this one; may be repeated.", metavar="NAME")
@@ -50,7 +51,7 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     session = session_of(ctx)
     if bool(freeze) == bool(calendar):
         raise UsageProblem(
-            "an override is of one freeze or of one calendar", fix="give --freeze NAME or --calendar NAME"
+            "an override is for one freeze or for one calendar", fix="give --freeze NAME or --calendar NAME"
         )
     body = {
         ("freeze" if freeze else "calendar"): freeze or calendar,

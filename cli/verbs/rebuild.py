@@ -24,10 +24,13 @@ _POLL_SECONDS = 0.25
 def rebuild(
     ctx: typer.Context,
     projection: Annotated[
-        str, typer.Argument(help="Which one; without it, all are listed.", metavar="PROJECTION", show_default=False)
+        str,
+        typer.Argument(
+            help="The projection to rebuild; without it, all are listed.", metavar="PROJECTION", show_default=False
+        ),
     ] = "",
     patience: Annotated[
-        str, typer.Option("--timeout", help="How long it may stand still.", metavar="DURATION")
+        str, typer.Option("--timeout", help="Give up after so long without progress.", metavar="DURATION")
     ] = "60s",
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
@@ -105,12 +108,12 @@ def _swapped(client: Client, path: str, generation: int, seconds: float) -> Mapp
             if told["state"] == "live":
                 return told
             if told["state"] == "failed":
-                raise CliError("it could not be rebuilt; the live one is what it was", why=told["detail"])
+                raise CliError("the rebuild failed; the live projection is unchanged", why=told["detail"])
             if (building := told["building"] or 0) != at:
                 moved, at = time.monotonic(), building
             elif time.monotonic() - moved > seconds:
                 raise TimedOut(
-                    f"it has stood still at position {at} of {told['head']}",
+                    f"no progress since position {at} of {told['head']}",
                     why="the process that built it may have ended",
                     fix="run the same command again: what was left is dropped",
                 )

@@ -27,7 +27,7 @@ def replay(
     ctx: typer.Context,
     as_of: Annotated[
         str,
-        typer.Option("--as-of", help="A position, or a time: the last position by then.", metavar="POSITION|TIME"),
+        typer.Option("--as-of", help="A position, or a time: the last position at that time.", metavar="POSITION|TIME"),
     ],
     data_dir: Annotated[
         Path | None,
@@ -37,7 +37,7 @@ def replay(
         str, typer.Option("--log-url", help="The log there; else RESEDGE_LOG_URL(_FILE).", metavar="URL")
     ] = "",
     view: Annotated[
-        str, typer.Option("--view", help="Write this one; without it, all are listed.", metavar="NAME")
+        str, typer.Option("--view", help="The view to write; without it, all are listed.", metavar="NAME")
     ] = "",
     gitops: Annotated[
         Path | None,
@@ -88,7 +88,7 @@ def _url(session: Session, data_dir: Path | None, log_url: str) -> str:
     if not found and file:
         found = Path(os.fsdecode(file)).read_text("utf-8").rstrip("\r\n")
     if not found:
-        raise UsageProblem("the log of what?", fix="add --data-dir DIR, or --log-url URL, or set RESEDGE_LOG_URL")
+        raise UsageProblem("no log is given", fix="add --data-dir DIR, or --log-url URL, or set RESEDGE_LOG_URL")
     return found
 
 

@@ -18,7 +18,10 @@ def set_release(
     application: Annotated[str, typer.Argument(metavar="APPLICATION")],
     version: Annotated[str, typer.Argument(metavar="VERSION")],
     where: Annotated[
-        str, typer.Option("--where", "-l", help="Only there; without it, everywhere.", metavar="EXPRESSION")
+        str,
+        typer.Option(
+            "--where", "-l", help="Only on the clusters that this selects; default: everywhere.", metavar="EXPRESSION"
+        ),
     ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Also refuse warnings.")] = False,
     dry_run: DryRun = False,

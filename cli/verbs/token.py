@@ -22,8 +22,10 @@ def token() -> None:
 @app.command()
 def create(
     ctx: typer.Context,
-    user: Annotated[str, typer.Option("--user", help="Whom it is for.", metavar="NAME")],
-    lasting: Annotated[str, typer.Option("--for", help="How long it is accepted: 90m, 8h, 2d.", metavar="DURATION")],
+    user: Annotated[str, typer.Option("--user", help="The person or system that the token is for.", metavar="NAME")],
+    lasting: Annotated[
+        str, typer.Option("--for", help="How long the token is valid: 90m, 8h, 2d.", metavar="DURATION")
+    ],
     service_account: Annotated[
         bool, typer.Option("--service-account", help="It is for a system, not for a person.")
     ] = False,

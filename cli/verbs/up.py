@@ -13,16 +13,16 @@ app = verb_app()
 @app.command()
 def up(
     data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Where the log and the repository lie.", metavar="DIR")
+        Path, typer.Option("--data-dir", help="Data directory: the log and the repository.", metavar="DIR")
     ] = Path("data"),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
-    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep nothing when it ends.")] = False,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Delete all data when the server stops.")] = False,
     at: Annotated[
         str, typer.Option("--at", help="Begin on a virtual clock at this instant, with offset.", metavar="INSTANT")
     ] = "",
     speed: Annotated[
-        str, typer.Option("--speed", help="Its seconds in a real one, up to 100000; without it, 1.", metavar="N")
+        str, typer.Option("--speed", help="Speed of the virtual clock, up to 100000; default: 1.", metavar="N")
     ] = "",
 ) -> None:
     """Run every service embedded, on SQLite, until SIGTERM or Ctrl-C.

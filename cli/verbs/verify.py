@@ -40,7 +40,7 @@ def verify(
         write_value({"ok": ok, "checks": checks}, output)
     else:
         write_items(checks, output, _COLUMNS, lambda check: str(check.get("check")))
-    verdict = "everything is as it was written" if ok else "something is not as it was written"
+    verdict = "Verified: log, commits and tree match." if ok else "Not verified: see the failed checks."
     print(coloured(verdict, "green" if ok else "red", sys.stderr), file=sys.stderr)
     if not ok:
         raise typer.Exit(ExitCode.FAILED)

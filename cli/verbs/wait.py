@@ -28,7 +28,10 @@ def wait(
     condition: Annotated[Condition, typer.Option("--for", help="What to wait for.")],
     timeout: Annotated[str, typer.Option("--timeout", help="Like 500ms, 60s, 5m.", metavar="DURATION")] = "60s",
     position: Annotated[
-        int, typer.Option("--position", min=0, help="Up to here instead of the log's head.", show_default=False)
+        int,
+        typer.Option(
+            "--position", min=0, help="The position to wait for; default: the log's head.", show_default=False
+        ),
     ] = 0,
 ) -> None:
     """Wait until every change that may be admitted now is committed."""

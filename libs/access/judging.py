@@ -295,7 +295,7 @@ def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> Non
             raise Problem(
                 403,
                 "out-of-scope",
-                "This reaches beyond what is yours.",
+                "This is outside your rights.",
                 f"{author.name} may not take the sign-off {each.process} from the application {each.application}",
                 fix=f"keep its sign-off, or ask for a role binding with {' '.join(AFFECTING)} that covers its clusters",
                 extra={"verb": AFFECT, "kind": AFFECTING[1], "count": len(each.clusters)},
@@ -325,7 +325,7 @@ def _beyond(asked: Asked, change: Before, others: BitMap) -> Problem:
     some = "1 cluster" if len(others) == 1 else f"{len(others)} clusters"
     return _refused(
         asked,
-        f"it would reach {some} on which {asked.intent.sender.name} may not {asked.words}, {example} for example",
+        f"it would affect {some} on which {asked.intent.sender.name} may not {asked.words}, for example {example}",
         f"that covers {example}",
         {"count": len(others), "example": example},
     )
@@ -335,7 +335,7 @@ def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> P
     return Problem(
         403,
         "out-of-scope",
-        "This reaches beyond what is yours.",
+        "This is outside your rights.",
         detail,
         fix=f"ask for a role binding with {asked.words} {wanted}",
         extra={"verb": user_verb(asked.intent.verb), "kind": asked.intent.kind, **extra},

@@ -1,7 +1,7 @@
 """The topics on Kafka: their names, how many partitions each has, how long and how much each keeps.
 
 The one rule: `resedge.events` has exactly one partition, because its order is the log's order. Nothing here changes a
-topic that is there already: what differs is said, and an administrator decides.
+topic that already exists: what differs is said, and an administrator decides.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ class Commands:
                     proposal, position = await self._decide(propose)
                 case FencedOut():
                     raise unavailable("another process writes now", code="fenced-out")
-        raise unavailable("others change the same things too quickly", code="contended", fix="try again")
+        raise unavailable("there are too many concurrent changes of the same things", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
         if len(proposal.events) <= INLINE_EVENTS_MAX:
@@ -310,7 +310,7 @@ def _other_content() -> Problem:
     return Problem(
         409,
         "idempotency-conflict",
-        "The idempotency key was used for something else.",
+        "The idempotency key was used for another request.",
         "a request with this Idempotency-Key and other content was answered before",
         fix="use a new key for a new request",
     )

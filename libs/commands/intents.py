@@ -73,9 +73,9 @@ def _precondition(asked: str, version: int, *, exists: bool) -> Problem:
     return Problem(
         412,
         "precondition-failed",
-        "It is not as the request expects.",
+        "The precondition does not hold.",
         f"{asked}, but {found}",
-        fix="read it again and decide anew",
+        fix="read it again, then try again",
         extra={"version": version},
     )
 

@@ -36,7 +36,7 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
         case EventTooLarge():
             return event_too_large(error)
         case InvalidSubmission():
-            return Problem(422, "too-large", "This is more than the log takes as one fact.", str(error))
+            return Problem(422, "too-large", "The event is too large for the log.", str(error))
         case LogUnavailable() | LogClosed():
             detail, fix = _away("the event log", error)
             return unavailable(detail, code="log-unavailable", fix=fix)
@@ -62,7 +62,7 @@ def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = N
     return Problem(
         422,
         "too-large",
-        "This is more than the log takes as one fact.",
+        "The event is too large for the log.",
         f"{error.stream} has {error.size_bytes:,} bytes; at most {EVENT_BYTES_MAX:,} are taken, and {pointer or 'it'} "
         f"alone has {member_bytes:,}",
         pointer=pointer or None,

@@ -75,7 +75,7 @@ def too_large(bytes_max: int) -> Problem:
     return Problem(
         413,
         "body-too-large",
-        "The body is larger than this endpoint takes.",
+        "The body is too large for this endpoint.",
         f"the body may have at most {bytes_max} bytes",
         fix="send less at once",
     )

@@ -40,7 +40,7 @@ class UnknownReference(Rejected):
 
 
 class Cycle(Rejected):
-    """The expression reaches the thing that it defines."""
+    """The expression refers to what it defines."""
 
     code = "cycle"
 

@@ -31,7 +31,7 @@ class LawLeavesNothing(Rejected):
 
 
 class LawForbids(Rejected):
-    """Law in force forbids the application on some of these clusters."""
+    """The law in force forbids the application on some of these clusters."""
 
     code = "law-forbids"
 

@@ -179,7 +179,7 @@ class PackSink:
 def publish(directory: Path, written: Sequence[WrittenPack]) -> tuple[str, ...]:
     """Show synced packs to readers and make that durable.
 
-    The pack comes before its index because Git finds packs by their indexes. A pack that is there already has the same
+    The pack comes before its index because Git finds packs by their indexes. A pack that already exists has the same
     bytes (its name is their digest) and is kept.
     """
     for pack in written:

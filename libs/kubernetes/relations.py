@@ -62,7 +62,7 @@ def _unique(part: Any) -> Iterator[Problem]:
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
             named = ", ".join(f"{key} {shown(each[key])}" for key in part["keys"])
-            yield (index,), f"{named} stands twice in the list: item {first} has it too"
+            yield (index,), f"{named} is in the list twice: item {first} has it too"
 
 
 def _set(part: Any) -> Iterator[Problem]:
@@ -70,7 +70,7 @@ def _set(part: Any) -> Iterator[Problem]:
     for index, each in enumerate(part):
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
-            yield (index,), f"{shown(each)} stands twice in the list: item {first} is it too"
+            yield (index,), f"{shown(each)} is in the list twice: item {first} is it too"
 
 
 # --- pods -----------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _port_names(part: Any) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, name in enumerate(part):
         if name and seen.setdefault(str(name), index) != index:
-            yield ("ports", index, "name"), f"the name {shown(name)} stands twice in the list"
+            yield ("ports", index, "name"), f"the name {shown(name)} is in the list twice"
 
 
 def _read_containers(value: Any) -> Any:
@@ -251,7 +251,7 @@ def _ports(part: Any) -> Iterator[Problem]:
         if not name:
             yield ("ports", index), "a Service with several ports names each of them"
         elif seen.setdefault(str(name), index) != index:
-            yield ("ports", index, "name"), f"the name {shown(name)} stands twice in the list"
+            yield ("ports", index, "name"), f"the name {shown(name)} is in the list twice"
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------

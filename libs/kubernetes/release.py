@@ -152,7 +152,7 @@ def _configured(each: Manifest, walk: Walk) -> None:
             if problem := config_key_problem(key):
                 walk.never((part, key), problem)
             if seen.setdefault(key, part) != part and each.kind == "ConfigMap":
-                walk.never((part, key), f"the key stands in {seen[key]} too")
+                walk.never((part, key), f"the key is in {seen[key]} too")
     constant, slots = _weighed([at(each.value, part) for part in parts], keys=False)
     encoded = "binaryData" if each.kind == "ConfigMap" else "data"
     constant -= _weighed([at(each.value, encoded)], keys=False)[0] // 4  # base64 takes four characters for three bytes

@@ -283,9 +283,7 @@ _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 def _problem_of(status: int, detail: str) -> Problem:
     """Return the problem of a request that never became one."""
     if status == _TOO_LARGE:
-        return Problem(
-            431, "headers-too-large", "The headers are larger than is taken.", detail, fix="send less in headers"
-        )
+        return Problem(431, "headers-too-large", "The headers are too large.", detail, fix="send less in headers")
     if status == HTTPStatus.REQUEST_TIMEOUT:
         return Problem(408, "request-timeout", "The request did not come in time.", detail, fix="send it at once")
     invalid = Problem(400, "invalid-http", "This is not an HTTP request.", detail[:200], fix="send HTTP/1.1")

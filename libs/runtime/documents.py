@@ -273,7 +273,7 @@ def _twice(kind: str, name: str, first: int) -> Problem:
     return Problem(
         422,
         "declared-twice",
-        "One thing is declared twice.",
+        "Something is declared twice.",
         f"{kind} {shown_name(kind, name)} is declared by document {first} of this change already",
         pointer="/metadata",
         fix="leave one of the two out: a change declares each thing once",

@@ -90,7 +90,7 @@ class Here:
             raise Problem(
                 403,
                 "forbidden",
-                "This is not allowed to you.",
+                "You are not allowed to do this.",
                 f"{sender.name} may not ask what documents come to: only the relay may",
                 fix="send them to POST /v1/documents; ?dry_run=true only tries them",
             )

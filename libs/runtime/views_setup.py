@@ -27,7 +27,7 @@ _SETUP_LOCK = 7_305_133_706
 async def set_up_views(admin_url: str, services: Mapping[str, str]) -> list[str]:
     """Make for each service (name → password) the role `resedge_<name>` with a schema of its own; return the roles.
 
-    What is there already stays, with the given password. `admin_url` names the database that the views are to lie in
+    What already exists stays, with the given password. `admin_url` names the database that the views are to lie in
     and a superuser, or a role that owns the database and may create roles.
 
     Raises:

@@ -140,7 +140,7 @@ def _filled(found: Found, node: Node, path: Path, filling: _Filling) -> object:
             written = _key(found, key, path)
             if written in filled:
                 raise PublishRejected(
-                    "duplicate-key", "A key stands twice", f"{written!r}.", str(found.ref), pointer_of((*path, key))
+                    "duplicate-key", "A key is given twice", f"{written!r}.", str(found.ref), pointer_of((*path, key))
                 )
             filled[written] = _filled(found, value, (*path, key), filling)
         return filled
@@ -224,7 +224,11 @@ def _refuse_characters(found: Found, text: str, path: Path) -> None:
         refuse_characters(text)
     except Unwritable as error:
         raise PublishRejected(
-            "character-refused", "A text holds a refused character", f"{error}.", str(found.ref), pointer_of(path)
+            "character-refused",
+            "A text contains a character that is not allowed",
+            f"{error}.",
+            str(found.ref),
+            pointer_of(path),
         ) from None
 
 

@@ -70,7 +70,7 @@ def dump(objects: list[object], holes: Holes) -> Dumped:
             _read_back(objects, prefix, text)
             segments = tuple(piece.encode() for piece in pieces[::2])
             return Dumped(segments, tuple(holes.slots[number] for number in numbers), tuple(numbers))
-    raise PublishRejected("marker-taken", "The manifests hold every marker word", f"edge-hole-0- to {serial}-.")
+    raise PublishRejected("marker-taken", "The manifests contain every marker word", f"edge-hole-0- to {serial}-.")
 
 
 def _serialized(objects: list[object], prefix: str) -> str:
@@ -95,11 +95,11 @@ def _read_back(objects: list[object], prefix: str, text: str) -> None:
     try:
         again = [construct(root, manifest=True) for root in parse_nodes(text, limits)]
     except YamlRejected as error:
-        raise PublishRejected("unfaithful", "The manifests do not survive being written", str(error)) from None
+        raise PublishRejected("unfaithful", "The manifests change when they are written back", str(error)) from None
     for found, read in zip(objects, again, strict=True):
         if not _equal(found, read, prefix):
             raise PublishRejected(
-                "unfaithful", "The manifests do not survive being written", "Please report them.", _kind_of(found)
+                "unfaithful", "The manifests change when they are written back", "Please report them.", _kind_of(found)
             )
 
 

@@ -162,7 +162,7 @@ def _refuse_twice(objects: list[Found]) -> None:
         if first is not found:
             raise PublishRejected(
                 "object-twice",
-                "An object stands in the release twice",
+                "The release contains an object twice",
                 f"{found.ref} at line {found.mapping.line} is also at line {first.mapping.line}.",
                 str(found.ref),
             )

@@ -52,7 +52,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise YamlRejected("duplicate-key", f"the key {twice[:60]!r} stands twice in one map")
+        raise YamlRejected("duplicate-key", f"the key {twice[:60]!r} is given twice in one map")
     return found
 
 

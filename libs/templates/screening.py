@@ -74,7 +74,7 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
     if _child(annotations, _LOCAL_CONFIG) is not None:
         raise PublishRejected(
             "local-config",
-            "The object would be dropped on its way",
+            "Flux would drop the object",
             f"{ref} has the annotation {_LOCAL_CONFIG}: Flux's kustomize leaves such objects out.",
             str(ref),
             pointer_of(("metadata", "annotations", _LOCAL_CONFIG)),
@@ -84,7 +84,7 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
     if steering is not None:
         raise PublishRejected(
             "kustomize-annotation",
-            "The object steers kustomize",
+            "The object has an annotation that steers kustomize",
             f"{ref} has the annotation {steering}: with it, kustomize inside Flux renames, orders or drops objects.",
             str(ref),
             pointer_of(("metadata", "annotations", steering)),
@@ -165,7 +165,7 @@ def _wanting_for_content(mapping: Mapping, ref: ObjectRef, group: str) -> Iterat
                     kinds.FLUX_ANNOTATIONS,
                     PublishRejected(
                         "flux-annotation",
-                        "The object speaks to Flux",
+                        "The object has an annotation of Flux",
                         f"{ref} has {key}, which changes what Flux does with it.",
                         str(ref),
                         pointer_of(("metadata", part, key)),

@@ -60,7 +60,7 @@ def refuse_encoded(request: Request) -> None:
         raise Problem(
             415,
             "unsupported-content-encoding",
-            "The body is in an encoding that is not read here.",
+            "The content encoding of the body is not supported.",
             f"Content-Encoding is {encoding[:80]!r}",
             fix="send the body as it is, without Content-Encoding",
             headers={"Accept-Encoding": "identity"},

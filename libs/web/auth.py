@@ -54,7 +54,7 @@ def authorize(principal: Principal, verb: str, kind: str, rights: Rights | None 
     raise Problem(
         403,
         "forbidden",
-        "This is not allowed to you.",
+        "You are not allowed to do this.",
         f"{principal.name} may not {user_verb(verb)} {kind}",
         fix=f"ask an administrator for a role with the verb {user_verb(verb)} on the kind {kind}",
     )
@@ -77,7 +77,7 @@ async def principal_of(request: Request) -> Principal:
         raise Problem(
             401,
             "unauthenticated",
-            "A token is needed.",
+            "A valid token is required.",
             f"the token is missing or is not accepted: {bad.reason}",
             fix="send Authorization: Bearer TOKEN; `resedge up` writes one to the local context on its first start, "
             "`resedge login` gets one from the identity provider",
@@ -128,7 +128,7 @@ def acting_for(request: Request, sender: Principal) -> Principal:
         raise Problem(
             403,
             "forbidden",
-            "This is not allowed to you.",
+            "You are not allowed to do this.",
             f"{sender.name} may not act for others",
             fix=f"leave {ON_BEHALF_OF} out: only the relay speaks for the service accounts of sources",
         )

@@ -56,18 +56,18 @@ OF_A_BODY = (400, 408, 413)
 OF_A_CHANGE = (404, 409, 412)
 TITLES = {
     400: "The body ended early.",
-    401: "A token is needed.",
-    403: "This is not allowed to the token.",
+    401: "A valid token is required.",
+    403: "The token does not allow this.",
     404: "Not found.",
     408: "The request did not come in time.",
     409: "It is refused.",
-    412: "It is not as If-Match or If-None-Match expects.",
+    412: "If-Match or If-None-Match does not hold.",
     413: "The body is too large.",
-    415: "The body is in a format or an encoding that is not read here.",
+    415: "The media type or the content encoding of the body is not supported.",
     422: "The request cannot be read.",
     500: "The server failed.",
     503: "The service cannot answer now.",
-    504: "It was not there in time.",
+    504: "It was not ready in time.",
 }
 NOT_COMMANDS = frozenset({"verify", "rebuild", "send"})
 """Verbs that decide nothing on the fleet: they take no dry run, key or entity tag."""

@@ -143,7 +143,7 @@ def _running(name: str) -> Problem:
     return Problem(
         409,
         "rebuild-running",
-        "The projection is being rebuilt already.",
+        "The projection is already being rebuilt.",
         f"{name} is being rebuilt",
         fix=f"wait for it: GET /v1/projections/{name}",
     )

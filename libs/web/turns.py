@@ -30,7 +30,7 @@ class Turn:
             raise Problem(
                 409,
                 "already-running",
-                "This is running already.",
+                "It is already running.",
                 f"another {self._work} is running; one runs at a time",
                 fix="ask again when it has ended",
                 headers={"Retry-After": "5"},

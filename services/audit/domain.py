@@ -108,8 +108,7 @@ def shown(event: StoredEvent) -> dict[str, Any]:
 def verdict(found: Verification) -> dict[str, Any]:
     """Return a verification as the API answers it."""
     if found.problem is None:
-        verb = "hangs" if found.events == 1 else "hang"
-        detail = f"{counted(found.events, 'event')} up to position {found.position} {verb} together"
+        detail = f"Hash chain intact: {counted(found.events, 'event')} up to position {found.position}"
     else:
         detail = f"position {found.problem.position}: {found.problem.what}"
     return {"ok": found.ok, "checks": [{"check": "chain", "ok": found.ok, "detail": detail}]}

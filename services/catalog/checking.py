@@ -174,7 +174,7 @@ def refuse(checked: Checked, *, strict: bool) -> None:
     """
     report = checked.report
     if report.refused:
-        raise _named(report, Problem(409, "never-applies", "No API server would take this release.", ""))
+        raise _named(report, Problem(409, "never-applies", "No API server would accept this release.", ""))
     if strict and report.doubtful:
         raise _named(report, Problem(409, "doubtful-manifests", "The release may not do what is meant.", ""))
 

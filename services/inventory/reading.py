@@ -76,7 +76,7 @@ def bad_rows(errors: Sequence[RowError], count: int, read_until: int | None = No
     return Problem(
         422,
         "bad-rows",
-        "Some rows cannot be taken, so none was.",
+        "Some rows are invalid, so nothing was imported.",
         f"{counted}; row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
         pointer=f"/{first.row}/{escape(first.column)}",
         fix="Fix the rows listed in errors and import the whole file again.",
@@ -101,7 +101,7 @@ def rows_of(body: bytes, media_type: str, note: Note) -> Iterator[tuple[int, Cel
     raise Problem(
         415,
         "unsupported-media-type",
-        "The body is in a format that is not read here.",
+        "The media type of the body is not supported.",
         f"{media_type or 'no media type'} is neither CSV nor JSON lines",
         fix="send Content-Type text/csv or application/x-ndjson",
     )

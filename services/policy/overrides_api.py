@@ -82,7 +82,7 @@ class Overrides:
         document, assume = unwrapped(value)
         said: OverrideSpec = validated(OverrideSpec, document)
         if (said.freeze is None) == (said.calendar is None):
-            raise Invalid("an override is of one freeze or of one calendar", pointer="/freeze")
+            raise Invalid("an override is for one freeze or for one calendar", pointer="/freeze")
         if said.break_glass:
             authorize(request.state.principal, "break-glass", "Override", request.app.state.rights)
         intent = intent_of(request, body, assume=assume)

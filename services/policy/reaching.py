@@ -38,7 +38,7 @@ def check_reach(
             raise Problem(
                 403,
                 "out-of-scope",
-                "This reaches beyond what is yours.",
+                "This is outside your rights.",
                 f"{principal.name} may not {verb} {kind} on {some(names)}"
                 + (f" and {len(beyond) - len(names)} more clusters" if len(beyond) > len(names) else ""),
                 fix="narrow it to clusters that your RoleBindings name",
@@ -57,7 +57,7 @@ def check_everywhere(facts: Fleet, principal: Principal, right: tuple[str, str],
         raise Problem(
             403,
             "out-of-scope",
-            "This reaches beyond what is yours.",
+            "This is outside your rights.",
             f"{principal.name} may {verb} {kind} on some clusters only, and a {kind.lower()} is of none",
             fix="ask for a RoleBinding without clusters",
         )

@@ -91,5 +91,10 @@ def _refused(
     detail: str, pointer: str | None = None, fix: str = "put it right there, then try the dead letter again"
 ) -> Problem:
     return Problem(
-        409, "manifests-not-fetched", "The manifests of the release cannot be had.", detail, pointer=pointer, fix=fix
+        409,
+        "manifests-not-fetched",
+        "The manifests of the release could not be fetched.",
+        detail,
+        pointer=pointer,
+        fix=fix,
     )

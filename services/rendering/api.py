@@ -183,7 +183,7 @@ class Routes:
             raise Problem(
                 504,
                 "timeout",
-                "Rendering has not got there in time.",
+                "Rendering did not finish in time.",
                 f"{detail}: {told}" if told else detail,
                 fix="wait longer, or see GET /v1/rendering",
             ) from None

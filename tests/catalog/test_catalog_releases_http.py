@@ -134,7 +134,7 @@ async def test_what_the_namespace_allows_can_be_published(catalog: Server) -> No
     narrowed = {**allowing, "spec": {"expression": "/c/*"}}
     assert (await catalog.declare(narrowed)).status_code == 200
     await catalog.settled()
-    assert (await publish(catalog, "1", role)).status_code == 204, "what is there already stays unchanged"
+    assert (await publish(catalog, "1", role)).status_code == 204, "what already exists stays unchanged"
     assert (await publish(catalog, "2", role)).status_code == 409
 
 

@@ -117,8 +117,8 @@ def test_an_export_is_two_files_and_neither_is_replaced_unasked(
         (exporting(line(1), line(3)), "position 3 does not follow position 1"),
         (exporting(line(1), line(2, "other")), "position 2 does not follow"),
         (exporting(line(1), line(2)[:-5]), "in the middle of a line"),
-        (exporting("<html>\n"), "no event"),
-        (exporting("[]\n"), "no event"),
+        (exporting("<html>\n"), "not an event"),
+        (exporting("[]\n"), "not an event"),
     ],
 )
 def test_an_export_that_is_not_whole_leaves_nothing_behind(

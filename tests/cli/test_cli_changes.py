@@ -297,7 +297,7 @@ def test_an_import_tells_what_it_changes(resedge: Resedge, server: FakeServer, t
     assert told["placements"] == REPORT["placements"]
 
 
-def test_an_import_that_removes_much_needs_a_yes(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
+def test_an_import_that_removes_much_needs_a_confirmation(resedge: Resedge, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "stores.csv").write_text("name,tier\nx,y\n")
     question = problem(
         409, "needs-confirmation", "It needs a confirmation.", detail="it would remove 3 of 4 placements", report=REPORT
@@ -306,7 +306,7 @@ def test_an_import_that_removes_much_needs_a_yes(resedge: Resedge, server: FakeS
     ran = resedge("import", "stores", str(tmp_path / "stores.csv"))
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.splitlines()[: len(LINES)] == LINES
-    assert "it would remove 3 of 4 placements; import it all the same? needs a yes" in ran.err
+    assert "it would remove 3 of 4 placements; import anyway? needs a confirmation" in ran.err
     assert "add --yes" in ran.err
     assert [each.query for each in server.asked] == [{}]
 

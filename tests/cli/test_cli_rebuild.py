@@ -58,7 +58,7 @@ def test_one_that_stands_still_is_given_up(resedge: Resedge, begun: FakeServer) 
     ran = resedge("rebuild", NAME, "--timeout", "200ms")
 
     assert ran.code == ExitCode.TIMEOUT
-    assert "stood still at position 10 of 41" in ran.err
+    assert "no progress since position 10 of 41" in ran.err
 
 
 def test_another_one_s_success_is_not_ours(resedge: Resedge, begun: FakeServer) -> None:

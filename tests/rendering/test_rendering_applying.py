@@ -110,7 +110,7 @@ async def test_text_that_is_no_label_may_stand_where_any_text_may() -> None:
         ({"cpu": "lots"}, "/requests/cpu: 'lots' is not a quantity"),
         ({"cpu": "2"}, "/requests/cpu: the request 2 is over the limit 1"),
         ({"limit": "50m"}, "/requests/cpu: the request 100m is over the limit 50m"),
-        ({"first": "SECOND"}, "/env/1: name 'SECOND' stands twice in the list"),
+        ({"first": "SECOND"}, "/env/1: name 'SECOND' is in the list twice"),
         ({"second": "A=B"}, "/env/1/name: 'A=B' is not the name of an environment variable"),
         ({"second": ""}, "/env/1/name: the field is needed, and is empty"),
     ],

@@ -168,7 +168,7 @@ def test_secrets_are_written_once_for_their_owner_only(tmp_path: Path, capsys: p
 
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "config.yaml").stat().st_mode) == 0o600
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / ".env").read_text() == first
     assert dev_env.main([*arguments, "--force"]) == 0
     assert (tmp_path / ".env").read_text() != first

@@ -1,4 +1,4 @@
-"""`scripts/compose-local up` on a system that is there already: its ports stay, and so does what runs."""
+"""`scripts/compose-local up` on a system that already exists: its ports stay, and so does what runs."""
 
 from __future__ import annotations
 

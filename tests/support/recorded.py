@@ -106,7 +106,7 @@ async def record(directory: Path, before: Path | None = None) -> None:
     """Make a recorded log in a new directory, from nothing or from what was `before`.
 
     Raises:
-        FileExistsError: it is there already; recorded logs are not made again.
+        FileExistsError: it already exists; recorded logs are not made again.
     """
     directory.mkdir()  # noqa: ASYNC240 - nothing else runs here
     with tempfile.TemporaryDirectory() as temporary:

@@ -10,6 +10,6 @@ EVERYWHERE = canonical(parse("/c/*"))
 
 
 class ValuesInvalid(Rejected):
-    """The values that an application would get do not fit the schema of its release."""
+    """The application's values do not match the schema of its release."""
 
     code = "values-invalid"

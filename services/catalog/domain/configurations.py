@@ -35,7 +35,7 @@ Event = ConfigurationDeclared | ConfigurationRemoved
 
 
 class ConfigurationConflict(Rejected):
-    """Two layers of equal rank set one key differently on the same cluster."""
+    """Two layers of equal rank set the same key to different values on one cluster."""
 
     code = "configuration-conflict"
 

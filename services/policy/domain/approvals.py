@@ -75,7 +75,7 @@ class ServiceAccountVotes(Rejected):
 
 
 class VotesTogether(Rejected):
-    """A token that somebody else created does not vote together with its creator."""
+    """The creator of a token and its holder cannot both vote."""
 
     code = "votes-together"
 

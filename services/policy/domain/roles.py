@@ -25,7 +25,7 @@ Event = RoleDeclared | RoleRemoved
 
 
 class RoleReserved(Rejected):
-    """A built-in role has this name."""
+    """The name belongs to a built-in role."""
 
     code = "role-reserved"
 

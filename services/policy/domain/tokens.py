@@ -32,7 +32,7 @@ class NameTaken(Rejected):
 
 
 class TokenOver(Rejected):
-    """The token has expired already."""
+    """The token has already expired."""
 
     code = "token-over"
 

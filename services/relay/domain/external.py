@@ -47,7 +47,7 @@ class DataDoesNotFit(Invalid):
 
 
 class TypeNotAllowed(Rejected):
-    """The source may not send events of this type."""
+    """The source is not allowed to send events of this type."""
 
     code = "type-not-allowed"
 

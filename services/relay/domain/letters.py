@@ -39,7 +39,7 @@ Event = EventRefused | ConsumerHalted | LetterRetried | LetterSkipped | LetterSe
 
 
 class LetterClosed(Rejected):
-    """The dead letter is closed already."""
+    """The dead letter is already closed."""
 
     code = "letter-closed"
 

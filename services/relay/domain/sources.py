@@ -40,7 +40,7 @@ Event = SourceDeclared | SourceRemoved
 
 
 class SourceTaken(Rejected):
-    """A source URI belongs to one Source only, and another one has this."""
+    """Another Source already uses this source URI."""
 
     code = "source-taken"
 

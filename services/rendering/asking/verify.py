@@ -63,7 +63,7 @@ async def _verify(log_url: str, path: Path, course: Course, checks: list[Check],
         course.begin("chain")
         found = events.verify()
         problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
-        checks.append(Check("chain", found.ok, problem or _hang(found)))
+        checks.append(Check("chain", found.ok, problem or _intact(found)))
         if found.ok:  # What is not the log's cannot be folded.
             await _verify_branch(events, path, course, checks, every_commit=every_commit)
     finally:
@@ -133,7 +133,7 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
         if not matches:
             return Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
         count += 1
-    return Check("trailers", ok=True, detail=f"Head of {_counted(count, 'commit')} stands in the chain")
+    return Check("trailers", ok=True, detail=f"Trailers of {_counted(count, 'commit')} matches the log")
 
 
 def _trees(repository: Repository, computed: Computed, tip: str, course: Course, *, every_commit: bool) -> Check:
@@ -148,15 +148,15 @@ def _trees(repository: Repository, computed: Computed, tip: str, course: Course,
         count += 1
         if not every_commit:
             break
-    return Check("tree", ok=True, detail=f"{_counted(count, 'commit')} as the log renders")
+    return Check("tree", ok=True, detail=f"{_counted(count, 'commit')} {'matches' if count == 1 else 'match'} the log")
 
 
 def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
     return (commit.id for commit in repository.iter_commits(tip) if commit.id in computed.commits)
 
 
-def _hang(found: Verification) -> str:
-    return f"{_counted(found.events, 'event')} up to position {found.position} hang{'s' * (found.events == 1)} together"
+def _intact(found: Verification) -> str:
+    return f"Hash chain intact: {_counted(found.events, 'event')} up to position {found.position}"
 
 
 def _counted(count: int, noun: str) -> str:

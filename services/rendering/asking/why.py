@@ -290,7 +290,7 @@ class Why:
                 gate.cite(f"release choices of {self.application}", fact, expression=choice.expression)
                 published = self.fleet.facts.get(("release", f"{self.application}/{choice.version}"))
                 return gate.cite(f"release {choice.version}", published)
-        reason = "no release has been chosen" if not choices else f"none of {len(choices)} release choices selects it"
+        reason = "no release is chosen" if not choices else "no release choice selects this cluster"
         return _closed("release", reason).cite(f"release choices of {self.application}", fact)
 
     def _values(self) -> Gate:
@@ -344,10 +344,10 @@ class Why:
     def _settled(self) -> Gate:
         for each in self.gating.of(self.placement).settling:
             if self.ordinal in each.clusters:
-                gate = _closed("settled", "its removal goes once it has been wanted for a while without a break")
+                gate = _closed("settled", "the removal is admitted once it has been wanted for a while without a break")
                 gate.opens_at = each.since + self.model.timing.settle
                 return gate.cite("removal wanted", None, since=each.since)
-        return _opened("settled", "no removal of it has to settle")
+        return _opened("settled", "no removal is waiting to settle")
 
     def _fuse(self) -> Gate:
         hold = self.hold
@@ -366,7 +366,7 @@ class Why:
         if not pending and runs is not None:
             gate = _opened("admitted", f"release {runs} is admitted")
         elif not pending:
-            gate = _closed("admitted", "it is not placed here, so nothing is admitted")
+            gate = _closed("admitted", "it is not placed on this cluster, so nothing is admitted")
         elif runs is None:
             gate = _closed("admitted", f"release {self._wanted()} waits for the next admission")
         else:

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class LayoutStepGoesOn(Rejected):
-    """Some clusters have not been moved to the present step of the layout yet; their gates keep them back."""
+    """Some clusters have not taken the current step of the layout yet: their gates are closed."""
 
     code = "layout-step-goes-on"
 
 
 class LayoutStepTooSoon(Rejected):
-    """Stores need time to pull and apply the present step of the layout before the next one begins."""
+    """Stores need time to pull and apply the current step of the layout before the next one begins."""
 
     code = "layout-step-too-soon"
 

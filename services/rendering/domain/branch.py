@@ -10,7 +10,7 @@ from services.rendering.events import WritingRestored
 
 
 class WritingGoesOn(Rejected):
-    """The branch is where we left it, so there is nothing to restore."""
+    """The branch is as it was last written, so there is nothing to restore."""
 
     code = "nothing-to-restore"
 

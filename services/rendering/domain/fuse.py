@@ -32,7 +32,7 @@ FuseEvent = RemovalsHeld | RemovalsConfirmed | ConfirmationAccepted | Confirmati
 
 
 class NoSuchHold(Rejected):
-    """No plan of that id is being held; it may have gone ahead, or changed and got another id."""
+    """No plan with this id is held. It may have been carried out, or changed, which gives it another id."""
 
     code = "no-such-hold"
 

@@ -48,8 +48,8 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Double:
 
 
 def test_a_log_is_created_once(run: Run, tmp_path: Path) -> None:
-    assert run("init-log", "--data-dir", str(tmp_path)) == (0, "", "the event log was created\n")
-    assert run("init-log", "--data-dir", str(tmp_path)) == (0, "", "the event log was there already\n")
+    assert run("init-log", "--data-dir", str(tmp_path)) == (0, "", "event log created\n")
+    assert run("init-log", "--data-dir", str(tmp_path)) == (0, "", "event log already exists\n")
     assert EventLog.open(f"sqlite:///{tmp_path / 'log.db'}", clock=ticking_clock(), create=False).head().position == 0
 
 
@@ -66,9 +66,9 @@ def test_the_database_options_are_a_step_of_their_own(
     assert "s3cret" not in err
     assert not [statement for statement in double.statements() if statement.startswith("ALTER")]
     code, _, err = run("init-log", "--database-options")
-    assert (code, err) == (0, f"changed: {SNAPSHOT_ON}\nthe event log was there already\n")
+    assert (code, err) == (0, f"changed: {SNAPSHOT_ON}\nevent log already exists\n")
     assert [statement for statement in double.statements() if statement.startswith("ALTER")] == [SNAPSHOT_ON]
-    assert run("init-log") == (0, "", "the event log was there already\n")
+    assert run("init-log") == (0, "", "event log already exists\n")
 
 
 def test_a_new_database_is_made_ready_in_one_step(run: Run, double: Double) -> None:
@@ -76,7 +76,7 @@ def test_a_new_database_is_made_ready_in_one_step(run: Run, double: Double) -> N
 
     code, _, err = run("init-log", "--database-options", "--url", SQL_SERVER)
 
-    assert (code, err) == (0, f"changed: {SNAPSHOT_ON}\nchanged: {DURABLE}\nthe event log was created\n")
+    assert (code, err) == (0, f"changed: {SNAPSHOT_ON}\nchanged: {DURABLE}\nevent log created\n")
 
 
 def test_the_log_is_used_where_the_setting_says(
