@@ -40,8 +40,19 @@ from libs.contracts import (
 )
 from libs.contracts.quantities import milli
 from libs.fleet.columns import Codes, Column, Extent
-from libs.fleet.layers import Layers
-from libs.fleet.parts import EARLIER_CHOICES_MAX, EPOCH, PARTS, UNLIMITED, Fact, Store, Touched, microseconds, parsed
+from libs.fleet.layers import Layers, Peers, peers_of
+from libs.fleet.parts import (
+    EARLIER_CHOICES_MAX,
+    EPOCH,
+    PARTS,
+    UNLIMITED,
+    Fact,
+    Store,
+    Taken,
+    Touched,
+    microseconds,
+    parsed,
+)
 from libs.fleet.policy import Policy
 from libs.fleet.policy_folding import fold_policy
 from libs.fleet.state import begin_parts
@@ -89,6 +100,10 @@ class Facts:
     _layers: dict[str, Layers]
     _speaking: dict[str, list[ConfigurationDeclared]]
     """Application → the configurations that speak of it; replaced, never changed, so that forks share it."""
+    _peers: dict[Peers, dict[str, ConfigurationDeclared]]
+    """Configurations by rank and by what they speak of; each group is replaced, never changed."""
+    _taken: dict[str, Taken]
+    """Resource → what namespaces take of it, as far as it was asked for."""
 
     def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
         """`blob` gives a body of the log by its digest, or nothing."""
@@ -255,6 +270,8 @@ class Facts:
         self.configurations[event.name] = event
         self.facts["configuration", event.name] = self.now
         self.selection.save(("configuration", event.name), parsed(event.expression))
+        if self._peers:
+            self._regroup(before, event)
         for each in (before, event):
             self._reconfigured(each)
 
@@ -264,7 +281,27 @@ class Facts:
         if gone is not None:
             self.facts["configuration", event.name] = self.now
             self.selection.forget(("configuration", event.name))
+            if self._peers:
+                self._regroup(gone, None)
             self._reconfigured(gone)
+
+    def _regroup(self, before: ConfigurationDeclared | None, after: ConfigurationDeclared | None) -> None:
+        """Put a configuration among its peers, in place of what it was."""
+        if before is not None:
+            for group in peers_of(before):
+                self._peers[group] = {name: each for name, each in self._peers[group].items() if each is not before}
+        if after is not None:
+            for group in peers_of(after):
+                self._peers[group] = {**self._peers.get(group, {}), after.name: after}
+
+    def peers(self, configuration: ConfigurationDeclared) -> list[ConfigurationDeclared]:
+        """Return the other configurations of its rank that speak of the same applications, sorted by name."""
+        if not self._peers:
+            for each in self.configurations.values():
+                for group in peers_of(each):
+                    self._peers.setdefault(group, {})[each.name] = each
+        found = {name: each for group in peers_of(configuration) for name, each in self._peers.get(group, {}).items()}
+        return [found[name] for name in sorted(found) if name != configuration.name]
 
     def _reconfigured(self, configuration: ConfigurationDeclared | None) -> None:
         if configuration is not None:

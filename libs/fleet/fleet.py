@@ -15,7 +15,7 @@ from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
 from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
-from libs.fleet.parts import EPOCH, PARTS, UNLIMITED, Fact, Store, Touched, parsed
+from libs.fleet.parts import EPOCH, PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
 from libs.fleet.state import fork_parts
 from libs.selection import references
 
@@ -157,11 +157,29 @@ class Fleet(Facts):
 
     def taken(self, resource: str, *, without: str | None = None) -> NDArray[np.int64]:
         """Return per ordinal what the namespaces that select it take of a resource (milli-units)."""
+        counted = {
+            name: (self.selection.saved(("in", name)), milli(namespace.capacity[resource]))
+            for name, namespace in self.namespaces.items()
+            if resource in namespace.capacity
+        }
         total = np.zeros(self.selection.size, np.int64)
-        for name, namespace in self.namespaces.items():
-            if name != without and resource in namespace.capacity:
-                total[ordinals(self.selection.saved(("in", name)))] += milli(namespace.capacity[resource])
-        return total
+        known = self._taken.get(resource)
+        if known is not None:
+            total[: len(known.total)] = known.total
+        # What selects the same as before is another object only where that changed.
+        had = {} if known is None else known.counted
+        for name in had.keys() | counted.keys():
+            before, now = had.get(name), counted.get(name)
+            if before is None or now is None or before[0] is not now[0] or before[1] != now[1]:
+                _count(total, before, -1)
+                _count(total, now, 1)
+        total.flags.writeable = False
+        self._taken[resource] = Taken(total, counted)
+        if without not in counted:
+            return total
+        others = total.copy()
+        _count(others, counted[without], -1)
+        return others
 
     def oversubscribed(self, namespace: NamespaceDeclared) -> dict[str, BitMap]:
         """Return per resource the clusters that would be over-subscribed if a namespace were declared so.
@@ -293,3 +311,9 @@ def _mentions(text: str, kind: str, name: str) -> bool:
 
 
 __all__ = ["UNLIMITED", "Fact", "Fleet", "Store", "Touched", "held", "parsed"]
+
+
+def _count(total: NDArray[np.int64], namespace: tuple[BitMap, int] | None, sign: int) -> None:
+    if namespace is not None:
+        clusters, figure = namespace
+        total[ordinals(clusters)] += sign * figure

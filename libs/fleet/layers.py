@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from libs.templates import Conflict
 
 DEFAULTS_RANK = (0, 0)
+Peers = tuple[int, int, str]
+"""Rank, and the application or the namespace that is spoken of; empty: all applications."""
 _WORD = 62
 
 
@@ -93,6 +95,12 @@ def rank(configuration: ConfigurationDeclared) -> tuple[int, int]:
     """Return (specificity, priority): for named applications before a namespace before all."""
     specificity = 3 if configuration.applications else 2 if configuration.namespace else 1
     return specificity, configuration.priority
+
+
+def peers_of(configuration: ConfigurationDeclared) -> list[Peers]:
+    """Return the groups in which no two configurations may contradict each other."""
+    spoken_of = configuration.applications or [configuration.namespace or ""]
+    return [(*rank(configuration), name) for name in dict.fromkeys(spoken_of)]
 
 
 def _combined(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pyroaring import BitMap
@@ -26,6 +26,9 @@ from libs.fleet.state import (
     value,
 )
 from libs.selection import Expression, Gone, Selection, parse
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 UNLIMITED = -1
 EARLIER_CHOICES_MAX = 8
@@ -66,6 +69,13 @@ class Touched:
         """Note that an application must be looked at again on `clusters`."""
         known = self.applications.get(application)
         self.applications[application] = clusters.copy() if known is None else known | clusters
+
+
+class Taken(NamedTuple):
+    """What namespaces take of a resource: per ordinal, and for each namespace its clusters and its milli-units."""
+
+    total: NDArray[np.int64]
+    counted: dict[str, tuple[BitMap, int]]
 
 
 def _facts_plain(it: dict[tuple[str, str], Fact]) -> list[Any]:
@@ -114,6 +124,8 @@ PARTS: Parts = {
     "_gone_bound": remembered(dict, dict),
     "_layers": remembered(dict),
     "_speaking": remembered(dict, lambda it: it),
+    "_peers": remembered(dict, dict),
+    "_taken": remembered(dict, dict),
 }
 """All that a fleet is, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
 

@@ -121,21 +121,13 @@ def _check_conflicts(declared: ConfigurationDeclared, facts: Fleet) -> None:
     """Refuse a layer that contradicts another of its rank on some cluster; between ranks the higher simply wins."""
     clusters = facts.selection.select(read_expression(declared.expression))
     mine = Layer(declared.name, rank(declared), declared.values)
-    for other in sorted(facts.configurations.values(), key=lambda each: each.name):
-        if other.name == declared.name or not _of_one_rank(declared, other):
-            continue
+    for other in facts.peers(declared):
         found = conflicts([mine, Layer(other.name, rank(other), other.values)])
         if not found:
             continue
         both = clusters & facts.selection.saved(("configuration", other.name))
         if both:
             raise _conflict(declared, found[0], str(facts.selection.name(both.min())))
-
-
-def _of_one_rank(one: ConfigurationDeclared, other: ConfigurationDeclared) -> bool:
-    if rank(one) != rank(other) or one.namespace != other.namespace:
-        return False
-    return not one.applications or not set(one.applications).isdisjoint(other.applications)
 
 
 def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet, at: datetime) -> None:
