@@ -61,8 +61,7 @@ def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
         declared = before.applications.get(name) or after.applications[name]
         process = before.signoff_of(name)
         if process is None and (now := after.applications.get(name)) is not None:
-            space = after.namespaces.get(now.namespace)
-            process = None if space is None else space.signoff
+            process = after.signoff_in(now.namespace)
         if process is not None and after.signoff_of(name) != process:
             clusters = before.placed(name) | after.placed(name)
             found.append(Unsigned(name, declared.namespace, process, clusters))

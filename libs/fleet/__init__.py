@@ -4,11 +4,11 @@ from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column, Extent
 from libs.fleet.distinct import compact, distinct_rows
-from libs.fleet.fleet import Fleet, in_force
+from libs.fleet.fleet import Fleet
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
 from libs.fleet.parts import UNLIMITED, Fact, Store, Touched, parsed
-from libs.fleet.policy import Approval, Override, Policy, Withheld, content_digest
+from libs.fleet.policy import Approval, Forbidding, Override, Policy, Withheld, content_digest, in_force
 from libs.fleet.runs import within_bounds
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Fact",
     "Fleet",
     "FleetModel",
+    "Forbidding",
     "Layers",
     "Override",
     "Policy",

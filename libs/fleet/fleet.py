@@ -16,6 +16,7 @@ from libs.fleet.bitmaps import bitmap, held, ordinals
 from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
 from libs.fleet.parts import EPOCH, PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
+from libs.fleet.policy import Forbidding
 from libs.fleet.state import fork_parts
 from libs.selection import references
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.contracts import ConfigurationDeclared, NamespaceDeclared, PlacementPolicyDeclared
+    from libs.contracts import ConfigurationDeclared, NamespaceDeclared, SignOffDeclared
     from libs.fleet.layers import Combination
     from libs.templates import Conflict
 
@@ -46,26 +47,46 @@ class Fleet(Facts):
         """Return the clusters that the namespace's and the application's expressions select."""
         return self.selection.saved(("placed", application)) if application in self.applications else BitMap()
 
+    def laws_of(self, application: str, at: datetime) -> Iterator[Forbidding]:
+        """Yield the laws in force at an instant that name an application, with the clusters on which they forbid it.
+
+        Every question about law in force comes through here.
+        """
+        for law in self.policy.laws_in_force(at):
+            if application in law.applications:
+                withheld = {
+                    name: each.laws[law.name] for name, each in self.policy.withheld.items() if law.name in each.laws
+                }
+                yield Forbidding(law, self.bound("law", law.name), withheld)
+
     def forbidden(self, application: str, at: datetime) -> BitMap:
         """Return the clusters on which law in force at an instant forbids an application."""
-        answer = BitMap()
-        for name, law in self.policy.laws.items():
-            if application in law.applications and in_force(law, at):
-                answer |= self.bound("law", name)
-                for withheld in self.policy.withheld.values():
-                    answer |= withheld.laws.get(name, BitMap())
-        return answer
+        return BitMap.union(BitMap(), *(each.clusters for each in self.laws_of(application, at)))
+
+    def forbidden_at_once(self, application: str, at: datetime) -> BitMap:
+        """Return where law whose enforcement is immediate forbids an application: such removals wait for no gate."""
+        immediate = (each for each in self.laws_of(application, at) if each.law.enforcement == "immediate")
+        return BitMap.union(BitMap(), *(each.clusters for each in immediate))
 
     def signoff_of(self, application: str, namespace: str | None = None) -> str | None:
         """Return the process by which an application's changes are approved: its own, or its namespace's.
 
-        `namespace` is where it is placed, if that is not where it is declared (any more).
+        `namespace` is where it is placed, if that is not where it is declared (any more). Every question about which
+        sign-off applies comes through here.
         """
         declared = self.applications.get(application)
         if declared is not None and declared.signoff:
             return declared.signoff
-        space = self.namespaces.get(namespace or ("" if declared is None else declared.namespace))
+        return self.signoff_in(namespace or ("" if declared is None else declared.namespace))
+
+    def signoff_in(self, namespace: str) -> str | None:
+        """Return the process of a namespace, which its applications have that name none of their own."""
+        space = self.namespaces.get(namespace)
         return None if space is None else space.signoff
+
+    def process_of(self, application: str, namespace: str | None = None) -> SignOffDeclared | None:
+        """Return the declared process that `signoff_of` names; nothing where there is none."""
+        return self.policy.signoffs.get(self.signoff_of(application, namespace) or "")
 
     def layers(self, application: str) -> Layers:
         """Return an application's configuration layers in ascending rank."""
@@ -285,11 +306,6 @@ class Fleet(Facts):
         saved += [(f"placement policy {each.name}", each.clusters) for each in policy.laws.values()]
         saved += [(f"role binding {each.name}", each.clusters) for each in policy.bindings.values()]
         return [(owner, text) for owner, text in saved if text is not None]
-
-
-def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
-    """Whether a law holds at an instant: from its beginning, until its end, exclusive."""
-    return (law.begins is None or law.begins <= at) and (law.ends is None or at < law.ends)
 
 
 def _with(things: Mapping[str, Any], names: str, name: str) -> list[Any]:

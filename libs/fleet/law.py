@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.contracts.refusals import Rejected
-from libs.fleet.fleet import in_force
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,12 +56,11 @@ class Taken:
 def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[Taken]:
     """Return what each law in force at an instant takes of an application's placements `among`, by the law's name."""
     found = []
-    for name, law in sorted(facts.policy.laws.items()):
-        if application in law.applications and in_force(law, at):
-            clusters = among & facts.bound("law", name)
-            if clusters:
-                example = min(facts.selection.name(ordinal) for ordinal in clusters[:1_000])
-                found.append(Taken(name, application, clusters, len(among), example))
+    for each in sorted(facts.laws_of(application, at), key=lambda each: each.law.name):
+        clusters = among & each.clusters
+        if clusters:
+            example = min(facts.selection.name(ordinal) for ordinal in clusters[:1_000])
+            found.append(Taken(each.law.name, application, clusters, len(among), example))
     return found
 
 

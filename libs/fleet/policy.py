@@ -7,7 +7,7 @@ these are facts, not answers: whether something is open at an instant is asked o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -116,6 +116,34 @@ class Withheld:
     laws: Mapping[str, BitMap]
     zones: NDArray[np.int32]
     hours: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidding:
+    """A law in force that forbids an application: on the clusters that it names now (`bound`), and on others still.
+
+    `withheld` are those others: the clusters that a withheld change takes out of the law, by the change's id.
+    """
+
+    law: PlacementPolicyDeclared
+    bound: BitMap
+    withheld: Mapping[str, BitMap]
+
+    @property
+    def clusters(self) -> BitMap:
+        """All clusters on which it forbids the application."""
+        return BitMap.union(self.bound, *self.withheld.values()) if self.withheld else self.bound
+
+    def withheld_on(self, ordinal: int) -> list[str]:
+        """Return the withheld changes without which the law would not forbid anything on a cluster any more."""
+        if ordinal in self.bound:
+            return []
+        return [name for name, clusters in self.withheld.items() if ordinal in clusters]
+
+
+def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
+    """Whether a law is in force at an instant: from its beginning, until its end, exclusive."""
+    return (law.begins is None or law.begins <= at) and (law.ends is None or at < law.ends)
 
 
 @dataclass(slots=True)
@@ -244,3 +272,7 @@ class Policy:
     def active_overrides(self, now: datetime) -> Iterable[Override]:
         """Return the overrides that are in force."""
         return [each for each in self.overrides.values() if each.active(now)]
+
+    def laws_in_force(self, at: datetime) -> Iterator[PlacementPolicyDeclared]:
+        """Yield the laws that are in force at an instant."""
+        return (law for law in self.laws.values() if in_force(law, at))

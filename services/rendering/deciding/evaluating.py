@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, in_force, ordinals
+from libs.fleet import bitmap, ordinals
 from services.rendering.deciding.conflicts import OBJECT_CONFLICT, refuse_conflicts
 from services.rendering.deciding.keeping import again, keep_admitted, set_aside
 from services.rendering.target.aside import SET_ASIDE, isolates
@@ -128,7 +128,7 @@ class _admitted:  # noqa: N801 - reads as a question
 def _law_changed(model: Model, now: datetime) -> set[str]:
     """Return the applications of which a law came into force, or ran out, since the last evaluation."""
     laws = model.fleet.policy.laws
-    in_force_now = {name for name, law in laws.items() if in_force(law, now)}
+    in_force_now = {law.name for law in model.fleet.policy.laws_in_force(now)}
     changed = in_force_now ^ model.laws_in_force
     model.laws_in_force = in_force_now
     return {application for name in changed if name in laws for application in laws[name].applications}

@@ -94,8 +94,7 @@ def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
 def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstanding | None:
     """Return the run over a change of a placement, if one has to begin."""
     namespace, application = split_key(key)
-    name = model.fleet.signoff_of(application, namespace)
-    process = model.fleet.policy.signoffs.get(name or "")
+    process = model.fleet.process_of(application, namespace)
     if process is None:
         return None
     items = items_of(model.fleet, application)
@@ -142,9 +141,9 @@ def awaited(model: Model, hold: Hold) -> list[str]:
 def _processes(model: Model, hold: Hold) -> list[SignOffDeclared]:
     """Return the processes of the applications of which a plan removes something, by name."""
     placed = map(split_key, hold.applications)
-    names = {model.fleet.signoff_of(application, namespace) for namespace, application in placed}
-    signoffs = model.fleet.policy.signoffs
-    return [signoffs[name] for name in sorted(each for each in names if each) if name in signoffs]
+    found = [model.fleet.process_of(application, namespace) for namespace, application in placed]
+    by_name = {each.name: each for each in found if each is not None}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _runs(model: Model, kind: str, subject: str) -> list[Approval]:
