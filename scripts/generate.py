@@ -1,5 +1,7 @@
 """Writes the generated pages, and the generated part of the architecture page, from the code that they describe.
 
+Of `calendars.md` it writes the table of gates.
+
 `python -m scripts.generate` writes them; `--check` only says which are not current, and exits 1 if there are any.
 """
 
@@ -19,6 +21,7 @@ import cli.reference
 import libs
 import services
 from libs.contracts.refusals import Invalid, Rejected
+from libs.gates import GATES
 from libs.runtime.settings import Settings
 from libs.selection.errors import SelectionError
 from scripts import architecture
@@ -176,19 +179,7 @@ def problems_page() -> str:
     answered = [row for row in one_each(problems()) if row.code not in known]
     known |= {row.code for row in answered}
     published = [row for row in one_each(publishing()) if row.code not in known]
-    rendering = {
-        name: getattr(importlib.import_module(f"services.rendering.{module}"), name)
-        for module, name in (
-            ("target.aside", "SET_ASIDE"),
-            ("deciding.evaluating", "CAPACITY"),
-            ("target.target", "CONFLICT"),
-            ("deciding.conflicts", "OBJECT_CONFLICT"),
-            ("target.target", "OTHER_NAMESPACE"),
-            ("target.target", "UNRESOLVED"),
-            ("target.target", "INVALID"),
-            ("target.applying", "NEVER"),
-        )
-    }
+    rendering = sorted({code for gate in GATES for code in gate.refusals})
     lines = [
         "# Problems",
         "",
@@ -212,7 +203,7 @@ def problems_page() -> str:
         "",
         "This is a state, not an answer: what was admitted stays. `resedge get refusals` and `resedge why` show it.",
         "",
-        *(f"- `{code}`" for code in sorted(rendering.values())),
+        *(f"- `{code}`" for code in rendering),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -247,11 +238,25 @@ def settings_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+GATES_BEGIN, GATES_END = "<!-- gates: made by `python -m scripts.generate` -->", "<!-- end of gates -->"
+
+
+def calendars_page() -> str:
+    """Return the page about calendars with the table of gates as the list has them; all else in it is written by hand."""
+    before, begin, rest = (REFERENCE / "calendars.md").read_text("utf-8").partition(GATES_BEGIN)
+    _, end, after = rest.partition(GATES_END)
+    if not begin or not end:
+        raise ValueError("docs/reference/calendars.md has no place for the table of gates")
+    table = ["| gate | open when |", "|---|---|", *(f"| {gate.name} | {gate.open_when} |" for gate in GATES)]
+    return "\n".join([before + begin, *table, end]) + after
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/problems.md": problems_page,
     "docs/reference/settings.md": settings_page,
     "docs/reference/cli.md": cli.reference.reference,
     architecture.PAGE: architecture.architecture_page,
+    CALENDARS: calendars_page,
 }
 """Page → what it must hold."""
 

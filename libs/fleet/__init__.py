@@ -3,7 +3,7 @@
 from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column, Extent
-from libs.fleet.distinct import compact, distinct_rows
+from libs.fleet.distinct import compact, distinct, distinct_rows
 from libs.fleet.fleet import Fleet
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
@@ -33,6 +33,7 @@ __all__ = [
     "compact",
     "compiled_schema",
     "content_digest",
+    "distinct",
     "distinct_rows",
     "held",
     "in_force",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -36,3 +38,17 @@ def distinct_rows(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
         return found[:, None], places
     rows, inverse = np.unique(words, axis=0, return_inverse=True)
     return rows, inverse.reshape(-1).astype(np.int32)
+
+
+def distinct(columns: Sequence[NDArray[Any]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return (an example row of each distinct combination of codes, each row's place among them)."""
+    places = np.zeros(count, np.int32)
+    if count == 1:
+        return np.zeros(1, np.int64), places
+    for column in columns:
+        used, own = compact(column)
+        _, places = compact(places.astype(np.int64) * len(used) + own)
+    size = int(places.max(initial=-1)) + 1
+    first = np.empty(size, np.int64)
+    first[places[::-1]] = np.arange(count - 1, -1, -1)
+    return first, places

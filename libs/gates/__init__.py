@@ -1,9 +1,35 @@
-"""What closes the way between target and admitted at an instant: law, approval, freezes, windows."""
+"""The one ordered list of what may keep a change back: judged as bitmaps, explained for one case."""
 
-from libs.gates.approvals import covered, unmoved
-from libs.gates.cluster import Explained
-from libs.gates.gates import Gates, Instant
+from libs.gates.approvals import covered, items_of, parts_of, unmoved
+from libs.gates.change import Admitted, Case, Change, Held, Standing, Unsettled
+from libs.gates.explained import Explained
+from libs.gates.gate import Gate, Waiting
+from libs.gates.gates import Gates
+from libs.gates.instant import Instant
+from libs.gates.ordered import GATES, KEEPING, READ
 from libs.gates.rules import Closed
 from libs.gates.windows import WindowRow, windows
 
-__all__ = ["Closed", "Explained", "Gates", "Instant", "WindowRow", "covered", "unmoved", "windows"]
+__all__ = [
+    "GATES",
+    "KEEPING",
+    "READ",
+    "Admitted",
+    "Case",
+    "Change",
+    "Closed",
+    "Explained",
+    "Gate",
+    "Gates",
+    "Held",
+    "Instant",
+    "Standing",
+    "Unsettled",
+    "Waiting",
+    "WindowRow",
+    "covered",
+    "items_of",
+    "parts_of",
+    "unmoved",
+    "windows",
+]

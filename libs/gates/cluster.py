@@ -6,12 +6,13 @@ The one rule: it judges as the bitmaps do, but for one cluster at any instant, s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from libs.calendars import zone_of
 from libs.contracts import CalendarDeclared, FreezeDeclared
+from libs.gates.explained import Evidence, Explained
 from libs.gates.rules import covers
 from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
 
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
 
 STEPS_MAX = 1_000
 """So many changes of gates are looked at to find when all are open; levels that do not meet by then never do."""
-
-Evidence = tuple[str, tuple[str, str], dict[str, Any]]
-"""What it is, under which key the fleet's facts know it, and what else is to be said of it."""
-
-
-@dataclass(slots=True)
-class Explained:
-    """Whether one gate is open for an application on a cluster, why, and when it opens if it is closed."""
-
-    open: bool
-    reason: str
-    opens_at: datetime | None = None
-    evidence: list[Evidence] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class Found:
         return self.override is None and not self.passed
 
 
-class Case:
+class OnCluster:
     """One application on one cluster; `first` says that this would be the cluster's first admission."""
 
     def __init__(

@@ -5,8 +5,9 @@ The one rule: every rule must be open; an override opens only the rule that it n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
@@ -19,11 +20,19 @@ if TYPE_CHECKING:
 class Closed:
     """Where a gate is closed for an application, and which overrides opened it where it would be closed otherwise.
 
-    Of two overrides that open the same both are `used`. Shared between applications: read it, never change it.
+    Of two overrides that open the same both are `used`. `people` approved what passes; `until` is when some of
+    `clusters` pass although the gate itself does not change then. Shared between applications: never change it.
     """
 
     clusters: BitMap = field(default_factory=BitMap)
-    used: dict[str, BitMap] = field(default_factory=dict)
+    used: Mapping[str, BitMap] = field(default_factory=dict)
+    people: Sequence[str] = ()
+    until: datetime | None = None
+
+    def among(self, clusters: BitMap) -> Closed:
+        """Return what it says of some clusters."""
+        used = {each: here for each, where in self.used.items() if (here := where & clusters)}
+        return Closed(self.clusters & clusters, used, self.people, self.until)
 
 
 @dataclass(frozen=True, slots=True)

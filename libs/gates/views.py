@@ -113,10 +113,11 @@ class View:
         at = ordinal if self._among is None else int(np.searchsorted(self._among, ordinal))
         return self._pairs[int(self._combination_of[at])]
 
-    def spreads(self) -> Iterator[Spread]:
-        """Return everything that may change with time."""
-        for kind, name in self.documents:
-            yield self.spread(kind, name)
+    def spreads(self, kind: str) -> Iterator[Spread]:
+        """Return the calendars, or the freezes, over their members: all that may change with time."""
+        for of, name in self.documents:
+            if of == kind:
+                yield self.spread(of, name)
 
     def freezes(self) -> Iterator[tuple[FreezeDeclared, BitMap]]:
         """Return the freezes with their members."""

@@ -14,7 +14,8 @@ from libs.contracts import (
     WeeklyWindow,
 )
 from libs.fleet import packed
-from services.rendering.asking.why import GATES, Why
+from libs.gates import GATES
+from services.rendering.asking.why import Why
 from tests.support.renderer import Renderer, application, choose, namespace, store
 
 KEY = "pos/pos-api"
@@ -53,5 +54,5 @@ def why(renderer: Renderer, cluster: str) -> dict[str, Any]:
     ordinal = renderer.model.fleet.selection.ordinal_ever(cluster)
     assert ordinal is not None
     answer = Why(renderer.model, renderer.last.hold, ordinal, "pos-api", renderer.now).answer()
-    assert [gate["gate"] for gate in answer["gates"]] == list(GATES)
+    assert [gate["gate"] for gate in answer["gates"]] == [gate.name for gate in GATES]
     return answer

@@ -17,10 +17,10 @@ from libs.contracts import (
     ReleasePublished,
     StoreDeclared,
 )
+from libs.gates.refusals import SET_ASIDE
 from libs.kubernetes import newest
 from libs.templates import compile_release
 from services.catalog.checking import Surroundings, check
-from services.rendering.target.aside import SET_ASIDE
 from tests.support.renderer import Renderer, application, choose, namespace, replay, store
 
 KEY = "pos/pos-api"

@@ -18,12 +18,13 @@ from libs.contracts import (
     SignOffStage,
 )
 from libs.eventlog import EventTooLarge, LogUnavailable
+from libs.gates.refusals import SET_ASIDE
 from services.rendering.asking.blocked import blocked
 from services.rendering.asking.why import Why
 from services.rendering.deciding.composing import uses
 from services.rendering.deciding.dividing import set_aside_in
 from services.rendering.deciding.plan import plan
-from services.rendering.target.aside import RETRY, SET_ASIDE
+from services.rendering.target.aside import RETRY
 from tests.support.renderer import MANIFEST, Renderer, application, choose, namespace, store
 
 OTHERS = ["one", "two", "three"]

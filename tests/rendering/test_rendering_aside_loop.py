@@ -13,9 +13,9 @@ from typing import Any
 from libs.bus import LogFeed
 from libs.contracts import ApprovalRequested, Event, RemovalsHeld, SignOffDeclared, SignOffStage, encode, type_name
 from libs.eventlog import EventLog, EventTooLarge, NewEvent, Outcome, Submission
+from libs.gates.refusals import SET_ASIDE
 from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
-from services.rendering.target.aside import SET_ASIDE
 from tests.support.renderer import Renderer, application, choose, namespace, store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

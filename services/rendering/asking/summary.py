@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KEEPING = ("approval", "freeze", "window", "settled", "fuse")
-"""The gates that keep back a change, whatever it is; the ones before them say what is to be there at all."""
+from libs.gates import KEEPING
+
+KEEPING_NAMES = {gate.name for gate in KEEPING}
 
 
 def summary(
@@ -31,7 +32,7 @@ def summary(
     if runs is None and target is None:
         return f"{what}: {closed['reason']}."
     waits = f"{target} waits" if target else "its removal waits"
-    keeping = next((gate for gate in answer["gates"] if gate["gate"] in KEEPING and not gate["open"]), None)
+    keeping = next((gate for gate in answer["gates"] if gate["gate"] in KEEPING_NAMES and not gate["open"]), None)
     if keeping is None:
         return f"{what}; {waits} for the next admission."
     until = f" until {keeping['opens_at']}" if keeping.get("opens_at") else ""

@@ -5,80 +5,21 @@ The one rule: no reason is empty, and `since` is when the log recorded the newes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from libs.fleet import Fact, in_force, parsed
+from libs.fleet import Fact
 from libs.fleet.parts import EPOCH
-from libs.gates import Explained
-from libs.selection import references
+from libs.gates import GATES
 from services.rendering.asking.summary import summary
-from services.rendering.deciding.conflicts import OBJECT_CONFLICT
-from services.rendering.deciding.evaluating import CAPACITY
 from services.rendering.deciding.gating import Gating
-from services.rendering.domain.fuse import Hold
-from services.rendering.model import Model
-from services.rendering.target.applying import NEVER
-from services.rendering.target.aside import SET_ASIDE, isolates, said
 from services.rendering.target.placements import Placement, placement_key
-from services.rendering.target.target import CONFLICT, INVALID, OTHER_NAMESPACE, UNRESOLVED
 
-GATES = (
-    "registered", "namespace", "application", "law", "capacity", "release", "values", "rendered",
-    "approval", "freeze", "window", "settled", "fuse", "admitted",
-)  # fmt: skip
-VALUE_CODES = (UNRESOLVED, CONFLICT, INVALID, NEVER)
-RENDER_CODES = (OBJECT_CONFLICT, OTHER_NAMESPACE, SET_ASIDE)
-
-
-@dataclass(slots=True)
-class Gate:
-    """One gate: `evidence` holds facts of the log (with `position` and `time`) and what follows from them."""
-
-    gate: str
-    open: bool
-    reason: str
-    evidence: list[dict[str, Any]] = field(default_factory=list)
-    newest: datetime = EPOCH
-    opens_at: datetime | None = None
-
-    def cite(self, what: str, fact: Fact | None, **more: Any) -> Gate:
-        """Add a fact of the log to the evidence."""
-        said = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in more.items()}
-        entry: dict[str, Any] = {"what": what, **said}
-        if fact is not None and fact.position:
-            entry |= {"position": fact.position, "time": fact.at.isoformat()}
-            entry |= {"actor": fact.actor} if fact.actor else {}
-            self.newest = max(self.newest, fact.at)
-        self.evidence.append(entry)
-        return self
-
-    def shown(self) -> dict[str, Any]:
-        """Return the gate as it is answered."""
-        since = self.newest.isoformat() if self.newest > EPOCH else None
-        return {
-            "gate": self.gate,
-            "open": self.open,
-            "reason": self.reason,
-            "since": since,
-            **({"opens_at": self.opens_at.isoformat()} if self.opens_at is not None and not self.open else {}),
-            "evidence": self.evidence,
-        }
-
-
-def _whole(milli: int) -> int | float:
-    """Return an amount in units, without a fraction where it has none."""
-    return milli // 1000 if milli % 1000 == 0 else milli / 1000
-
-
-def _opened(gate: str, reason: str) -> Gate:
-    return Gate(gate, open=True, reason=reason)
-
-
-def _closed(gate: str, reason: str) -> Gate:
-    return Gate(gate, open=False, reason=reason)
+if TYPE_CHECKING:
+    from libs.fleet import Fleet
+    from libs.gates import Case, Gate
+    from services.rendering.domain.fuse import Hold
+    from services.rendering.model import Model
 
 
 class Why:
@@ -86,59 +27,38 @@ class Why:
 
     def __init__(self, model: Model, hold: Hold | None, ordinal: int, application: str, now: datetime) -> None:
         self.model = model
-        self.now = now
-        self.gating = Gating(model, now)
-        self.fleet = model.fleet
-        self.hold = hold
+        self.gating = Gating(model, now, hold)
         self.ordinal = ordinal
-        self.name = self.fleet.selection.name(ordinal)
         self.application = application
-        self.declared = self.fleet.applications[application]
-        self.namespace = self.declared.namespace
-        self.key = placement_key(self.namespace, application)
-        self.placement = model.placements.by_key.get(self.key) or Placement.new(self.key, self.fleet.extent)
+        key = placement_key(model.fleet.applications[application].namespace, application)
+        self.placement = model.placements.by_key.get(key) or Placement.new(key, model.fleet.extent)
 
     def answer(self) -> dict[str, Any]:
         """Return the gates in order and which releases are admitted and targeted."""
-        gates: Sequence[Callable[[], Gate]] = (
-            self._registered,
-            self._in_namespace,
-            self._in_application,
-            self._law,
-            self._capacity,
-            self._release,
-            self._values,
-            self._rendered,
-            self._approval,
-            self._freeze,
-            self._window,
-            self._settled,
-            self._fuse,
-            self._admitted,
-        )
-        shown = [gate().shown() for gate in gates]
+        fleet, ordinal = self.model.fleet, self.ordinal
+        case = self.gating.change(self.placement).on(ordinal)
+        shown = [_shown(gate, case, fleet) for gate in GATES]
         closed = next((gate for gate in shown if not gate["open"]), None)
         if closed is not None:
             closed["first_closed"] = True
         answer = {
-            "cluster": self.name,
+            "cluster": case.cluster,
             "application": self.application,
             "gates": shown,
             "closed": None if closed is None else closed["gate"],
-            "at": self.now.isoformat(),
-            "admitted": self._version(int(self.placement.release.values[self.ordinal])),
-            "target": self._version(int(self.placement.target_release.values[self.ordinal])),
-            "chosen": self.fleet.release_on(self.application, self.ordinal),
+            "at": case.now.isoformat(),
+            "admitted": case.stands.runs,
+            "target": case.stands.wanted,
+            "chosen": fleet.release_on(self.application, ordinal),
             "position": self.model.position,
         }
-        refused = self._refusal((*VALUE_CODES, *RENDER_CODES, CAPACITY))
-        earlier = [version for version, where in self.fleet.fallbacks(self.application) if self.ordinal in where]
+        refused = case.refused([code for gate in GATES for code in gate.refusals])
+        earlier = [version for version, where in fleet.fallbacks(self.application) if ordinal in where]
         other = next((version for version in earlier if version != answer["chosen"]), None)
         return {"summary": summary(answer, closed, refused, other), **answer}
 
-    def _version(self, code: int) -> str | None:
-        return self.model.placements.versions.names[code].split("/", 1)[1] if code else None
 
+<<<<<<< HEAD
     def _registered(self) -> Gate:
         live = self.ordinal in self.fleet.selection.everything
         store = self.fleet.selection.store_of(self.ordinal)
@@ -376,3 +296,26 @@ class Why:
             commit = {"commit": admission.commit} if admission.commit else {}
             gate.cite("admission", fact, path=f"{self.key.split('/', 1)[0]}/{placement.file}", **commit)
         return gate
+=======
+def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:
+    """Return a gate as it is answered; its evidence is facts (with `position` and `time`) and what follows from them."""
+    said, newest = gate.explain(case), EPOCH
+    evidence = []
+    for what, source, more in said.evidence:
+        plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in more.items()}
+        entry: dict[str, Any] = {"what": what, **plain}
+        fact = source if source is None or isinstance(source, Fact) else fleet.facts.get(source)
+        if fact is not None and fact.position:
+            entry |= {"position": fact.position, "time": fact.at.isoformat()}
+            entry |= {"actor": fact.actor} if fact.actor else {}
+            newest = max(newest, fact.at)
+        evidence.append(entry)
+    return {
+        "gate": gate.name,
+        "open": said.open,
+        "reason": said.reason,
+        "since": newest.isoformat() if newest > EPOCH else None,
+        **({"opens_at": said.opens_at.isoformat()} if said.opens_at is not None and not said.open else {}),
+        "evidence": evidence,
+    }
+>>>>>>> c72e2f1 (Make gates one ordered list that whoever asks them goes through)

@@ -13,6 +13,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
+from libs.gates.refusals import OBJECT_CONFLICT
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.target.placements import RefusalKey
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from services.rendering.model import Model
     from services.rendering.target.placements import Placement
 
-OBJECT_CONFLICT = "object-conflict"
 Identity = tuple[str, str]
 
 

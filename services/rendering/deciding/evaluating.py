@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
-from services.rendering.deciding.conflicts import OBJECT_CONFLICT, refuse_conflicts
+from libs.gates.refusals import CAPACITY, OBJECT_CONFLICT, SET_ASIDE
+from services.rendering.deciding.conflicts import refuse_conflicts
 from services.rendering.deciding.keeping import again, keep_admitted, set_aside
-from services.rendering.target.aside import SET_ASIDE, isolates
+from services.rendering.target.aside import isolates
 from services.rendering.target.placements import Placement, placement_key
 from services.rendering.target.target import fall_back, over_capacity, template_of, wanted
 from services.rendering.turns import pause
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from libs.fleet import Touched
     from services.rendering.model import Model
 
-CAPACITY = "capacity-exceeded"
 PREVIOUS = "previous"
 
 

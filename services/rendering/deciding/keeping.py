@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.fleet import ordinals
-from services.rendering.target.aside import SET_ASIDE
+from libs.gates.refusals import SET_ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

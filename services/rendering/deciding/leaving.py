@@ -114,8 +114,6 @@ def layout_behind(model: Model) -> BitMap:
 def cluster_closed(model: Model, gating: Gating) -> BitMap:
     """Return the clusters on which some gate keeps back what concerns all of their namespaces."""
     closed = gating.everywhere_closed()
-    if model.fleet.policy.empty:
-        return closed
     for namespace, tree in model.trees.namespaces.items():
         there = bitmap(np.flatnonzero(tree.present.values).astype(np.int64))
         closed = closed | (gating.namespace_closed(namespace) & there)

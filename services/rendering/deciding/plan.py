@@ -14,12 +14,13 @@ from pyroaring import BitMap
 
 from libs.fleet import bitmap, ordinals
 from libs.fleet.fuse import fuse_trips
+from libs.gates.of_change import Approved, Settled
+from libs.gates.refusals import SET_ASIDE
 from services.rendering.deciding.evaluating import evaluate
 from services.rendering.deciding.gating import Gating, Passing
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.deciding.leaving import lay_out, leaving
 from services.rendering.domain.fuse import Hold, plan_id
-from services.rendering.target.aside import SET_ASIDE
 from services.rendering.target.target import bodies
 from services.rendering.writing.layout import LAYOUTS
 from services.rendering.writing.materialising import namespace_content
@@ -117,7 +118,7 @@ def _close(model: Model, now: datetime) -> Plan:
     answer = Plan(now=now, until=gating.instant.until)
     passing = _pass_gates(model, gating, answer)
     pending = {key: passed.removals for key, passed in passing.items() if passed.removals}
-    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].unsettled)}
+    settled = {key: rest for key, clusters in pending.items() if (rest := clusters - passing[key].by(Settled.name))}
     allowed = _fuse(model, pending, settled, now, answer)
     for key, passed in passing.items():
         may_go = passed.admitted - (passed.removals - allowed.get(key, BitMap()))
@@ -145,12 +146,14 @@ def _pass_gates(model: Model, gating: Gating, answer: Plan) -> dict[str, Passing
         if passed is None:
             continue
         found[key] = passed
-        for each in passed.settling:
-            answer.settling += len(each.clusters)
-            answer.settled_to = each.after if answer.settled_to is None else min(answer.settled_to, each.after)
-            answer.wake(each.since + model.timing.settle)
-        if passed.approval:
-            answer.unapproved[key] = passed.approval
+        answer.wake(passed.until)
+        if unsettled := passed.by(Settled.name):
+            answer.settling += len(unsettled)
+            settling = placement.settling(gating.now, model.timing.settle)
+            after = min(each.after for each in settling if each.clusters & unsettled)
+            answer.settled_to = after if answer.settled_to is None else min(answer.settled_to, after)
+        if unapproved := passed.by(Approved.name):
+            answer.unapproved[key] = unapproved
     return found
 
 

@@ -15,8 +15,7 @@ from pyroaring import BitMap
 
 from libs.contracts import stream_id
 from libs.fleet import content_digest, packed, within_bounds
-from libs.gates import unmoved
-from services.rendering.deciding.gating import items_of, parts_of
+from libs.gates import items_of, parts_of, unmoved
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
 from services.rendering.target.placements import split_key

@@ -12,7 +12,7 @@ from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.fleet import Fleet, unpacked
 from libs.fleet.parts import EPOCH
 from libs.fleet.state import Parts, begin_parts, typed, value, whole
-from libs.gates import Gates
+from libs.gates import READ, Gates
 from services.rendering.domain.fuse import Fuse
 from services.rendering.events import (
     AdmissionDecided,
@@ -38,10 +38,7 @@ from services.rendering.target.placements import Admission, Placements
 from services.rendering.timing import AT_ONCE, Timing
 
 BRANCH = "main"
-CATEGORIES = (
-    "store", "group", "namespace", "application", "configuration", "release", "choices",
-    "calendar", "freeze", "placementpolicy", "approval", "override", "withheld", "layout",
-)  # fmt: skip
+CATEGORIES = (*READ, "layout")
 """What can change a target or close a gate: an admission is guarded by all of them."""
 
 PARTS: Parts = {

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from libs.templates import Input, Slot, Template
     from services.rendering.target.inputs import Coded
 
-NEVER = "never-applies"
 FORMAT = 1
 REASONS_MAX = 20
 OTHERS = "the value is refused, as others are"

@@ -22,7 +22,6 @@ from libs.eventlog import LogClosed
 if TYPE_CHECKING:
     from pyroaring import BitMap
 
-SET_ASIDE = "set-aside"
 REASON_CHARACTERS_MAX = 300
 RETRY = timedelta(seconds=15)
 log = structlog.get_logger("rendering")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from libs.fleet import compact
 from libs.templates import MISSING, lookup
 
 if TYPE_CHECKING:
@@ -154,17 +153,3 @@ def fingerprints(seed: bytes, inputs: Sequence[Coded], count: int) -> NDArray[np
         mixed[:, 1] = second ^ (second >> _SHIFT) ^ (first * _SECOND)
     mixed[:, 0] |= np.uint64(1)
     return mixed
-
-
-def distinct(columns: Sequence[NDArray[Any]], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return (an example row of each distinct combination of codes, each row's place among them)."""
-    places = np.zeros(count, np.int32)
-    if count == 1:
-        return np.zeros(1, np.int64), places
-    for column in columns:
-        used, own = compact(column)
-        _, places = compact(places.astype(np.int64) * len(used) + own)
-    size = int(places.max(initial=-1)) + 1
-    first = np.empty(size, np.int64)
-    first[places[::-1]] = np.arange(count - 1, -1, -1)
-    return first, places

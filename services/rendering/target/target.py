@@ -15,9 +15,10 @@ from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
 from libs.fleet import UNLIMITED, bitmap, ordinals
+from libs.gates.refusals import CONFLICT, INVALID, NEVER, OTHER_NAMESPACE, SET_ASIDE, UNRESOLVED
 from libs.templates import Reference, Slot, Template, Unresolved
-from services.rendering.target.applying import NEVER, never_applied
-from services.rendering.target.aside import SET_ASIDE, isolates, said
+from services.rendering.target.applying import never_applied
+from services.rendering.target.aside import isolates, said
 from services.rendering.target.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from libs.fleet import Combination, Fleet
     from libs.templates import Input
     from services.rendering.target.inputs import Inputs
-
-UNRESOLVED = "unresolved-placeholder"
-CONFLICT = "configuration-conflict"
-INVALID = "values-invalid"
-OTHER_NAMESPACE = "release-of-another-namespace"
-
 
 Placeholder = tuple[Literal["typed", "text"], Reference]
 """A reference of a template and the mode of its slot."""

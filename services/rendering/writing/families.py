@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from libs.fleet import compact
+from libs.fleet import compact, distinct
 from libs.gittree import Column, Family
 from libs.templates import Unresolved
-from services.rendering.target.inputs import Coded, distinct
+from services.rendering.target.inputs import Coded
 from services.rendering.target.target import constants
 from services.rendering.turns import pause
 

@@ -1,0 +1,109 @@
+"""What a gate is: where it is closed at an instant, what it says of one case, what it reads, and when it changes next.
+
+A new gate is a subclass in a file of its own and a row in `libs/gates/ordered.py`. Whoever asks gates goes through that
+list: planning, `resedge why`, `resedge get blocked`, the guard of admissions, the next instant, the table in the docs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pyroaring import BitMap
+
+from libs.gates.explained import Explained
+from libs.gates.rules import Closed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from libs.gates.change import Case, Change
+    from libs.gates.instant import Instant
+
+NOTHING = Closed()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Clusters on which a change waits for a gate: for what there (`by`), until when as far as is known, and why."""
+
+    by: str
+    until: datetime | None
+    reason: str
+    clusters: BitMap
+
+
+class Gate(ABC):
+    """One thing that must be so before a change is admitted. It keeps nothing itself: all follows from the facts.
+
+    A gate says where it is closed for an application (`closed_for`) or, if that depends on the change, which clusters of
+    a change it keeps back (`keeps_back`). What immediate law removes passes all gates but the fuse.
+    """
+
+    name: ClassVar[str]
+    open_when: ClassVar[str]
+    """When it is open, for the docs: it ends `open when …`."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The categories of the log's streams whose facts it reads: an admission is guarded by those of all gates."""
+    refusals: ClassVar[tuple[str, ...]] = ()
+    """The codes of the refusals at rendering that it tells."""
+    keeps: ClassVar[bool] = True
+    """Whether it keeps changes back; the others say what is to be on a cluster at all, and what is there."""
+    lets_law_through: ClassVar[bool] = True
+    """Whether what immediate law removes passes."""
+    blocked_rank: ClassVar[int] = 2
+    """Where `resedge get blocked` lists it, the lowest first; of equal ranks in the order of the list."""
+
+    def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:
+        """Return where it is closed for an application, whatever the change; "" stands for what belongs to none.
+
+        `first` are the clusters that have been admitted nothing yet. The answer may be shared: never change it.
+        """
+        del instant, application, first
+        return NOTHING
+
+    def keeps_back(self, change: Change) -> Closed:
+        """Return which clusters of a change it keeps back."""
+        if not change.bound:
+            return NOTHING
+        return self.closed_for(change.instant, change.application, change.first).among(change.bound)
+
+    def next_change(self, instant: Instant) -> datetime | None:
+        """Return when it changes next anywhere, after an instant; nothing: never, unless facts change.
+
+        It may be too early, never too late: a plan counts on it.
+        """
+        del instant
+        return None
+
+    def explain(self, case: Case) -> Explained:
+        """Return whether it is open for one case, and why; what immediate law removes passes."""
+        said = self.told(case)
+        if self.keeps and not said.open and case.removed_at_once and self.lets_law_through:
+            reason = f"immediate law removes it, whatever is closed: {said.reason}"
+            return Explained(open=True, reason=reason, evidence=said.evidence)
+        return said
+
+    @abstractmethod
+    def told(self, case: Case) -> Explained:
+        """Return whether it is open for one case, and why, immediate law aside."""
+
+    def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
+        """Return what waits on some of the clusters that it keeps back, alike ones together.
+
+        Clusters that `alike` does not tell apart are explained by one of them.
+        """
+        found: dict[tuple[str, datetime | None, str], BitMap] = {}
+        for alike in self.alike(change, clusters):
+            said = self.told(change.on(alike.min()))
+            key = said.by, said.opens_at, said.reason
+            found[key] = found.get(key, BitMap()) | alike
+        for (by, until, reason), where in found.items():
+            yield Waiting(by, until, reason, where)
+
+    def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
+        """Return some of the clusters that it keeps back in groups for each of which it says the same."""
+        del change
+        return [clusters]

@@ -1,0 +1,35 @@
+"""The one list of gates, in the order in which `resedge why` shows them. A gate that is not in it does not exist."""
+
+from libs.gates.gate import Gate
+from libs.gates.of_change import Approved, AsAdmitted, Fused, InWindow, Settled, Unfrozen
+from libs.gates.of_target import (
+    Fitting,
+    InApplication,
+    InNamespace,
+    Lawful,
+    Registered,
+    Released,
+    Rendered,
+    Valued,
+)
+
+GATES: tuple[Gate, ...] = (
+    Registered(),
+    InNamespace(),
+    InApplication(),
+    Lawful(),
+    Fitting(),
+    Released(),
+    Valued(),
+    Rendered(),
+    Approved(),
+    Unfrozen(),
+    InWindow(),
+    Settled(),
+    Fused(),
+    AsAdmitted(),
+)
+KEEPING = tuple(gate for gate in GATES if gate.keeps)
+"""The gates that keep a change back; the others say what is to be there at all."""
+READ = tuple(dict.fromkeys(category for gate in GATES for category in gate.reads))
+"""The categories of the log that some gate reads: an admission is guarded by all of them."""

@@ -1,0 +1,10 @@
+"""Codes of the refusals at rendering: why an application cannot be rendered on some clusters, as gates tell it."""
+
+CAPACITY = "capacity-exceeded"
+UNRESOLVED = "unresolved-placeholder"
+CONFLICT = "configuration-conflict"
+INVALID = "values-invalid"
+NEVER = "never-applies"
+OBJECT_CONFLICT = "object-conflict"
+OTHER_NAMESPACE = "release-of-another-namespace"
+SET_ASIDE = "set-aside"
