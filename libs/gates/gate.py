@@ -38,7 +38,7 @@ class Waiting:
 class Gate(ABC):
     """One thing that must be so before a change is admitted. It keeps nothing itself: all follows from the facts.
 
-    A gate says where it is closed for an application (`closed_for`) or, if that depends on the change, which clusters of
+    A gate says where it is closed for an application (`closed_for`), or which clusters of
     a change it keeps back (`keeps_back`). What immediate law removes passes all gates but the fuse.
     """
 

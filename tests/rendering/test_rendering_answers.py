@@ -31,8 +31,9 @@ from libs.contracts import (
 )
 from services.rendering.asking.blocked import blocked
 from services.rendering.asking.why import Why
+from services.rendering.deciding.gating import Gating
 from services.rendering.deciding.leaving import cluster_closed
-from services.rendering.deciding.plan import Gating, Plan
+from services.rendering.deciding.plan import Plan
 from services.rendering.timing import Timing
 from tests.rendering.rendering_gated import FREEZE, nightly, ordinals_of
 from tests.support.renderer import MANIFEST, Renderer, application, choose, namespace, store

@@ -298,7 +298,7 @@ class Why:
         return gate
 =======
 def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:
-    """Return a gate as it is answered; its evidence is facts (with `position` and `time`) and what follows from them."""
+    """Return a gate as it is answered; its evidence is facts (with position and time) and what follows from them."""
     said, newest = gate.explain(case), EPOCH
     evidence = []
     for what, source, more in said.evidence:
