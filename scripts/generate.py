@@ -1,6 +1,4 @@
-"""Writes the generated pages, and the generated part of the architecture page, from the code that they describe.
-
-Of `calendars.md` it writes the table of gates.
+"""Writes the generated pages, and the generated parts of two others, from the code that they describe.
 
 `python -m scripts.generate` writes them; `--check` only says which are not current, and exits 1 if there are any.
 """
@@ -238,15 +236,16 @@ def settings_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+CALENDARS = "docs/reference/calendars.md"
 GATES_BEGIN, GATES_END = "<!-- gates: made by `python -m scripts.generate` -->", "<!-- end of gates -->"
 
 
 def calendars_page() -> str:
-    """Return the page about calendars with the table of gates as the list has them; all else in it is written by hand."""
-    before, begin, rest = (REFERENCE / "calendars.md").read_text("utf-8").partition(GATES_BEGIN)
+    """Return the page about gates with the table that follows from their list; the rest is written by hand."""
+    before, begin, rest = (ROOT / CALENDARS).read_text("utf-8").partition(GATES_BEGIN)
     _, end, after = rest.partition(GATES_END)
     if not begin or not end:
-        raise ValueError("docs/reference/calendars.md has no place for the table of gates")
+        raise ValueError(f"{CALENDARS} has no place for the table of gates")
     table = ["| gate | open when |", "|---|---|", *(f"| {gate.name} | {gate.open_when} |" for gate in GATES)]
     return "\n".join([before + begin, *table, end]) + after
 

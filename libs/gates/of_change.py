@@ -97,7 +97,7 @@ class InWindow(Gate):
     """A calendar of each level that binds the application is open."""
 
     name = "window"
-    open_when = "a calendar of each level that binds it is open or overridden, or none binds it"
+    open_when = "at each level, one calendar that applies to it is open or overridden, or no calendar applies"
     reads = ("store", "group", "namespace", "calendar", "override", "withheld")
 
     def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:
@@ -122,7 +122,8 @@ class Settled(Gate):
 
     name = "settled"
     open_when = (
-        "its removal has been wanted for a while without a break (15 seconds, a setting); immediate law does not wait"
+        "the removal has been wanted without a break for 15 seconds (a setting); "
+        "a removal by immediate law does not wait"
     )
     blocked_rank = 1
 
@@ -152,7 +153,7 @@ class Fused(Gate):
     """A removal is not part of a plan that the fuse holds."""
 
     name = "fuse"
-    open_when = "its removal is not part of a plan that is held"
+    open_when = "the removal is not part of a held plan"
     lets_law_through = False
     blocked_rank = 0
 
@@ -178,7 +179,7 @@ class AsAdmitted(Gate):
     """What should be there is what was admitted. It keeps nothing back: it says how the others ended."""
 
     name = "admitted"
-    open_when = "it is what should be there"
+    open_when = "the cluster was given what it should have"
     keeps = False
 
     def told(self, case: Case) -> Explained:

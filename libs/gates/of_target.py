@@ -208,7 +208,7 @@ class Rendered(Gate):
         if refused is not None:
             said = shut(f"{refused[0]}: {refused[1]}{_still_runs(case)}")
         elif wanted is None:
-            said = opened("nothing is to be rendered here")
+            said = opened("nothing to render here")
         elif wanted != chosen and chosen is not None and case.stands.fell_back:
             told = f"{chosen} is refused (see values); {wanted} is given instead, as fallback: previous says"
             said = opened(told)
