@@ -138,9 +138,9 @@ class Settled(Gate):
         """Say since when the removal has been wanted."""
         for each in case.change.unsettled:
             if case.ordinal in each.clusters & case.change.bound:
-                said = shut("its removal goes once it has been wanted for a while without a break", each.until)
+                said = shut("the removal is admitted once it has been wanted for a while without a break", each.until)
                 return said.cite("removal wanted", None, since=each.since)
-        return opened("no removal of it has to settle")
+        return opened("no removal is waiting to settle")
 
     def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
         """List the removals by when they settle."""
@@ -188,7 +188,7 @@ class AsAdmitted(Gate):
         if not pending and stands.runs is not None:
             said = opened(f"release {stands.runs} is admitted")
         elif not pending:
-            said = shut("it is not placed here, so nothing is admitted")
+            said = shut("it is not placed on this cluster, so nothing is admitted")
         elif stands.runs is None:
             said = shut(f"release {stands.wanted} waits for the next admission")
         else:

@@ -159,7 +159,7 @@ class Released(Gate):
                 said = opened(f"choice {number} of {len(choices)} ({choice.expression}) gives {choice.version}")
                 said.cite(f"release choices of {case.application}", source, expression=choice.expression)
                 return said.cite(f"release {choice.version}", ("release", f"{case.application}/{choice.version}"))
-        reason = "no release has been chosen" if not choices else f"none of {len(choices)} release choices selects it"
+        reason = "no release is chosen" if not choices else "no release choice selects this cluster"
         return shut(reason).cite(f"release choices of {case.application}", source)
 
 
