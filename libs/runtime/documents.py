@@ -17,7 +17,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from libs.access.rights import Rights
-from libs.commands.commands import Commands
+from libs.commands.commands import Commands, assume
 from libs.commands.intents import Intent
 from libs.commands.ordering import Ordered, ordered
 from libs.commands.problems import problem_of
@@ -28,7 +28,7 @@ from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.runtime.deciding import Decided, Served, decide, unknown_kind
-from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here, assume
+from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document

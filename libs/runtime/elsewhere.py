@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +18,12 @@ import msgspec
 from fastapi import Request, Response
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from libs.commands.commands import forked
 from libs.commands.intents import Intent
 from libs.contracts import Event, decode, encode, type_name
 from libs.contracts.documents import DOCUMENTS_BYTES_MAX
 from libs.contracts.envelope import UnknownEventType
 from libs.contracts.problems import Problem, invalid, said_problem, unavailable
-from libs.fleet import Fleet
 from libs.runtime.deciding import Decided, Served, decide
 from libs.web.bodies import read_body
 from libs.web.intents import intent_of
@@ -31,7 +31,6 @@ from libs.web.positions import HEADER
 
 ROUTE = "/v1/documents:decide"
 DECIDE_SECONDS = 300.0
-EVENTS_A_TURN = 500
 DECIDE_BYTES_MAX = DOCUMENTS_BYTES_MAX
 _REFUSED = 400
 _NOT_YET = (503, 504)
@@ -103,19 +102,11 @@ class Here:
         intent = replace(intent_of(request, b""), actor=asked.actor, assume=assumed)
         commands = next(iter(self.served.values())).commands
         await commands.positions.seen(intent.position, commands.facts, by_log=True)
-        position, fork = commands.facts.position, commands.facts.fleet.fork()
-        await assume(fork, (event for _, event in assumed))
+        position = commands.facts.position
+        fork = await forked(commands.facts.fleet, (event for _, event in assumed))
         found = await decide(self.served, documents, intent, fork, position)
         answered = Answered(position, [_told(each) for each in found])
         return Response(msgspec.json.encode(answered), media_type="application/json", headers={HEADER: str(position)})
-
-
-async def assume(fork: Fleet, events: Iterable[Event]) -> None:
-    """Let a fork hold events; other work of the process goes on meanwhile."""
-    for count, event in enumerate(events, start=1):
-        fork.assume(event)
-        if count % EVENTS_A_TURN == 0:
-            await asyncio.sleep(0)
 
 
 class Elsewhere:

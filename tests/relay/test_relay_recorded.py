@@ -29,6 +29,7 @@ LATER = timedelta(minutes=1)
 FIRST_HAS = 27
 """The event types of the first log, which does not list them."""
 WORDED = {
+    "approvals": {"ended_because"},
     "audit": {"sentence"},
     "blocked": {"reason"},
     "refusals": {"detail"},
