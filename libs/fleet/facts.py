@@ -11,105 +11,64 @@ from functools import cache, lru_cache, singledispatchmethod
 
 import msgspec
 import numpy as np
-from pyroaring import BitMap
 
 from libs.calendars import Hours
 from libs.calendars.hours import DISTINCT_KEPT_MAX
 from libs.contracts import (
+    AccessDenied,
+    AdmissionDecided,
+    AdmissionWritten,
     ApplicationDeclared,
     ApplicationRemoved,
     ClusterSpec,
     ConfigurationDeclared,
     ConfigurationRemoved,
+    ConfirmationAccepted,
+    ConfirmationLapsed,
+    ConsumerHalted,
     Event,
+    EventNoted,
+    EventRefused,
+    ForeignCommitFound,
+    GraceEnded,
     GroupDeclared,
     GroupRemoved,
     HoursException,
+    LayoutChosen,
+    LetterRetried,
+    LetterSettled,
+    LetterSkipped,
     NamespaceDeclared,
     NamespaceRemoved,
     OpeningHours,
     Recorded,
-    ReleaseChoice,
     ReleaseChoicesSet,
     ReleasePublished,
+    RemovalsConfirmed,
+    RemovalsHeld,
     SourceDeclared,
     SourceRemoved,
     StoreDeclared,
     StoreRemoved,
+    WritingRestored,
     encode,
 )
 from libs.contracts.quantities import milli
-from libs.fleet.columns import Codes, Column, Extent
-from libs.fleet.layers import Layers, Peers, peers_of
-from libs.fleet.parts import (
-    EARLIER_CHOICES_MAX,
-    EPOCH,
-    PARTS,
-    UNLIMITED,
-    Fact,
-    Store,
-    Taken,
-    Touched,
-    microseconds,
-    parsed,
-)
-from libs.fleet.policy import Policy
+from libs.eventlog.events import EpochStarted
+from libs.fleet.columns import Column
+from libs.fleet.contents import Contents
+from libs.fleet.layers import peers_of
+from libs.fleet.parts import EARLIER_CHOICES_MAX, EPOCH, UNLIMITED, Fact, Store, Touched, microseconds, parsed
 from libs.fleet.policy_folding import fold_policy
-from libs.fleet.state import begin_parts
-from libs.selection import Expression, Gone, Selection
 
 
-class Facts:
+class Facts(Contents):
     """Stores, clusters, groups, namespaces, applications, configurations, releases, release choices and sources.
 
     Reading while another thread folds is not allowed; `fork` is cheap (milliseconds at 60,000 clusters).
     """
 
-    __slots__ = ("blob", "extent", *PARTS)
-
-    selection: Selection
-    position: int
-    now: Fact
-    """Where the event that is being taken stands in the log."""
-    stores: dict[str, Store]
-    groups: dict[str, GroupDeclared]
-    namespaces: dict[str, NamespaceDeclared]
-    applications: dict[str, ApplicationDeclared]
-    configurations: dict[str, ConfigurationDeclared]
-    choices: dict[str, tuple[ReleaseChoice, ...]]
-    earlier: dict[str, tuple[tuple[ReleaseChoice, ...], ...]]
-    """The release choices of each application before the present ones, the newest first."""
-    releases: dict[tuple[str, str], ReleasePublished]
-    sources: dict[str, SourceDeclared]
-    facts: dict[tuple[str, str], Fact]
-    zones: Codes
-    store_names: Codes
-    hours: Codes
-    zone_of: Column
-    hours_of: Column
-    kubernetes: Codes
-    kubernetes_of: Column
-    store_of: Column
-    declared_position: Column
-    declared_at: Column
-    capacity: dict[str, Column]
-    policy: Policy
-    gone: Gone
-    touched: Touched
-    _gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]]
-    _layers: dict[str, Layers]
-    _speaking: dict[str, list[ConfigurationDeclared]]
-    """Application → the configurations that speak of it; replaced, never changed, so that forks share it."""
-    _peers: dict[Peers, dict[str, ConfigurationDeclared]]
-    """Configurations by rank and by what they speak of; each group is replaced, never changed."""
-    _taken: dict[str, Taken]
-    """Resource → what namespaces take of it, as far as it was asked for."""
-
-    def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
-        """`blob` gives a body of the log by its digest, or nothing."""
-        self.blob = blob
-        self.extent = Extent()
-        begin_parts(self, PARTS, self.extent)
+    __slots__ = ()
 
     # --- folding -----------------------------------------------------------------------------------------------
 
@@ -128,39 +87,6 @@ class Facts:
     def _take(self, event: Event) -> None:
         """Events that say nothing about the fleet change nothing here; what is left says what is allowed."""
         fold_policy(event, self)
-
-    def note(self, kind: str, name: str) -> None:
-        """Note that the log spoke of a thing just now."""
-        self.facts[kind, name] = self.now
-
-    @staticmethod
-    def parsed(text: str) -> Expression:
-        """Return an expression that was parsed before, most likely."""
-        return parsed(text)
-
-    def bound(self, kind: str, name: str) -> BitMap:
-        """Return the clusters that a calendar, freeze, law or binding names by expression, gone ones included."""
-        members = self.selection.saved((kind, name))
-        if not self.gone.remains:
-            return members
-        text = self._bound_by(kind, name)
-        if text is None:
-            return members
-        known = self._gone_bound.get((kind, name))
-        if known is None or known[:2] != (text, self.gone.version):
-            known = self._gone_bound[kind, name] = (text, self.gone.version, self.gone.select(parsed(text)))
-        return members | known[2]
-
-    def _bound_by(self, kind: str, name: str) -> str | None:
-        policy = self.policy
-        match kind:
-            case "calendar" if name in policy.calendars:
-                return policy.calendars[name].clusters
-            case "freeze" if name in policy.freezes:
-                return policy.freezes[name].clusters
-            case "law" if name in policy.laws:
-                return policy.laws[name].clusters
-        return None
 
     @_take.register
     def _(self, event: StoreDeclared) -> None:
@@ -394,3 +320,35 @@ def hours_text(store: StoreDeclared) -> str:
 def _hours_text(encoded: bytes) -> str:
     # A fleet opens at the same few times, which are told apart quickest by their bytes.
     return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
+
+
+UNFOLDED: frozenset[type] = frozenset(
+    {
+        AccessDenied,
+        AdmissionDecided,
+        AdmissionWritten,
+        ConfirmationAccepted,
+        ConfirmationLapsed,
+        ConsumerHalted,
+        EpochStarted,
+        EventNoted,
+        EventRefused,
+        ForeignCommitFound,
+        GraceEnded,
+        LayoutChosen,
+        LetterRetried,
+        LetterSettled,
+        LetterSkipped,
+        RemovalsConfirmed,
+        RemovalsHeld,
+        WritingRestored,
+    }
+)
+"""The event types that say nothing about the fleet; every other one is folded here or in `policy_folding`."""
+
+
+def is_folded(event_type: type) -> bool:
+    """Tell whether events of a type change the fleet."""
+    return _taker(event_type) is not _taker(object) or fold_policy.dispatch(event_type) is not fold_policy.dispatch(
+        object
+    )

@@ -6,7 +6,7 @@ The one rule: what is withheld is remembered just before the facts that would op
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libs.contracts import (
     ApprovalCompleted,
@@ -42,17 +42,17 @@ from libs.fleet.policy import Withheld
 from libs.fleet.runs import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from libs.fleet.facts import Facts
+    from libs.fleet.contents import Contents
 
 
 @singledispatch
-def fold_policy(_event: Event, _facts: Facts) -> None:
+def fold_policy(_event: Event, _facts: Contents) -> None:
     """Take an event; those that say nothing about policy change nothing."""
 
 
-def _save(facts: Facts, kind: str, name: str, expression: str | None) -> None:
+def _save(facts: Contents, kind: str, name: str, expression: str | None) -> None:
     """Save what a document binds, or forget it."""
     if expression is None:
         facts.selection.forget((kind, name))
@@ -61,36 +61,50 @@ def _save(facts: Facts, kind: str, name: str, expression: str | None) -> None:
     facts.policy.version += 1
 
 
-@fold_policy.register(CalendarDeclared)
-def _(event: CalendarDeclared, facts: Facts) -> None:
-    facts.policy.calendars[event.name] = event
-    facts.note("calendar", event.name)
-    _save(facts, "calendar", event.name, event.clusters)
+class _Document(NamedTuple):
+    """A kind of policy document: how evidence calls it, where it is held, and as what its clusters are saved."""
+
+    kind: str
+    held_in: str
+    saved_as: str | None = None
 
 
-@fold_policy.register(CalendarRemoved)
-def _(event: CalendarRemoved, facts: Facts) -> None:
-    if facts.policy.calendars.pop(event.name, None) is not None:
-        facts.note("calendar", event.name)
-        _save(facts, "calendar", event.name, None)
+_DOCUMENTS: Mapping[tuple[type, type], _Document] = {
+    (CalendarDeclared, CalendarRemoved): _Document("calendar", "calendars", "calendar"),
+    (FreezeDeclared, FreezeRemoved): _Document("freeze", "freezes", "freeze"),
+    (SignOffDeclared, SignOffRemoved): _Document("signoff", "signoffs"),
+    (RoleDeclared, RoleRemoved): _Document("role", "roles"),
+    (RoleBindingDeclared, RoleBindingRemoved): _Document("rolebinding", "bindings", "binding"),
+}
 
 
-@fold_policy.register(FreezeDeclared)
-def _(event: FreezeDeclared, facts: Facts) -> None:
-    facts.policy.freezes[event.name] = event
-    facts.note("freeze", event.name)
-    _save(facts, "freeze", event.name, event.clusters)
+def _declared(document: _Document) -> Callable[[Any, Contents], None]:
+    def fold(event: Any, facts: Contents) -> None:
+        getattr(facts.policy, document.held_in)[event.name] = event
+        facts.note(document.kind, event.name)
+        if document.saved_as is not None:
+            _save(facts, document.saved_as, event.name, event.clusters)
+
+    return fold
 
 
-@fold_policy.register(FreezeRemoved)
-def _(event: FreezeRemoved, facts: Facts) -> None:
-    if facts.policy.freezes.pop(event.name, None) is not None:
-        facts.note("freeze", event.name)
-        _save(facts, "freeze", event.name, None)
+def _removed(document: _Document) -> Callable[[Any, Contents], None]:
+    def fold(event: Any, facts: Contents) -> None:
+        if getattr(facts.policy, document.held_in).pop(event.name, None) is not None:
+            facts.note(document.kind, event.name)
+            if document.saved_as is not None:
+                _save(facts, document.saved_as, event.name, None)
+
+    return fold
+
+
+for (_declares, _removes), _document in _DOCUMENTS.items():
+    fold_policy.register(_declares, _declared(_document))
+    fold_policy.register(_removes, _removed(_document))
 
 
 @fold_policy.register(PlacementPolicyDeclared)
-def _(event: PlacementPolicyDeclared, facts: Facts) -> None:
+def _(event: PlacementPolicyDeclared, facts: Contents) -> None:
     before = facts.policy.laws.get(event.name)
     facts.policy.laws[event.name] = event
     facts.note("law", event.name)
@@ -99,7 +113,7 @@ def _(event: PlacementPolicyDeclared, facts: Facts) -> None:
 
 
 @fold_policy.register(PlacementPolicyRemoved)
-def _(event: PlacementPolicyRemoved, facts: Facts) -> None:
+def _(event: PlacementPolicyRemoved, facts: Contents) -> None:
     gone = facts.policy.laws.pop(event.name, None)
     if gone is not None:
         facts.note("law", event.name)
@@ -107,76 +121,38 @@ def _(event: PlacementPolicyRemoved, facts: Facts) -> None:
         _retarget(facts, gone.applications)
 
 
-def _retarget(facts: Facts, applications: Iterable[str]) -> None:
+def _retarget(facts: Contents, applications: Iterable[str]) -> None:
     facts.touched.whole.update(applications)
 
 
-@fold_policy.register(SignOffDeclared)
-def _(event: SignOffDeclared, facts: Facts) -> None:
-    facts.policy.signoffs[event.name] = event
-    facts.note("signoff", event.name)
-
-
-@fold_policy.register(SignOffRemoved)
-def _(event: SignOffRemoved, facts: Facts) -> None:
-    facts.policy.signoffs.pop(event.name, None)
-    facts.note("signoff", event.name)
-
-
-@fold_policy.register(RoleDeclared)
-def _(event: RoleDeclared, facts: Facts) -> None:
-    facts.policy.roles[event.name] = event
-    facts.note("role", event.name)
-
-
-@fold_policy.register(RoleRemoved)
-def _(event: RoleRemoved, facts: Facts) -> None:
-    facts.policy.roles.pop(event.name, None)
-    facts.note("role", event.name)
-
-
-@fold_policy.register(RoleBindingDeclared)
-def _(event: RoleBindingDeclared, facts: Facts) -> None:
-    facts.policy.bindings[event.name] = event
-    facts.note("rolebinding", event.name)
-    _save(facts, "binding", event.name, event.clusters)
-
-
-@fold_policy.register(RoleBindingRemoved)
-def _(event: RoleBindingRemoved, facts: Facts) -> None:
-    if facts.policy.bindings.pop(event.name, None) is not None:
-        facts.note("rolebinding", event.name)
-        _save(facts, "binding", event.name, None)
-
-
 @fold_policy.register(TokenIssued)
-def _(event: TokenIssued, facts: Facts) -> None:
+def _(event: TokenIssued, facts: Contents) -> None:
     facts.policy.issue(event)
 
 
 @fold_policy.register(TokenRevoked)
-def _(event: TokenRevoked, facts: Facts) -> None:
+def _(event: TokenRevoked, facts: Contents) -> None:
     facts.policy.revoked[event.id] = facts.now.at
 
 
 @fold_policy.register(ApprovalRequested)
-def _(event: ApprovalRequested, facts: Facts) -> None:
+def _(event: ApprovalRequested, facts: Contents) -> None:
     facts.policy.request(whole(event, facts.blob), facts.now.at)
     facts.note("approval", event.id)
 
 
 @fold_policy.register(ApprovalGranted)
-def _(event: ApprovalGranted, facts: Facts) -> None:
+def _(event: ApprovalGranted, facts: Contents) -> None:
     facts.policy.vote(event)
 
 
 @fold_policy.register(ApprovalCompleted)
-def _(event: ApprovalCompleted, facts: Facts) -> None:
+def _(event: ApprovalCompleted, facts: Contents) -> None:
     facts.policy.complete(event, facts.now.at)
     facts.note("approval", event.id)
 
 
-def _settled(event: ApprovalRefused | ApprovalWithdrawn | ApprovalSuperseded, facts: Facts) -> None:
+def _settled(event: ApprovalRefused | ApprovalWithdrawn | ApprovalSuperseded, facts: Contents) -> None:
     facts.policy.settle(event, facts.now.at)
     facts.note("approval", event.id)
 
@@ -186,31 +162,31 @@ for _type in (ApprovalRefused, ApprovalWithdrawn, ApprovalSuperseded):
 
 
 @fold_policy.register(OverrideRequested)
-def _(event: OverrideRequested, facts: Facts) -> None:
+def _(event: OverrideRequested, facts: Contents) -> None:
     facts.policy.ask(event, facts.now.at)
     facts.note("override", event.id)
 
 
 @fold_policy.register(OverrideStarted)
-def _(event: OverrideStarted, facts: Facts) -> None:
+def _(event: OverrideStarted, facts: Contents) -> None:
     facts.policy.start(event)
     facts.note("override", event.id)
 
 
 @fold_policy.register(OverrideRevoked)
-def _(event: OverrideRevoked, facts: Facts) -> None:
+def _(event: OverrideRevoked, facts: Contents) -> None:
     facts.policy.revoke(event, facts.now.at)
     facts.note("override", event.id)
 
 
 @fold_policy.register(OverrideUsed)
-def _(event: OverrideUsed, facts: Facts) -> None:
+def _(event: OverrideUsed, facts: Contents) -> None:
     if event.part == 1:
         facts.policy.used(event.id)
 
 
 @fold_policy.register(LooseningWithheld)
-def _(event: LooseningWithheld, facts: Facts) -> None:
+def _(event: LooseningWithheld, facts: Contents) -> None:
     policy, clusters = facts.policy, unpacked(event.clusters)
     among = ordinals(clusters)
     calendars = {
@@ -231,7 +207,7 @@ def _(event: LooseningWithheld, facts: Facts) -> None:
 
 
 @fold_policy.register(LooseningConfirmed)
-def _(event: LooseningConfirmed, facts: Facts) -> None:
+def _(event: LooseningConfirmed, facts: Contents) -> None:
     gone = facts.policy.withheld.pop(event.id, None)
     if gone is not None:
         facts.note("withheld", event.id)

@@ -14,6 +14,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from pyroaring import BitMap
+
 from libs.contracts import (
     ApplicationDeclared,
     CalendarDeclared,
@@ -32,6 +34,7 @@ from libs.contracts import (
     event_types,
 )
 from libs.contracts.inbox import PREFIX
+from libs.fleet import packed
 
 T = TypeVar("T")
 
@@ -43,6 +46,7 @@ _SCALARS: Mapping[type, Any] = {
     int: 7,
     float: 7.5,
     datetime: datetime(2030, 1, 1, tzinfo=UTC),
+    bytes: packed(BitMap([0])),
 }
 SAID: Mapping[tuple[str, str], Any] = {
     ("StoreDeclared", "name"): "tx-1",
@@ -105,6 +109,8 @@ SAID: Mapping[tuple[str, str], Any] = {
     ("RoleBindingDeclared", "role"): "admin",
     ("RoleBindingDeclared", "clusters"): EVERYWHERE,
     ("RoleBindingDeclared", "namespaces"): ["pos"],
+    ("ReleaseChoice", "expression"): EVERYWHERE,
+    ("ApprovalRequested", "content"): [],
     ("SourceDeclared", "types"): [f"{PREFIX}LabelsChanged.v1"],
     ("SourceDeclared", "public_key"): base64.b64encode(bytes(32)).decode(),
     ("SourceDeclared", "manifests"): "https://manifests.example/",

@@ -1,0 +1,114 @@
+"""What a fleet holds in memory, before anything is folded into it.
+
+What folds events into it (`libs/fleet/facts.py`, `libs/fleet/policy_folding.py`) imports this, and not one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from libs.fleet.columns import Extent
+from libs.fleet.parts import PARTS, parsed
+from libs.fleet.state import begin_parts
+
+if TYPE_CHECKING:
+    from pyroaring import BitMap
+
+    from libs.contracts import (
+        ApplicationDeclared,
+        ConfigurationDeclared,
+        GroupDeclared,
+        NamespaceDeclared,
+        ReleaseChoice,
+        ReleasePublished,
+        SourceDeclared,
+    )
+    from libs.fleet.columns import Codes, Column
+    from libs.fleet.layers import Layers, Peers
+    from libs.fleet.parts import Fact, Store, Taken, Touched
+    from libs.fleet.policy import Policy
+    from libs.selection import Expression, Gone, Selection
+
+
+class Contents:
+    """All that a fleet holds: its parts, its extent, and where the bodies of its log are found."""
+
+    __slots__ = ("blob", "extent", *PARTS)
+
+    selection: Selection
+    position: int
+    now: Fact
+    """Where the event that is being taken stands in the log."""
+    stores: dict[str, Store]
+    groups: dict[str, GroupDeclared]
+    namespaces: dict[str, NamespaceDeclared]
+    applications: dict[str, ApplicationDeclared]
+    configurations: dict[str, ConfigurationDeclared]
+    choices: dict[str, tuple[ReleaseChoice, ...]]
+    earlier: dict[str, tuple[tuple[ReleaseChoice, ...], ...]]
+    """The release choices of each application before the present ones, the newest first."""
+    releases: dict[tuple[str, str], ReleasePublished]
+    sources: dict[str, SourceDeclared]
+    facts: dict[tuple[str, str], Fact]
+    zones: Codes
+    store_names: Codes
+    hours: Codes
+    zone_of: Column
+    hours_of: Column
+    kubernetes: Codes
+    kubernetes_of: Column
+    store_of: Column
+    declared_position: Column
+    declared_at: Column
+    capacity: dict[str, Column]
+    policy: Policy
+    gone: Gone
+    touched: Touched
+    _gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]]
+    _layers: dict[str, Layers]
+    _speaking: dict[str, list[ConfigurationDeclared]]
+    """Application → the configurations that speak of it; replaced, never changed, so that forks share it."""
+    _peers: dict[Peers, dict[str, ConfigurationDeclared]]
+    """Configurations by rank and by what they speak of; each group is replaced, never changed."""
+    _taken: dict[str, Taken]
+    """Resource → what namespaces take of it, as far as it was asked for."""
+
+    def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
+        """`blob` gives a body of the log by its digest, or nothing."""
+        self.blob = blob
+        self.extent = Extent()
+        begin_parts(self, PARTS, self.extent)
+
+    def note(self, kind: str, name: str) -> None:
+        """Note that the log spoke of a thing just now."""
+        self.facts[kind, name] = self.now
+
+    @staticmethod
+    def parsed(text: str) -> Expression:
+        """Return an expression that was parsed before, most likely."""
+        return parsed(text)
+
+    def bound(self, kind: str, name: str) -> BitMap:
+        """Return the clusters that a calendar, freeze, law or binding names by expression, gone ones included."""
+        members = self.selection.saved((kind, name))
+        if not self.gone.remains:
+            return members
+        text = self._bound_by(kind, name)
+        if text is None:
+            return members
+        known = self._gone_bound.get((kind, name))
+        if known is None or known[:2] != (text, self.gone.version):
+            known = self._gone_bound[kind, name] = (text, self.gone.version, self.gone.select(parsed(text)))
+        return members | known[2]
+
+    def _bound_by(self, kind: str, name: str) -> str | None:
+        policy = self.policy
+        match kind:
+            case "calendar" if name in policy.calendars:
+                return policy.calendars[name].clusters
+            case "freeze" if name in policy.freezes:
+                return policy.freezes[name].clusters
+            case "law" if name in policy.laws:
+                return policy.laws[name].clusters
+        return None
