@@ -91,10 +91,9 @@ class Facts(Contents):
     @_take.register
     def _(self, event: StoreDeclared) -> None:
         before = self.stores.get(event.name)
-        names = tuple(each.name for each in event.clusters)
+        store = self.stores[event.name] = Store.of(event)
         if before is not None:
-            self._drop(event.name, set(before.clusters) - set(names))
-        self.stores[event.name] = Store(event.name, event.timezone, names)
+            self._drop(event.name, set(before.clusters) - set(store.clusters))
         hours = self.hours.code(hours_text(event)) if event.hours or event.exceptions else 0
         for cluster in event.clusters:
             self._put(event, cluster, hours)

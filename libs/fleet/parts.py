@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pyroaring import BitMap
 
-from libs.contracts import ReleaseChoice
+from libs.contracts import ReleaseChoice, StoreDeclared
 from libs.fleet.policy import Policy
 from libs.fleet.state import (
     Parts,
@@ -39,11 +39,20 @@ parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
 
 
 class Store(NamedTuple):
-    """A store as the fleet knows it."""
+    """A store as the fleet knows it: what its event says by these names, and the names of its clusters.
+
+    A field that is added here (with a default) is folded and kept in snapshots.
+    """
 
     name: str
     timezone: str
     clusters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, event: StoreDeclared) -> Store:
+        """Return the store that an event declares."""
+        plain = [getattr(event, name) for name in cls._fields[3:]]
+        return cls(event.name, event.timezone, tuple([each.name for each in event.clusters]), *plain)
 
 
 class Fact(NamedTuple):
@@ -96,7 +105,7 @@ PARTS: Parts = {
     "now": value(Fact(0, EPOCH, ""), lambda it: (it.position, it.at.isoformat(), it.actor), lambda it: _fact(*it)),
     "stores": mapping(
         lambda it: [tuple(each) for each in it.values()],
-        lambda plain: {name: Store(name, zone, tuple(clusters)) for name, zone, clusters in plain},
+        lambda plain: {name: Store(name, zone, tuple(clusters), *more) for name, zone, clusters, *more in plain},
     ),
     "groups": events(lambda each: each.path),
     "namespaces": events(lambda each: each.name),

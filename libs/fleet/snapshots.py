@@ -8,10 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from libs.fleet.fleet import Fleet
-from libs.fleet.parts import PARTS
+from libs.fleet.parts import PARTS, Store
 from libs.fleet.state import dump_parts, load_parts
 
-VERSION = "fleet-5"
+VERSION = f"fleet-5/{'-'.join(Store._fields)}"
+"""With the fields of a store: what an older process did not keep must be folded from the log again."""
 
 
 def dump_fleet(fleet: Fleet) -> bytes:

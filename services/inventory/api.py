@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -31,9 +32,11 @@ from libs.web.schema import document_model, validated
 from services.inventory.bulk import LabelChange, propose_import, propose_labels, read_rows, store_names
 from services.inventory.documents import StoreSpec, parse_store, store_document
 from services.inventory.domain import Command, RemoveStore, State, decide, guards, store_stream, without_cluster
-from services.inventory.events import StoreDeclared, StoreRemoved
+from services.inventory.events import ClusterSpec, StoreDeclared, StoreRemoved
 
 NEAR_MAX = 500
+_TEXTS = tuple(each.name for each in fields(ClusterSpec) if each.default == "")
+"""The plain texts that a cluster says of itself."""
 IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
 
 STORE: DeclaredKind[Command, State] = DeclaredKind(
@@ -149,20 +152,21 @@ class Clusters:
     async def _described(self, facts: Fleet, ordinals: Sequence[int]) -> list[dict[str, Any]]:
         stores = sorted({facts.selection.store_of(ordinal) for ordinal in ordinals})
         rows = await self._commands.view.rows("Store", stores)
-        capacity = {
-            cluster.name: cluster.capacity
+        declared = {
+            cluster.name: cluster
             for row in rows
             if isinstance(event := row.event(), StoreDeclared)
             for cluster in event.clusters
         }
-        return [_cluster(facts, ordinal, capacity) for ordinal in ordinals]
+        return [_cluster(facts, ordinal, declared) for ordinal in ordinals]
 
 
-def _cluster(facts: Fleet, ordinal: int, capacity: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _cluster(facts: Fleet, ordinal: int, declared: dict[str, ClusterSpec]) -> dict[str, Any]:
     selection = facts.selection
     name = selection.name(ordinal)
     store_name = selection.store_of(ordinal)
     store = facts.store(store_name)
+    said = declared.get(name, ClusterSpec(name))
     return {
         "name": name,
         "store": store_name,
@@ -171,8 +175,8 @@ def _cluster(facts: Fleet, ordinal: int, capacity: dict[str, dict[str, str]]) ->
             key: value if isinstance(value, str) else list(value)
             for key, value in sorted(selection.labels_of(ordinal).items())
         },
-        "capacity": capacity.get(name, {}),
-        "kubernetes": facts.kubernetes.names[int(facts.kubernetes_of.values[ordinal])] or None,
+        "capacity": said.capacity,
+        **{field: getattr(said, field) or None for field in _TEXTS},
         "groups": sorted(selection.groups_of(ordinal)),
         "namespaces": sorted(each for each in facts.namespaces if ordinal in selection.namespace_members(each)),
         "path": cluster_path(name),

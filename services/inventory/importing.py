@@ -17,11 +17,12 @@ from libs.contracts.quantities import milli
 from libs.contracts.refusals import Invalid
 from libs.web.faults import ERRORS_MAX
 from libs.web.schema import validated
+from services.inventory.documents import StoreSpec
 from services.inventory.documents.hours import HoursItem, StoreHours, check_items, hours_from_text
 from services.inventory.documents.places import COORDINATES, Place, place_of
 from services.inventory.documents.zones import check_zone, zones
 from services.inventory.events import ClusterSpec, StoreDeclared
-from services.inventory.reading import COLUMNS_MAX, OWN_COLUMNS, RESOURCES, Cells, RowError, bad_rows, cleaned
+from services.inventory.reading import COLUMNS_MAX, OWN_COLUMNS, RESOURCES, TEXTS, Cells, RowError, bad_rows, cleaned
 
 ROWS_MAX = 200_000
 VALUES_KEPT_MAX = 5_000
@@ -50,6 +51,7 @@ class StoreRow:
     capacity: Mapping[str, str | None]
     remove: tuple[str, ...] = ()
     place: Place | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
         """Return the store that this row makes of the one that was there.
@@ -70,8 +72,8 @@ class StoreRow:
         return replace(before, **changes)
 
     def _said(self, before: Labels) -> dict[str, Any]:
-        """Return the labels and hours that the row gives a store that has had these labels."""
-        said: dict[str, Any] = {}
+        """Return the texts, labels and hours that the row gives a store that has had these labels."""
+        said: dict[str, Any] = dict(self.texts)
         if self.labels or self.remove:
             labels = {key: value for key, value in before.items() if key not in self.remove} | self.labels
             if len(labels) > LABELS_MAX:
@@ -154,8 +156,9 @@ class Rows:
         labels, remove = self._read_labels(row, cells)
         # Whoever exists already keeps its zone, so whether the place counts is decided with the stores at hand.
         place = place_of(cells) if zone is None else None
+        texts = self._read_texts(row, cells) if TEXTS else {}
         if self.errors_count == errors_before:
-            self.good.append(StoreRow(row, name, zone, labels, hours, capacity, remove, place))
+            self.good.append(StoreRow(row, name, zone, labels, hours, capacity, remove, place, texts))
 
     def _read_name(self, row: int, name: Any) -> str:
         if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -223,6 +226,23 @@ class Rows:
         except Invalid as refusal:
             self.error(row, "hours", words(refusal))
             return None
+
+    def _read_texts(self, row: int, cells: Cells) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for column in TEXTS:
+            if column not in cells:
+                continue
+            cell = cells[column]
+            if _empty(cell):
+                if self.empty_removes:
+                    texts[column] = ""
+                continue
+            try:
+                # As a document says it: the time zone is only there because a store needs one.
+                texts[column] = getattr(validated(StoreSpec, {"timezone": "UTC", column: cell}), column)
+            except Invalid as refusal:
+                self.error(row, column, words(refusal))
+        return texts
 
     def _read_capacity(self, row: int, cells: Cells) -> dict[str, str | None]:
         capacity: dict[str, str | None] = {}

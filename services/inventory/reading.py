@@ -12,7 +12,7 @@ import io
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,9 +21,12 @@ from libs.contracts.problems import Problem
 from libs.web.bodies import parse_json
 from libs.web.faults import ERRORS_MAX
 from libs.web.rows import LINE_CHARACTERS_MAX, RowLines
+from services.inventory.events import StoreDeclared
 
 RESOURCES = ("cpu", "memory")
-OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES)
+TEXTS = tuple(each.name for each in fields(StoreDeclared) if each.default == "")
+"""The plain texts that a store may say of itself, each a column and a field of its document by the same name."""
+OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES, *TEXTS)
 """What is not a label."""
 
 COLUMNS_MAX = LABELS_MAX + len(OWN_COLUMNS)

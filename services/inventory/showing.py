@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,8 @@ from services.inventory.events import StoreDeclared
 ZONES_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 20
 APPLICATIONS_NAMED_MAX = 5
+_PLAIN = tuple(each.name for each in fields(StoreDeclared) if each.name not in {"name", "labels", "clusters"})
+"""What is told as changed or not; of labels each key is told, of clusters their capacity."""
 _DIFFERENCES = ("removed", "changed", "set")
 
 
@@ -55,9 +57,8 @@ class Report:
                 was, now = before.labels.get(key), after.labels.get(key)
                 if was != now:
                     self._label(key)["set" if was is None else "removed" if now is None else "changed"] += 1
-        self.fields["timezone"] += before.timezone != after.timezone
-        self.fields["hours"] += before.hours != after.hours
-        self.fields["exceptions"] += before.exceptions != after.exceptions
+        for name in _PLAIN:
+            self.fields[name] += getattr(before, name) != getattr(after, name)
         self.fields["capacity"] += _capacities(before.clusters) != _capacities(after.clusters)
 
     def zone(self, row: int, store: str, zone: str, source: str) -> None:

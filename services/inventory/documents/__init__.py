@@ -17,7 +17,7 @@ from libs.contracts.quantities import check_capacity
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.kubernetes import check_version
-from libs.web.schema import API_VERSION, Spec, read_as
+from libs.web.schema import Spec, document_of, event_of, read_as
 from services.inventory.documents.hours import EXCEPTIONS_MAX, HOURS_MAX, HoursItem, check_items, hours_items
 from services.inventory.documents.zones import check_zone
 from services.inventory.domain import Command, DeclareStore
@@ -45,12 +45,14 @@ class StoreSpec(Spec):
 
 def _cluster(item: ClusterItem, index: int) -> ClusterSpec:
     pointer = f"/spec/clusters/{index}"
-    return ClusterSpec(
-        check_name(item.name, f"{pointer}/name"),
-        check_labels(item.labels, f"{pointer}/labels"),
-        check_capacity(item.capacity, f"{pointer}/capacity"),
-        check_version(item.kubernetes, f"{pointer}/kubernetes"),
-    )
+    said = {name: getattr(item, name) for name in ClusterItem.model_fields}
+    checked = {
+        "name": check_name(item.name, f"{pointer}/name"),
+        "labels": check_labels(item.labels, f"{pointer}/labels"),
+        "capacity": check_capacity(item.capacity, f"{pointer}/capacity"),
+        "kubernetes": check_version(item.kubernetes, f"{pointer}/kubernetes"),
+    }
+    return ClusterSpec(**said | checked)
 
 
 def parse_store(document: Any, name: str | None) -> tuple[str, Make[Command]]:
@@ -71,10 +73,10 @@ def parse_store(document: Any, name: str | None) -> tuple[str, Make[Command]]:
         if cluster.name in seen:
             raise Invalid(f"cluster {cluster.name} is listed twice", pointer=f"/spec/clusters/{index}/name")
         seen.add(cluster.name)
-    store = StoreDeclared(
-        name=read.name,
+    store = event_of(
+        StoreDeclared,
+        read,
         timezone=zone,
-        labels=read.labels,
         hours=list(hours.regular),
         clusters=clusters,
         exceptions=list(hours.exceptions),
@@ -88,23 +90,12 @@ def parse_store(document: Any, name: str | None) -> tuple[str, Make[Command]]:
 
 def store_document(event: StoreDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of a store; declaring it again changes nothing."""
-    metadata: dict[str, Any] = {"name": event.name}
-    if event.labels:
-        metadata["labels"] = event.labels
-    spec: dict[str, Any] = {"timezone": event.timezone}
-    if event.hours or event.exceptions:
-        spec["hours"] = hours_items(event)
-    spec["clusters"] = [cluster_item(each) for each in event.clusters]
-    return {"apiVersion": API_VERSION, "kind": "Store", "metadata": metadata, "spec": spec}
+    document = document_of("Store", event, StoreSpec, hours=hours_items(event), clusters=())
+    # Said even where there is none: a document without `clusters` means one of the store's own name.
+    document["spec"]["clusters"] = [cluster_item(each) for each in event.clusters]
+    return document
 
 
 def cluster_item(cluster: ClusterSpec) -> dict[str, Any]:
     """Return a cluster as its store's document lists it."""
-    item: dict[str, Any] = {"name": cluster.name}
-    if cluster.labels:
-        item["labels"] = cluster.labels
-    if cluster.capacity:
-        item["capacity"] = cluster.capacity
-    if cluster.kubernetes:
-        item["kubernetes"] = cluster.kubernetes
-    return item
+    return {name: said for name in ClusterItem.model_fields if (said := getattr(cluster, name))}
