@@ -51,7 +51,8 @@ class Store(NamedTuple):
     @classmethod
     def of(cls, event: StoreDeclared) -> Store:
         """Return the store that an event declares."""
-        plain = [getattr(event, name) for name in cls._fields[3:]]
+        further: tuple[str, ...] = cls._fields[3:]
+        plain = [getattr(event, name) for name in further]
         return cls(event.name, event.timezone, tuple([each.name for each in event.clusters]), *plain)
 
 

@@ -17,6 +17,7 @@ from libs.contracts import ClusterSpec, HoursException, OpeningHours, StoreDecla
 from libs.fleet import Fleet
 from libs.fleet.snapshots import dump_fleet
 from services.inventory.documents import parse_store, store_document
+from services.inventory.domain import DeclareStore
 from services.inventory.reading import OWN_COLUMNS
 from services.inventory.showing import Report
 
@@ -61,7 +62,9 @@ def test_a_field_is_in_the_document(store: StoreDeclared) -> None:
     _, make = parse_store(store_document(store, Fleet()), None)
 
     assert store_document(store, Fleet()) != store_document(STORE, Fleet())
-    assert make("ada", datetime(2030, 1, 1, tzinfo=UTC)).store == store
+    command = make("ada", datetime(2030, 1, 1, tzinfo=UTC))
+    assert isinstance(command, DeclareStore)
+    assert command.store == store
 
 
 @by_field
