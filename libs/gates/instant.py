@@ -31,7 +31,7 @@ class Instant:
         fleet: Fleet,
         views: Sequence[View],
         now: datetime,
-        changes: Iterable[Callable[[Instant], datetime | None]] = (),
+        changes: Iterable[Callable[[Instant], datetime | None]],
     ) -> None:
         """`changes` say when each gate changes next."""
         self.now = now

@@ -29,6 +29,7 @@ from libs.contracts import (
     SignOffStage,
     StoreRemoved,
 )
+from libs.gates import KEEPING
 from services.rendering.asking.blocked import blocked
 from services.rendering.asking.why import Why
 from services.rendering.deciding.gating import Gating
@@ -73,7 +74,8 @@ class History:
             for application in known
             for ordinal in range(model.size)
         ]
-        gating = Gating(model, now)
+        gating = Gating(model, now, hold)
+        _agree(gating)
         return {
             "why": whys,
             "blocked": blocked(model, hold, now, None, None),
@@ -87,6 +89,18 @@ class History:
             "position": model.position,
             "commit": model.parent,
         }
+
+
+def _agree(gating: Gating) -> None:
+    """What a gate tells of a cluster is what it does there."""
+    for key, placement in gating.model.placements.by_key.items():
+        change = gating.change(placement)
+        for gate in KEEPING if placement.application in gating.model.fleet.applications else ():
+            kept = gate.keeps_back(change).clusters
+            waiting = [ordinal for each in gate.waiting(change, kept) for ordinal in each.clusters] if kept else []
+            assert sorted(waiting) == list(kept), f"{gate.name} of {key}"
+            for ordinal in change.pending:
+                assert gate.explain(change.on(ordinal)).open == (ordinal not in kept), f"{gate.name} of {key}"
 
 
 def _planned(plan: Plan) -> dict[str, Any]:
