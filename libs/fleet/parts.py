@@ -18,14 +18,17 @@ from libs.fleet.state import (
     codes,
     column,
     columns,
+    copied,
     events,
     made,
     mapping,
     remembered,
     typed,
     value,
+    whole,
 )
 from libs.selection import Expression, Gone, Selection, parse
+from libs.selection.gone import Remains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,6 +103,13 @@ def _facts_of(plain: Any) -> dict[tuple[str, str], Fact]:
     return {(kind, name): _fact(*said) for kind, name, *said in plain}
 
 
+GONE: Parts = {
+    "remains": typed(dict[int, Remains], dict),
+    "version": value(0),
+    "_facts": remembered(lambda: None),
+}
+"""What the memory of deleted clusters consists of."""
+
 PARTS: Parts = {
     "selection": made(Selection, Selection.dump, Selection.load, Selection.fork),
     "position": value(0),
@@ -128,8 +138,8 @@ PARTS: Parts = {
     "declared_position": column(np.int64),
     "declared_at": column(np.int64),
     "capacity": columns(),
-    "policy": typed(Policy, Policy.fork),
-    "gone": made(Gone, Gone.dump, Gone.load, Gone.fork),
+    "policy": typed(Policy, copied),
+    "gone": whole(lambda _: Gone(), GONE),
     "touched": typed(Touched, lambda _: Touched()),
     "_gone_bound": remembered(dict, dict),
     "_layers": remembered(dict),

@@ -164,11 +164,6 @@ class Policy:
     withheld: dict[str, Withheld] = field(default_factory=dict)
     version: int = 0
 
-    def fork(self) -> Policy:
-        """Return a copy; what it holds is never changed in place."""
-        copied = {name: dict(getattr(self, name)) for name in self.__slots__ if name != "version"}
-        return Policy(**copied, version=self.version)
-
     @property
     def empty(self) -> bool:
         """Whether no gate can be closed by anything here."""

@@ -6,17 +6,18 @@ The one rule: a cluster that comes back is forgotten here, and selected by what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyroaring import BitMap
 
+from libs.selection.column import LabelValue
 from libs.selection.evaluate import evaluate
 from libs.selection.graph import NodeKey
 from libs.selection.index import Selection
 
 if TYPE_CHECKING:
-    from libs.selection.column import LabelValue
     from libs.selection.expression import Expression
 
 
@@ -30,13 +31,13 @@ class Remains(NamedTuple):
     namespaces: tuple[str, ...]
 
 
+@dataclass(slots=True)
 class Gone:
     """The remains of deleted clusters by ordinal; `version` moves whenever they change."""
 
-    def __init__(self, remains: Iterable[tuple[int, Remains]] = (), version: int = 0) -> None:
-        self.remains = dict(remains)
-        self.version = version
-        self._facts: tuple[Selection, list[int]] | None = None
+    remains: dict[int, Remains] = field(default_factory=dict)
+    version: int = 0
+    _facts: tuple[Selection, list[int]] | None = field(default=None, init=False, compare=False)
 
     def remember(self, selection: Selection, ordinal: int) -> None:
         """Keep what a cluster is; call it just before the cluster is dropped."""
@@ -79,33 +80,3 @@ class Gone:
                     facts.node_members.setdefault(key, BitMap()).add(place)
         self._facts = facts, ordinals
         return self._facts
-
-    def fork(self) -> Gone:
-        """Return a copy that shares nothing that either side changes."""
-        return Gone(self.remains.items(), self.version)
-
-    def dump(self) -> tuple[int, list[tuple[int, tuple[Any, ...]]]]:
-        """Return all of it as plain values."""
-        remains: list[tuple[int, tuple[Any, ...]]] = [
-            (ordinal, (*each[:2], dict(each.labels), *each[3:])) for ordinal, each in self.remains.items()
-        ]
-        return self.version, remains
-
-    @classmethod
-    def load(cls, plain: tuple[int, Iterable[tuple[int, tuple[Any, ...]]]]) -> Gone:
-        """Return what `dump` wrote."""
-        version, remains = plain
-        return cls(
-            (
-                (
-                    ordinal,
-                    Remains(name, store, {key: _value(each) for key, each in labels.items()}, tuple(groups), tuple(of)),
-                )
-                for ordinal, (name, store, labels, groups, of) in remains
-            ),
-            version,
-        )
-
-
-def _value(plain: str | list[str]) -> LabelValue:
-    return plain if isinstance(plain, str) else tuple(plain)

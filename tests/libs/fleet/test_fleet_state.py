@@ -17,10 +17,10 @@ from libs.contracts import ClusterSpec, LooseningConfirmed, Recorded, StoreDecla
 from libs.eventlog import EventLog
 from libs.fleet import Column, Fleet, Policy
 from libs.fleet.model import FleetModel
-from libs.fleet.parts import PARTS
+from libs.fleet.parts import GONE, PARTS
 from libs.fleet.snapshots import dump_fleet, load_fleet
 from libs.fleet.state import dump_parts
-from libs.selection import Selection
+from libs.selection import Gone, Selection
 from services.rendering.model import Model
 from services.rendering.snapshot import dump_model, load_model
 from tests.support.every_event import CASES, frozen
@@ -87,6 +87,10 @@ def test_a_fleet_has_no_attribute_beside_its_declared_parts() -> None:
     assert {name for each in Fleet.__mro__ for name in getattr(each, "__slots__", ())} == OUTSIDE | set(PARTS)
     with pytest.raises(AttributeError):
         fleet.undeclared = 1  # type: ignore[attr-defined]
+
+
+def test_what_is_known_of_deleted_clusters_is_declared_whole() -> None:
+    assert {each.name for each in fields(Gone)} == set(GONE)
 
 
 async def test_a_snapshot_of_a_fleet_holds_all_that_has_happened() -> None:
