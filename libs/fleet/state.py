@@ -120,8 +120,9 @@ def copied(it: Any) -> Any:
     What it does not take when it is made only saves work, and begins anew.
     """
     kept = {each.name: getattr(it, each.name) for each in fields(it) if each.init}
-    containers = dict | list | set | BitMap
-    return type(it)(**{name: each.copy() if isinstance(each, containers) else each for name, each in kept.items()})
+    return type(it)(
+        **{name: each.copy() if isinstance(each, dict | list | set | BitMap) else each for name, each in kept.items()}
+    )
 
 
 def _plain(it: Any) -> Any:
