@@ -255,21 +255,18 @@ def over_capacity(
 
     Namespaces that are admitted on a cluster keep their place; the others come by name, each if it still fits.
     """
-    here = bitmap(among)
+    limits = {resource: column.values[among] for resource, column in fleet.capacity.items()}
+    crowded = np.zeros(len(among), np.bool_)
+    for resource, limit in limits.items():
+        crowded |= (limit != UNLIMITED) & (fleet.taken(resource)[among] > limit)
+    if not crowded.any():
+        return {}
+    here = bitmap(among[crowded])
     takes = {
         name: {resource: milli(text) for resource, text in namespace.capacity.items() if resource in fleet.capacity}
         for name, namespace in sorted(fleet.namespaces.items())
     }
     member = {name: fleet.selection.saved(("in", name)) & here for name, take in takes.items() if take}
-    limits = {resource: column.values[among] for resource, column in fleet.capacity.items()}
-    totals = {resource: np.zeros(len(among), np.int64) for resource in limits}
-    for name, some in member.items():
-        rows = np.searchsorted(among, ordinals(some))
-        for resource, figure in takes[name].items():
-            totals[resource][rows] += figure
-    crowded = np.zeros(len(among), np.bool_)
-    for resource, limit in limits.items():
-        crowded |= (limit != UNLIMITED) & (totals[resource] > limit)
     found: dict[str, tuple[str, BitMap]] = {}
     for row in np.flatnonzero(crowded).tolist():
         ordinal = int(among[row])
