@@ -119,21 +119,26 @@ BOUNDS = """\
 
 `scripts/bench scale` builds 120,000 clusters, 100 applications (one everywhere, each of the others on an eighth: 1.6
 million placements), 2,000 groups with expressions, 5,000 configurations and 500 namespaces at a quarter, a half and the
-whole, and holds CPU time and memory against growth in proportion. It takes about half an hour. The whole alone,
-measured once on 2 cores that others used as well (load 5 to 10; figures before the last fixes in brackets):
+whole, and compares CPU time and memory with growth in proportion. It takes about six minutes. Measured on 2026-11-30, on
+2 cores with little other work (`ratio`: 1 is proportion, more is better):
 
-- import of 120,000 stores: 11.8 CPU s
-- 7,600 documents and 200 releases declared: 72.5 CPU s
-- first render: 18.3 CPU s (19.6)
-- a release moved on 120,000: 3.9 CPU s (10.4)
-- one store's label to commit: 0.06 to 0.16 CPU s (0.37)
-- restart from a snapshot, cold start: 7.0 CPU s, 18.7 CPU s
-- peak memory of server and workers: 2,645 MB (4,348)
-- put of one document, p50: Freeze 11, Store 3, Group 3 to 16, Namespace 13, Application 8, Configuration 8 ms
-- the same by somebody with bound rights, p50: Freeze 16, Group 14, Namespace 24, Application 19, Configuration 19 ms
+| figure | quarter | half | whole | ratio |
+|---|---|---|---|---|
+| import | 2.2 CPU s | 3.9 CPU s | 7.1 CPU s | 1.23 |
+| first render | 3.3 CPU s | 6.9 CPU s | 13.9 CPU s | 0.95 |
+| a release moved on all clusters | 0.8 CPU s | 1.6 CPU s | 3.2 CPU s | 0.95 |
+| 20 one-store labels to commit | 0.8 CPU s | 1.0 CPU s | 2.7 CPU s | 1.11 |
+| restart from a snapshot | 2.2 CPU s | 2.9 CPU s | 4.3 CPU s | 2.01 |
+| cold start | 4.4 CPU s | 7.6 CPU s | 12.9 CPU s | 1.37 |
+| peak memory of server and workers | 854 MB | 1,255 MB | 2,792 MB | 1.22 |
+| all documents and 200 releases declared | 1.1 CPU s | | 7.8 CPU s | 0.56 |
 
-Memory is bounded by applications x clusters (89 bytes each, wherever they run), so it grows faster than the fleet where
-applications grow with it.
+A `put` of one document takes 4 to 13 ms (p50) at the whole, 3 to 18 ms with bound rights; p99 is 10 to 190 ms, and 978 ms
+for a group, as the first put after a change of many groups computes them again.
+
+All documents together grow faster than the fleet: there are four times as many, and what a document costs (a fork of the
+fleet, a plan after each release choice) grows with the fleet too. Memory is bounded by applications x clusters (89 bytes
+each, wherever they run).
 """
 
 
