@@ -55,12 +55,16 @@ class SoakServer(Server):
             self.process = None
 
     def figures(self) -> dict[str, float]:
-        """Return the memory (MB), open files and threads of the server and its workers now."""
+        """Return the memory (MB), open files and threads of the server and its workers now.
+
+        Memory is what is the processes' own: pages of the log's file that SQLite has mapped grow with the log, up to
+        256 MB, and the system takes them back whenever it likes.
+        """
         found: dict[str, float] = dict.fromkeys(BOUNDS, 0)
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-                found["rss_megabytes"] += int(status["VmRSS"].split()[0]) / 1024
+                found["rss_megabytes"] += int(status["RssAnon"].split()[0]) / 1024
                 found["threads"] += int(status["Threads"])
                 found["files"] += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
         return found
