@@ -133,7 +133,7 @@ whole, and compares CPU time and memory with growth in proportion. It takes abou
 | peak memory of server and workers | 854 MB | 1,255 MB | 2,792 MB | 1.22 |
 | all documents and 200 releases declared | 1.1 CPU s | | 7.8 CPU s | 0.56 |
 
-A `put` of one document takes 4 to 13 ms (p50) at the whole, 3 to 18 ms with bound rights; p99 is 10 to 190 ms, and 978 ms
+A `put` of one document takes 5 to 10 ms (p50) at the whole, 4 to 11 ms with bound rights; p99 is 12 to 193 ms, and 958 ms
 for a group, as the first put after a change of many groups computes them again.
 
 All documents together grow faster than the fleet: there are four times as many, and what a document costs (a fork of the
