@@ -119,8 +119,8 @@ BOUNDS = """\
 
 `scripts/bench scale` builds 120,000 clusters, 100 applications (one everywhere, each of the others on an eighth: 1.6
 million placements), 2,000 groups with expressions, 5,000 configurations and 500 namespaces at a quarter, a half and the
-whole, and compares CPU time and memory with growth in proportion. It takes about six minutes. Measured on 2026-11-30, on
-2 cores with little other work (`ratio`: 1 is proportion, more is better):
+whole, and compares CPU time and memory with growth in proportion. It takes about six minutes. Measured on 2026-11-30,
+on 2 cores with little other work (`ratio`: 1 is proportion, more is better):
 
 | figure | quarter | half | whole | ratio |
 |---|---|---|---|---|
@@ -133,12 +133,12 @@ whole, and compares CPU time and memory with growth in proportion. It takes abou
 | peak memory of server and workers | 854 MB | 1,255 MB | 2,792 MB | 1.22 |
 | all documents and 200 releases declared | 1.1 CPU s | | 7.8 CPU s | 0.56 |
 
-A `put` of one document takes 5 to 10 ms (p50) at the whole, 4 to 11 ms with bound rights; p99 is 12 to 193 ms, and 958 ms
-for a group, as the first put after a change of many groups computes them again.
+A `put` of one document takes 5 to 10 ms (p50) at the whole, 4 to 11 ms with bound rights; p99 is 12 to 193 ms, and
+958 ms for a group, as the first put after a change of many groups computes them again.
 
-All documents together grow faster than the fleet: there are four times as many, and what a document costs (a fork of the
-fleet, a plan after each release choice) grows with the fleet too. Memory is bounded by applications x clusters (89 bytes
-each, wherever they run).
+All documents together grow faster than the fleet: there are four times as many, and what a document costs (a fork of
+the fleet, a plan after each release choice) grows with the fleet too. Memory is bounded by applications x clusters (89
+bytes each, wherever they run).
 """
 
 
