@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from libs.contracts import ConfigurationDeclared, NamespaceDeclared, SignOffDeclared
     from libs.fleet.layers import Combination
-    from libs.templates import Conflict
 
 
 class Fleet(Facts):
@@ -233,18 +232,6 @@ class Fleet(Facts):
         if application not in self.applications:
             return None
         return self.combine(application, version or "", BitMap([ordinal]))[1][0]
-
-    def configuration_conflicts(self, application: str, among: BitMap) -> list[tuple[Conflict, int]]:
-        """Return the conflicts between layers of equal rank on the clusters of `among`, each with an example."""
-        if not among:
-            return []
-        codes, combinations = self.combine(application, "", among)
-        members = ordinals(among)
-        return [
-            (conflict, int(members[codes == code][0]))
-            for code, combination in enumerate(combinations)
-            for conflict in combination.conflicts
-        ]
 
     def values_problems(self, application: str, version: str, among: BitMap) -> list[tuple[str, int, int]]:
         """Return what a release's schema says against the values on `among`: (problem, example, clusters)."""

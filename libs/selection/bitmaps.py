@@ -56,8 +56,3 @@ def from_ordinals(ordinals: NDArray[np.integer]) -> BitMap:
     mask = np.zeros(int(ordinals.max()) + 1, dtype=np.bool_)
     mask[ordinals] = True
     return from_mask(mask)
-
-
-def to_ordinals(bitmap: BitMap) -> Ordinals:
-    """Return the members of `bitmap`, ascending."""
-    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
