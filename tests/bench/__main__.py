@@ -59,7 +59,8 @@ def complete(figure: Figure) -> Figure:
 def kept_rows(text: str, figures: list[Figure]) -> list[str]:
     """Return the rows of an earlier page that these figures do not measure again."""
     now = {each["name"] for each in figures}
-    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| figure ")]
+    table, _, _ = text.partition("\n## ")  # what is written by hand below may hold tables too
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| figure ")]
     return [row for row in rows if row.split(" | ")[0].removeprefix("| ") not in now]
 
 
