@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import msgspec
-from sqlalchemy import MetaData, Table, select, update
+from sqlalchemy import MetaData, Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus.contract import START, Checkpoint, ConsumerStopped, EventCannotBeApplied, LogSource, read_page
@@ -29,6 +29,17 @@ PASSED_EVENTS_MAX = 10_000
 """Events that a view passes over, as it makes nothing of them, before it writes down how far it is."""
 
 _FILL_EVENTS_MAX = 1_000
+
+_SWAP = (
+    update(checkpoints)
+    .where(
+        checkpoints.c.consumer == bindparam("of"),
+        checkpoints.c.position == bindparam("position_now"),
+        checkpoints.c.hash == bindparam("hash_now"),
+    )
+    .values(epoch=bindparam("epoch_then"), position=bindparam("position_then"), hash=bindparam("hash_then"))
+)
+"""Moves a checkpoint from where it is thought to be; made once, as only the collector frees a statement."""
 
 
 class _Tracking(abc.ABC):
@@ -178,17 +189,16 @@ class ViewConsumer(_Tracking):
 
     async def _swap(self, run: Sequence[Recorded], *, projecting: bool = True) -> bool:
         now, then = self._stored, Checkpoint.after(run[-1])
-        swap = (
-            update(checkpoints)
-            .where(
-                checkpoints.c.consumer == self.name,
-                checkpoints.c.position == now.position,
-                checkpoints.c.hash == now.hash,
-            )
-            .values(epoch=then.epoch, position=then.position, hash=then.hash)
-        )
+        values = {
+            "of": self.name,
+            "position_now": now.position,
+            "hash_now": now.hash,
+            "epoch_then": then.epoch,
+            "position_then": then.position,
+            "hash_then": then.hash,
+        }
         async with self.engine.begin() as connection:
-            if (await connection.execute(swap)).rowcount != 1:
+            if (await connection.execute(_SWAP, values)).rowcount != 1:
                 return False
             if projecting:
                 await self.project(connection, run)

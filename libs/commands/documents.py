@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     func,
     select,
 )
@@ -76,6 +77,19 @@ class Row:
 
 _ROW = tuple(documents.c[name] for name in Row.__slots__)
 
+# Made once: as only the collector frees a statement, one for every request would pile up.
+_BY_NAME = select(*_ROW).where(
+    documents.c.kind == bindparam("of"), documents.c.name.in_(bindparam("names", expanding=True))
+)
+_DECLARED = (documents.c.kind == bindparam("of"), documents.c.removed.is_(False))
+_PAGE = (
+    select(*_ROW)
+    .where(*_DECLARED, documents.c.name > bindparam("after"))
+    .order_by(documents.c.name)
+    .limit(bindparam("most"))
+)
+_COUNT = select(func.count()).where(*_DECLARED)
+
 
 class DocumentsView(ViewConsumer):
     """The projection of a service's declared kinds, and the reads of it."""
@@ -125,26 +139,20 @@ class DocumentsView(ViewConsumer):
         async with self.reading.connect() as connection:
             for start in range(0, len(names), NAMES_A_QUERY_MAX):
                 some = names[start : start + NAMES_A_QUERY_MAX]
-                query = select(*_ROW).where(documents.c.kind == kind, documents.c.name.in_(some))
-                found += [Row(*row) for row in await connection.execute(query)]
+                rows = await connection.execute(_BY_NAME, {"of": kind, "names": some})
+                found += [Row(*row) for row in rows]
         return sorted(found, key=lambda row: row.name)
 
     async def page(self, kind: str, after: str, limit: int) -> list[Row]:
         """Return up to `limit` declared things whose names follow `after`, in the order of their names."""
-        query = (
-            select(*_ROW)
-            .where(documents.c.kind == kind, documents.c.name > after, documents.c.removed.is_(False))
-            .order_by(documents.c.name)
-            .limit(limit)
-        )
         async with self.reading.connect() as connection:
-            return [Row(*row) for row in await connection.execute(query)]
+            rows = await connection.execute(_PAGE, {"of": kind, "after": after, "most": limit})
+            return [Row(*row) for row in rows]
 
     async def count(self, kind: str) -> int:
         """Return how many things of a kind are declared."""
-        query = select(func.count()).where(documents.c.kind == kind, documents.c.removed.is_(False))
         async with self.reading.connect() as connection:
-            return int((await connection.execute(query)).scalar_one())
+            return int((await connection.execute(_COUNT, {"of": kind})).scalar_one())
 
     async def neighbours(self, kind: str, name: str) -> list[str]:
         """Return declared names that begin as `name` does, for the nearest of them to be suggested."""

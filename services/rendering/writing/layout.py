@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -133,7 +135,8 @@ def _kustomization(name: str, namespace: str, switches: Sequence[str]) -> tuple[
 
 def manifest_file(facts: Mapping[str, Any]) -> bytes:
     """Return `.resedge/manifest.json`."""
-    return json.dumps(facts, indent=2, sort_keys=True).encode("utf-8") + b"\n"
+    # json's own way of indenting leaves circles that only the collector frees, one for every commit.
+    return msgspec.json.format(json.dumps(facts, sort_keys=True).encode("ascii"), indent=2) + b"\n"
 
 
 def _text(value: str) -> str:
