@@ -6,7 +6,6 @@ by what they are members of; what cannot be told to be of some clusters is of th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -51,12 +50,10 @@ from libs.contracts.meaning import (
 )
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import bitmap
+from libs.fleet.forking import EVENTS_A_TURN, assume
 from libs.fleet.parts import parsed
 from libs.selection import Expression
 from libs.selection.expression import InNamespace
-
-EVENTS_A_TURN = 500
-"""Events that are tried between two turns of the event loop."""
 
 Narrowing = tuple[Expression, ...]
 """Expressions all of which a cluster has to fit."""
@@ -94,10 +91,7 @@ async def tried(facts: Fleet, events: Sequence[Event]) -> Before:
     after = facts.fork()
     after.selection.settle()
     known = dict(after.selection.node_members)
-    for count, event in enumerate(events, start=1):
-        after.assume(event)
-        if count % EVENTS_A_TURN == 0:
-            await asyncio.sleep(0)
+    await assume(after, events)
     changes = after.selection.settle()
     moved = changes.clusters | after.touched.clusters | _hours_changed(before, after)
     for each in changes.labels.values():

@@ -22,7 +22,7 @@ from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, un
 from libs.access.principals import Principal
 from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
 from libs.contracts import By, Event, LooseningWithheld, encode, meaning_of, stream_id
-from libs.contracts.meaning import STORE
+from libs.contracts.meaning import STORE, counted
 from libs.contracts.problems import Problem
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
@@ -322,7 +322,7 @@ def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:
 def _beyond(asked: Asked, change: Before, others: BitMap) -> Problem:
     names = change.after.selection if others.max() < change.after.selection.size else change.before.selection
     example = names.name(others.min())
-    some = "1 cluster" if len(others) == 1 else f"{len(others)} clusters"
+    some = counted(len(others), "cluster")
     return _refused(
         asked,
         f"it would affect {some} on which {asked.intent.sender.name} may not {asked.words}, for example {example}",
@@ -352,7 +352,7 @@ def _withheld(judgement: Judgement, change: Change, found: Before, intent: Askin
     for what, some in opened.items():
         left = BitMap() if may.everywhere else some - may.clusters
         if left:
-            words.append(f"{what} on {len(left)} clusters")
+            words.append(f"{what} on {counted(len(left), 'cluster')}")
             clusters |= left
     if not clusters:
         return judgement
@@ -364,7 +364,7 @@ def _withheld(judgement: Judgement, change: Change, found: Before, intent: Askin
         by=intent.by,
     )
     warning = (
-        f"{said.what}: counts for gates only after somebody with {AFFECT} confirms it: "
+        f"Withheld: {said.what}. The gates stay as they were until somebody with {AFFECT} confirms the change: "
         f"resedge confirm withheld {said.id}"
     )
     return replace(judgement, withheld=(stream_id("withheld", said.id), said), warning=warning)

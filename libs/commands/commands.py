@@ -7,7 +7,7 @@ process catches up and decides again, a bounded number of times.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -30,7 +30,6 @@ from libs.commands.proposals import (
     submission_of,
     unchanged_answer,
 )
-from libs.contracts import Event
 from libs.contracts.problems import Problem, not_found, unavailable
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
@@ -45,13 +44,12 @@ from libs.eventlog import (
     VersionConflict,
 )
 from libs.fleet import Fleet
+from libs.fleet.forking import forked
 from libs.selection import SelectionError
 
 ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
 """For a change of many documents, during each of whose decisions other processes have more time to append."""
-EVENTS_A_TURN = 500
-"""Events that a fork takes between two turns of the event loop."""
 INLINE_EVENTS_MAX = 500
 """Events that are encoded in the event loop; more go to a thread."""
 
@@ -292,21 +290,6 @@ class Commands:
         if outcome.content_digest != intent.digest:
             raise _other_content()
         return answer_of(outcome.answer, outcome)
-
-
-async def forked(facts: Fleet, events: Iterable[Event]) -> Fleet:
-    """Return a fork of the facts that holds events besides the log's."""
-    fork = facts.fork()
-    await assume(fork, events)
-    return fork
-
-
-async def assume(fork: Fleet, events: Iterable[Event]) -> None:
-    """Let a fork hold events; other work of the process goes on meanwhile."""
-    for count, event in enumerate(events, start=1):
-        fork.assume(event)
-        if count % EVENTS_A_TURN == 0:
-            await asyncio.sleep(0)
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:

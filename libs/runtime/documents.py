@@ -17,7 +17,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from libs.access.rights import Rights
-from libs.commands.commands import Commands, assume
+from libs.commands.commands import Commands
 from libs.commands.intents import Intent
 from libs.commands.ordering import Ordered, ordered
 from libs.commands.problems import problem_of
@@ -27,6 +27,7 @@ from libs.contracts.documents import DECIDED_BY, DOCUMENTS_BYTES_MAX, DOCUMENTS_
 from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
+from libs.fleet.forking import assume
 from libs.runtime.deciding import Decided, Served, decide, unknown_kind
 from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here
 from libs.runtime.refused import EVENT_OF, documents_refused

@@ -18,12 +18,12 @@ import msgspec
 from fastapi import Request, Response
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from libs.commands.commands import forked
 from libs.commands.intents import Intent
 from libs.contracts import Event, decode, encode, type_name
 from libs.contracts.documents import DOCUMENTS_BYTES_MAX
 from libs.contracts.envelope import UnknownEventType
 from libs.contracts.problems import Problem, invalid, said_problem, unavailable
+from libs.fleet.forking import forked
 from libs.runtime.deciding import Decided, Served, decide
 from libs.web.bodies import read_body
 from libs.web.intents import intent_of

@@ -6,7 +6,7 @@ The one rule: what differs between kinds stands in their `DeclaredKind`, never h
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -137,6 +137,23 @@ class DeclaredRoutes:
     async def _seen(self, request: Request) -> None:
         commands = self._commands
         await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
+
+
+def adding(router: APIRouter, *tags: str) -> Callable[..., None]:
+    """Return what adds a guarded route: `add(method, path, handler, (verb, kind), operation_id, …)`."""
+
+    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
+        router.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            dependencies=[requires(*right)],
+            operation_id=operation_id,
+            response_model=None,
+            **{"tags": list(tags), **more},
+        )
+
+    return add
 
 
 def declared_router(kind: DeclaredKind[Any, Any], commands: Commands, *, without: Collection[str] = ()) -> APIRouter:

@@ -13,6 +13,7 @@ from typing import Any
 
 from libs.access.effects import Before
 from libs.contracts import ClusterSpec
+from libs.contracts.meaning import counted
 from libs.contracts.problems import Problem
 from libs.fleet.fuse import fuse_trips
 from libs.fleet.moving import moved
@@ -88,7 +89,7 @@ class Report:
         """Return the answer's members; `unusual` are sentences about cells."""
         labels = {key: {word: self.labels[key][word] for word in _DIFFERENCES} for key in sorted(self.labels)}
         warned = [
-            f"the zone {zone} of {_stores(count)} never changes its clocks; is {self.meant[zone]} meant?"
+            f"the zone {zone} of {counted(count, 'store')} never changes its clocks; is {self.meant[zone]} meant?"
             for zone, count in sorted(self.never_changing.items())
         ]
         return {
@@ -120,10 +121,6 @@ class Report:
 
     def _label(self, key: str) -> Counter[str]:
         return self.labels.setdefault(key, Counter())
-
-
-def _stores(count: int) -> str:
-    return "1 store" if count == 1 else f"{count:,} stores"
 
 
 def _capacities(clusters: Sequence[ClusterSpec]) -> list[tuple[str, dict[str, str]]]:

@@ -14,11 +14,11 @@ from libs.commands.proposals import Proposal
 from libs.contracts import ApprovalCompleted
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
-from libs.web.auth import by_of, requires
+from libs.web.auth import by_of
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
 from libs.web.openapi import body_of
-from libs.web.router import respond, unwrapped
+from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import check_state, examples, listed, one, placed, said_by, seen
 from services.policy.domain.approvals import (
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 READ = ("store", "group", "namespace", "application", "role", "rolebinding", "override", "approval")
 """What the decider reads: the run, what it is about, and for which clusters somebody holds a role."""
+KIND = "Approval"
 STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
 
 
@@ -257,33 +258,20 @@ def approvals_router(commands: Commands) -> APIRouter:
     """Return the routes of approvals."""
     router, approvals = APIRouter(), Approvals(commands)
 
-    def add(
-        method: str, path: str, handler: Any, verb: str, operation_id: str, kind: str = "Approval", **more: Any
-    ) -> None:
-        router.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            dependencies=[requires(verb, kind)],
-            operation_id=operation_id,
-            response_model=None,
-            tags=["approvals"],
-            **more,
-        )
-
+    add = adding(router, "approvals")
     one_of = "/v1/approvals/{approval}"
-    add("GET", "/v1/approvals", approvals.list, "list", "list_approvals")
-    add("GET", one_of, approvals.get, "read", "read_approval")
-    add("POST", one_of + "/grant", approvals.grant, "approve", "grant_approval", openapi_extra=body_of(GrantSpec))
-    add("POST", one_of + "/refuse", approvals.refuse, "approve", "refuse_approval", openapi_extra=body_of(RefuseSpec))
+    add("GET", "/v1/approvals", approvals.list, ("list", KIND), "list_approvals")
+    add("GET", one_of, approvals.get, ("read", KIND), "read_approval")
+    vote = ("approve", KIND)
+    add("POST", one_of + "/grant", approvals.grant, vote, "grant_approval", openapi_extra=body_of(GrantSpec))
+    add("POST", one_of + "/refuse", approvals.refuse, vote, "refuse_approval", openapi_extra=body_of(RefuseSpec))
     # What is one's own everybody may take back; that it is theirs is decided on the run.
     add(
         "POST",
         one_of + "/withdraw",
         approvals.withdraw,
-        "read",
+        ("read", "Principal"),
         "withdraw_approval",
-        "Principal",
         openapi_extra=body_of(WithdrawSpec),
     )
     return router

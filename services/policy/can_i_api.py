@@ -14,9 +14,8 @@ from libs.access.rights import may, scope
 from libs.contracts.names import nearest
 from libs.contracts.problems import invalid
 from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
-from libs.web.auth import requires
 from libs.web.positions import HEADER
-from libs.web.router import select
+from libs.web.router import adding, select
 from services.policy.answers import seen
 from services.policy.domain.approvals import recorded_from
 
@@ -75,13 +74,5 @@ def _check(word: str, words: Sequence[str], pointer: str) -> None:
 def can_i_router(commands: Commands) -> APIRouter:
     """Return the route that tells what the caller may do."""
     router, routes = APIRouter(), CanI(commands)
-    router.add_api_route(
-        "/v1/can-i",
-        routes.can_i,
-        methods=["GET"],
-        dependencies=[requires("read", "Principal")],
-        operation_id="can_i",
-        response_model=None,
-        tags=["identity"],
-    )
+    adding(router, "identity")("GET", "/v1/can-i", routes.can_i, ("read", "Principal"), "can_i")
     return router

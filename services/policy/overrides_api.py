@@ -18,11 +18,11 @@ from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
 from libs.fleet import unpacked
-from libs.web.auth import authorize, by_of, requires
+from libs.web.auth import authorize, by_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import body_of
-from libs.web.router import respond, unwrapped
+from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import ID_CHARACTERS, check_state, examples, listed, one, placed, said_by, seen
 from services.policy.domain.approvals import recorded_from
@@ -42,6 +42,8 @@ READ = (
     *("role", "rolebinding", "override", "approval"),
 )
 """What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
+KIND = "Override"
+REQUEST = ("request", KIND)
 STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
 
 BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
@@ -84,7 +86,7 @@ class Overrides:
         if (said.freeze is None) == (said.calendar is None):
             raise Invalid("an override is for one freeze or for one calendar", pointer="/freeze")
         if said.break_glass:
-            authorize(request.state.principal, "break-glass", "Override", request.app.state.rights)
+            authorize(request.state.principal, "break-glass", KIND, request.app.state.rights)
         intent = intent_of(request, body, assume=assume)
         by, new = by_of(request), self._ids()[:ID_CHARACTERS]
         approval = self._ids()[:ID_CHARACTERS]
@@ -184,7 +186,7 @@ def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[E
     for event in events:
         if isinstance(event, OverrideRequested):
             clusters = unpacked(event.clusters)
-            check_reach(facts, request.state.principal, (verb, "Override"), clusters, at, event.applications)
+            check_reach(facts, request.state.principal, (verb, KIND), clusters, at, event.applications)
 
 
 def _override(facts: Fleet, name: str) -> Override:
@@ -226,26 +228,15 @@ def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     """Return the routes of overrides."""
     router, overrides = APIRouter(), Overrides(commands, ids)
 
-    def add(method: str, path: str, handler: Any, verb: str, operation_id: str, **more: Any) -> None:
-        router.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            dependencies=[requires(verb, "Override")],
-            operation_id=operation_id,
-            response_model=None,
-            tags=["overrides"],
-            **more,
-        )
-
-    add("GET", "/v1/overrides", overrides.list, "list", "list_overrides")
-    add("POST", "/v1/overrides", overrides.request, "request", "request_override", openapi_extra=body_of(OverrideSpec))
-    add("GET", "/v1/overrides/{override}", overrides.get, "read", "read_override")
+    add = adding(router, "overrides")
+    add("GET", "/v1/overrides", overrides.list, ("list", KIND), "list_overrides")
+    add("POST", "/v1/overrides", overrides.request, REQUEST, "request_override", openapi_extra=body_of(OverrideSpec))
+    add("GET", "/v1/overrides/{override}", overrides.get, ("read", KIND), "read_override")
     add(
         "POST",
         "/v1/overrides/{override}/revoke",
         overrides.revoke,
-        "request",
+        REQUEST,
         "revoke_override",
         openapi_extra=body_of(ReasonSpec),
     )

@@ -19,11 +19,11 @@ from libs.contracts.names import nearest
 from libs.contracts.people import PLAIN, person_name
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
-from libs.web.auth import authorize, by_of, digest_of, requires
+from libs.web.auth import authorize, by_of, digest_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import body_of
-from libs.web.router import respond, unwrapped
+from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import ID_CHARACTERS, listed, said_by, seen
 from services.policy.domain.approvals import recorded_from
@@ -179,18 +179,7 @@ def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     """Return the routes of local tokens."""
     router, tokens = APIRouter(), LocalTokens(commands, ids)
 
-    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
-        router.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            dependencies=[requires(*right)],
-            operation_id=operation_id,
-            response_model=None,
-            tags=["tokens"],
-            **more,
-        )
-
+    add = adding(router, "tokens")
     add("GET", "/v1/tokens", tokens.list, ("list", "Token"), "list_tokens")
     add("POST", "/v1/tokens", tokens.issue, RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
     # Everybody may revoke their own; whether it is theirs is decided on the facts.

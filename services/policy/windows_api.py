@@ -13,9 +13,8 @@ from fastapi import APIRouter, Request, Response
 from libs.contracts.instants import read_instant
 from libs.contracts.problems import invalid
 from libs.gates import windows
-from libs.web.auth import requires
 from libs.web.positions import HEADER
-from libs.web.router import select
+from libs.web.router import adding, select
 from services.policy.answers import seen
 from services.policy.domain.approvals import recorded_from
 
@@ -69,13 +68,5 @@ def _row(row: WindowRow) -> dict[str, Any]:
 def windows_router(commands: Commands) -> APIRouter:
     """Return the route of windows."""
     router, routes = APIRouter(), Windows(commands)
-    router.add_api_route(
-        "/v1/windows",
-        routes.windows,
-        methods=["GET"],
-        dependencies=[requires("list", "Window")],
-        operation_id="list_windows",
-        response_model=None,
-        tags=["windows"],
-    )
+    adding(router, "windows")("GET", "/v1/windows", routes.windows, ("list", "Window"), "list_windows")
     return router

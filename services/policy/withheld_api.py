@@ -14,11 +14,11 @@ from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
-from libs.web.auth import by_of, requires
+from libs.web.auth import by_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import body_of
-from libs.web.router import respond, unwrapped
+from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import examples, listed, one, said_by, seen
 from services.policy.domain.approvals import recorded_from
@@ -106,18 +106,7 @@ def withheld_router(commands: Commands) -> APIRouter:
     """Return the routes of withheld changes."""
     router, loosenings = APIRouter(), Loosenings(commands)
 
-    def add(method: str, path: str, handler: Any, right: tuple[str, str], operation_id: str, **more: Any) -> None:
-        router.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            dependencies=[requires(*right)],
-            operation_id=operation_id,
-            response_model=None,
-            tags=["withheld"],
-            **more,
-        )
-
+    add = adding(router, "withheld")
     add("GET", "/v1/withheld", loosenings.list, ("list", "Policy"), "list_withheld")
     add("GET", "/v1/withheld/{change}", loosenings.get, ("read", "Policy"), "read_withheld")
     add(

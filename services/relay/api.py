@@ -15,13 +15,13 @@ from libs.commands.proposals import Answer
 from libs.contracts import EventRefused
 from libs.contracts.problems import invalid
 from libs.kinds import BY_DOCUMENT
-from libs.web.auth import Principal, requires
+from libs.web.auth import Principal
 from libs.web.bodies import read_body, read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
 from libs.web.positions import HEADER, wanted_position
-from libs.web.router import declared_router, respond
+from libs.web.router import adding, declared_router, respond
 from libs.web.schema import Spec, document_model, validated
 from services.relay.documents import SourceSpec, parse_source, source_document
 from services.relay.domain.letters import check_reason
@@ -211,18 +211,7 @@ def relay_router(commands: Commands, events: Events, letters: Letters) -> APIRou
     """Return all routes of relay."""
     router = APIRouter()
 
-    def add(method: str, path: str, handler: Any, rule: tuple[str, str], operation_id: str, **more: Any) -> None:
-        router.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            dependencies=[requires(*rule)],
-            operation_id=operation_id,
-            response_model=None,
-            tags=["inbox" if rule[1] == "ExternalEvent" else "dead-letters"],
-            **more,
-        )
-
+    add, add_letters = adding(router, "inbox"), adding(router, "dead-letters")
     one = "/v1/dead-letters/{letter}"
     add(
         "POST",
@@ -234,9 +223,13 @@ def relay_router(commands: Commands, events: Events, letters: Letters) -> APIRou
         responses=answers(200),
     )
     add("GET", "/v1/inbox", events.inbox, ("list", "ExternalEvent"), "list_inbox")
-    add("GET", "/v1/dead-letters", letters.list, ("list", "DeadLetter"), "list_dead_letters")
-    add("POST", f"{one}:retry", letters.retry, ("retry", "DeadLetter"), "retry_letter", openapi_extra=_body(Decision))
-    add("POST", f"{one}:skip", letters.skip, ("skip", "DeadLetter"), "skip_letter", openapi_extra=_body(Decision))
-    add("GET", one, letters.get, ("read", "DeadLetter"), "read_letter")
+    add_letters("GET", "/v1/dead-letters", letters.list, ("list", "DeadLetter"), "list_dead_letters")
+    add_letters(
+        "POST", f"{one}:retry", letters.retry, ("retry", "DeadLetter"), "retry_letter", openapi_extra=_body(Decision)
+    )
+    add_letters(
+        "POST", f"{one}:skip", letters.skip, ("skip", "DeadLetter"), "skip_letter", openapi_extra=_body(Decision)
+    )
+    add_letters("GET", one, letters.get, ("read", "DeadLetter"), "read_letter")
     router.include_router(declared_router(SOURCE, commands))
     return router

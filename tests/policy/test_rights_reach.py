@@ -290,7 +290,7 @@ async def test_what_opens_a_gate_is_judged_by_all_documents_of_a_change_together
     tried = (await team.by("bob", "POST", "/v1/documents", {"documents": opened}, dry_run="true")).json()
     assert [event["stream"].partition("-")[0] for event in tried["events"]] == ["withheld"]
     told = (await team.by("bob", "POST", "/v1/documents", {"documents": opened})).json()
-    assert "freeze f on 1 clusters" in told["warnings"][0]
+    assert "freeze f on 1 cluster" in told["warnings"][0]
     assert told["position"] - told["first"] == 4
     assert sorted(each["position"] for each in told["results"]) == list(range(told["first"] + 1, told["position"] + 1))
     events = [each.event for each in team.server.embedded.log.read_recorded(0)]

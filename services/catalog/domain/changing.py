@@ -10,6 +10,7 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from libs.contracts.meaning import counted
 from libs.contracts.refusals import Rejected
 from libs.kubernetes import Manifest, Open, immutable_changes
 from libs.templates import Template, outline
@@ -57,7 +58,7 @@ def check_changes(
 def change_warnings(facts: Fleet, key: tuple[str, str], fresh: BitMap, before: Mapping[str, BitMap]) -> list[str]:
     """Return what may be refused by an API server, and depends on what it filled in or on a cluster's values."""
     return [
-        f"{finding} (on {len(clusters):,} cluster{'s' if len(clusters) != 1 else ''} that run {version})"
+        f"{finding} (on {counted(len(clusters), 'cluster')} running {version})"
         for version, clusters, finding in _changes(facts, key, fresh, before)
         if not finding.never
     ]

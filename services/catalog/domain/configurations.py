@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from libs.contracts import ConfigurationDeclared, ConfigurationRemoved
 from libs.contracts.absent import Absent
+from libs.contracts.meaning import counted
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet import rank
@@ -157,7 +158,7 @@ def values_invalid(facts: Fleet, release: tuple[str, str], found: tuple[str, int
     problem, example, count = found
     cluster = facts.selection.name(example)
     return ValuesInvalid(
-        f"{application} {version} would get values that its schema refuses on {count:,} clusters, "
+        f"{application} {version} would get values that its schema refuses on {counted(count, 'cluster')}, "
         f"for example {cluster}: {problem}",
         pointer=pointer,
         fix=f"see the values and their layers with: resedge get configuration --cluster {cluster} "

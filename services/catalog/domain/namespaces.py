@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts import NamespaceDeclared, NamespaceRemoved
 from libs.contracts.absent import Absent
+from libs.contracts.meaning import counted
 from libs.contracts.names import check_name, escape
 from libs.contracts.refusals import Invalid, Rejected
 from libs.fleet.checks import check_expression, check_signoff, check_unreferenced, read_expression, some
@@ -189,7 +190,7 @@ def _check_capacity(declared: NamespaceDeclared, facts: Fleet) -> None:
 def _exceeded(declared: NamespaceDeclared, resource: str, clusters: BitMap, facts: Fleet) -> CapacityExceeded:
     names = [facts.selection.name(ordinal) for ordinal in clusters[:EXAMPLES]]
     return CapacityExceeded(
-        f"{len(clusters):,} clusters have less {resource} than their namespaces would take together with "
+        f"there is too little {resource} on {counted(len(clusters), 'cluster')} for all their namespaces together with "
         f"{declared.capacity.get(resource, '0')} for {declared.name}: {some(names)}"
         + (f" and {len(clusters) - len(names):,} more" if len(clusters) > len(names) else ""),
         pointer=f"/spec/capacity/{escape(resource)}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from libs.contracts.absent import Absent
 from libs.contracts.instants import instant_text
+from libs.contracts.meaning import counted
 from libs.contracts.refusals import Invalid
 from libs.fleet import in_force
 from libs.fleet.law import LawLeavesNothing, taken_by_law
@@ -119,7 +120,7 @@ def _check_leaves_something(law: PlacementPolicyDeclared, at: datetime, facts: F
         left = placed - tried.forbidden(application, judged)
         if placed and not left and placed - facts.forbidden(application, judged):
             raise LawLeavesNothing(
-                f"all {len(placed):,} placements of {application} would be forbidden",
+                f"it would forbid {application} everywhere: on {counted(len(placed), 'cluster')}",
                 pointer=f"{FORBIDDEN}/{index}",
                 fix=f"narrow clusters; if {application} may run nowhere, delete it or its release choices instead",
                 laws=[law.name],

@@ -18,6 +18,7 @@ from typing import Any
 
 from libs.bus.faults import passing
 from libs.contracts.crash import crash_point
+from libs.contracts.meaning import counted
 from libs.eventlog import EventLog, Verification
 from libs.gittree import CommitUnreadable, GitFailed, ObjectMissing, Repository
 from libs.runtime.clock import utc_now
@@ -87,7 +88,7 @@ async def _verify_branch(
                 break
             await asyncio.sleep(0.2)  # A running renderer may be between its decision and its commit.
         computed = fold.computed
-        said = computed.problem or _counted(len(computed.by_decision), "decision")
+        said = computed.problem or counted(len(computed.by_decision), "decision")
         checks += [Check("admissions", not computed.problem, said), _tip(tip, fold)]
         if repository is None or not tip:
             return
@@ -133,7 +134,7 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
         if not matches:
             return Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
         count += 1
-    return Check("trailers", ok=True, detail=f"Trailers of {_counted(count, 'commit')} matches the log")
+    return Check("trailers", ok=True, detail=f"Trailers of {counted(count, 'commit')} match the log")
 
 
 def _trees(repository: Repository, computed: Computed, tip: str, course: Course, *, every_commit: bool) -> Check:
@@ -148,7 +149,7 @@ def _trees(repository: Repository, computed: Computed, tip: str, course: Course,
         count += 1
         if not every_commit:
             break
-    return Check("tree", ok=True, detail=f"{_counted(count, 'commit')} {'matches' if count == 1 else 'match'} the log")
+    return Check("tree", ok=True, detail=f"{counted(count, 'commit')} {'matches' if count == 1 else 'match'} the log")
 
 
 def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
@@ -156,11 +157,7 @@ def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[s
 
 
 def _intact(found: Verification) -> str:
-    return f"Hash chain intact: {_counted(found.events, 'event')} up to position {found.position}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"Hash chain intact: {counted(found.events, 'event')} up to position {found.position}"
 
 
 def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
+from libs.contracts.meaning import counted
 from libs.fleet import bitmap, ordinals
 from libs.fleet.fuse import fuse_trips
 from libs.gates.of_change import Approved, Settled
@@ -96,7 +97,7 @@ class Plan:
             *self.applications.values(), self.clusters, *self.namespaces.values(), *self.layouts.values()
         )
         what = applications[0] if len(applications) == 1 else f"{len(applications)} applications"
-        on = f"{len(where):,} cluster{'s' if len(where) != 1 else ''}"
+        on = counted(len(where), "cluster")
         if not applications and self.layouts and not self.namespaces and not self.clusters:
             return f"Move {on} to layout {', '.join(LAYOUTS[code].name for code in sorted(self.layouts))}"
         if not applications:

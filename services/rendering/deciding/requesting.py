@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.contracts import stream_id
+from libs.contracts.meaning import counted
 from libs.fleet import content_digest, packed, within_bounds
 from libs.gates import items_of, parts_of, unmoved
 from services.rendering.deciding.keeping import set_aside
@@ -107,7 +108,9 @@ def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstand
     said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
     digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
     versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
-    summary = f"{application}: release {versions or 'none'} on {len(clusters):,} clusters"[:SUMMARY_CHARACTERS_MAX]
+    summary = f"{application}: release {versions or 'none'} on {counted(len(clusters), 'cluster')}"[
+        :SUMMARY_CHARACTERS_MAX
+    ]
     return _request(model, process, About(key, "", digest, clusters, summary, reached), asked, now)
 
 
