@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.bench.against import AT_LEAST, MeasurementError, compared, worse
+
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "performance.md"
-AT_LEAST = frozenset({"events/s", "files/s"})
-"""Units of which more is better."""
-
 Figure = dict[str, Any]
 
 
@@ -149,6 +148,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the names and end")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    parser.add_argument(
+        "--against", metavar="REVISION", help="measure REVISION too, as the baseline; exit 1 where this tree is slower"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often --against measures both (default: 3)")
     given = parser.parse_args(arguments)
     known = names()
     if given.list:
@@ -157,6 +160,8 @@ def main(arguments: list[str]) -> int:
     unknown = [name for name in given.names if name not in known]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; known: {', '.join(known)}")
+    if given.against is not None:
+        return _compare(given.against, given.names or list(known), given.rounds)
     figures: list[Figure] = []
     for name in given.names or known:
         for each in _measured(*known[name]):
@@ -169,6 +174,18 @@ def main(arguments: list[str]) -> int:
         kept = kept_rows(PAGE.read_text(), figures) if given.names and PAGE.exists() else []
         PAGE.write_text(page(figures, f"{scale}scripts/bench --write {' '.join(given.names)}".strip(), kept))
     return 1 if any(met(each) is False for each in figures) else 0
+
+
+def _compare(revision: str, names: list[str], rounds: int) -> int:
+    status = 0
+    try:
+        for each in compared(revision, names, rounds):
+            print(json.dumps(complete(each), ensure_ascii=False), flush=True)
+            status |= worse(each)
+    except MeasurementError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return status
 
 
 def _measured(module: str, scenario: str | None) -> Iterator[Figure]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.bench.__main__ import kept_rows, met, names, page
+from tests.bench.against import best, figures_of, ratio, worse
 from tests.bench.bench_scale import LargeServer, journey, puts
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +82,28 @@ def test_a_page_keeps_the_rows_that_are_not_measured_again() -> None:
     assert "| old | 1.0 s" in after
     assert "| again | 3.0 s" in after
     assert "| again | 2.0 s" not in after
+
+
+def test_a_comparison_takes_the_best_round_of_each_and_says_what_is_worse() -> None:
+    def figure(name: str, value: float, unit: str) -> dict[str, object]:
+        return {"name": name, "value": value, "unit": unit}
+
+    rounds = [figure("t", 3.0, "s"), figure("r", 10, "events/s"), figure("t", 2.0, "s"), figure("r", 20, "events/s")]
+    assert best(rounds) == [rounds[2], rounds[3]]
+    assert ratio(figure("t", 2.0, "s"), figure("t", 1.0, "s")) == 2.0
+    assert ratio(figure("r", 20, "events/s"), figure("r", 10, "events/s")) == 0.5
+    assert worse({"ratio": 0.5})
+    assert not worse({"ratio": 0.95})
+    assert not worse({"ratio": None})
+
+
+def test_a_comparison_runs_the_bench_of_another_tree_and_names_what_is_unknown(tmp_path: Path) -> None:
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").write_text('#!/bin/sh\necho talk\necho "{\\"name\\": \\"$3\\", \\"value\\": 1}"\n')
+    (programs / "python").chmod(0o755)
+    assert figures_of(tmp_path, ["gates"]) == [{"name": "gates", "value": 1}]
+
+    unknown = [sys.executable, "-m", "tests.bench", "--against", "no-such-revision", "gates"]
+    result = subprocess.run(unknown, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (2, "error: revision no-such-revision not found\n")
