@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import child
 from tests.support.system import until
 
 ROOT = Path(__file__).parents[2]
@@ -100,16 +101,12 @@ def test_a_failed_test_fails_the_test_command_whatever_the_checks_say(project: P
 
 def test_what_is_stopped_leaves_no_check_running(project: Path) -> None:
     (project / "waiting").write_text("mypy ")
-    process = subprocess.Popen(["scripts/check"], cwd=project, env=environment(project), start_new_session=True)
-    try:
+    with child(["scripts/check"], cwd=project, env=environment(project), start_new_session=True) as process:
         until(lambda: len(of_session(process.pid)) > 1 and list((project / "temporary").iterdir()))
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) != 0
         until(lambda: not of_session(process.pid))
-        assert list((project / "temporary").iterdir()) == []
-    finally:
-        (project / "waiting").unlink()
-        process.kill()
+    assert list((project / "temporary").iterdir()) == []
 
 
 def of_session(leader: int) -> list[int]:
