@@ -29,11 +29,13 @@ from libs.bus.rebuild import catch_up
 from libs.commands.documents import DocumentsView, documents
 from libs.commands.kinds import DeclaredKind
 from libs.contracts.envelope import UnknownEventType, decode
+from libs.contracts.instants import instant_text
 from libs.contracts.refusals import Invalid
 from libs.eventlog import DatabaseNotReady, DriverMissing, EventLog, LogUnavailable, UnknownLogFormat
 from libs.fleet import Blobs, Fleet
 from libs.runtime.clock import utc_now
-from services.audit.domain import instant, rfc3339
+from libs.web.positions import POSITION_DIGITS_MAX
+from services.audit.domain import instant
 from services.audit.projections import AuditTrail
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import CHOICES
@@ -43,11 +45,10 @@ from services.policy.api import DECLARED as POLICY
 from services.relay.api import SOURCE
 from services.relay.projections import LettersView
 from services.rendering.asking.asof import RebuildFailed, Rebuilt, rebuild_branch
+from services.rendering.writing.materialising import PAGE_EVENTS
 
-PAGE_EVENTS = 1_000
 STEP_EVENTS = 10_000
 """Events after which the next view gets its turn, and progress is shown."""
-POSITION_DIGITS_MAX = 18
 ROWS_A_PAGE = 1_000
 
 KINDS: Mapping[str, Sequence[DeclaredKind[Any, Any]]] = {
@@ -92,7 +93,7 @@ class Place:
     epoch: str
 
     def __str__(self) -> str:
-        return f"position {self.position}, recorded {rfc3339(self.at)}, epoch {self.epoch}"
+        return f"position {self.position}, recorded {instant_text(self.at)}, epoch {self.epoch}"
 
 
 @contextmanager
@@ -142,7 +143,7 @@ def place_of(log: EventLog, text: str) -> Place:
         if position == 0:
             raise UsageProblem("positions count from 1")
         if position > head.position:
-            raise UsageProblem(f"the log ends at position {head.position}, recorded {rfc3339(head.recorded_at)}")
+            raise UsageProblem(f"the log ends at position {head.position}, recorded {instant_text(head.recorded_at)}")
     else:
         try:
             position = log.position_at(instant(text))
@@ -152,7 +153,7 @@ def place_of(log: EventLog, text: str) -> Place:
                 fix="a whole number, or date, time and offset: 2026-11-24T06:00:00Z, 2026-11-24T06:00:00-06:00",
             ) from unreadable
         if position == 0:
-            raise UsageProblem(f"the log begins at {rfc3339(log.read(0, 1)[0].recorded_at)}, after {text}")
+            raise UsageProblem(f"the log begins at {instant_text(log.read(0, 1)[0].recorded_at)}, after {text}")
     found = log.read(position - 1, 1)[0]
     return Place(position, found.recorded_at, found.epoch)
 
@@ -200,7 +201,7 @@ class Replay:
         if name == RELEASES and self._facts is not None:
             for key, release in sorted(self._facts.releases.items()):
                 said = self._facts.facts["release", "/".join(key)]
-                told = {"published_at": rfc3339(said.at), "published_by": said.actor, "position": said.position}
+                told = {"published_at": instant_text(said.at), "published_by": said.actor, "position": said.position}
                 yield {**msgspec.to_builtins(release), **told}
         elif name in FLEET:
             view, kind = FLEET[name]

@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PACKS = Path(__file__).parents[1] / "libs/kubernetes/packs"
+from libs.kubernetes.schemas import PACKS
+
 MODULE = "k8s.io/kubernetes"
 VERSIONS = ("1.30.14", "1.31.14", "1.32.13", "1.33.13", "1.34.4", "1.35.4", "1.36.3", "1.37.2")
 KEPT = (

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.demo.hierarchies import API_VERSION, LIVE, PILOT, group_documents
+from cli.demo.hierarchies import LIVE, PILOT, group_documents
+from libs.contracts.names import API_VERSION
 from libs.templates import hydrate, read_yaml
 
 if TYPE_CHECKING:

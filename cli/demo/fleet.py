@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.demo.places import Place, apportion, places
+from libs.contracts.instants import DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,7 +110,6 @@ OTHER_LANGUAGE = {"ca": ("zh", 40), "ny": ("zh", 40), "wa": ("vi", 24), "hi": ("
     "tx": ("vi", 20),
 }
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WORKDAYS, _WEEKEND = DAYS[:5], DAYS[5:]
 HOURS = {
     "mall": (Hours(DAYS[:6], "10:00", "21:00"), Hours(DAYS[6:], "11:00", "18:00")),

@@ -12,13 +12,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from cli.demo.places import places
+from libs.contracts.names import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cli.demo.fleet import Fleet, Store
 
-API_VERSION = "resedge.dev/v1"
 LIVE = "/operations/live"
 """The group that says which stores run anything at all; it starts with one store."""
 PILOT = "/marketing/pilots/spring-menu"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cli.client import LONG_SECONDS
 from cli.demo.catalog import (
     APPLICATIONS,
     NEXT_RELEASE,
@@ -34,7 +35,6 @@ POLL_MARGIN_SECONDS = 10.0
 NOT_YET = 504
 """What a server answers that waited for a position, or for rendering to settle, and did not get there yet."""
 SETTLED_SECONDS_MAX = 900
-LONG_SECONDS = 900.0
 FAVOURITE_STORE = "tx-austin-0042"
 
 

@@ -19,6 +19,7 @@ from libs.bus.alone import alone, patiently
 from libs.bus.consumers import ViewConsumer
 from libs.bus.contract import Checkpoint, LogSource, Page, read_page
 from libs.bus.faults import passing
+from libs.bus.feed import PAGE_EVENTS_MAX
 from libs.bus.letters import letter_of
 from libs.bus.storage import beside_name, checkpoints, create_tables, generations, is_beside, view_engine
 from libs.contracts import LetterSkipped, Recorded, type_name
@@ -26,7 +27,6 @@ from libs.contracts.crash import crash_point
 from libs.contracts.envelope import Undecodable
 from libs.eventlog import Head, StoredEvent
 
-PAGE_EVENTS_MAX = 1_000
 SWAPPED_EVENTS_MAX = 200
 """Events that a swap applies while the live view waits for it; with more to do, it catches up first."""
 SWAP_WAIT_MILLISECONDS = 500

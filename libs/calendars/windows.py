@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 from dateutil.rrule import rrulestr
 
 from libs.calendars.edges import edge
+from libs.contracts.instants import DAYS, END_OF_DAY
 
 if TYPE_CHECKING:
     from libs.calendars.hours import Hours
     from libs.contracts.policy import CalendarDeclared, CalendarWindow
 
 Interval = tuple[datetime, datetime]
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = timedelta(days=1)
-END_OF_DAY = "24:00"
 RULE_BEGINS = date(2000, 1, 3)
 """Where rules begin that do not depend on it: a Monday, before anything that is asked about."""
 RULE_ENDS = date(2080, 1, 1)

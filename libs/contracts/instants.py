@@ -11,6 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from libs.contracts.refusals import Invalid
 
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+END_OF_DAY = "24:00"
+
 YEAR_MIN, YEAR_MAX = 1900, 2199
 """What documents may speak of: an offset added at either end still is a date."""
 

@@ -13,6 +13,9 @@ from typing import Any
 from libs.contracts.inventory import Labels
 from libs.contracts.refusals import Invalid
 
+API_VERSION = "resedge.dev/v1"
+"""What a document says of its own format."""
+
 NAME_CHARACTERS_MAX = 63
 LABEL_VALUE_CHARACTERS_MAX = 256
 LABELS_MAX = 256
@@ -21,13 +24,18 @@ VALUES_OF_A_LABEL_MAX = 256
 NEAREST_CHARACTERS_MAX = 300
 """Group paths are the longest words; comparing takes the square of the length."""
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
 
 
 def escape(token: object) -> str:
     """Return one reference token of a JSON pointer (RFC 6901)."""
     return str(token).replace("~", "~0").replace("/", "~1")
+
+
+def pointer_of(path: Iterable[str | int]) -> str:
+    """Return `path` as an RFC 6901 JSON pointer."""
+    return "".join("/" + escape(key) for key in path)
 
 
 def unescape(token: str) -> str:

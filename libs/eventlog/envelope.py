@@ -6,12 +6,13 @@ envelope and the data, each after its length in 8 big-endian bytes.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
 
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from libs.contracts.instants import UNIX_EPOCH
+
 _MICROSECOND = timedelta(microseconds=1)
 
 

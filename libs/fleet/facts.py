@@ -53,12 +53,13 @@ from libs.contracts import (
     WritingRestored,
     encode,
 )
+from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.quantities import milli
 from libs.eventlog.events import EpochStarted
 from libs.fleet.columns import Column
 from libs.fleet.contents import Contents
 from libs.fleet.layers import peers_of
-from libs.fleet.parts import EARLIER_CHOICES_MAX, EPOCH, UNLIMITED, Fact, Store, Touched, microseconds, parsed
+from libs.fleet.parts import EARLIER_CHOICES_MAX, UNLIMITED, Fact, Store, Touched, microseconds, parsed
 from libs.fleet.policy_folding import fold_policy
 
 
@@ -80,7 +81,7 @@ class Facts(Contents):
 
     def assume(self, event: Event) -> None:
         """Take an event that is not in the log (on a fork)."""
-        self.now = Fact(self.position, EPOCH, "")
+        self.now = Fact(self.position, UNIX_EPOCH, "")
         _taker(type(event))(self, event)
 
     @singledispatchmethod

@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
+from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.quantities import milli
 from libs.fleet.bitmaps import bitmap, held, ordinals
 from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
-from libs.fleet.parts import EPOCH, PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
+from libs.fleet.parts import PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
 from libs.fleet.policy import Forbidding
 from libs.fleet.state import fork_parts
 from libs.selection import references
@@ -165,7 +166,7 @@ class Fleet(Facts):
 
     def declared(self, ordinal: int) -> Fact:
         """Return where the log last spoke of a cluster's store."""
-        at = EPOCH + np.timedelta64(int(self.declared_at.values[ordinal]), "us").item()
+        at = UNIX_EPOCH + np.timedelta64(int(self.declared_at.values[ordinal]), "us").item()
         return Fact(int(self.declared_position.values[ordinal]), at, "")
 
     # --- questions of deciders ---------------------------------------------------------------------------------

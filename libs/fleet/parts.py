@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts import ReleaseChoice, StoreDeclared
+from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet.policy import Policy
 from libs.fleet.state import (
     Parts,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 UNLIMITED = -1
 EARLIER_CHOICES_MAX = 8
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
 """Parse an expression, remembering what was parsed before."""
@@ -113,7 +113,7 @@ GONE: Parts = {
 PARTS: Parts = {
     "selection": made(Selection, Selection.dump, Selection.load, Selection.fork),
     "position": value(0),
-    "now": value(Fact(0, EPOCH, ""), lambda it: (it.position, it.at.isoformat(), it.actor), lambda it: _fact(*it)),
+    "now": value(Fact(0, UNIX_EPOCH, ""), lambda it: (it.position, it.at.isoformat(), it.actor), lambda it: _fact(*it)),
     "stores": mapping(
         lambda it: [tuple(each) for each in it.values()],
         lambda plain: {name: Store(name, zone, tuple(clusters), *more) for name, zone, clusters, *more in plain},
@@ -152,5 +152,5 @@ PARTS: Parts = {
 
 def microseconds(at: datetime) -> int:
     """Return an instant as microseconds since 1970, as columns hold it."""
-    delta = at - EPOCH
+    delta = at - UNIX_EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -12,7 +12,7 @@ from dataclasses import replace
 import msgspec
 
 from libs.contracts import ApprovalRequested, encode
-from libs.fleet.parts import EPOCH
+from libs.contracts.instants import UNIX_EPOCH
 
 INLINE_BYTES_MAX = 160 * 1024
 """What an event holds itself; the bound of an event leaves room for all that is not the content."""
@@ -45,7 +45,7 @@ def whole(run: ApprovalRequested, blob: Callable[[str], bytes | None]) -> Approv
         return run
     chunks = [chunk for name in run.content if (chunk := blob(name)) is not None]
     if len(chunks) < len(run.content):
-        return replace(run, expires_at=EPOCH)
+        return replace(run, expires_at=UNIX_EPOCH)
     content = msgspec.json.decode(b"".join(chunks), type=Content)
     return replace(
         run,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -18,12 +18,12 @@ import structlog
 
 from libs.calendars import Hours, compiled, interval, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, FreezeDeclared
+from libs.contracts.instants import UNIX_EPOCH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = structlog.get_logger("gates")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NEVER = int(np.iinfo(np.int64).max)
 DAY = 86_400 * 1_000_000
@@ -47,12 +47,12 @@ hours_of: Callable[[str], Hours] = lru_cache(maxsize=65_536)(Hours.from_text)
 
 def micros(at: datetime) -> int:
     """Return an instant as microseconds since the epoch."""
-    return (at - EPOCH) // MICROSECOND
+    return (at - UNIX_EPOCH) // MICROSECOND
 
 
 def instant(microseconds: int) -> datetime | None:
     """Return the instant that `micros` wrote; nothing for never."""
-    return None if microseconds == NEVER else EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds == NEVER else UNIX_EPOCH + timedelta(microseconds=microseconds)
 
 
 def calendar_at(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Found:

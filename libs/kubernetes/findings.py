@@ -5,11 +5,8 @@ The one rule: `never` only where every API server of the version refuses the obj
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-
-from libs.contracts.names import escape
 
 FINDINGS_MAX = 100
 """Of one release; what comes after is counted only."""
@@ -112,11 +109,6 @@ class Report:
     def doubtful(self) -> list[Finding]:
         """What can be applied, and is probably not meant."""
         return [each for each in self.findings if not each.never]
-
-
-def pointer_of(path: Iterable[str | int]) -> str:
-    """Return a path as an RFC 6901 JSON pointer."""
-    return "".join("/" + escape(key) for key in path)
 
 
 def is_open(value: Any) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from libs.kubernetes.findings import Finding, Open, Path, is_open, pointer_of, shown
+from libs.contracts.names import pointer_of
+from libs.kubernetes.findings import Finding, Open, Path, is_open, shown
 from libs.kubernetes.relations import at
 from libs.kubernetes.release import Manifest
 from libs.kubernetes.scalars import quantity_milli

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.contracts.names import nearest
+from libs.contracts.names import nearest, pointer_of
 from libs.kubernetes import relations
 from libs.kubernetes.fields import FIELD_RULES, LABEL_KEYED, NEEDED, NEEDED_OF, NOT_CLOSED
-from libs.kubernetes.findings import Demand, Finding, Open, Path, Relation, Report, is_open, pointer_of, shown
+from libs.kubernetes.findings import Demand, Finding, Open, Path, Relation, Report, is_open, shown
 from libs.kubernetes.scalars import annotation_key_problem, qualified_name_problem, value_problem
 from libs.kubernetes.schemas import Kubernetes, Schema
 

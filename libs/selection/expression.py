@@ -20,8 +20,6 @@ _NOWHERE: Span = (0, 0)
 KEYWORDS = frozenset({"and", "or", "not", "in", "like", "has", "none", "name"})
 """Words that must be quoted where they are meant as a label key."""
 
-LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 VALUE_CHARACTERS_MAX = 256
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import lark
 from lark import Lark, Token, Transformer
 
+from libs.contracts.names import LABEL_KEY, NAME
 from libs.selection.canonical import canonical
 from libs.selection.errors import SelectionError
 from libs.selection.expression import (
     KEYWORDS,
-    LABEL_KEY,
-    NAME,
     NUMBER,
     VALUE_CHARACTERS_MAX,
     And,

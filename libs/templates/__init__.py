@@ -4,6 +4,7 @@ A release's manifests are parsed once, when it is published; per cluster only en
 bytes, so that no value can add a key, a document or an object.
 """
 
+from libs.contracts.names import pointer_of
 from libs.templates.compiler import compile_release, compile_template
 from libs.templates.hydrate import HydrationFailed, hydrate
 from libs.templates.kinds import allow_problems
@@ -11,7 +12,7 @@ from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, me
 from libs.templates.outline import Outline, outline
 from libs.templates.placeholders import MISSING, Input, Missing, Reference
 from libs.templates.reader import read_json, read_manifests, read_yaml
-from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.rejections import PublishRejected
 from libs.templates.schema import SchemaRejected, ValuesSchema
 from libs.templates.template import ObjectRef, Slot, Template, Unresolved
 from libs.templates.yaml_nodes import Limits, YamlRejected

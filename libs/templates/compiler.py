@@ -11,12 +11,13 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from libs.contracts.names import pointer_of
 from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
 from libs.templates.identity import Found, identify
 from libs.templates.outline import Outline
 from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
-from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import (
     KEY_CHARACTERS_MAX,
     NULLS,

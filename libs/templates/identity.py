@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libs.contracts.names import pointer_of
 from libs.templates import kinds
 from libs.templates.placeholders import OPENING
-from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import NULLS
 from libs.templates.template import ObjectRef
 from libs.templates.yaml_nodes import Listing, Mapping, Node, Scalar

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from libs.contracts.names import pointer_of
 from libs.templates.placeholders import MISSING, Missing
-from libs.templates.rejections import pointer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

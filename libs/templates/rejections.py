@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 class PublishRejected(ValueError):  # noqa: N818 - a refusal states the fact
     """The release is refused as a whole.
@@ -24,8 +19,3 @@ class PublishRejected(ValueError):  # noqa: N818 - a refusal states the fact
         self.fix = fix
         place = " ".join(part for part in (object_, pointer) if part)
         super().__init__(f"{place + ': ' if place else ''}{title}: {detail}{' ' + fix if fix else ''}")
-
-
-def pointer_of(path: Iterable[str | int]) -> str:
-    """Return `path` as an RFC 6901 JSON pointer."""
-    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)

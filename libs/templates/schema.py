@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from libs.contracts.names import unescape
-from libs.templates.rejections import pointer_of
+from libs.contracts.names import pointer_of, unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

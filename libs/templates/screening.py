@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libs.contracts.names import pointer_of
 from libs.templates import kinds
-from libs.templates.rejections import PublishRejected, pointer_of
+from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import read_manifest_scalar
 from libs.templates.yaml_nodes import Mapping, Node, Scalar
 

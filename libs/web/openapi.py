@@ -15,13 +15,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from libs.web.auth import OpenRule, Rule
+from libs.web.faults import Schema
 from libs.web.intents import KEY_CHARACTERS_MAX
 from libs.web.paging import LIMIT_MAX
 from libs.web.positions import HEADER, POSITION_DIGITS_MAX
 from libs.web.problems import MEDIA_TYPE
 from libs.web.routes import all_routes
-
-Schema = dict[str, Any]
 
 JSON, YAML = "application/json", "application/yaml"
 OBJECT: Schema = {"type": "object"}

@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import CoreSchema
 
 from libs.contracts.inventory import Labels
-from libs.contracts.names import check_labels, check_name
+from libs.contracts.names import API_VERSION, check_labels, check_name
 from libs.contracts.refusals import Invalid
 from libs.web.faults import ERRORS_MAX, check_bounds, pointer_to, told
 
-API_VERSION = "resedge.dev/v1"
 _MAP_FAULTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 

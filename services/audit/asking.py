@@ -13,17 +13,17 @@ from difflib import get_close_matches
 from fastapi import Request
 
 from libs.contracts import event_types
+from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.names import nearest
 from libs.contracts.people import person_name
 from libs.contracts.problems import Problem, invalid
 from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
-from libs.eventlog.envelope import UNIX_EPOCH
 from libs.kinds import KINDS
+from libs.web.positions import POSITION_DIGITS_MAX
 from services.audit.domain import instant
 from services.audit.projections import Asked
 
-POSITION_DIGITS_MAX = 18
 TEXT_CHARACTERS_MAX = 1_024
 SLIP_MIN = 0.8
 """From what likeness on (0 to 1) a word is taken for a mistyped kind."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from libs.contracts import Recorded, meaning_of
-from libs.contracts.instants import ALL_YEARS, read_instant
+from libs.contracts.instants import ALL_YEARS, instant_text, read_instant
 from libs.contracts.meaning import Subject, counted
 from libs.contracts.refusals import Invalid
 
@@ -82,11 +82,6 @@ def instant(text: str, pointer: str | None = None) -> datetime:
         raise Invalid(unreadable.detail, pointer=pointer, fix=fix) from None
 
 
-def rfc3339(at: datetime) -> str:
-    """Return an instant as RFC 3339 in UTC."""
-    return at.isoformat().replace("+00:00", "Z")
-
-
 def shown(event: StoredEvent) -> dict[str, Any]:
     """Return an event as the API shows it."""
     return {
@@ -95,7 +90,7 @@ def shown(event: StoredEvent) -> dict[str, Any]:
         "stream": event.stream,
         "version": event.version,
         "type": event.type,
-        "time": rfc3339(event.recorded_at),
+        "time": instant_text(event.recorded_at),
         "actor": event.actor,
         "data": json.loads(event.data),
         "hash": event.hash.hex(),

@@ -31,9 +31,10 @@ from sqlalchemy.types import TypeEngine
 
 from libs.bus import LogSource, ViewConsumer
 from libs.contracts import Recorded
+from libs.contracts.instants import instant_text
 from libs.contracts.meaning import Subject
 from libs.eventlog.envelope import from_microseconds, to_microseconds
-from services.audit.domain import rfc3339, tell
+from services.audit.domain import tell
 
 NAME = "audit.trail"
 
@@ -218,7 +219,7 @@ def _postgresql_insert(table: str, elements: tuple[str, ...]) -> str:
 def _shown(row: Any) -> dict[str, Any]:
     return {
         "position": row.position,
-        "time": rfc3339(from_microseconds(row.recorded_at)),
+        "time": instant_text(from_microseconds(row.recorded_at)),
         "actor": row.actor,
         "type": row.type,
         "subject": told_subject((row.kind, row.name)),

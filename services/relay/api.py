@@ -20,7 +20,7 @@ from libs.web.bodies import read_body, read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import HEADER, POSITION_DIGITS_MAX, wanted_position
 from libs.web.router import adding, declared_router, respond
 from libs.web.schema import Spec, document_model, validated
 from services.relay.documents import SourceSpec, parse_source, source_document
@@ -32,7 +32,6 @@ from services.relay.inbox_events import BATCH, http_headers, media_type_of, spli
 from services.relay.letters import DeadLetters
 from services.relay.projections import KINDS, STATES, InboxRow, LetterRow, LettersView
 
-POSITION_DIGITS_MAX = 18
 OUTCOMES = (ACCEPTED, UNCHANGED, REFUSED)
 
 SOURCE: DeclaredKind[Command, State] = DeclaredKind(

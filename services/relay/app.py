@@ -12,7 +12,7 @@ from services.relay.receiving import Receiving
 from services.relay.settings import RelaySettings
 
 if TYPE_CHECKING:
-    from services.relay.inbox_commands import Api
+    from libs.runtime.elsewhere import Api
 
 CONNECTIONS_MAX = 20
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 
 from libs.contracts import SourceDeclared, SourceMapping
+from libs.contracts.names import API_VERSION
 from libs.contracts.refusals import Invalid
-from libs.web.schema import API_VERSION, Spec, read_as
+from libs.web.schema import Spec, read_as
 from services.relay.domain.sources import Command, DeclareSource, check_source
 
 if TYPE_CHECKING:

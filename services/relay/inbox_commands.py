@@ -6,7 +6,7 @@ tried again by whoever brought it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import msgspec
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from libs.contracts.problems import Problem, not_found, said_problem, unavailable
+from libs.runtime.elsewhere import Api
 from libs.web.auth import ON_BEHALF_OF
 from libs.web.intents import CAUSATION, EVENT_DIGEST
 from libs.web.positions import HEADER
@@ -27,8 +28,6 @@ CHANGES_MAX = 5
 _OURS = frozenset({401, 403, 405, 408, 421, 425, 429})
 """Statuses that say something about the relay or the moment, never about the event."""
 
-Api = Callable[[], httpx2.AsyncClient]
-"""Opens a client that reaches the API of every service and carries a token of role `relay`."""
 
 _NO_SUCH_THING = not_found("store", "").title
 _propagator = TraceContextTextMapPropagator()

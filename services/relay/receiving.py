@@ -12,11 +12,12 @@ import structlog
 
 from libs.bus.faults import passing
 from libs.bus.metrics import DEAD_LETTERS
+from libs.runtime.elsewhere import Api
 from libs.runtime.service import Ports
 from libs.web.application import ReadinessCheck
 from services.relay.api import SOURCE, Events, Letters, relay_router
 from services.relay.inbox import Inbox
-from services.relay.inbox_commands import Api, ApiCommands
+from services.relay.inbox_commands import ApiCommands
 from services.relay.inbox_kafka import InboxTopic
 from services.relay.inbox_manifests import Fetcher, outside_client
 from services.relay.letters import DeadLetters

@@ -22,7 +22,7 @@ from libs.web.positions import HEADER, wanted_position
 from libs.web.router import respond, select
 from libs.web.turns import Turn
 from services.rendering.asking.apart import verify_apart
-from services.rendering.asking.blocked import blocked
+from services.rendering.asking.blocked import EXAMPLES_MAX, blocked
 from services.rendering.asking.broken import VerificationBroken
 from services.rendering.asking.why import Why
 from services.rendering.branching import ANSWER, add_branch_routes, proposing, reason_of
@@ -33,7 +33,6 @@ from services.rendering.domain.fuse import Answerable, ConfirmRemovals, Hold, de
 from services.rendering.target.placements import split_key
 from services.rendering.writing.layout import LAYOUTS
 
-EXAMPLES_MAX = 5
 WAIT_SECONDS_MAX = 600.0
 
 

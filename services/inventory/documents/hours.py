@@ -12,16 +12,14 @@ from typing import Any
 
 from pydantic import Field
 
-from libs.contracts.instants import read_date
+from libs.contracts.instants import DAYS, END_OF_DAY, read_date
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Invalid
 from libs.web.schema import Spec
 from services.inventory.events import HoursException, OpeningHours, StoreDeclared
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOURS_MAX = 50
 EXCEPTIONS_MAX = 400
-END_OF_DAY = "24:00"
 CLOSED = "closed"
 
 _CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from libs.contracts.instants import read_date
+from libs.contracts.instants import DAYS, END_OF_DAY, read_date
 from libs.contracts.refusals import Invalid
 from libs.web.schema import Spec, read_as
 from services.policy.documents.recurrence import check_rule
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from libs.commands.kinds import Make
     from libs.fleet import Fleet
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
 WINDOWS_MAX = 50
 EXCLUSIONS_MAX = 1_000
-MIDNIGHT, END_OF_DAY = "00:00", "24:00"
+MIDNIGHT = "00:00"
 _FORMS = "a window is days/from/to, or rrule/from/duration_minutes, or closed"
 
 T = TypeVar("T")

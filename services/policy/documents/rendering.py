@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from libs.contracts.names import nearest
+from libs.contracts.names import API_VERSION, nearest
 from libs.contracts.refusals import Invalid
-from libs.web.schema import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

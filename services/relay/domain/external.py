@@ -26,10 +26,9 @@ from libs.contracts.inbox import (
     adapter_of,
     external_types,
 )
-from libs.contracts.names import check_labels, check_name, escape, nearest, unescape
+from libs.contracts.names import API_VERSION, check_labels, check_name, escape, nearest, unescape
 from libs.contracts.refusals import Invalid, Rejected
 
-API_VERSION = "resedge.dev/v1"
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """A version as the catalog takes it; it becomes a part of a path here, so it is checked before."""
 

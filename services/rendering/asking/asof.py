@@ -23,10 +23,9 @@ from libs.gittree.workers import WorkerDied, Workers
 from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
 from services.rendering.model import Model
 from services.rendering.model.decision import Decision
-from services.rendering.writing.materialising import materialise
+from services.rendering.writing.materialising import PAGE_EVENTS, materialise
 from services.rendering.writing.message import commit_of
 
-PAGE_EVENTS = 1_000
 RENDERING = "rendering"
 """The consumer whose fold this is."""
 _SKIPPED = type_name(LetterSkipped(letter="", reason=""))

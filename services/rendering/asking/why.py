@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fact
-from libs.fleet.parts import EPOCH
 from libs.gates import GATES
 from services.rendering.asking.summary import summary
 from services.rendering.deciding.gating import Gating
@@ -60,7 +60,7 @@ class Why:
 
 def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:
     """Return a gate as it is answered; its evidence is facts (with position and time) and what follows from them."""
-    said, newest = gate.explain(case), EPOCH
+    said, newest = gate.explain(case), UNIX_EPOCH
     evidence = []
     for what, source, more in said.evidence:
         plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in more.items()}
@@ -75,7 +75,7 @@ def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:
         "gate": gate.name,
         "open": said.open,
         "reason": said.reason,
-        "since": newest.isoformat() if newest > EPOCH else None,
+        "since": newest.isoformat() if newest > UNIX_EPOCH else None,
         **({"opens_at": said.opens_at.isoformat()} if said.opens_at is not None and not said.open else {}),
         "evidence": evidence,
     }

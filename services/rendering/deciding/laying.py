@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyroaring import BitMap
 
+from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.refusals import Rejected
 from libs.contracts.tree import cluster_path
 from libs.fleet import bitmap, held, ordinals, packed
-from libs.fleet.parts import EPOCH
 from services.rendering.deciding.gating import Gating
 from services.rendering.deciding.leaving import (
     cluster_closed,
@@ -122,7 +122,7 @@ def retired(model: Model) -> list[dict[str, Any]]:
             left[ordinal] += 1
     items = []
     for row, ordinal in enumerate(among.tolist()):
-        emptied = EPOCH + timedelta(microseconds=int(since[row]))
+        emptied = UNIX_EPOCH + timedelta(microseconds=int(since[row]))
         until = None if left[ordinal] else emptied if ended[row] else emptied + model.timing.grace
         name = model.fleet.selection.name(ordinal)
         items.append(

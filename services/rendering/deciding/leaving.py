@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
+from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import bitmap, held, ordinals
-from libs.fleet.parts import EPOCH, microseconds
+from libs.fleet.parts import microseconds
 from services.rendering.events import LayoutChosen
 from services.rendering.writing.layout import LAYOUTS, NEWEST, OLDEST, for_new_clusters
 
@@ -48,7 +49,7 @@ def leaving(model: Model, going: Mapping[str, BitMap], now: datetime) -> tuple[B
         due = over <= microseconds(now)
         waiting = over[~stays & ~ended & ~due & ~goes_now]
         if len(waiting):
-            next_end = EPOCH + timedelta(microseconds=int(waiting.min()))
+            next_end = UNIX_EPOCH + timedelta(microseconds=int(waiting.min()))
         ended |= due & ~goes_now
     else:
         ended[:] = True
@@ -131,4 +132,4 @@ def moved_at(model: Model) -> datetime | None:
     """Return when the last cluster was given its present layout, if any was moved."""
     among = ordinals(model.trees.registered & model.fleet.selection.everything)
     last = int(model.trees.layout_at.values[among].max(initial=0))
-    return EPOCH + timedelta(microseconds=last) if last else None
+    return UNIX_EPOCH + timedelta(microseconds=last) if last else None

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from libs.contracts import ApprovalCompleted, Recorded, category_of
+from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fleet, unpacked
-from libs.fleet.parts import EPOCH
 from libs.fleet.state import Parts, begin_parts, typed, value, whole
 from libs.gates import READ, Gates
 from services.rendering.domain.fuse import Fuse
@@ -47,7 +47,7 @@ PARTS: Parts = {
     "fuse": typed(Fuse),
     "laws_in_force": typed(set[str]),
     "behind": typed(dict[str, set[str]]),
-    "at": value(EPOCH, datetime.isoformat, datetime.fromisoformat),
+    "at": value(UNIX_EPOCH, datetime.isoformat, datetime.fromisoformat),
     "reasons": typed(Reasons),
     "epoch": value(""),
     "hash": value(b""),

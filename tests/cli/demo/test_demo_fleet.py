@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cli.demo.fleet import DAYS, LABEL_KEYS, Fleet, make_fleet, stores_csv
+from cli.demo.fleet import LABEL_KEYS, Fleet, make_fleet, stores_csv
 from cli.demo.places import apportion, places
+from libs.contracts.instants import DAYS
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 DIGEST_OF_1000 = "f94d1baa9959a845f61592d4730fbfdba99b4b92ad326779598e1c927855a23f"

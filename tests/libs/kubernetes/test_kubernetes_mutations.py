@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from libs.contracts.names import pointer_of
 from libs.kubernetes import RELATIONS, Open, value_problem
-from libs.kubernetes.findings import pointer_of
 from libs.kubernetes.scalars import RULES
 from tests.libs.kubernetes.kubernetes_words import checked, corpus, put
 
