@@ -92,8 +92,9 @@ def _below(node: Any, step: str) -> Any:
     entries, items = getattr(node, "entries", None), getattr(node, "items", None)
     if entries is not None:
         return entries.get(step)
-    within = isinstance(items, list) and step.isascii() and step.isdecimal() and int(step) < len(items)
-    return items[int(step)] if within else None  # type: ignore[index]
+    if isinstance(items, list) and step.isascii() and step.isdecimal() and int(step) < len(items):
+        return items[int(step)]
+    return None
 
 
 def is_json(file: str) -> bool:

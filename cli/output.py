@@ -143,7 +143,7 @@ def write_items(
                 print(name(item))
         case Format.TABLE | Format.WIDE:
             shown = [column for column in columns if how is Format.WIDE or not column.wide]
-            everything = list(items) if empty else items  # type: ignore[assignment]
+            everything = list(items) if empty else items  # type: ignore[assignment]  # `empty` is said of lists only
             write_table(shown, everything)
             if empty and not everything:
                 print(empty, file=sys.stderr)

@@ -54,6 +54,6 @@ def _meant(root: Any, arguments: Sequence[str]) -> tuple[str, Any]:
     """Return the command that the words name, as far as they do: Typer's parser does not say where it stopped."""
     path, command = "resedge", root
     for word in arguments:
-        if isinstance(command, TyperGroup) and word in command.list_commands(None):  # type: ignore[arg-type]
-            path, command = f"{path} {word}", command.get_command(None, word)  # type: ignore[arg-type]
+        if isinstance(command, TyperGroup) and word in command.list_commands(None):  # type: ignore[arg-type]  # no context is needed
+            path, command = f"{path} {word}", command.get_command(None, word)  # type: ignore[arg-type]  # the same
     return path, command

@@ -142,8 +142,7 @@ def repeat(drill: Drill, seeds: range, directory: Path, deadline: float) -> Figu
 
 def soak(arguments: Sequence[str]) -> int:
     """Keep an embedded server under steady changes; a row a minute, and a verdict."""
-    # Only a soak drives a server by itself; listing and repeating drills need none of it.
-    from tests.support.soaking import Soak, Soaking  # noqa: PLC0415
+    from tests.support.soaking import Soak, Soaking  # noqa: PLC0415 - only a soak drives a server by itself
 
     parser = argparse.ArgumentParser(prog="scripts/drills soak", description=soak.__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="for how long (10)")

@@ -115,10 +115,9 @@ def _check_new(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _client(connection: Connection) -> Iterator[Client]:
-    # Loaded here, so that `resedge --help` does not load the client.
-    from cli.client import Client  # noqa: PLC0415
-    from cli.config import state_path  # noqa: PLC0415
-    from cli.positions import Positions  # noqa: PLC0415
+    from cli.client import Client  # noqa: PLC0415 - `resedge --help` does not load the client
+    from cli.config import state_path  # noqa: PLC0415 - the same
+    from cli.positions import Positions  # noqa: PLC0415 - the same
 
     client = Client(connection, Positions(state_path(), connection))
     try:
@@ -186,7 +185,7 @@ def _farewell(client: Client, journey: Journey, address: str, *, again: str) -> 
         print(f"The server ends now. To start it again: {again}")
         return
     print(f"The server runs at {address}; Ctrl-C ends it. Try in another terminal:")
-    from cli.demo.hierarchies import SMART_GRILLS  # noqa: PLC0415
+    from cli.demo.hierarchies import SMART_GRILLS  # noqa: PLC0415 - only a demo that runs needs its data
 
     for line in (
         f"why {store} menu-boards",

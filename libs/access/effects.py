@@ -157,8 +157,9 @@ def _group(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
     listed = BitMap()
     bare = False
     old = set() if was is None else {*was.clusters, *was.stores}
-    for name in () if now is None else (each for each in chain(now.clusters, now.stores) if each not in old):
-        store = change.after.stores.get(name) if name in now.stores else None  # type: ignore[union-attr]
+    stores = () if now is None else now.stores
+    for name in () if now is None else (each for each in chain(now.clusters, stores) if each not in old):
+        store = change.after.stores.get(name) if name in stores else None
         found = _own(change.after, (name,) if store is None else store.clusters)
         bare |= not found
         listed |= found
@@ -274,8 +275,12 @@ def _binding(kind: str) -> Callable[[Any, Before], Part]:
 
 def _bound_by(fleet: Fleet, kind: str, name: str) -> CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared | None:
     policy = fleet.policy
-    known = {"calendar": policy.calendars, "freeze": policy.freezes, "law": policy.laws}[kind]
-    return known.get(name)  # type: ignore[attr-defined,no-any-return]
+    known: Mapping[str, Mapping[str, CalendarDeclared | FreezeDeclared | PlacementPolicyDeclared]] = {
+        "calendar": policy.calendars,
+        "freeze": policy.freezes,
+        "law": policy.laws,
+    }
+    return known[kind].get(name)
 
 
 _PARTS: Mapping[Reach, Callable[[Any, Before], Part]] = {

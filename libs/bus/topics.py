@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped, unused-ignore]
-from aiokafka.admin.config_resource import (  # type: ignore[import-untyped, unused-ignore]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import (
     ConfigResource,
     ConfigResourceType,
 )
-from aiokafka.errors import for_code  # type: ignore[import-untyped, unused-ignore]
+from aiokafka.errors import for_code
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 """An event is at most 256 KiB and carries its envelope in the headers; a batch of small ones may be as large."""

@@ -51,7 +51,7 @@ class DeclaredKind(Generic[C, S]):
     """
 
     registered: Kind
-    declared: type
+    declared: type[S]
     parse: Callable[[Any, str | None], tuple[str, Make[C]]]
     remove: Callable[[str, str, datetime], C]
     decide: Callable[[C, S, Fleet], Sequence[Event]]
@@ -90,9 +90,10 @@ class DeclaredKind(Generic[C, S]):
     def evolve(self, state: S, event: Event) -> S:
         """Return the thing after `event`; an event about something else leaves it as it was."""
         if isinstance(event, self.declared):
-            return event  # type: ignore[return-value]
+            return event
         if self.removed is not None and isinstance(event, self.removed):
-            return ABSENT  # type: ignore[no-any-return]
+            absent: S = ABSENT
+            return absent
         return state
 
     def guarded_by(self, command: C, state: S) -> tuple[str, ...]:

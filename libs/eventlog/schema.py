@@ -34,9 +34,9 @@ def _long_key(column: str) -> PrimaryKeyConstraint:
     return PrimaryKeyConstraint(column, mssql_clustered=False)
 
 
-_time: TypeEngine[Any] = _count.with_variant(mssql.DATETIME2(7), "mssql")  # type: ignore[no-untyped-call]
-_bytes = LargeBinary().with_variant(mssql.VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]
-_hash = LargeBinary(32).with_variant(mssql.VARBINARY(32), "mssql")  # type: ignore[no-untyped-call]
+_time: TypeEngine[Any] = _count.with_variant(mssql.DATETIME2(7), "mssql")  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect has no annotations
+_bytes = LargeBinary().with_variant(mssql.VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect has no annotations
+_hash = LargeBinary(32).with_variant(mssql.VARBINARY(32), "mssql")  # type: ignore[no-untyped-call]  # SQLAlchemy's dialect has no annotations
 
 
 head = Table(

@@ -45,7 +45,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytearray:
     data = bytearray(size)
     view, at = memoryview(data), 0
     while at < size:
-        read = stream.readinto(view[at:])  # type: ignore[attr-defined]
+        read = stream.readinto(view[at:])  # type: ignore[attr-defined]  # pipes and files have it, `BinaryIO` does not say so
         if not read:
             raise EOFError("the other process is gone")
         at += read

@@ -159,7 +159,7 @@ class BoundedProtocol(H11Protocol):
 
     # What uvicorn calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature, narrower than asyncio's
         """Take the connection."""
         super().connection_made(cast("asyncio.Transport", Counted(transport)))
         self._counted = True

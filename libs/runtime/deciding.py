@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from libs.commands.commands import Commands
@@ -67,8 +68,7 @@ async def decide(
     The views have seen `position` before their rows are read. `intent.assume` is what the fork holds besides the log.
     """
     parsed: list[_Parsed | Problem] = [
-        _tried(lambda document=document: _parsed(served, document))  # type: ignore[misc]
-        async for document in _in_turns(documents)
+        _tried(partial(_parsed, served, document)) async for document in _in_turns(documents)
     ]
     rows = await _rows([each for each in parsed if isinstance(each, _Parsed)], position)
     assumed: dict[str, list[tuple[str, Event]]] = defaultdict(list)
@@ -80,7 +80,7 @@ async def decide(
         if isinstance(each, _Parsed):
             here = replace(intent, assume=assumed.get(each.served.kind.stream(each.name), ()))
             row = rows.get((each.served.kind.kind, each.name))
-            found.append(_tried(lambda each=each, here=here, row=row: _decided(each, here, fork, row)))  # type: ignore[misc]
+            found.append(_tried(partial(_decided, each, here, fork, row)))
         else:
             found.append(each)
     return found

@@ -84,7 +84,7 @@ def parse(text: str) -> Expression:
     if size > TEXT_BYTES_MAX:
         raise SelectionError(f"an expression has at most {TEXT_BYTES_MAX} bytes; this one has {size}", 0)
     try:
-        expression: Expression = _PARSER.parse(text)  # type: ignore[assignment]
+        expression: Expression = _PARSER.parse(text)  # type: ignore[assignment]  # lark returns what the transformer makes of the tree
     except lark.UnexpectedToken as problem:
         raise _unexpected(problem, text) from None
     except lark.UnexpectedCharacters as problem:
@@ -161,7 +161,7 @@ class _Tree(Transformer[Token, Any]):
     def PATH(self, token: Token) -> Expression:  # noqa: N802  (a lark callback is named after its terminal)
         return _path(token)
 
-    def NONE(self, token: Token) -> Nothing:  # noqa: N802
+    def NONE(self, token: Token) -> Nothing:  # noqa: N802  (the same)
         return Nothing(_span(token, token))
 
     def subject(self, children: list[Token]) -> Token:

@@ -198,4 +198,4 @@ def _default(text: str) -> str | float | bool | None:
         return text
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return text
-    return value  # type: ignore[no-any-return]
+    return value  # type: ignore[no-any-return]  # a JSON scalar, see above

@@ -107,7 +107,7 @@ def _tagged(node: Scalar, value: JsonScalar) -> JsonScalar:
     """Return `value` if the tag, where there is one, asks for the type that it has."""
     kinds = {"": object, "int": int, "float": (int, float), "bool": bool, "null": type(None)}
     wanted = kinds.get(node.tag)
-    if wanted is None or not isinstance(value, wanted) or (node.tag in ("int", "float") and isinstance(value, bool)):  # type: ignore[arg-type]
+    if wanted is None or not isinstance(value, wanted) or (node.tag in ("int", "float") and isinstance(value, bool)):  # type: ignore[arg-type]  # mypy joins the types to `object`
         raise YamlRejected("tag-refused", f"the tag !!{node.tag} does not fit {node.text[:60]!r}", node.line)
     return value
 

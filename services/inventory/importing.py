@@ -211,7 +211,7 @@ class Rows:
             read[cell] = value
             if (unusual := spelled_plainly(cell)) is not None:
                 self.unusual[column, cell] = f"{unusual[0]}; write {unusual[1]}"
-        return value  # type: ignore[no-any-return]
+        return value  # type: ignore[no-any-return]  # as pydantic read it
 
     def _read_hours(self, row: int, cell: Any) -> StoreHours | None:
         if _empty(cell):

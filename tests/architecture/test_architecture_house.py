@@ -34,6 +34,25 @@ ONE_WORD = {
 }
 """Words that the glossary gives another word for; nothing public says them."""
 
+WRITTEN = [
+    path
+    for top in (".ci", "cli", "compose", "k8s", "libs", "scripts", "services", "tests")
+    for path in sorted((ROOT / top).rglob("*"))
+    if path.suffix in {"", ".py", ".sh", ".template", ".yaml", ".yml"} and path.is_file()
+]
+MARK = re.compile(
+    r"#\s*(?:noqa\b(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type:\s*ignore\b(?:\[[^]]*\])?"
+    r"|pragma\b(?::\s*no (?:cover|branch))?|shellcheck disable=[\w,]+)(?P<reason>.*)"
+)
+"""What tells a tool to look away, and what stands after it."""
+REASON = re.compile(r"\w{2,}")
+
+
+def unexplained(text: str) -> list[str]:
+    """Return the lines that tell a tool to look away and do not say why, on the same line."""
+    found = ((line, MARK.search(line)) for line in text.splitlines())
+    return [line.strip() for line, mark in found if mark is not None and not REASON.search(mark["reason"])]
+
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
@@ -135,3 +154,36 @@ def test_importing_the_pages_writes_nothing() -> None:
 
     assert done.stdout == ""
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("path", [*WRITTEN, ROOT / "Dockerfile", ROOT / "pyproject.toml"], ids=named)
+def test_what_a_tool_is_told_to_overlook_has_a_reason(path: Path) -> None:
+    assert unexplained(path.read_text("utf-8")) == []
+
+
+def test_a_rule_that_is_off_has_a_reason() -> None:
+    rules = re.compile(r'^(?:\s+|"[^"]+" = \[ *)(?:"[A-Z]+\d*",? ?)+(?!\s*#)', re.MULTILINE)
+    ignoring = (ROOT / "pyproject.toml").read_text("utf-8").partition("\nignore = [")[2].partition(".pylint]")[0]
+    without = [line for line in ignoring.splitlines() if rules.match(line) and "#" not in line]
+
+    assert without == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("x = 1  # noqa", False),
+        ("x = 1  # noqa: S608", False),
+        ("x = 1  # noqa: S608, E501", False),
+        ("x = 1  # noqa: S608 -", False),
+        ("x = 1  # type: ignore[misc]", False),
+        ("x = 1  # pragma: no cover", False),
+        ("# shellcheck disable=SC2086", False),
+        ("x = 1  # noqa: S608 - our names", True),
+        ("x = 1  # type: ignore[misc]  # a stand-in", True),
+        ("# shellcheck disable=SC2086  # words are wanted", True),
+        ("x = 1  # nothing to overlook", True),
+    ],
+)
+def test_a_mark_without_a_reason_is_seen(line: str, said: bool) -> None:
+    assert unexplained(line) == ([] if said else [line])

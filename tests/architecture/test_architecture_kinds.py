@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from libs.access.rights import Rights  # noqa: F401 - loaded with the registry, as a process loads it
 from libs.commands.ordering import ordered
 from libs.contracts.documents import DECIDED_BY
 from libs.contracts.rights import ROLE_KINDS

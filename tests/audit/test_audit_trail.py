@@ -130,7 +130,7 @@ async def test_the_trail_is_the_same_whatever_the_feed_does(log: EventLog, tmp_p
     for number in range(4):
         engine = view_engine(f"sqlite+aiosqlite:///{tmp_path / str(number)}.db")
         if number:
-            made = await in_chaos(log, lambda here=engine: AuditTrail(log, here), seed=number)  # type: ignore[misc]
+            made = await in_chaos(log, lambda here=engine: AuditTrail(log, here), seed=number)  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
         else:
             made = await in_order(log, AuditTrail(log, engine))
         found.append(await made.page(Asked(), 100, newest=True))

@@ -323,7 +323,7 @@ def test_on_a_terminal_an_import_that_removes_much_asks(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     for answer, code, sent in (("n\n", 2, 1), ("y\n", 0, 2)):
         stdin = io.StringIO(answer)
-        stdin.isatty = lambda: True  # type: ignore[method-assign]
+        stdin.isatty = lambda: True  # type: ignore[method-assign]  # a terminal stands in
         monkeypatch.setattr("sys.stdin", stdin)
         server.asked.clear()
         server.on("POST", "/v1/stores:import", question, Answer(200, REPORT))

@@ -215,7 +215,7 @@ def test_the_same_key_from_many_threads_appends_once(log: EventLog) -> None:
 
 
 def test_a_submission_that_the_database_chokes_on_fails_alone(log: EventLog) -> None:
-    chokes = NewEvent("store-bad", TYPE, "not bytes")  # type: ignore[arg-type]
+    chokes = NewEvent("store-bad", TYPE, "not bytes")  # type: ignore[arg-type]  # the mistake is the test
     answers: dict[str, object] = {}
     held = threading.Event()
 

@@ -73,7 +73,7 @@ def test_what_no_fleet_can_fold_stops_every_fleet_alone_until_it_is_skipped(syst
 
     everywhere = [("inventory", "a"), ("inventory", "b"), ("catalog", "a")]
     for each in everywhere:
-        until(lambda each=each: stopped(system, *each) == {"fleet"}, what=f"{each} stops")  # type: ignore[misc]
+        until(lambda each=each: stopped(system, *each) == {"fleet"}, what=f"{each} stops")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
         code, text = ready(system, *each)
         assert code == 503
         assert f"position {position} cannot be applied" in text
@@ -89,7 +89,7 @@ def test_what_no_fleet_can_fold_stops_every_fleet_alone_until_it_is_skipped(syst
     assert skipped.status_code == 200, skipped.text
 
     for each in everywhere:
-        until(lambda each=each: ready(system, *each)[0] == 200, what=f"{each} goes on")  # type: ignore[misc]
+        until(lambda each=each: ready(system, *each)[0] == 200, what=f"{each} goes on")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
     again = system.change("PUT", "/v1/stores/two", json=store("two"))
     assert again.status_code == 201, again.text
     system.kill("catalog")
@@ -109,7 +109,7 @@ def test_what_one_view_cannot_store_stops_it_in_every_replica_until_it_is_retrie
     letter = f"inventory.documents@{position}"
 
     for replica in ("a", "b"):
-        until(lambda r=replica: stopped(system, "inventory", r) == {"inventory.documents"})  # type: ignore[misc]
+        until(lambda r=replica: stopped(system, "inventory", r) == {"inventory.documents"})  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
         assert ready(system, "inventory", replica)[0] == 503
     assert stopped(system, "catalog") == stopped(system, "relay") == set()
     assert ready(system, "catalog")[0] == 200
@@ -119,7 +119,7 @@ def test_what_one_view_cannot_store_stops_it_in_every_replica_until_it_is_retrie
     assert retried.status_code == 200, retried.text
 
     for replica in ("a", "b"):
-        until(lambda r=replica: ready(system, "inventory", r)[0] == 200)  # type: ignore[misc]
+        until(lambda r=replica: ready(system, "inventory", r)[0] == 200)  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
     until(lambda: said(system, letter)[-1] == SETTLED, what="that it went through is told")
     seen = {"Resedge-Position": decided.headers.get("Resedge-Position", "0")}
     assert system.http("GET", "/v1/stores/odd", headers=seen).status_code == 200
@@ -139,7 +139,7 @@ def test_what_nobody_can_read_stops_everybody_until_each_is_told_to_go_on(system
         append(system, f"letter-{each}@{position}", type_name(event), encode(event))
 
     for service in ("relay", "inventory"):
-        until(lambda s=service: ready(system, s)[0] == 200, what=f"{service} goes on")  # type: ignore[misc]
+        until(lambda s=service: ready(system, s)[0] == 200, what=f"{service} goes on")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
     assert system.change("PUT", "/v1/stores/two", json=store("two")).status_code == 201
     system.check()
 

@@ -131,7 +131,7 @@ def test_what_is_ahead_of_a_restored_log_stops_until_it_is_told_to_go_on(
     how(system, backup.restore)
 
     for service in SERVICES:
-        until(lambda s=service: stops(system, s), what=f"{service} says so")  # type: ignore[misc]
+        until(lambda s=service: stops(system, s), what=f"{service} says so")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
     until(lambda: "another event" in said(system, "relay") or "ends" in said(system, "relay"), what="the relay")
     if how is while_they_run:  # otherwise the fleet was folded from the log as it is now
         refused = system.http("PUT", "/v1/stores/new", json=store("new"))
@@ -169,7 +169,7 @@ def rebuild(system: System, service: str) -> None:
         path = f"/v1/projections/{item['projection']}"
         begun = system.http("POST", f"{path}:rebuild", service=service)
         assert begun.status_code == 202, begun.text
-        until(lambda p=path: system.http("GET", p, service=service).json()["state"] == "live")  # type: ignore[misc]
+        until(lambda p=path: system.http("GET", p, service=service).json()["state"] == "live")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
 
 
 def listening(system: System, service: str) -> bool:

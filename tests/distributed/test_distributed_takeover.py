@@ -50,7 +50,7 @@ def test_a_relay_that_hung_sets_nobody_back(system: System) -> None:
             time.sleep(chances.random())
             positions.append(published_position(system))
             system.resume("relay", hung)
-            until(lambda h=hung: not system.metrics("relay", h)["resedge_relay_leads"])  # type: ignore[misc]
+            until(lambda h=hung: not system.metrics("relay", h)["resedge_relay_leads"])  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
             positions.append(published_position(system))
     clients.check()
 
@@ -75,7 +75,7 @@ def test_a_renderer_that_hung_writes_nothing_over_the_other_ones_commits(system:
             system.wait_ready("rendering", waiting)
             clients.more(5)
             system.resume("rendering", writing)
-            until(lambda w=writing: "lease" in unready(system, w), what="it says so")  # type: ignore[misc]
+            until(lambda w=writing: "lease" in unready(system, w), what="it says so")  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer
             clients.more(3)
             system.kill("rendering", writing)
             system.start("rendering", replica=writing, ready=False)

@@ -234,7 +234,7 @@ async def test_every_route_asks_for_its_right_and_every_bad_token_is_refused(tmp
             bad = bad_tokens(issuer, embedded)
             assert bad.keys() == REASONS.keys()
             await embedded.settled()
-            server = Server(embedded, None, "")  # type: ignore[arg-type]
+            server = Server(embedded, None, "")  # type: ignore[arg-type]  # no client is used
             wrong = []
             for who, token in tokens.items():
                 client = await stack.enter_async_context(server.client_for(token))

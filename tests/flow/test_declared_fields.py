@@ -223,8 +223,8 @@ def test_changing_one_release_choice_leaves_the_others_and_the_list_as_they_were
 
     (after,) = choices.decide(command, before, facts)
 
-    assert after.later == LATER  # type: ignore[attr-defined]
-    assert all(each.later == LATER for each in after.choices)  # type: ignore[attr-defined]
+    assert after.later == LATER  # type: ignore[attr-defined]  # a field of tomorrow
+    assert all(each.later == LATER for each in after.choices)  # type: ignore[attr-defined]  # the same
     assert after != before
 
 

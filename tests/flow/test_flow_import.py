@@ -98,7 +98,7 @@ async def test_placements_come_and_go_with_releases_and_law_too(loyal: Server) -
         put = await loyal.client.put(f"/v1/applications/loyalty/releases/{version}", json=manifests)
         assert put.status_code == 201, put.text
     choices = [{"expression": "state = tx", "version": "1.0.0"}, {"expression": "lanes >= 4", "version": "2.0.0"}]
-    choices[1]["allow_empty"] = True  # type: ignore[assignment]
+    choices[1]["allow_empty"] = True  # type: ignore[assignment]  # mypy takes the values for texts
     put = await loyal.client.put("/v1/applications/loyalty/release-choices", json={"choices": choices})
     assert put.status_code in (200, 201), put.text
     await loyal.settled()

@@ -82,7 +82,7 @@ async def test_a_process_that_ends_with_a_full_disk_leaves_the_decision_to_the_n
             await server.declare(store("store-01", size="xl"))
             await asyncio.sleep(0.1)
             await server.embedded.stop()
-            server.embedded.stop = _nothing  # type: ignore[method-assign]
+            server.embedded.stop = _nothing  # type: ignore[method-assign]  # it has stopped already
 
     async with running(data_dir, SERVICES) as server:
         assert await settled(server) != before
@@ -107,7 +107,7 @@ async def test_a_worker_that_is_killed_in_the_middle_costs_time_only(
         rendering = next(
             each for service in server.embedded.services for each in service.consumers if each.name == "rendering"
         )
-        workers = rendering._workers  # type: ignore[attr-defined]
+        workers = rendering._workers  # type: ignore[attr-defined]  # the service's own type is not known here
         assert workers is not None
         killed: list[int] = []
 

@@ -30,7 +30,7 @@ class Sent:
 
 
 async def _read(body: bytes, media_type: str) -> Rows:
-    rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
+    rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]  # as much of a request as it reads
     if rows.errors:  # few enough to be told with what is wrong on the stores that are there
         raise bad_rows(rows.errors, rows.errors_count)
     return rows
@@ -45,7 +45,7 @@ async def refused(body: bytes, media_type: str = CSV) -> Problem:
 
 
 async def taken(body: bytes, media_type: str = CSV) -> Rows:
-    rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]
+    rows, _ = await read_rows(Sent(body, media_type))  # type: ignore[arg-type]  # the same
     return rows
 
 

@@ -148,7 +148,7 @@ def test_a_place_without_a_certain_zone_is_refused(given: tuple[tuple[str, str],
 
 def test_a_zip_code_on_a_border_of_zones_is_refused_with_both() -> None:
     found = 0
-    for entry in zipcodes.filter_by(state="ND"):  # type: ignore[no-untyped-call]
+    for entry in zipcodes.filter_by(state="ND"):  # type: ignore[no-untyped-call]  # the library has no annotations
         try:
             assert zone_of_zip("ND", entry["zip_code"]) in zones()
         except Invalid as refusal:

@@ -56,7 +56,7 @@ class Flaky:
                     return Response(503, request=request)
                 return await usual.handle_async_request(request)
 
-        client._transport = Transport(usual.app)  # type: ignore[attr-defined]
+        client._transport = Transport(usual.app)  # type: ignore[attr-defined]  # httpx gives no other way in
         return client
 
 

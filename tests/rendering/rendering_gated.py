@@ -36,7 +36,7 @@ async def fleet_of(count: int) -> Renderer:
 
 def nightly(name: str, opens: str, closes: str, **more: object) -> CalendarDeclared:
     window = CalendarWindow(weekly=WeeklyWindow(DAYS, opens, closes))
-    return CalendarDeclared(name, [window], clusters="/c/*", **more)  # type: ignore[arg-type]
+    return CalendarDeclared(name, [window], clusters="/c/*", **more)  # type: ignore[arg-type]  # mypy cannot tell which field each value is for
 
 
 def ordinals_of(renderer: Renderer, *names: str) -> bytes:

@@ -46,7 +46,7 @@ class Loop:
         self.log = Choosy(log)
         self.words = Renderer()
         settings = RenderingSettings(repository=directory / "gitops.git", removals_settle_seconds=0)
-        self.rendering = Rendering(self.log, directory, settings, lambda: datetime.now(UTC), lambda: 0.0, "a")  # type: ignore[arg-type]
+        self.rendering = Rendering(self.log, directory, settings, lambda: datetime.now(UTC), lambda: 0.0, "a")  # type: ignore[arg-type]  # a log that counts stands in
 
     async def facts(self, *events: tuple[str, Event]) -> None:
         new = [NewEvent(stream, type_name(event), encode(event)) for stream, event in events]
@@ -75,7 +75,7 @@ async def loop(directory: Path) -> AsyncIterator[Loop]:
             await made.facts((f"release-{name}/{version}", release))
         await made.facts((f"namespace-{name}", namespace(name)), (f"application-{name}", application(name, name)))
         await made.facts((f"choices-{name}", choose(name, ("/c/*", "1.0.0"))))
-    feed = LogFeed(made.log, [made.rendering])  # type: ignore[arg-type]
+    feed = LogFeed(made.log, [made.rendering])  # type: ignore[arg-type]  # the same
     await feed.start()
     await made.rendering.begin()
     try:

@@ -32,7 +32,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 
 def begin(process: Process, code: str, **how: float) -> None:
-    process.start([sys.executable, "-c", code], {**BASE, "ONLY": "this"}, **how)  # type: ignore[arg-type]
+    process.start([sys.executable, "-c", code], {**BASE, "ONLY": "this"}, **how)  # type: ignore[arg-type]  # mypy cannot tell which field each value is for
     deadline = time.monotonic() + 10
     while not process.log.read_text() and process.runs:
         assert time.monotonic() < deadline

@@ -59,7 +59,7 @@ def test_a_run_keeps_what_each_test_took_and_computed_with_its_children(tmp_path
 
 
 def test_files_are_added_up_and_the_slowest_come_first() -> None:
-    assert by_file(RUN["tests"]) == {"tests/y.py": (4.0, 0.0), "tests/a/test_x.py": (3.0, 1.5)}  # type: ignore[arg-type]
+    assert by_file(RUN["tests"]) == {"tests/y.py": (4.0, 0.0), "tests/a/test_x.py": (3.0, 1.5)}  # type: ignore[arg-type]  # mypy joins the values to `object`
     assert weights(RUN) == {"tests/y.py": 4.0, "tests/a/test_x.py": 3.0}
     text = tables(RUN)
     assert (text.startswith(BEGIN), text.endswith(END)) == (True, True)

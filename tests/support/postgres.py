@@ -120,7 +120,7 @@ class Cluster:
     def cut_connections(self, url: str) -> None:
         """End every session of a URL's user, as an administrator or a failing network would."""
         user = make_url(url).username
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'")  # noqa: S608
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'")  # noqa: S608 - a name of ours
 
 
 @contextmanager

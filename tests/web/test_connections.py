@@ -258,7 +258,7 @@ async def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(served: Se
 async def test_a_reader_that_does_not_read_is_dropped_and_what_waits_for_it_is_bounded(served: Served) -> None:
     reader, _writer = await served.open(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
-    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own has it
 
     await asyncio.wait_for(served.left.wait(), 20)
 

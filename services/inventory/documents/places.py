@@ -98,7 +98,7 @@ def zone_of_zip(state: str, code: str) -> str:
     if read is None:
         raise Invalid(f"{code[:40]!r} is not a ZIP code such as 78701", pointer="/zip", fix=_WRITE_ZONE)
     digits = read[1].zfill(5)
-    found: list[dict[str, Any]] = zipcodes.matching(digits)  # type: ignore[no-untyped-call]
+    found: list[dict[str, Any]] = zipcodes.matching(digits)  # type: ignore[no-untyped-call]  # the library has no annotations
     if not found:
         raise Invalid(f"ZIP code {digits} is not known", pointer="/zip", fix=_WRITE_ZONE)
     here = [each for each in found if str(each["state"]).upper() == state.upper()]

@@ -69,7 +69,7 @@ class BranchLog:
         if isinstance(outcome, FencedOut):  # what is found on the branch by now is another renderer's
             raise WritingFailed(self.stopped)
         if not isinstance(outcome, Appended):
-            raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004
+            raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004 - no type is wrong: the log refused
         return outcome
 
     async def submit(self, said: Sequence[tuple[str, object]], cause: Cause, **conditions: Any) -> Outcome:

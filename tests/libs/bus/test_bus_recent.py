@@ -66,8 +66,8 @@ async def test_an_event_of_every_type_is_what_the_log_gives(event_type: type) ->
 
 
 UNFAITHFUL: list[Event] = [
-    StoreDeclared("a", "UTC", labels={"k": ("x", "y")}),  # type: ignore[dict-item]
-    StoreDeclared("a", "UTC", clusters=(ClusterSpec("a"),)),  # type: ignore[arg-type]
+    StoreDeclared("a", "UTC", labels={"k": ("x", "y")}),  # type: ignore[dict-item]  # the wrong type is the test
+    StoreDeclared("a", "UTC", clusters=(ClusterSpec("a"),)),  # type: ignore[arg-type]  # the same
     StoreDeclared("a", "UTC", clusters=[ClusterSpec("a", capacity=msgspec.json.decode(b'{"cpu":"1"}'), labels={})]),
     ConfigurationDeclared("a", "/c/*", ["x"], values={"n": (1, 2), "f": 1.0, "at": datetime(2026, 1, 1, tzinfo=UTC)}),
 ]
@@ -126,7 +126,7 @@ def test_every_event_that_is_called_faithful_comes_back_as_it_is(event: Event) -
 
 def test_the_stores_of_an_import_need_not_be_decoded() -> None:
     labels = {"size": "large", "grill": ["a", "b"]}
-    assert faithful([StoreDeclared("a", "UTC", labels, clusters=[ClusterSpec("a", capacity={"cpu": "4"})])])  # type: ignore[arg-type]
+    assert faithful([StoreDeclared("a", "UTC", labels, clusters=[ClusterSpec("a", capacity={"cpu": "4"})])])  # type: ignore[arg-type]  # any JSON is tried
 
 
 def test_what_another_process_appends_in_between_is_read_from_the_log(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_log_of_another_format_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"
     EventLog.open(url, clock=ticking_clock()).close()
     with dialect_for(url).writer().connect() as connection:
-        connection.exec_driver_sql(f"UPDATE head SET format = {FORMAT + 1}")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE head SET format = {FORMAT + 1}")  # noqa: S608 - a number of ours
 
     with pytest.raises(UnknownLogFormat, match=f"format {FORMAT + 1}"):
         EventLog.open(url, clock=ticking_clock())

@@ -86,7 +86,7 @@ def test_a_fleet_has_no_attribute_beside_its_declared_parts() -> None:
     fleet = Fleet()
     assert {name for each in Fleet.__mro__ for name in getattr(each, "__slots__", ())} == OUTSIDE | set(PARTS)
     with pytest.raises(AttributeError):
-        fleet.undeclared = 1  # type: ignore[attr-defined]
+        fleet.undeclared = 1  # type: ignore[attr-defined]  # that there is none is the test
 
 
 def test_what_is_known_of_deleted_clusters_is_declared_whole() -> None:

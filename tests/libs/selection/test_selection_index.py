@@ -7,7 +7,7 @@ from libs.selection import Cycle, Selection, parse
 
 
 def names(index: Selection, clusters: object) -> set[str]:
-    return {index.name(ordinal) for ordinal in clusters}  # type: ignore[attr-defined]
+    return {index.name(ordinal) for ordinal in clusters}  # type: ignore[attr-defined]  # any index
 
 
 @pytest.fixture
