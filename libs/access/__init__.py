@@ -1,1 +1,1 @@
-"""Who somebody is, what they may do and where: principals, tokens, rights, and whether a change is within them."""
+"""Identity and rights: principals, tokens, roles, bindings, and whether a change is within its author's rights."""

@@ -1,7 +1,7 @@
-"""Whether an expression can ever select what another one does not.
+"""Whether one expression can ever select a cluster that another one does not.
 
-The one rule: yes is said only of what holds on every fleet, whatever is labelled, grouped or declared later; who may
-change no more than some clusters cannot declare what only happens to select no others today.
+The one rule: the answer is yes only if it holds on every fleet, whatever is labelled, grouped or declared later. A
+person whose rights end at some clusters must not declare an expression that merely selects no others today.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from libs.selection.expression import And, Everything, InGroup, Labelled, Named,
 
 
 def within(expressions: Iterable[Expression], bounds: Collection[Expression], own: BitMap, names: Selection) -> bool:
-    """Tell whether what all of `expressions` select together can only ever be among what one of `bounds` selects.
+    """Tell whether the intersection of `expressions` is, on every fleet, a subset of what one of `bounds` selects.
 
-    Clusters that are named one by one are judged by what they are: they must be among `own`.
+    Clusters that are named one by one must be among `own`.
     """
     return any(_within(each, bounds, own, names) for each in expressions)
 

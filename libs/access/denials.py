@@ -1,6 +1,6 @@
-"""Refused requests (403) as facts: one event for each actor, route and minute, whatever their number.
+"""Refused requests (403) as events: one event for each actor, route and minute, whatever their number.
 
-The one rule: what is held is bounded, so that a flood of refusals floods neither the memory nor the log.
+The one rule: what is kept in memory is bounded, so that a flood of refusals fills neither the memory nor the log.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from libs.contracts import AccessDenied, By, stream_id
 from libs.eventlog import EventLog, InvalidSubmission, LogClosed, LogUnavailable, NewEvent, Submission, check_events
 
 ROUTES_MAX = 9_000
-"""Pairs of actor and route within a minute; what comes on top is merged by actor, under the route `others`."""
+"""Pairs of actor and route within a minute; further ones are merged by actor, under the route `others`."""
 ACTORS_MAX = 1_000
-"""Actors whose other routes are told apart; what comes on top has the actor `others`."""
+"""Actors counted one by one within a minute; further ones are merged under the actor `others`."""
 OTHERS = "others"
 EVENTS_MAX = 200
 """Events of one submission."""
@@ -32,7 +32,7 @@ Key = tuple[datetime, str, str]
 
 @dataclass(slots=True)
 class Refused:
-    """What is held of one actor at one route in one minute: the first one's words and address stand for all."""
+    """The refusals of one actor at one route in one minute; the text and address of the first stand for all."""
 
     first: datetime
     last: datetime
@@ -81,7 +81,7 @@ class Denials:
         self._held[key] = Refused(now, now, detail[:DETAIL_CHARACTERS_MAX], by)
 
     def take(self, *, whole: bool = False) -> list[AccessDenied]:
-        """Return what is held of the minutes that are over, or (`whole`) everything, and hold it no longer."""
+        """Remove and return the refusals of past minutes, or all of them (`whole`)."""
         now = self._clock()
         over = [key for key in self._held if whole or key[0] + MINUTE <= now]
         taken = [self._held.pop(key).event(key) for key in sorted(over)]
@@ -103,7 +103,7 @@ class DenialsKept:
             await self.append()
 
     async def append(self, *, whole: bool = False) -> None:
-        """Append what is over; what the log does not take now is tried again with the next minute's."""
+        """Append the past minutes; what the log does not accept now is tried again with the next minute."""
         self._waiting += self._denials.take(whole=whole)
         del self._waiting[ROUTES_MAX + ACTORS_MAX :]
         while self._waiting:
@@ -119,11 +119,11 @@ class DenialsKept:
 
 
 def _fitting(denied: AccessDenied) -> NewEvent | None:
-    """Return an event as the log takes it; one that it does not take is logged, and keeps no other one back."""
+    """Return an encoded event; one that the log would not accept is logged and left out."""
     event = NewEvent.of(stream_id("denial", denied.actor), denied)
     try:
         check_events([event])
     except InvalidSubmission as invalid:
-        log.warning("a refused request cannot be a fact of the log", reason=str(invalid), count=denied.count)
+        log.warning("a refused request cannot be recorded in the log", reason=str(invalid), count=denied.count)
         return None
     return event

@@ -1,7 +1,7 @@
-"""What the events of a proposal reach: the clusters that they change, and what is declared that has none.
+"""What the events of a proposal affect: the clusters that they change, and declared things without clusters.
 
-The one rule: what is asked is not which document is changed but which clusters are others afterwards, in themselves or
-by what they are members of; what cannot be told to be of some clusters is of the whole fleet.
+The one rule: a change is judged by the clusters that it affects (in themselves, or as members of something), not by the
+document that it edits. What cannot be attributed to clusters affects the whole fleet.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ from libs.selection import Expression
 from libs.selection.expression import InNamespace
 
 Narrowing = tuple[Expression, ...]
-"""Expressions all of which a cluster has to fit."""
+"""Expressions; a cluster must match all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """A fleet and what the events of a proposal make of it; neither changes before other work goes on."""
+    """A fleet before and after the events of a proposal; valid until other work of the event loop runs."""
 
     before: Fleet
     after: Fleet
     moved: BitMap
-    """The clusters that are others themselves, or members of something else."""
+    """The clusters that are changed themselves, or whose memberships change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one event reaches: a thing of some namespaces (empty: of none).
+    """What one event affects: a thing of some namespaces (empty: of none).
 
-    `clusters` is `None` where the thing has no clusters; `said` are the expressions that are new here or gone.
+    `clusters` is `None` where the thing has no clusters; `said` are the expressions that were added or removed.
     """
 
     what: str
@@ -83,9 +83,9 @@ class Part:
 
 
 async def tried(facts: Fleet, events: Sequence[Event]) -> Before:
-    """Return what `events` would make of the facts; where they are many, other work of the process goes on meanwhile.
+    """Return the facts before and after `events`; with many events, other work of the event loop runs in between.
 
-    Read the answer before you wait for anything: of a few events the facts themselves are what was before.
+    Use the result before the next `await`: for a few events, `before` is the live facts themselves.
     """
     before = facts if len(events) < EVENTS_A_TURN else facts.fork()
     after = facts.fork()
@@ -136,7 +136,7 @@ def _some(clusters: BitMap) -> BitMap | None:
 
 
 def _said(*expressions: str | None, by: Sequence[Expression] = ()) -> list[Narrowing]:
-    """Return the expressions as they narrow: none where before and after say the same."""
+    """Return the narrowing expressions; none if they are the same before and after."""
     first, second = expressions
     if first == second:
         return []
@@ -184,7 +184,7 @@ def _of_namespace(fleet: Fleet, namespace: str) -> list[Expression]:
 
 
 def _narrowing(fleet: Fleet, application: str) -> list[Expression]:
-    """Return what narrows an application: its namespace, and its own expression."""
+    """Return the expressions that narrow an application: its namespace's and its own."""
     declared = fleet.applications.get(application)
     if declared is None:
         return []
@@ -227,7 +227,7 @@ def _configuration(event: ConfigurationDeclared | ConfigurationRemoved, change: 
             bound = False
     was, now = (fleet.configurations.get(event.name) for fleet in (change.before, change.after))
     said = _said(None if was is None else was.expression, None if now is None else now.expression)
-    # A layer of all applications is of no namespace, whatever it was before.
+    # A layer for all applications belongs to no namespace, whatever it was before.
     of = frozenset(namespaces) if bound else frozenset()
     return Part(f"configuration {event.name}", _some(clusters), said, of)
 
@@ -261,7 +261,7 @@ def _release(event: ReleasePublished, change: Before) -> Part:
 
 
 def _binding(kind: str) -> Callable[[Any, Before], Part]:
-    """Return how the clusters of what binds clusters by an expression are found."""
+    """Return how the clusters are found of a kind that selects them by an expression."""
 
     def found(event: Event, change: Before) -> Part:
         declared = [_bound_by(fleet, kind, event.name) for fleet in (change.before, change.after)]
@@ -297,4 +297,4 @@ _PARTS: Mapping[Reach, Callable[[Any, Before], Part]] = {
     FREEZE: _binding("freeze"),
     LAW: _binding("law"),
 }
-"""How the clusters of each kind of thing are found; which kind an event type reaches is said where it is defined."""
+"""How the clusters of each kind are found; an event type names the kind that it affects in its definition."""

@@ -1,7 +1,8 @@
-"""How close what a process knows of tokens, roles and bindings is to the log, whether or not events arrive.
+"""Whether a process's knowledge of tokens, roles and bindings is recent enough to rely on.
 
-The one rule: a revocation counts within `STALE_SECONDS_MAX` of its append. A process that cannot tell for longer than
-that (its log does not answer, its fleet stands still) lets nobody in by what it may not know to be revoked.
+The one rule: a revocation takes effect within `STALE_SECONDS_MAX` of its append. A process that cannot compare itself
+with the log for longer than that (the log does not answer, its fleet is behind) accepts no token that may have been
+revoked.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ CATEGORIES = ("token", "role", "rolebinding")
 CHECK_SECONDS = 15.0
 STALE_SECONDS_MAX = 60.0
 LOOK_AGAIN_SECONDS = 0.1
-"""Tokens that nobody knows make us look at the log at most so often, whatever their number."""
+"""Unknown tokens cause at most one look at the log in this time, whatever their number."""
 
 log = structlog.get_logger("resedge.web")
 
 
 class Heads(Protocol):
-    """The part of the log that is asked (libs.eventlog.EventLog)."""
+    """The part of the log that is used here (libs.eventlog.EventLog)."""
 
     def category_head(self, category: str) -> int:
         """Return the position of the last event of a category; 0 without any."""
@@ -44,7 +45,7 @@ class Freshness:
         self._looking = asyncio.Lock()
 
     async def settled(self) -> None:
-        """Return where what the process knows may be relied on.
+        """Return if what the process knows is recent enough.
 
         Raises:
             Problem: 503, it has not caught up since it started, or could not compare itself with the log for too long.

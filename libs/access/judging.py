@@ -1,8 +1,8 @@
-"""Whether a decided proposal is within the rights of whoever asks, and what of it does not count for gates yet.
+"""Whether a decided proposal is within the rights of its author, and which of its effects gates ignore for now.
 
-The one rule: rights are those before the change, judged on the facts that the proposal was decided on; a binding that
-ends before it is appended voids the decision. Of many documents each kind's are held against the right to that kind,
-one after the other as if they came so; what opens a gate is judged by what all of them make of it together.
+Rights are those before the change, on the facts that the proposal was decided on; the decision is void when a binding
+that it rests on ends before the append. In a change of many documents, each kind is judged by the right to that kind,
+in the order of the documents; what opens a gate is judged by all of them together.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CAUSES_MAX = 200
 WORDS_MAX = 20
 ID_CHARACTERS = 16
 EVENT = "event"
-"""The member of a refusal that says which of several events it is about."""
+"""The member of a refusal that names which of several events it is about."""
 OF_RIGHTS = ("role", "rolebinding", "group", "namespace")
 """What a scope rests on, besides the stores themselves."""
 OF_CATALOG = ("application", "configuration", "choices")
@@ -46,7 +46,7 @@ OF_GATES = ("calendar", "freeze", "placementpolicy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """Who asks for what: `verb` and `kind` are what the route, or the document, asks for.
+    """Who asks for what: `verb` and `kind` are the right that the route, or the document, needs.
 
     `author` is in whose name it is and `actor` that name; `sender` is whose rights count: the relay's, where it carries
     out what a source may say. `by` is who, as events keep it.
@@ -81,15 +81,15 @@ class Change(Protocol):
 
     @property
     def runs(self) -> Sequence[tuple[str, int]]:
-        """Whose right each event asks for, where the events are of several kinds: (kind, so many events)."""
+        """The kind whose right each event needs, if the events are of several kinds: (kind, number of events)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Under which conditions a change may be appended.
+    """The conditions under which a change may be appended.
 
-    `guards` and `expires_at` take the place of the decision's own. `withheld` is appended before its events, and what
-    they open does not count for gates until somebody confirms it; `warning` tells the author so.
+    `guards` and `expires_at` replace the decision's own. `withheld` is appended before its events; gates ignore what
+    they open until somebody confirms it, and `warning` tells the author so.
     """
 
     guards: tuple[str, ...]
@@ -100,12 +100,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A right that is asked for, and when."""
+    """A right that is needed, and when."""
 
     intent: Asking
     now: datetime
     rights: Fleet | None = None
-    """The facts by which it is held, if not by those on which the change is judged."""
+    """The facts that give the right, if they differ from those on which the change is judged."""
 
     @property
     def words(self) -> str:
@@ -118,10 +118,10 @@ class Asked:
 
 
 async def judged(change: Change, facts: Fleet, intent: Asking, now: datetime) -> Judgement:
-    """Return under which conditions a change that was decided on `facts` may be appended.
+    """Return the conditions under which a change that was decided on `facts` may be appended.
 
     Raises:
-        Problem: 403, it reaches beyond what is the sender's.
+        Problem: 403, it is beyond the rights of the sender.
     """
     events = [event for _, event in change.events]
     as_decided = Judgement(change.guards, change.expires_at)
@@ -185,9 +185,9 @@ def _runs(change: Change, intent: Asking) -> Iterator[Run]:
 
 
 async def _checked(runs: Sequence[Run], facts: Fleet, now: datetime, *, documents: bool) -> Before:
-    """Hold what each run reaches, on top of those before it, against the right to its kind; return the last change.
+    """Check each run, on top of those before it, against the right to its kind; return the last change.
 
-    What gives rights comes last, so that nothing is judged by rights which the same change gives.
+    Documents that give rights come last, so that nothing is judged by rights that the same change gives.
 
     Raises:
         Problem: 403; where there are several documents, `event` in it is the first that reaches too far.
@@ -216,8 +216,8 @@ def _check_change(asked: Asked, events: Sequence[Event], change: Before) -> None
 
 
 async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why: Problem) -> tuple[int, Problem]:
-    """Return the first event that, with those before it, reaches too far, and what is said of it."""
-    fine, beyond = 0, len(events)  # so many events together are within the right, so many are not
+    """Return the first event that, with those before it, exceeds the rights, and its refusal."""
+    fine, beyond = 0, len(events)  # the first number of events is within the rights, the second is not
     while beyond - fine > 1:
         middle = (fine + beyond) // 2
         try:
@@ -230,7 +230,7 @@ async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why
 
 
 def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:
-    """Hold what a change reaches against the right.
+    """Check what a change affects against the right.
 
     Raises:
         Problem: 403.
@@ -255,9 +255,9 @@ def _voided(expires_at: datetime | None, facts: Fleet, intent: Asking, now: date
 
 
 def _check_own_bindings(asked: Asked, change: Before) -> None:
-    """Refuse to add a cluster to what somebody is bound to: a right to change facts would grow into their other rights.
+    """Refuse to add a cluster to the scope of the sender's own binding: it would extend their other rights.
 
-    Who may declare role bindings everywhere could bind themselves to it anyway; reading is not narrowed by clusters.
+    Someone who may declare role bindings everywhere could do so anyway; reading is not limited by clusters.
 
     Raises:
         Problem: 403.
@@ -277,13 +277,13 @@ def _check_own_bindings(asked: Asked, change: Before) -> None:
                 asked,
                 f"it would widen what {sender.name} is bound to by the role binding {binding.name}, "
                 f"by {before.selection.name(more.min())} for example",
-                f"and apply RoleBinding that is not limited to clusters, or let somebody else do it than {sender.name}",
+                f"and apply RoleBinding that is not limited to clusters, or ask somebody other than {sender.name}",
                 {"count": len(more)},
             )
 
 
 def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> None:
-    """Refuse to take an application's sign-off away, or to exchange it, where somebody may not affect policy.
+    """Refuse to remove or replace an application's sign-off where the author may not affect policy.
 
     Raises:
         Problem: 403.
@@ -313,7 +313,7 @@ def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:
             widest = " or ".join(sorted(held.expressions)) or "none"
             raise _refused(
                 asked,
-                f"the expression of {part.what} could come to select clusters beyond {widest}",
+                f"the expression of {part.what} could later select clusters outside of {widest}",
                 f"for more, or narrow the expression with `and`, for example: ({widest}) and (…)",
                 {},
             )
@@ -343,7 +343,7 @@ def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> P
 
 
 def _withheld(judgement: Judgement, change: Change, found: Before, intent: Asking, now: datetime) -> Judgement:
-    """Withhold from gates what a change opens where its author may not affect policy."""
+    """Withhold from gates what a change opens on clusters where its author may not affect policy."""
     opened = loosened(found, now)
     if not opened:
         return judgement

@@ -1,7 +1,7 @@
-"""Which clusters a change of facts opens a gate on, lifts a law from, or relieves of a sign-off.
+"""On which clusters a change of facts opens a gate, lifts a law, or removes a sign-off.
 
-The one rule: what is not provably stricter is looser; a cluster that never existed has nothing to loosen, one that is
-gone and comes back has.
+The one rule: a change that is not provably stricter is looser. A cluster that never existed has nothing to loosen; one
+that is removed and comes back has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from libs.fleet.bitmaps import bitmap
 from libs.fleet.columns import Column
 
 FURTHEST_WEST = timedelta(hours=14)
-"""No clock of a store is further behind UTC."""
+"""The largest offset of a time zone behind UTC."""
 
 Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
 
@@ -32,13 +32,13 @@ def may_loosen(events: Iterable[Event]) -> bool:
 
 
 def may_unsign(events: Iterable[Event]) -> bool:
-    """Tell whether events are of a kind that can take a sign-off away."""
+    """Tell whether events are of a kind that can remove a sign-off."""
     return any(meaning_of(event).reaches.unsigns for event in events)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """An application whose changes `process` would not approve any more, and where it is placed before or after."""
+    """An application whose changes `process` would no longer approve, and its clusters before or after."""
 
     application: str
     namespace: str
@@ -47,7 +47,7 @@ class Unsigned:
 
 
 def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
-    """Return the applications that lose their process of sign-off, or that of a namespace which they come to."""
+    """Return the applications that lose their sign-off process, or that of the namespace that they move to."""
     before, after = change.before, change.after
     names: dict[str, None] = {}
     for event in events:
@@ -69,7 +69,7 @@ def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
 
 
 def loosened(change: Before, now: datetime) -> dict[str, BitMap]:
-    """Return what a change opens, in words, each with the clusters that it opens it on."""
+    """Return what a change opens: a text for each thing, with the clusters on which it opens."""
     before, after = change.before, change.after
     known = before.selection.everything | BitMap(before.gone.remains)
     zones = _changed(before.zone_of, after.zone_of, before.selection.size)
@@ -102,7 +102,7 @@ def _ended(freeze: FreezeDeclared, now: datetime) -> bool:
 
 
 def _levels(fleet: Fleet) -> list[str | None]:
-    """Return the levels at which calendars bind: clusters (`None`), and each application that any of them names."""
+    """Return the levels at which calendars apply: clusters (`None`), and each application that a calendar names."""
     named = {each for calendar in fleet.policy.calendars.values() for each in calendar.applications}
     return [None, *sorted(named)]
 
@@ -117,7 +117,7 @@ def _bound(fleet: Fleet, application: str | None, known: BitMap) -> Bound:
 
 
 def _windows(before: Bound, after: Bound, zones: BitMap, hours: BitMap) -> BitMap:
-    """Return where windows may be open that were not: none binds any more, another one does, or one says more."""
+    """Return where windows may newly be open: no calendar applies any more, another one does, or one opens more."""
     had, has, by_hours = BitMap(), BitMap(), BitMap()
     for calendar, clusters in before.values():
         had |= clusters
@@ -134,7 +134,7 @@ def _windows(before: Bound, after: Bound, zones: BitMap, hours: BitMap) -> BitMa
 
 
 def stricter(before: CalendarDeclared, after: CalendarDeclared) -> bool:
-    """Tell whether a calendar is open at no instant at which it was not open before."""
+    """Tell whether a calendar is open only at instants at which it was open before."""
     return (
         all(window in before.windows for window in after.windows)
         and all(exclusion in after.exclude for exclusion in before.exclude)

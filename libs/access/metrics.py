@@ -5,10 +5,10 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 AUTHENTICATION_FAILURES = Counter(
-    "resedge_authentication_failures_total", "Requests whose token was not accepted, by why", ("reason",)
+    "resedge_authentication_failures_total", "Requests whose token was not accepted, by reason", ("reason",)
 )
 
 
 SIGNING_KEY_FETCHES = Counter(
-    "resedge_signing_key_fetches_total", "Looks at the identity provider's keys: ok, or failed", ("outcome",)
+    "resedge_signing_key_fetches_total", "Fetches of the identity provider's keys: ok, or failed", ("outcome",)
 )

@@ -1,7 +1,7 @@
 """Access tokens of an identity provider: JSON Web Tokens (RFC 7519, RFC 9068) that it signed for us.
 
-The one rule: what a token says of itself decides nothing. The issuer, the audience and the algorithms are ours to name,
-and a key verifies only with an algorithm of its own kind.
+The one rule: a token's own claims select nothing. We configure the issuer, the audience and the algorithms, and a key
+verifies only with an algorithm of its own type.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ KEY_TYPES = {
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     **dict.fromkeys(("EdDSA", "Ed25519"), "OKP"),
 }
-"""Algorithms that may be allowed, with the type of their keys; none of them takes a shared secret."""
+"""Algorithms that may be allowed, with the type of their keys; none of them uses a shared secret."""
 DEFAULT_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 TOKEN_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 VERIFIED_TEXT = "true"
-"""What says that an address was verified, besides true itself: some providers write the boolean as text."""
+"""Values that mean that an address was verified, besides true: some providers write the boolean as text."""
 NOT_SO = (None, False, "false", "")
 TOKEN_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}")
 _REASONS = {"iss": "wrong-issuer", "aud": "wrong-audience", "nbf": "not-yet-valid", "iat": "not-yet-valid"}
@@ -67,9 +67,9 @@ class Provider:
 
     def __post_init__(self) -> None:
         if not is_secure(self.issuer) or "?" in self.issuer or "#" in self.issuer:
-            raise BadProvider("RESEDGE_OIDC_ISSUER is an https address (http only on loopback) without query")
+            raise BadProvider("RESEDGE_OIDC_ISSUER must be an https address (http only on loopback) without query")
         if not self.audience:
-            raise BadProvider("RESEDGE_OIDC_AUDIENCE is needed: a token for somebody else is not for us")
+            raise BadProvider("RESEDGE_OIDC_AUDIENCE is missing: tokens for other audiences must not be accepted")
         if not self.algorithms or (bad := [each for each in self.algorithms if each not in KEY_TYPES]):
             named = ", ".join(bad) if self.algorithms else "nothing"
             raise BadProvider(f"RESEDGE_OIDC_ALGORITHMS allows {named}; choose from {', '.join(KEY_TYPES)}")
@@ -106,7 +106,7 @@ class ProviderTokens:
 
         Raises:
             BadToken: it is not accepted.
-            Problem: 503, the provider's keys cannot be had.
+            Problem: 503, the provider's keys cannot be fetched.
         """
         header, claims = _parts(token)
         algorithm = header.get("alg")
@@ -173,7 +173,7 @@ class ProviderTokens:
     def _name(self, claims: dict[str, Any]) -> str | None:
         """Return whom the token is for; an empty claim is nobody, and never somebody else by another claim.
 
-        Only an address that the provider verified is somebody's name as it is (OpenID Connect Core, §5.7).
+        An address is used as a name only if the provider verified it (OpenID Connect Core, §5.7).
         """
         chosen = self._provider.name_claim
         told = claim_of(claims, self._provider.verified_claim)
@@ -200,7 +200,7 @@ def claim_of(claims: dict[str, Any], claim: str) -> Any:
 
 
 def _groups(claims: dict[str, Any], claim: str) -> tuple[frozenset[str], str]:
-    """Return the groups of a token, and in words which ones do not count; without the claim there are none."""
+    """Return the groups of a token, and a text that says which do not count; none without the claim."""
     if overage := _overage(claims, claim):
         return frozenset(), f"no group counts: the identity provider left them out of the token ({overage})"
     said = claim_of(claims, claim)
@@ -219,10 +219,10 @@ def _groups(claims: dict[str, Any], claim: str) -> tuple[frozenset[str], str]:
 
 
 def _overage(claims: dict[str, Any], claim: str) -> str:
-    """Return by which claim a provider says that it left the groups out; empty: it does not.
+    """Return the claim that says that the provider left the groups out; empty: there is none.
 
-    `_claim_names` has where to ask for a claim that is not in the token (OpenID Connect Core, §5.6.2); Entra ID says
-    `hasgroups` where not even that fits. Both are about the claim of groups alone: roles come in full.
+    `_claim_names` says where to ask for a claim that is not in the token (OpenID Connect Core, §5.6.2); Entra ID sends
+    `hasgroups` if not even that fits. Both concern only the groups claim: roles are always complete.
     """
     first = unescape(claim.split("/")[1]) if claim.startswith("/") else claim
     elsewhere = claims.get("_claim_names")
@@ -234,7 +234,7 @@ def _overage(claims: dict[str, Any], claim: str) -> str:
 
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a token says, before anything of it is believed."""
+    """Return the claims of a token, not yet verified."""
     header, claims, _ = token.split(".")
     try:
         return _object(header), _object(claims)

@@ -1,7 +1,7 @@
-"""What somebody may do, and where: built-in roles of file tokens, and the bindings of declared roles.
+"""What a principal may do, and where: built-in roles of file tokens, and the bindings of declared roles.
 
-The one rule: a right is a verb on a kind; without a binding that gives it there is none, and a binding whose end has
-come, or whose expression selects nothing, gives nothing.
+The one rule: a right is a verb on a kind. Nobody has a right without a binding that gives it; a binding gives nothing
+after its end, or if its expression selects nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from libs.fleet.parts import parsed
 
 ALL = "*"
 AFFECT = "policy:affect"
-"""The verb by which a change of facts counts for gates that it opens."""
+"""The verb that makes a change of facts count at once for the gates that it opens."""
 EVERY_KIND = "Document"
 """The kind of `POST /v1/documents`: whoever may apply anything may send it, and each document is judged as its kind."""
 OF_EVERYBODY = frozenset({("get", "Principal"), ("get", "Kind")})
-"""Who one is, what one may do and which kinds there are, everybody may ask whose token is accepted."""
+"""Everybody with an accepted token may ask who they are, what they may do and which kinds exist."""
 
 USER_VERBS: Mapping[str, str] = {
     "read": "get",
@@ -57,17 +57,16 @@ BINDABLE = frozenset({"admin", "viewer"})
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a right is held: `everywhere`, or on `clusters`; gone clusters count as what they were last.
+    """Where a right is held: `everywhere`, or on `clusters`; removed clusters count with their last facts.
 
-    `namespaces` is `None` where it is held for things of every namespace; else it is held for no more than things of
-    these.
+    `namespaces` is `None` if it is held for things of every namespace; otherwise only for things of these.
     """
 
     everywhere: bool = False
     clusters: BitMap = field(default_factory=BitMap)
     namespaces: frozenset[str] | None = None
     expressions: tuple[str, ...] = ()
-    """What selects `clusters`, apart from gone ones."""
+    """The expressions that select `clusters`, apart from removed ones."""
 
     def covers(self, clusters: BitMap) -> bool:
         """Whether it is held on all of `clusters`."""
@@ -119,7 +118,7 @@ def scope(
 def holds(fleet: Fleet, principal: Principal, role: str, now: datetime, namespace: str | None = None) -> Scope:
     """Return where `principal` holds a role, for things of `namespace` or (`None`) of no namespace.
 
-    A built-in role of a token is held everywhere, and is no other role than itself.
+    A built-in role of a token is held everywhere, and includes no other role.
     """
     if role in principal.roles:
         return EVERYWHERE

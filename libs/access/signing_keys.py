@@ -1,7 +1,7 @@
-"""The keys that an identity provider signs with, kept for a while and fetched again as they rotate.
+"""The keys that an identity provider signs with, cached and fetched again as they rotate.
 
-The one rule: nobody can make us ask the provider more often than every `RETRY_SECONDS`, whatever tokens they send; and
-a provider that is down takes nothing down with it for `STALE_SECONDS_MAX`.
+The one rule: no token makes us ask the provider more often than every `RETRY_SECONDS`, and a provider that is down has
+no effect for `STALE_SECONDS_MAX`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ log = structlog.get_logger("resedge.web")
 
 
 class FetchFailed(Exception):  # noqa: N818 - it states the fact
-    """The provider's keys could not be had; the message says why."""
+    """The provider's keys could not be fetched; the message says why."""
 
 
 def is_secure(url: str) -> bool:
-    """Tell whether what comes from there can be relied on: https, or this machine's own loopback."""
+    """Tell whether an address is secure: https, or this machine's own loopback."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -63,7 +63,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def fetching(issuer: str) -> Fetch:
-    """Return what reads an issuer's discovery document and then its keys (OpenID Connect Discovery 1.0 §4)."""
+    """Return a function that reads an issuer's discovery document, then its keys (OpenID Connect Discovery 1.0 §4)."""
 
     async def fetch() -> list[Any]:
         try:
@@ -81,7 +81,7 @@ def fetching(issuer: str) -> Fetch:
         except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
             raise FetchFailed(f"it does not answer ({type(error).__name__})") from error
         if not isinstance(keys, list):
-            raise FetchFailed("what it names as its keys is no key set")
+            raise FetchFailed("its jwks_uri does not hold a key set")
         return keys
 
     return fetch
@@ -103,7 +103,7 @@ async def _document(client: httpx2.AsyncClient, url: str) -> Mapping[str, Any]:
 
 
 def usable(members: list[Any]) -> list[Key]:
-    """Return the public keys that may verify signatures; what is weak, secret or not understood is left out."""
+    """Return the public keys that may verify signatures; weak, secret and unknown ones are left out."""
     found: list[Key] = []
     for member in members[:KEYS_MAX]:
         if not isinstance(member, dict) or not _may_verify(member):
@@ -143,12 +143,12 @@ class SigningKeys:
         self._under_way: asyncio.Task[None] | None = None
 
     async def find(self, kid: str | None, key_type: str) -> Key | None:
-        """Return the key of that id and type, looking at the provider again if need be; nothing if there is none.
+        """Return the key of that id and type, asking the provider again if needed; None if there is none.
 
         Without an id there must be only one key of the type.
 
         Raises:
-            Problem: 503, the provider does not answer and what is known of its keys does not suffice.
+            Problem: 503, the provider does not answer and the cached keys are not enough.
         """
         await self._freshen()
         key = self._pick(kid, key_type)
@@ -173,7 +173,7 @@ class SigningKeys:
         if self._age() <= FRESH_SECONDS:
             return
         if self._failed and self._age() <= STALE_SECONDS_MAX:
-            # The provider is known to be down: look again beside, let nobody wait for it.
+            # The provider is known to be down: fetch in the background, so that no request waits for it.
             if self._due():
                 self._begin()
             return

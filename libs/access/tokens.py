@@ -1,6 +1,6 @@
-"""Whether a token is one, and whose: the token file, local tokens in the log, the identity provider's.
+"""Whether a token is accepted, and whose it is: the token file, local tokens in the log, the identity provider.
 
-The one rule: of a token only its SHA-256 is ever kept, and what is refused is counted by reason, never by name.
+The one rule: only the SHA-256 of a token is ever kept, and refusals are counted by reason, never by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from libs.contracts.names import check_name
 TOKEN_BYTES = 32
 TOKEN_CHARACTERS_MAX = 16_384
 SIGNED_CHARACTERS_MAX = 48 * 1024
-"""A provider's token lists groups; what is larger than this does not fit the headers of a request."""
+"""A provider's token lists groups; a larger one does not fit into the headers of a request."""
 ID_CHARACTERS = 12
 INTERNAL = "internal"
 """The id of tokens that are never written down."""
@@ -44,7 +44,7 @@ class BadToken(Exception):  # noqa: N818 - it states the fact
 
 
 class Verifier(Protocol):
-    """Tells whose a token is."""
+    """Finds the owner of a token."""
 
     async def verify(self, token: str) -> Principal:
         """Return whose token this is.
@@ -65,7 +65,7 @@ class LocalTokens(Protocol):
 
 
 def digest_of(token: str) -> str:
-    """Return what is kept of a token: hex SHA-256, enough because a token is 256 random bits."""
+    """Return the hex SHA-256 that is kept of a token; unsalted is enough, as a token is 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -87,7 +87,7 @@ def _principal_of_entry(entry: dict[str, Any]) -> Principal:
 
 
 def _expiry(text: str) -> datetime:
-    """Return when a token of the file ends; where that cannot be read it has ended: people write this file, too."""
+    """Return when a token of the file ends; an unreadable time has ended: people edit this file, too."""
     return parsed_instant(text) or datetime.min.replace(tzinfo=UTC)
 
 
@@ -129,7 +129,7 @@ class TokenStore:
             self._seen = seen
 
     def names(self) -> set[str]:
-        """Return whom the tokens are for."""
+        """Return the names that the tokens are for."""
         self._refresh()
         return {principal.name for principal in self._principals.values()}
 
@@ -180,10 +180,10 @@ class TokenStore:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the log says of tokens: the fold, whether it can be asked yet, and whether the log has more.
+    """Local tokens as the log has them: the fold, whether it can be asked yet, and whether the log has more.
 
     `settled` returns once the process has seen what had been acknowledged when it started, and raises a problem while
-    it has not: a snapshot may be older than a revocation. `look_again` reads what the log has on top by now.
+    it has not: a snapshot may be older than a revocation. `look_again` reads what was appended since.
     """
 
     tokens: Callable[[], LocalTokens]
@@ -205,7 +205,7 @@ class Tokens:
     async def verify(self, token: str) -> Principal:
         """Return whose token this is.
 
-        A token of the file needs nothing but the file, so that an administrator gets in whatever else is broken.
+        A token of the file needs only the file, so that an administrator can sign in whatever else is broken.
 
         Raises:
             BadToken: it is not accepted.
@@ -242,7 +242,7 @@ class Tokens:
             frozenset(),
             frozenset(found.groups),
             token_id=found.id,
-            # Who has a token by somebody else's hand and makes another one with it, has that one by the same hand.
+            # A token that is made with a token that somebody else made keeps that first creator.
             creator=found.by.creator if found.by.person == found.user else found.by.person,
             service_account=found.service_account,
             expires=found.expires_at,
