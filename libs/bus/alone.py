@@ -1,6 +1,6 @@
-"""Doing something to a view that only one may do at a time, through faults that pass.
+"""A lock around work on a view that only one process may do at a time, and retries of faults that pass by themselves.
 
-The one rule: on PostgreSQL the lock is the session's, so that it ends with whoever held it.
+The one rule: on PostgreSQL the lock belongs to the session, so that it ends with its holder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.bus.faults import passing
 
 ATTEMPTS_MAX = 40
-"""How often a fault that passes may come in a row."""
+"""How many faults in a row are retried."""
 RETRY_SECONDS = 0.5
 
 _LOCK = "hashtextextended(current_schema() || ' ' || :name, 0)"
@@ -26,17 +26,17 @@ T = TypeVar("T")
 
 
 class RebuildRunning(RuntimeError):  # noqa: N818 - it states the fact
-    """Another rebuild of the same projection runs."""
+    """Another rebuild of the same projection is running."""
 
 
 @contextlib.asynccontextmanager
 async def alone(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
-    """Be the only one who rebuilds the view `name` of a database.
+    """Hold the right to rebuild the view `name` of a database, alone.
 
-    On SQLite that holds for this process, which is the only one that may use the file.
+    On SQLite it holds within this process, the only one that may use the file.
 
     Raises:
-        RebuildRunning: somebody else is at it.
+        RebuildRunning: somebody else holds it.
     """
     key = (engine.url.render_as_string(), name)
     if key in _here:
@@ -67,7 +67,7 @@ async def _session_lock(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
 
 
 async def patiently(step: Callable[[], Awaitable[T]]) -> T:
-    """Take a step, again and again while what goes wrong is a fault that passes, up to `ATTEMPTS_MAX` times."""
+    """Take a step, and repeat it after a fault that passes by itself, up to `ATTEMPTS_MAX` times."""
     for _ in range(ATTEMPTS_MAX - 1):
         try:
             return await step()

@@ -1,6 +1,6 @@
-"""What came by Kafka in one go, while the consumers of a process take what is theirs of it.
+"""A batch of messages from Kafka, shared by the consumers of a process until each has taken its events.
 
-The one rule: an event is handed to a consumer only if it follows, by its chain hash, from the one applied last.
+The one rule: an event is handed to a consumer only if it follows, by its chain hash, from the last one applied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from libs.contracts import Recorded
 
 @dataclass(slots=True)
 class Batch:
-    """What came by Kafka, by position, until all members have what is theirs of it."""
+    """The events of one batch from Kafka, by position, kept until all members have taken theirs."""
 
     found: Mapping[int, Sequence[Linked]]
     last: int
@@ -39,11 +39,11 @@ class Batch:
         return None
 
     def differs(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether another event came for the position of a checkpoint."""
+        """Tell whether the batch has another event at the position of a checkpoint."""
         return any(each.recorded.hash != checkpoint.hash for each in self.found.get(checkpoint.position, ()))
 
     def finished_by(self, name: str) -> None:
-        """Wait no longer for a member; with the last one the batch is done."""
+        """Stop waiting for a member; the batch is done when none is left."""
         self.waiting.discard(name)
         if not self.waiting:
             self.done.set()

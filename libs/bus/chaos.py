@@ -1,6 +1,6 @@
-"""The feed's test mode: what a broker, a crash and a second delivery can do to a consumer, by a seed.
+"""A feed for tests: it does to a consumer what a broker, a crash and a second delivery can do, by a seed.
 
-The one rule: whatever it does, a correct consumer ends with what an orderly feed gives it.
+The one rule: whatever it does, a correct consumer ends in the same state as with an orderly feed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _CRASH_POINTS = ("bus.view.before-commit", "bus.view.after-commit")
 
 
 class _CrashError(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 class ChaosFeed(Generic[C]):
     """Brings a log to one consumer with duplicates, holes, disorder, delays, crashes and restarts.
 
-    `make` makes the consumer as a fresh process would: a view finds its rows and its checkpoint again, a model begins
-    from nothing, or from the snapshot that `make` restores.
+    `make` creates the consumer as a new process would: a view finds its rows and its checkpoint again, a model begins
+    empty, or with the snapshot that `make` restores.
     """
 
     def __init__(self, log: EventLog, make: Callable[[], C], seed: int) -> None:

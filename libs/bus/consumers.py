@@ -23,10 +23,10 @@ from libs.contracts import Recorded
 from libs.contracts.crash import crash_point
 
 FOLD_CHUNK_EVENTS = 500
-"""Events that a model folds before other work of the event loop gets its turn."""
+"""Events that a model folds before it yields to other work of the event loop."""
 
 PASSED_EVENTS_MAX = 10_000
-"""Events that a view passes over, as it makes nothing of them, before it writes down how far it is."""
+"""Events that do not concern a view and that it may pass over before it records its checkpoint."""
 
 _FILL_EVENTS_MAX = 1_000
 
@@ -39,11 +39,11 @@ _SWAP = (
     )
     .values(epoch=bindparam("epoch_then"), position=bindparam("position_then"), hash=bindparam("hash_then"))
 )
-"""Moves a checkpoint from where it is thought to be; made once, as only the collector frees a statement."""
+"""Moves a checkpoint from an expected value; made once, as only the garbage collector frees a statement."""
 
 
 class _Tracking(abc.ABC):
-    """Keeps a checkpoint, and makes one run of consecutive new events of whatever is handed over."""
+    """Keeps a checkpoint, and reduces whatever is handed over to one run of consecutive new events."""
 
     def __init__(self, name: str, log: LogSource) -> None:
         """Take the name under which progress is kept, and the log from which holes are filled."""
@@ -67,7 +67,7 @@ class _Tracking(abc.ABC):
         return self._checkpoint.position
 
     async def handle(self, batch: Sequence[Recorded]) -> None:
-        """Apply what is new of a batch; what is missing before it is read from the log.
+        """Apply the new events of a batch; missing ones before it are read from the log.
 
         Raises:
             ConsumerStopped: the log is not the one that was applied, or an event cannot be applied.
@@ -88,7 +88,7 @@ class _Tracking(abc.ABC):
             elif batch[start].position > position + 1:
                 missing = await self._missing(batch[start].position)
                 if not missing:
-                    return  # what came by is of no log, or of one that has not got there: its feed asks that
+                    return  # the events belong to another log, or this one is not that far yet: the feed asks the log
                 yield missing
             else:
                 end = start + 1
@@ -97,7 +97,7 @@ class _Tracking(abc.ABC):
                 yield batch[start:end] if end - start < len(batch) else batch
 
     async def _missing(self, until: int) -> Sequence[Recorded]:
-        """Read what comes after the checkpoint and before `until`, at most a page; nothing where the log ends here."""
+        """Read up to a page of events after the checkpoint and before `until`; nothing if the log ends here."""
         limit = min(until - 1 - self.position, _FILL_EVENTS_MAX)
         page = await asyncio.to_thread(read_page, self._log, self.position, limit, "hole")
         page.check(self.name, self.checkpoint)
@@ -107,8 +107,8 @@ class _Tracking(abc.ABC):
 class ViewConsumer(_Tracking):
     """Projects events into tables. A subclass names its tables in `metadata` and implements `project`.
 
-    What it reads and writes are `self.tables[NAME]`, never the tables of its module: while a view is rebuilt, a copy
-    of it writes to other tables.
+    It reads and writes `self.tables[NAME]`, never the tables of its module: during a rebuild, a copy of the view writes
+    to other tables.
     """
 
     metadata: MetaData | None = None
@@ -144,16 +144,16 @@ class ViewConsumer(_Tracking):
 
     @property
     def stored(self) -> Checkpoint:
-        """The checkpoint that it has last written down; it may have passed over more since."""
+        """The checkpoint that it recorded last; it may have passed over further events since."""
         return self._stored
 
     def concerns(self, recorded: Recorded) -> bool:  # noqa: ARG002 - a view that says nothing takes all
-        """Whether `project` makes anything of an event; what no view is concerned with needs no transaction."""
+        """Whether `project` uses an event; events that it does not use need no transaction."""
         return True
 
     @abc.abstractmethod
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
-        """Write what the events mean, inside the transaction that also moves the checkpoint."""
+        """Write rows for the events, inside the transaction that also moves the checkpoint."""
 
     async def start(self) -> Checkpoint | None:
         """Create missing tables and return the kept checkpoint.
@@ -181,7 +181,7 @@ class ViewConsumer(_Tracking):
             await self._follow()
 
     async def _follow(self) -> None:
-        """Go on from where another replica is, since it was faster."""
+        """Continue from the checkpoint of another replica that was faster."""
         kept = await self.kept()
         if kept is None or kept == self._stored:
             raise ConsumerStopped(self.name, "its checkpoint row is gone: rebuild it")
@@ -218,7 +218,7 @@ class ViewConsumer(_Tracking):
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """What a model's snapshot says of itself."""
+    """The header of a model's snapshot."""
 
     name: str
     version: str
@@ -230,7 +230,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotHooks:
-    """Turn a model into bytes and back; `version` names the reducer: another one's snapshot is not taken."""
+    """Turn a model into bytes and back; `version` names the reducer: the snapshot of another one is not used."""
 
     dump: Callable[[], bytes]
     load: Callable[[bytes], None]
@@ -272,7 +272,7 @@ class ModelConsumer(_Tracking):
             if folded is not None:
                 self._checkpoint = Checkpoint.after(
                     folded
-                )  # what came before it is in the model, and is not folded again
+                )  # earlier events are in the model already, and are not folded again
             raise EventCannotBeApplied(self.name, recorded, f"{type(error).__name__}: {error}") from error
         self._checkpoint = Checkpoint.after(chunk[-1])
 
@@ -291,7 +291,7 @@ class ModelConsumer(_Tracking):
         )
 
     def restore(self, snapshot: bytes) -> bool:
-        """Begin with a snapshot; False, and nothing changed, if it is unreadable or another reducer's."""
+        """Begin with a snapshot; return False, and change nothing, if it is unreadable or of another reducer."""
         try:
             found = msgspec.msgpack.decode(snapshot, type=_Snapshot)
         except msgspec.MsgspecError:

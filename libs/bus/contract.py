@@ -1,8 +1,8 @@
-"""The contract between whatever brings events (the log's tail, Kafka) and whoever consumes them.
+"""The contract between feeds (the log's tail, Kafka) and consumers.
 
-The one rule: events may come twice, late, or with holes between them; a consumer drops what it has, fills a hole from
-the log, and stops, saying why, when the log is not the one that it knows. A position that it heard of and that the log
-does not have stops nobody: the log is asked again, and decides.
+The one rule: events may come twice, late, or with holes between them. A consumer drops what it has, fills a hole from
+the log, and stops, with a reason, when the log is not the one that it has read. A position that was announced but is
+not in the log stops no consumer: the log is asked again, and decides.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ START = Checkpoint("", 0, GENESIS)
 
 
 class ConsumerStopped(RuntimeError):  # noqa: N818 - it states the fact
-    """A consumer cannot go on; the others do. `reason` is a sentence for the operator."""
+    """A consumer cannot continue; the others do. `reason` is a sentence for the operator."""
 
     def __init__(self, consumer: str, reason: str) -> None:
         super().__init__(f"{consumer} stopped: {reason}")
@@ -44,7 +44,7 @@ class ConsumerStopped(RuntimeError):  # noqa: N818 - it states the fact
 
 
 class EventCannotBeApplied(ConsumerStopped):
-    """A consumer stands before an event that it cannot apply: a dead letter, until somebody says what to do."""
+    """A consumer cannot apply its next event: a dead letter, until somebody decides what to do."""
 
     def __init__(self, consumer: str, recorded: Recorded, why: str) -> None:
         super().__init__(consumer, f"{recorded.type} at position {recorded.position} cannot be applied: {why}")
@@ -63,13 +63,13 @@ class Consumer(Protocol):
         """How far it is; valid after `start`."""
 
     async def start(self) -> Checkpoint | None:
-        """Make ready and return how far it is; None: it has applied nothing yet."""
+        """Prepare and return the checkpoint; None: it has applied nothing yet."""
 
     async def skip(self, recorded: Recorded) -> None:
         """Pass over the event that follows the checkpoint, without applying it."""
 
     async def handle(self, batch: Sequence[Recorded]) -> None:
-        """Apply a batch, whatever of it is new.
+        """Apply the new events of a batch.
 
         Raises:
             ConsumerStopped: it cannot go on with this log or this event.
@@ -80,11 +80,11 @@ class LogSource(Protocol):
     """The part of the event log that consumers and feeds read."""
 
     def read_recorded(self, after: int, limit: int = ..., *, tolerant: bool = ...) -> list[Recorded]:
-        """Return up to `limit` events after a position, with an `Undecodable` for what cannot be read if `tolerant`."""
+        """Return up to `limit` events after a position; if `tolerant`, an `Undecodable` for each unreadable one."""
 
 
 def check_head(consumer: str, checkpoint: Checkpoint, head: Head) -> None:
-    """Compare the log's end with a consumer's checkpoint, which is not to be after it.
+    """Compare the log's end with a consumer's checkpoint, which must not be after it.
 
     Raises:
         ConsumerStopped: they differ: this is not the log that the consumer has read.
@@ -112,7 +112,7 @@ class Page:
     events: Sequence[Recorded]
 
     def check(self, consumer: str, checkpoint: Checkpoint) -> None:
-        """Compare what stands before the page with the consumer's checkpoint.
+        """Compare the event before the page with the consumer's checkpoint.
 
         Raises:
             ConsumerStopped: they differ: this is not the log that the consumer has read; or the page has a gap.
@@ -129,7 +129,7 @@ class Page:
 
 
 def read_page(log: LogSource, after: int, limit: int, why: str) -> Page:
-    """Read a page with the event that stands before it; `why` is counted with the events (see libs.bus.metrics)."""
+    """Read a page with the event before it; `why` is the reason in the metric of events read (see libs.bus.metrics)."""
     if after == 0:
         events, before = log.read_recorded(0, limit, tolerant=True), None
     else:

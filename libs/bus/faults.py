@@ -1,7 +1,7 @@
-"""Which faults of a database pass by themselves, so that what failed is tried again, and which would come again.
+"""Which faults of a database pass by themselves, so that the step is retried, and which would come again.
 
-The one rule: a fault of the surroundings (connection, lock, restart, permission) passes, since somebody repairs it; a
-fault of the data does not, however often it is tried.
+The one rule: a fault of the environment (connection, lock, restart, permission) passes, since somebody repairs it; a
+fault of the data does not, however often the step is retried.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _PASSING_STATES = frozenset({"42501", "42P01"})
 
 
 def passing(error: BaseException) -> bool:
-    """Tell whether what failed with this error may go well the next time, without anything being changed here."""
+    """Tell whether a step that failed with this error may succeed next time, without a change here."""
     if isinstance(error, exc.DBAPIError):
         if error.connection_invalidated:
             return True
         for cause in _causes(error):
-            if isinstance(cause, ValueError):  # asyncpg calls a value that does not fit an interface error
+            if isinstance(cause, ValueError):  # asyncpg raises InterfaceError for a value of the wrong type
                 return False
             if state := getattr(cause, "sqlstate", None):
                 return state[:2] in _PASSING_CLASSES or state in _PASSING_STATES

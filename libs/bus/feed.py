@@ -1,7 +1,7 @@
 """The in-process feed: tails the log and hands its events to consumers, each at its own pace.
 
-The one rule: pages are read and decoded once for all consumers that stand at the same place, and not at all where this
-process has just appended them; a consumer that is slow, late or broken reads for itself, waits or stops alone.
+The one rule: consumers at the same position share one read and decode of a page, and events that this process has just
+appended are not read at all; a consumer that is slow, late or broken reads for itself, waits or stops alone.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class LogFeed(Feed):
             raise ConsumerStopped(consumer.name, f"it did not move on from position {checkpoint.position}")
 
     async def _page(self, after: int) -> Page:
-        """Return the page after a position: read here, or by whoever stood there before."""
+        """Return the page after a position, from the log or from another consumer that was there before."""
         task = self._pages.get(after)
         if task is None:
             if self._log.embedded and self._seen - after <= INLINE_EVENTS_MAX:
@@ -105,7 +105,7 @@ class LogFeed(Feed):
         except Exception:
             self._pages.pop(after, None)
             raise
-        if not page.events and self._pages.get(after) is task:  # what comes there is read again
+        if not page.events and self._pages.get(after) is task:  # the events after it are read again
             del self._pages[after]
         return page
 
@@ -113,10 +113,10 @@ class LogFeed(Feed):
         return self._recent.page(after, PAGE_EVENTS_MAX) or read_page(self._log, after, PAGE_EVENTS_MAX, "tail")
 
     async def _poll(self) -> None:
-        """Notice what other processes append, and a log that was put back under our feet."""
+        """Notice events that other processes append, and a log that was restored from a backup meanwhile."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            # What was applied before the head was read is in the log; what is applied meanwhile may be past that head.
+            # Events applied before the head was read are in the log; those applied meanwhile may be past that head.
             applied = {member: member.consumer.checkpoint for member in self._members.values()}
             try:
                 head = await self._in_thread(self._log.head)
@@ -129,12 +129,12 @@ class LogFeed(Feed):
                         check_head(member.name, before, head)
                     except ConsumerStopped as stopped:
                         self._stop_member(member, stopped)
-                if member.position < self._seen:  # it may have begun anew by itself, while the log is silent
+                if member.position < self._seen:  # it may have started again by itself, while the log had no new event
                     member.wake.set()
             self._saw(head.position)
 
     def _look(self) -> None:
-        self._look_scheduled = False  # before reading what was announced, so that nothing is announced in between
+        self._look_scheduled = False  # cleared before reading the announced position, so that no announcement is lost
         self._saw(self._announced)
 
 

@@ -1,9 +1,9 @@
-"""The feed by Kafka: one subscription a process, through FastStream, for all of its consumers.
+"""The feed by Kafka: one subscription per process, through FastStream, for all of its consumers.
 
-The one rule: Kafka is a doorbell. An event enters only if its chain hash follows from its bytes and from the event that
-the consumer applied last; for anything else (a hole, another hash) the log is read, and decides. A batch is
-acknowledged by hand, after every consumer that goes on has committed it. The relay rings even in silence, so that a
-subscription that brings nothing while the log goes on is known to be dead, and is made anew.
+The one rule: Kafka only announces. An event is applied only if its chain hash follows from its bytes and from the event
+that the consumer applied last; for anything else (a hole, another hash) the log is read, and decides. A batch is
+acknowledged by hand, after every running consumer has committed it. The relay sends a message even in silence, so that
+a subscription that brings nothing is known to be dead, and is made again.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from libs.eventlog import EventLog
 
 BATCH_EVENTS_MAX = 1_000
 GRACE_SECONDS = 0.25
-"""How long Kafka may take to bring what somebody waits for, before the log is read instead."""
+"""How long a waiting request gives Kafka to bring its event, before the log is read instead."""
 HEAD_SECONDS = 0.5
-"""How often the log's head (one row, no event) is read, to know how far behind everybody is."""
+"""How often the log's head (one row, no event) is read, to know how far behind each consumer is."""
 FAILURES_MAX = 4
-"""Faults that pass, one after the other, after which a consumer is not waited for any more."""
+"""Temporary faults in a row after which the others no longer wait for a consumer."""
 SILENT_SECONDS_MAX = 10.0
-"""After so long without a message a subscription with consumers behind the log is made anew: two rings were missed."""
+"""A subscription is renewed after so long without a message while consumers are behind: two messages were missed."""
 _IDLE_MS = 8
-"""FastStream rests this long after it has waited this long for nothing."""
+"""How long FastStream waits for messages, and then pauses if there are none."""
 _FETCH_WAIT_MS = 200
 _FETCH_BYTES_MAX = 8 << 20
 _METADATA_MS = 10_000
@@ -55,9 +55,9 @@ _log = logging.getLogger(__name__)
 
 
 class KafkaFeed(Feed):
-    """Brings what comes by Kafka to consumers in this process; made and used in one event loop.
+    """Brings events from Kafka to consumers in this process; made and used in one event loop.
 
-    At start consumers read the log up to its head; from then on they live on the topic. `group` is this process's own:
+    At start consumers read the log up to its head; from then on they follow the topic. `group` is this process's own:
     every process sees every event, and offsets only save it from reading old ones again.
     """
 
@@ -78,7 +78,7 @@ class KafkaFeed(Feed):
         self._topic = topic
         self._batch: Batch | None = None
         self._broker: KafkaBroker | None = None
-        self._subscriber: Any = None  # there is one before anything comes from it
+        self._subscriber: Any = None  # set before its first message
         self._heard = 0.0
         self._batches = 0
         self._waited_in_vain = -1
@@ -102,22 +102,22 @@ class KafkaFeed(Feed):
         await self._unsubscribe()
 
     async def _stay_subscribed(self) -> None:
-        """Subscribe, and again for as long as Kafka is not there, or whenever nothing comes any more."""
+        """Subscribe; repeat while Kafka cannot be reached, and whenever messages stop."""
         while not self._stopping:
             try:
                 await self._subscribe()
             except Exception as error:  # noqa: BLE001 - whatever the client fell over, it is tried again
-                _log.warning("Kafka cannot be reached, trying again: %s: %s", type(error).__name__, error)
+                _log.warning("Kafka cannot be reached, retrying: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
             else:
                 await self._until_silent()
-                _log.warning("nothing has come by Kafka for %.0f s, subscribing anew", SILENT_SECONDS_MAX)
+                _log.warning("no message from Kafka for %.0f s, subscribing again", SILENT_SECONDS_MAX)
             await self._unsubscribe()
 
     async def _until_silent(self) -> None:
-        """Return when consumers are behind, work on nothing, and nothing has come for too long.
+        """Return when consumers are behind and idle, and no message has come for too long.
 
-        Kafka's client may lose its connection in a way that it never gets over; it does not say so.
+        Kafka's client may lose its connection for ever, without an error.
         """
         self._heard = time.monotonic()
         while True:
@@ -146,7 +146,7 @@ class KafkaFeed(Feed):
             batch_timeout_ms=_IDLE_MS,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=_FETCH_BYTES_MAX,
-            # Looked for only where Kafka has lost our offset: its data was wiped, so all that is there is new.
+            # Used only if Kafka has lost our offset: its data was wiped, so all that is there is new.
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             parser=self._parsed,
@@ -177,10 +177,10 @@ class KafkaFeed(Feed):
             async with asyncio.timeout(_END_SECONDS):
                 await broker.stop()
         except Exception as error:  # noqa: BLE001 - its connections are broken in whatever way: it is dropped
-            _log.warning("a subscription did not end in good order: %s: %s", type(error).__name__, error)
+            _log.warning("a subscription did not close cleanly: %s: %s", type(error).__name__, error)
 
     async def _begin_at_the_end(self) -> bool:
-        """Let a group that Kafka does not know begin at the topic's end: what came before is read from the log."""
+        """Let a group that Kafka does not know begin at the topic's end: earlier events are read from the log."""
         partition = Partition(self._topic, 0)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, group_id=self._group, enable_auto_commit=False)
         try:
@@ -198,15 +198,15 @@ class KafkaFeed(Feed):
         return untouched(records, f"{records[0].offset}-{records[-1].offset}", self._subscriber.consumer)
 
     async def _take(self, message: KafkaMessage) -> None:
-        """Take a batch; FastStream goes on to the next one whatever is raised here, and the log fills the hole then."""
+        """Take a batch; FastStream continues with the next one even after an error, and the log fills the hole."""
         try:
             await self._hand_out(message)
         except Exception:
-            _log.exception("a batch could not be taken")
+            _log.exception("a batch from Kafka could not be handled")
             raise
 
     async def _hand_out(self, message: KafkaMessage) -> None:
-        """Hand a batch to every consumer that goes on, and acknowledge it once all of them have committed it."""
+        """Hand a batch to every running consumer, and acknowledge it once all of them have committed it."""
         self._heard = time.monotonic()
         self._batches += 1
         batch = self._understood(message.raw_message)
@@ -254,18 +254,18 @@ class KafkaFeed(Feed):
         return member.started and member.stopped is None
 
     def _keeps_up(self, member: Member) -> bool:
-        """Whether a consumer goes on and does not fail again and again: such a one reads the log once it can."""
+        """Whether a consumer runs without repeated failures; a failing one reads the log once it can."""
         return self._goes_on(member) and member.failures < FAILURES_MAX
 
     async def _wait_out(self, member: Member, error: Exception) -> None:
         if member.failures + 1 >= FAILURES_MAX and self._batch is not None:
-            self._batch.finished_by(member.name)  # the others' batches go on
+            self._batch.finished_by(member.name)  # the other consumers continue
         await super()._wait_out(member, error)
 
     def trouble(self) -> str:
-        """Say whether Kafka is away: commands read the log then, readers wait."""
+        """Record whether Kafka is away: commands then read the log, and readers wait."""
         quiet = time.monotonic() - self._heard > SILENT_SECONDS_MAX
-        return "" if self.connected and not quiet else "nothing comes by Kafka"
+        return "" if self.connected and not quiet else "no events come from Kafka"
 
     # --- one consumer --------------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class KafkaFeed(Feed):
         await self._apply(member, page.events)
 
     async def _from_batch(self, member: Member, batch: Batch) -> None:
-        """Apply what follows by its chain hashes; if nothing does, let the log say what does."""
+        """Apply the events that follow by their chain hashes; if none does, read the log."""
         checkpoint = member.consumer.checkpoint
         if batch.differs(checkpoint):
             await self._compare(member)
@@ -305,24 +305,24 @@ class KafkaFeed(Feed):
             return
         KAFKA_EVENTS.labels("unchained").inc()
         await self._compare(member)
-        batch.finished_by(member.name)  # what is left of it is of another log
+        batch.finished_by(member.name)  # its remaining events are of another log
 
     def _stop_member(self, member: Member, stopped: ConsumerStopped) -> None:
         super()._stop_member(member, stopped)
         if self._batch is not None:
-            self._batch.finished_by(member.name)  # the others' batch is not kept from being acknowledged
+            self._batch.finished_by(member.name)  # the batch of the other consumers can still be acknowledged
 
-    # --- what Kafka does not bring -------------------------------------------------------------------------------
+    # --- events that Kafka does not bring -------------------------------------------------------------------------
 
     async def bring(
         self, consumers: str | Consumer | Iterable[str | Consumer], position: int, timeout_seconds: float
     ) -> bool:
-        """Wait a moment for Kafka, then read the log up to `position`: a command goes on while Kafka is away."""
+        """Wait a moment for Kafka, then read the log up to `position`: commands work while Kafka is away."""
         if isinstance(consumers, str) or not isinstance(consumers, Iterable):
             consumers = (consumers,)
         wanted = list(consumers)
         started = time.monotonic()
-        # Who has waited in vain does not wait again before anything has come: Kafka may be away for long.
+        # After one timeout nobody waits for Kafka until a message has come: it may be away for long.
         grace = 0.0 if self._waited_in_vain == self._batches else min(GRACE_SECONDS, timeout_seconds)
         if await self.reached(wanted, position, grace):
             return True
@@ -332,7 +332,7 @@ class KafkaFeed(Feed):
         return await self.reached(wanted, position, max(0.0, timeout_seconds - (time.monotonic() - started)))
 
     async def _watch_head(self) -> None:
-        """Know how far the log is, and notice one that was put back under our feet."""
+        """Track how far the log is, and notice a log that was restored from a backup meanwhile."""
         while True:
             await asyncio.sleep(HEAD_SECONDS)
             going = [member for member in self._members.values() if self._goes_on(member)]
@@ -344,7 +344,7 @@ class KafkaFeed(Feed):
                 _log.warning("the event log's head cannot be read: %s: %s", type(error).__name__, error)
                 continue
             for member, checkpoint in applied.items():
-                if checkpoint.position < self._furthest.get(member.name, 0):  # it has begun anew by itself
+                if checkpoint.position < self._furthest.get(member.name, 0):  # it has started again by itself
                     member.read_up_to(head.position, "start")
                 if not self._keeps_up(member):  # batches go by without it
                     member.read_up_to(head.position, "hole")

@@ -1,7 +1,7 @@
-"""Dead letters of consumers: the facts that one stands before an event, and what somebody decides about it.
+"""Dead letters of consumers: the events that record that a consumer is halted, and what somebody decides about it.
 
-The one rule: both are facts in the log, so that whoever stops there later (another replica, a rebuild) does what was
-decided, without being told.
+The one rule: both are events in the log, so that another replica, or a rebuild, that stops at the same place later does
+what was decided, without being told.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REASON_CHARACTERS_MAX = 2_000
 
 
 class Verdict(StrEnum):
-    """What is to be done with a dead letter."""
+    """What somebody decided to do with a dead letter."""
 
     WAIT = "wait"
     RETRY = "retry"
@@ -33,7 +33,7 @@ def letter_of(consumer: str, position: int) -> str:
 
 @dataclass(slots=True)
 class Letter:
-    """One consumer before one event, as this process knows it; `version` is how far it has read the letter's stream."""
+    """One consumer halted at one event, as this process knows it; `version` is that of the letter's stream as read."""
 
     halted: EventCannotBeApplied
     version: int = 0
@@ -59,9 +59,9 @@ class Letters:
         self._actor = f"resedge/{service}"
 
     async def verdict(self, letter: Letter) -> Verdict:
-        """Tell the log of a letter that it does not know as open, and return what has been decided about it since.
+        """Record a letter that the log does not have as open, and return what has been decided about it since.
 
-        Raises what the log raises when its database does not answer.
+        Raises the log's errors when its database does not answer.
         """
         events = await asyncio.to_thread(self._log.read_stream, letter.stream, letter.version)
         first_look = not letter.told
@@ -78,11 +78,11 @@ class Letters:
         return Verdict.RETRY if type_name(_RETRIED) in kinds else Verdict.WAIT
 
     async def settle(self, letter: Letter) -> None:
-        """Say that the event went through after all."""
+        """Record that the event was applied in the end."""
         await self._append(letter, LetterSettled(letter.name, RETRIED))
 
     async def _append(self, letter: Letter, event: Event) -> None:
-        """Append unless another replica was faster, which says the same."""
+        """Append, unless another replica was faster with the same event."""
         submission = Submission(
             [NewEvent.of(letter.stream, event)],
             self._actor,

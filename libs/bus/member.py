@@ -1,6 +1,6 @@
-"""One consumer in a feed: how far it is to go, why it does not go on, and who waits for it.
+"""One consumer in a feed: how far it has to go, why it does not continue, and which requests wait for it.
 
-The one rule: whoever waits is answered by where the consumer is, never by what was heard of.
+The one rule: a waiting request is answered by the consumer's checkpoint, never by an announced position.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from libs.bus.letters import Letter
 
 
 class Member:
-    """A consumer in a feed. `goal` is up to where it is to read the log, and `why`, whatever else brings events."""
+    """A consumer in a feed. `goal` is the position up to which it must read the log, and `why` the reason."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
@@ -36,17 +36,17 @@ class Member:
         return self.consumer.checkpoint.position
 
     def recovered(self) -> None:
-        """Note that what failed went well."""
+        """Record that a failing step succeeded."""
         self.failing, self.failures = None, 0
 
     @property
     def to_settle(self) -> Letter | None:
-        """The letter whose event went through after all, until the log knows it."""
+        """The letter whose event was applied in the end, until that is in the log."""
         letter = self.settling
         return letter if letter is not None and self.position >= letter.halted.recorded.position else None
 
     def read_up_to(self, position: int, why: str) -> None:
-        """Let it read the log up to a position, which may be one that the log does not have."""
+        """Let it read the log up to a position, which the log may not have yet."""
         self.asked += 1
         if position > max(self.goal, self.position):
             self.goal, self.why = position, why

@@ -1,8 +1,8 @@
-"""What every feed does for its consumers, wherever the events come from: start, retry, halt, resume, wait, tell.
+"""What every feed does for its consumers, wherever the events come from: start, retry, halt, resume, wait, report.
 
-The one rule: a fault that passes is waited out, and what was heard of counts only once the log has it; an event that
+The one rule: a temporary fault is waited out, and an announced position counts only once the log has it; an event that
 cannot be applied halts that consumer alone, as a dead letter in the log; anything that puts the log itself in doubt
-stops it for good.
+stops the consumer permanently.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from libs.contracts.envelope import Undecodable
 from libs.eventlog import EventLog, LogClosed
 
 VERDICT_SECONDS = 1.0
-"""How often a halted consumer looks whether somebody has decided."""
+"""How often a halted consumer checks whether somebody has decided."""
 _RETRY_SECONDS_MAX = 5.0
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Feed(abc.ABC):
         self._threads.shutdown(wait=False)
 
     def trouble(self) -> str:
-        """Return what keeps events from coming by themselves; empty while nothing does."""
+        """Return why events do not arrive by themselves; empty if they do."""
         return ""
 
     @abc.abstractmethod
@@ -100,11 +100,11 @@ class Feed(abc.ABC):
 
     @abc.abstractmethod
     async def _begin(self) -> None:
-        """Begin to listen, before consumers are fed."""
+        """Start listening, before consumers are fed."""
 
     @abc.abstractmethod
     async def _end(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
 
     def _beside(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what runs beside the consumers."""
@@ -139,11 +139,11 @@ class Feed(abc.ABC):
     async def bring(
         self, consumers: str | Consumer | Iterable[str | Consumer], position: int, timeout_seconds: float
     ) -> bool:
-        """Do what `reached` does, reading the log if events do not come by themselves."""
+        """Do the same as `reached`, but read the log if events do not come by themselves."""
         return await self.reached(consumers, position, timeout_seconds)
 
     def resume(self, consumer: str) -> None:
-        """Let a consumer that has stopped start again from what it keeps, since that was put right meanwhile."""
+        """Restart a stopped consumer from its stored state, after that was repaired."""
         member = self._members[consumer]
         if member.stopped is None or self._stopping:
             return
@@ -156,7 +156,7 @@ class Feed(abc.ABC):
 
     @property
     def head(self) -> int:
-        """Up to where the log is known to go."""
+        """The last known position of the log."""
         return self._seen
 
     def _named(self, consumers: str | Consumer | Iterable[str | Consumer]) -> list[Member]:
@@ -205,14 +205,14 @@ class Feed(abc.ABC):
                 self._note(member)
 
     def _note(self, member: Member) -> None:
-        """Keep since when a consumer is behind."""
+        """Record since when a consumer is behind."""
         if member.position >= self._seen:
             member.behind_since = None
         elif member.behind_since is None:
             member.behind_since = time.monotonic()
 
     async def _guarded(self, member: Member, step: Awaitable[None]) -> None:
-        """Take one step of a consumer; a fault that passes is waited out, any other stops this consumer alone."""
+        """Take one step of a consumer; a temporary fault is waited out, any other stops this consumer alone."""
         try:
             await step
         except EventCannotBeApplied as halted:
@@ -238,7 +238,7 @@ class Feed(abc.ABC):
         member.read_up_to(self._seen, "start")
 
     async def _ask_again(self, member: Member) -> None:
-        """Ask the log about what was heard of and is not in it; if its end is what the consumer holds, wait for more.
+        """Check an announced position that is not in the log; if the consumer is at the log's end, wait for more.
 
         Raises:
             ConsumerStopped: the log is another one than the consumer has read.
@@ -253,7 +253,9 @@ class Feed(abc.ABC):
                 what = f"the log ends at position {checkpoint.position}, before its own head at {head.position}"
                 raise ConsumerStopped(member.name, f"{what}: verify it")
             return
-        _log.warning("%s heard of more than the log has, which ends at position %s", member.name, head.position)
+        _log.warning(
+            "%s is behind a position that the log does not have: it ends at position %s", member.name, head.position
+        )
         if member.asked == asked:
             member.goal = min(member.goal, head.position)
         if self._hearings == heard:
@@ -322,15 +324,15 @@ class Feed(abc.ABC):
             await member.consumer.skip(letter.halted.recorded)
         else:
             member.settling = letter
-        _log.warning("%s goes on: %s of %s", member.name, verdict, letter.name)
+        _log.warning("%s continues: %s of %s", member.name, verdict, letter.name)
         member.letter, member.stopped, member.failing = None, None, None
         member.read_up_to(self._seen, "hole")
         member.progressed()
 
     async def _wait_out(self, member: Member, error: Exception) -> None:
         member.failing = f"{type(error).__name__}: {error}"
-        # Its text: a record that somebody keeps must not keep the connection that failed open.
-        _log.warning("%s failed, trying again: %s", member.name, str(error))
+        # The text only: a log record with the exception would keep the failed connection open.
+        _log.warning("%s failed, retrying: %s", member.name, str(error))
         await asyncio.sleep(min(0.05 * 2**member.failures, _RETRY_SECONDS_MAX))
         member.failures = min(member.failures + 1, 10)
 

@@ -1,7 +1,6 @@
-"""An event as a Kafka message: a CloudEvent in binary mode, and the exact bytes that the log's chain covers.
+"""An event as a Kafka message: a CloudEvent in binary mode, with the exact bytes that the log's chain covers.
 
-The one rule: whoever reads a message recomputes the chain hash from those bytes, so that nothing enters by Kafka that
-the log does not hold.
+The one rule: every reader recomputes the chain hash from those bytes, so that only events of the log enter by Kafka.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class ForeignMessage(ValueError):  # noqa: N818 - it states the fact
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the relay hands to the producer: key (the stream), value (the exact data) and headers."""
+    """A message as the producer takes it: key (the stream), value (the exact data) and headers."""
 
     position: int
     key: bytes
@@ -46,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """An event that came by Kafka, and the chain hash that it says stands before it."""
+    """An event from Kafka, with the chain hash before it, as its headers give it."""
 
     recorded: Recorded
     previous: bytes
@@ -83,7 +82,7 @@ def to_message(raw: RawEvent, previous: bytes) -> Message:
 
 
 def _source(event_type: str) -> bytes:
-    """Return the service of `dev.resedge.<service>.…`; a type that nobody knows is brought all the same."""
+    """Return the service of `dev.resedge.<service>.…`; an unknown type is published as well."""
     parts = event_type.split(".")
     return f"resedge/{parts[2] if len(parts) > 2 else 'unknown'}".encode()
 

@@ -1,9 +1,9 @@
 """The outbox: publishes the log on Kafka, in log order, at least once.
 
-The one rule: it never moves past what Kafka has acknowledged. One relay leads, by a lease in the log's database; how
-far it is, is recorded under the lease's fencing epoch, so that a relay that was held up cannot set another one back.
-What it may then still have on its way to Kafka is a repetition, which every consumer drops. In silence it sends the
-last event again now and then, so that nobody stays behind where Kafka has lost what was acknowledged.
+The one rule: it never moves past the last event that Kafka has acknowledged. One relay leads, by a lease in the log's
+database; its progress is recorded under the lease's fencing epoch, so that a relay that was paused cannot set it back.
+Messages that such a relay still sends are repetitions, which every consumer drops. In silence it repeats the last event
+now and then, so that consumers notice when Kafka has lost acknowledged messages.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 512 * 1024
 REQUEST_BYTES_MAX = 1024 * 1024
 REQUEST_TIMEOUT_MS = 8_000
-"""After which a batch that Kafka does not acknowledge is sent again, by a new producer, from what is recorded."""
+"""How long Kafka may take to acknowledge a batch before a new producer sends it again from the recorded progress."""
 RING_SECONDS = 5.0
-"""How often the last event is sent again while there is no new one; who lacks what came before it reads the log."""
+"""How often the last event is repeated while there is no new one; a consumer that is behind it reads the log."""
 LOOK_SECONDS = 0.004
 LOOK_IDLE_SECONDS = 0.02
 """How often the head is looked at: soon after an event, and after `IDLE_AFTER_SECONDS` without one."""
@@ -49,10 +49,10 @@ _log = logging.getLogger(__name__)
 
 
 class Records(Protocol):
-    """Where a relay keeps how far it is."""
+    """Where a relay records its progress."""
 
     async def kept(self) -> Checkpoint:
-        """Return what was recorded last; `START` if nothing was."""
+        """Return the last recorded checkpoint, or `START`."""
 
     async def record(self, checkpoint: Checkpoint, fencing: int) -> bool:
         """Record a checkpoint under a fencing epoch; False: a later epoch has recorded already."""
@@ -60,7 +60,7 @@ class Records(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """What a relay says of itself."""
+    """The status of a relay."""
 
     leads: bool = False
     position: int = 0
@@ -70,11 +70,11 @@ class Progress:
 
 
 async def _nothing() -> None:
-    """Topics are there, or somebody else makes them."""
+    """Do nothing: the topics exist, or somebody else creates them."""
 
 
 class Outbox:
-    """The publishing loop of one relay; `progress` is what it says of itself."""
+    """The publishing loop of one relay; `progress` is its status."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Outbox:
         lease_seconds: float = 10.0,
         prepare: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
-        """Take the log, where progress is kept, and Kafka (`host:port,…`); nothing happens before `run`.
+        """Take the log, the store of progress, and Kafka (`host:port,…`); nothing happens before `run`.
 
         `prepare` is awaited before each connection to Kafka: its data may have been lost, and with it the topics.
         """
@@ -134,7 +134,7 @@ class Outbox:
 
     async def _again(self, error: Exception, failures: int) -> int:
         self.progress.trouble = f"{type(error).__name__}: {error}"
-        _log.warning("publishing failed, trying again: %s", error)
+        _log.warning("publishing failed, retrying: %s", error)
         await asyncio.sleep(min(0.1 * 2**failures, AGAIN_SECONDS_MAX))
         return min(failures + 1, 8)
 
@@ -181,7 +181,7 @@ class Outbox:
         RELAY_LEADS.set(self.progress.leads)
 
     async def _publish_on(self, producer: Any, lease: Lease) -> None:
-        """Publish from what is recorded for as long as the lease is ours."""
+        """Publish from the recorded progress for as long as we hold the lease."""
         checkpoint = await asyncio.to_thread(_go_on_from, self._log, await self._records.kept())
         self._published(checkpoint)
         self._ring_at = 0.0
@@ -197,14 +197,14 @@ class Outbox:
             checkpoint = await self._publish(producer, raws, checkpoint)
             crash_point("relay.before-record")
             if not await self._records.record(checkpoint, lease.epoch):
-                _log.warning("another relay has gone on from here")
+                _log.warning("another relay has published past this position")
                 return
             self._published(checkpoint)
             self._published_at = time.monotonic()
             self.progress.trouble = ""
 
     async def _ring(self, producer: Any, checkpoint: Checkpoint) -> None:
-        """Send the last event again if it is time to: it also tells whether Kafka still takes anything."""
+        """Repeat the last event if it is due: this also shows whether Kafka still accepts messages."""
         if time.monotonic() < self._ring_at:
             return
         self._ring_at = time.monotonic() + RING_SECONDS
@@ -214,7 +214,7 @@ class Outbox:
         try:
             previous = await asyncio.to_thread(self._log.hash_at, before)
         except LookupError:
-            return  # the log was put back: the head, which is looked at next, says so
+            return  # the log was restored from a backup: the check of the head, which comes next, reports it
         raws = await asyncio.to_thread(self._log.read_raw, before, 1)
         if not raws or bytes(raws[0][2]) != checkpoint.hash:
             return  # as above
@@ -241,7 +241,7 @@ class Outbox:
         return Checkpoint(said.epoch, said.position, previous)
 
     async def _wait_for_more(self, checkpoint: Checkpoint) -> None:
-        """Return when the log has gone on."""
+        """Return when the log has new events."""
         while not self._renewal_due() and time.monotonic() < self._ring_at:
             self._appended.clear()
             head = await asyncio.to_thread(self._log.head)
@@ -280,7 +280,7 @@ class Outbox:
             with contextlib.suppress(Exception):  # it expires by itself
                 await asyncio.to_thread(self._log.release_lease, lease)
 
-    # --- what it says --------------------------------------------------------------------------------------------
+    # --- its status ----------------------------------------------------------------------------------------------
 
     def _published(self, checkpoint: Checkpoint) -> None:
         self.progress.position = checkpoint.position
@@ -304,9 +304,9 @@ class Outbox:
 
 
 def _go_on_from(log: EventLog, checkpoint: Checkpoint) -> Checkpoint:
-    """Return where to publish on: after what was published last, or from where a new epoch of the log began.
+    """Return where to continue: after the last published event, or where a new epoch of the log began.
 
-    A log that was put back from a backup is published on only after its administrator has begun a new epoch.
+    A log that was restored from a backup is published only after its administrator has begun a new epoch.
 
     Raises:
         ConsumerStopped: it is another log, or an older one.
@@ -320,18 +320,20 @@ def _go_on_from(log: EventLog, checkpoint: Checkpoint) -> Checkpoint:
         if not epochs or log.head().epoch == checkpoint.epoch:
             raise
         before = log.read_recorded(max(0, epochs[-1].position - 2), 1, tolerant=True)[0]
-        _log.warning("the log was put back: publishing from where its new epoch began, %s", epochs[-1].position)
+        _log.warning(
+            "the log was restored from a backup: publishing from the start of its new epoch, %s", epochs[-1].position
+        )
         return Checkpoint.after(before) if before.position < epochs[-1].position else START
     return checkpoint
 
 
 def _check_follows(raw: RawEvent, checkpoint: Checkpoint) -> None:
-    """Compare the next event with what was published last.
+    """Compare the next event with the last published one.
 
     Raises:
-        ConsumerStopped: the log was put back, and went on from there.
+        ConsumerStopped: the log was restored from a backup, and has new events since.
     """
     envelope, data, hash_ = raw
     if chain(checkpoint.hash, envelope, data) != hash_:
-        what = f"what follows position {checkpoint.position} in the log does not follow from what was published"
+        what = f"the event after position {checkpoint.position} in the log does not follow from the one published last"
         raise ConsumerStopped(LEASE, what)

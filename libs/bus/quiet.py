@@ -1,6 +1,6 @@
-"""What Kafka's client says many times a second while a broker is away is said twice a minute.
+"""Limits repeated log messages of Kafka's client while a broker is away to two a minute.
 
-The one rule: nothing is silenced: the first of its kind always passes, with its level.
+The one rule: the first message of each kind always passes, with its level.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAMES = (
 
 
 class Seldom(logging.Filter):
-    """Lets a message of a logger (by its text before its values) pass once in `SECONDS_BETWEEN`."""
+    """Lets each kind of message (its text without its values) pass once in `SECONDS_BETWEEN`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +41,6 @@ _seldom = Seldom()
 
 
 def speak_seldom() -> None:
-    """Let Kafka's client repeat itself less; safe to call again."""
+    """Limit the messages of Kafka's client; safe to call again."""
     for name in _NAMES:
         logging.getLogger(name).addFilter(_seldom)

@@ -1,7 +1,7 @@
-"""Rebuilding a view from the log beside the live one, and swapping the two in one transaction.
+"""Rebuilds a view from the log beside the live one, and swaps the two in one transaction.
 
-The one rule: until the swap commits, nothing that the live view reads or writes is touched; whoever dies before it
-leaves tables of an unfinished generation, which the next rebuild drops.
+The one rule: until the swap commits, nothing that the live view reads or writes is touched; a process that dies before
+it leaves tables of an unfinished generation, which the next rebuild drops.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from libs.contracts.envelope import Undecodable
 from libs.eventlog import Head, StoredEvent
 
 SWAPPED_EVENTS_MAX = 200
-"""Events that a swap applies while the live view waits for it; with more to do, it catches up first."""
+"""Events that a swap may apply while the live view waits; if there are more, it catches up first."""
 SWAP_WAIT_MILLISECONDS = 500
-"""How long a swap waits for those who read: less than PostgreSQL's deadlock timeout, so that no reader is a victim."""
+"""How long a swap waits for readers: less than PostgreSQL's deadlock timeout, so that no reader is aborted."""
 
 PROBLEMS_MAX = 20
 
@@ -40,7 +40,7 @@ _SKIPPED = type_name(LetterSkipped(letter="", reason=""))
 
 
 class RebuildFailed(RuntimeError):  # noqa: N818 - it states the fact
-    """A projection could not be rebuilt; the live one is what it was."""
+    """A projection could not be rebuilt; the live one is unchanged."""
 
 
 class RebuildSource(LogSource, Protocol):
@@ -55,9 +55,9 @@ class RebuildSource(LogSource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A projection as its database tells: how far it is, and how far the generation is that is built beside it.
+    """A projection's progress as its database has it, and that of the generation being built beside it.
 
-    `state` is `live`, `building` (or was, when its process died) or `failed`, for the reason in `detail`.
+    `state` is `live`, `building` (also after its process died) or `failed`, for the reason in `detail`.
     """
 
     projection: str
@@ -70,7 +70,7 @@ class Progress:
 
 
 async def progress(view: ViewConsumer, log: RebuildSource) -> Progress:
-    """Return how far a projection and its rebuild are, whichever process runs it."""
+    """Return the progress of a projection and of its rebuild, whichever process runs it."""
     head = (await asyncio.to_thread(log.head)).position
     newest = select(generations).where(generations.c.consumer == view.name)
     async with view.reading.connect() as connection:
@@ -90,12 +90,12 @@ async def progress(view: ViewConsumer, log: RebuildSource) -> Progress:
 
 
 async def rebuild(view: ViewConsumer, log: RebuildSource, begun: Callable[[int], None] = lambda _: None) -> Checkpoint:
-    """Build a view anew from the log, put it in the place of the live one, and return how far it is.
+    """Build a view again from the log, replace the live one with it, and return its checkpoint.
 
-    `begun` is told the new generation's number.
+    `begun` is called with the new generation's number.
 
     Raises:
-        RebuildRunning: somebody else is at it.
+        RebuildRunning: another rebuild is running.
         RebuildFailed: an event cannot be applied, or the database does not answer; the live view is untouched.
     """
     async with alone(view.engine, view.name):
@@ -117,7 +117,7 @@ async def rebuild(view: ViewConsumer, log: RebuildSource, begun: Callable[[int],
 
 
 async def view_problems(view: ViewConsumer, log: RebuildSource) -> list[str]:
-    """Return how a view differs from the log's fold up to where the view is, in at most `PROBLEMS_MAX` sentences."""
+    """Compare a view with a fold of the log up to its checkpoint; return at most `PROBLEMS_MAX` differences."""
     engine = view_engine("sqlite+aiosqlite://")
     try:
         fold = view.elsewhere(engine)
@@ -173,11 +173,11 @@ def _differences(
 
 
 async def catch_up(view: ViewConsumer, log: RebuildSource, live: str, until: int | None = None) -> None:
-    """Bring a view to a position of the log, or to its end, passing over what the live one was told to skip.
+    """Bring a view to a position of the log, or to its end; skip the events that the live one was told to skip.
 
     Raises:
         RebuildFailed: an event cannot be applied.
-        ConsumerStopped: the log is not one.
+        ConsumerStopped: the log is inconsistent.
     """
 
     def read(after: int) -> asyncio.Future[Page]:
@@ -205,7 +205,7 @@ async def catch_up(view: ViewConsumer, log: RebuildSource, live: str, until: int
 
 
 async def _apply(view: ViewConsumer, events: Sequence[Recorded], log: RebuildSource, live: str) -> None:
-    """Apply a page; where that fails, one event after the other, to find the one that cannot be applied."""
+    """Apply a page; if that fails, one event at a time, to find the one that cannot be applied."""
     if not any(isinstance(each.event, Undecodable) for each in events):
         try:
             await patiently(lambda: view.handle(events))
@@ -225,7 +225,7 @@ async def _apply(view: ViewConsumer, events: Sequence[Recorded], log: RebuildSou
 
 
 async def _refused(view: ViewConsumer, recorded: Recorded) -> str | None:
-    """Apply one event, and return why that cannot be done."""
+    """Apply one event; if it cannot be applied, return why."""
     if isinstance(recorded.event, Undecodable):
         return recorded.event.reason
     try:
@@ -245,7 +245,7 @@ async def _first(view: ViewConsumer) -> int:
 
 
 async def _begin(view: ViewConsumer) -> int:
-    """Make what the live view lacks, drop what an unfinished rebuild left, and return the new generation's number."""
+    """Create missing tables, drop those of an unfinished rebuild, and return the new generation's number."""
     mine = generations.c.consumer == view.name
     async with view.engine.begin() as connection:
         await create_tables(connection, view.metadata)
@@ -271,7 +271,7 @@ async def _drop_beside(connection: AsyncConnection, view: ViewConsumer) -> None:
 
 
 async def _analyze(view: ViewConsumer) -> None:
-    """Let PostgreSQL plan for the new tables as well as for the old ones from the first query on."""
+    """Analyze the new tables, so that PostgreSQL plans well from the first query on."""
     if view.engine.dialect.name == "postgresql":
         async with view.engine.begin() as connection:
             for table in view.tables.values():
@@ -279,7 +279,7 @@ async def _analyze(view: ViewConsumer) -> None:
 
 
 async def _swap(view: ViewConsumer, new: ViewConsumer, generation: int, log: RebuildSource) -> Checkpoint | None:
-    """Put the new tables and how far they are in the place of the live ones; None: catch up first."""
+    """Replace the live tables and their checkpoint with the new ones; None: catch up first."""
     row = checkpoints.c.consumer == view.name
     async with view.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -301,7 +301,7 @@ async def _swap(view: ViewConsumer, new: ViewConsumer, generation: int, log: Reb
         await _rename(connection, view, new)
         await connection.execute(delete(checkpoints).where(checkpoints.c.consumer == new.name))
         values = {"epoch": then.epoch, "position": then.position, "hash": then.hash}
-        # Never deleted and inserted: whoever waits for the row is to find it, with another value.
+        # Never deleted and inserted: a transaction that waits for the row must find it, with another value.
         if (await connection.execute(update(checkpoints).where(row).values(values))).rowcount != 1:
             await connection.execute(insert(checkpoints).values(consumer=view.name, **values))
         mine = (generations.c.consumer == view.name) & (generations.c.generation == generation)
@@ -313,7 +313,7 @@ async def _swap(view: ViewConsumer, new: ViewConsumer, generation: int, log: Reb
 
 
 async def _is_kept(connection: AsyncConnection, new: ViewConsumer) -> bool:
-    """Tell whether the database has what was committed: a server that lost power may have lost the last of it."""
+    """Tell whether the database still has the commit: a server that lost power may have lost its last commits."""
     kept = await new.kept(connection)
     if kept == new.stored:
         return True

@@ -1,7 +1,7 @@
-"""The events that this process has appended last, for a feed that need not read and decode them again.
+"""The events that this process appended last, for a feed, so that it need not read and decode them again.
 
-The one rule: it holds one unbroken stretch of the log's chain, within bounds; what it does not hold is read from the
-log. When somebody else has appended in between, it starts anew.
+The one rule: it holds one unbroken and bounded part of the log's chain; everything else is read from the log. After an
+append by another process it starts again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BYTES_MAX = 64 * 1024 * 1024
 
 
 class Recent:
-    """Is told of commits in the thread that appends, and asked in any other one."""
+    """Gets commits in the appending thread; may be read in any other."""
 
     def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._events_max, self._bytes_max = events_max, bytes_max
@@ -29,7 +29,7 @@ class Recent:
         return len(self._entries)
 
     def take(self, commit: Commit) -> None:
-        """Hold what was just committed, and no longer what is too much beside it."""
+        """Keep what was just committed, and drop the oldest events beyond the bound."""
         with self._lock:
             if self._entries and self._entries[-1].hash != commit.before:
                 self._drop(len(self._entries))
@@ -39,7 +39,7 @@ class Recent:
                 self._drop_too_much()
 
     def page(self, after: int, limit: int) -> Page | None:
-        """Return what `read_page` does, if the event at `after` and one after it are held."""
+        """Return the same as `read_page`, if the event at `after` and one after it are held."""
         with self._lock:
             start = after - self._entries[0].envelope.position if self._entries else -1
             if not 0 <= start < len(self._entries) - 1:
@@ -49,14 +49,14 @@ class Recent:
         return Page(before, events)
 
     def seen(self, position: int) -> None:
-        """Hold no longer what everybody has seen; the last event stays, since a page says what stands before it."""
+        """Drop the events that all consumers have seen, but keep the last: a page includes the event before it."""
         with self._lock:
             if self._entries:
                 seen = position - self._entries[0].envelope.position
                 self._drop(min(seen, len(self._entries) - 1))
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Drop everything."""
         with self._lock:
             self._drop(len(self._entries))
 

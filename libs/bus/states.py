@@ -1,4 +1,4 @@
-"""How far consumers are, as it is told: to readiness, to figures, to people."""
+"""The progress of consumers, for readiness, metrics and status pages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where views lie: the engine of their database, and the tables in which consumers keep how far they are.
+"""The database of views: its engine, and the tables in which consumers keep their checkpoints.
 
-The one rule: SQLite and PostgreSQL are used by the same statements; what they need to be told differs only here.
+SQLite and PostgreSQL are used by the same statements; all their differences are in this module.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from libs.eventlog import renew_connections
 
 POOL_CONNECTIONS = 4
 POOL_CONNECTIONS_MAX = 10
-"""A process of six services may open 60; PostgreSQL gives 100 unless told otherwise."""
+"""A process of six services may open 60 connections; PostgreSQL allows 100 by default."""
 POOL_WAIT_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 WAL_BYTES_KEPT = 64 * 1024 * 1024
-"""To what SQLite cuts the WAL of views once it starts again, however far it grew."""
+"""The size to which SQLite truncates the WAL of views after a checkpoint, however large it grew."""
 
 _CREATE_LOCK = 7_305_133_705
 """Any constant: the advisory lock under which tables are created."""
@@ -59,7 +59,7 @@ generations = Table(
     Column("state", String(16), nullable=False),
     Column("detail", Text, nullable=False),
 )
-"""The newest generation of each view that was ever rebuilt, and what became of it (see libs.bus.rebuild)."""
+"""The newest generation of each view that was ever rebuilt, and its state (see libs.bus.rebuild)."""
 
 
 def view_engine(url: str) -> AsyncEngine:
@@ -83,7 +83,7 @@ def _sqlite(url: str) -> AsyncEngine:
             cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
             cursor.close()
         except BaseException:
-            connection.terminate()  # the pool forgets what it could not prepare, and its thread would live on
+            connection.terminate()  # the pool forgets this connection, but its thread would live on
             raise
 
     renew_connections(engine.sync_engine)
@@ -105,7 +105,7 @@ def _postgresql(url: str) -> AsyncEngine:
                 "application_name": "resedge-views",
                 "synchronous_commit": "off",
                 "lock_timeout": "10s",
-                "idle_in_transaction_session_timeout": "15s",  # who hangs in one holds what its successor needs
+                "idle_in_transaction_session_timeout": "15s",  # a hanging transaction keeps its locks
                 "tcp_keepalives_idle": "15",
                 "jit": "off",
             },
@@ -114,7 +114,7 @@ def _postgresql(url: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "checkout")
     def _alive(connection: Any, _record: object, _proxy: object) -> None:
-        # The event loop has seen the server close it: unlike a ping, asking costs no round trip.
+        # The event loop has already seen the server close it: unlike a ping, this check costs no round trip.
         if connection.driver_connection.is_closed():
             raise exc.DisconnectionError
 
@@ -127,7 +127,7 @@ def reading_engine(engine: AsyncEngine) -> AsyncEngine:
 
 
 async def create_tables(connection: AsyncConnection, tables: MetaData | None) -> None:
-    """Create what is missing of a view's tables, whoever else does so at the same time: others wait for the end."""
+    """Create a view's missing tables; other processes that do so at the same time wait."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -138,7 +138,7 @@ async def create_tables(connection: AsyncConnection, tables: MetaData | None) ->
 
 
 async def create_checkpoint(connection: AsyncConnection, consumer: str, tables: Iterable[Table]) -> bool:
-    """Give a view a checkpoint, if it has none; False: it has none but rows, so that nobody knows how far it is."""
+    """Create a view's checkpoint if it has none; False: it has rows but no checkpoint, so its position is unknown."""
     known = select(checkpoints.c.position).where(checkpoints.c.consumer == consumer)
     if (await connection.execute(known)).one_or_none() is not None:
         return True
@@ -151,11 +151,11 @@ async def create_checkpoint(connection: AsyncConnection, consumer: str, tables: 
 
 
 class LiveTableUsedError(RuntimeError):
-    """A view's `project` names a table of the live view while it is rebuilt: it has to use `self.tables`."""
+    """A view's `project` uses a table of the live view during a rebuild: it must use `self.tables`."""
 
 
 def guarded(engine: AsyncEngine, live: Iterable[str]) -> AsyncEngine:
-    """Return the same engine for a view that is rebuilt, refusing statements on the tables of the live one."""
+    """Return the engine for a view that is rebuilt, which refuses statements on the tables of the live one."""
     own = engine.execution_options()
     pattern = re.compile(rf'\b(?:INTO|UPDATE|FROM|JOIN)\s+"?({"|".join(map(re.escape, live))})\b', re.IGNORECASE)
 
@@ -168,7 +168,7 @@ def guarded(engine: AsyncEngine, live: Iterable[str]) -> AsyncEngine:
 
 
 def beside(tables: MetaData, generation: int) -> tuple[MetaData, dict[str, Table]]:
-    """Return copies of tables under the names of a generation, and each by the name of the table that it copies."""
+    """Return copies of tables with the names of a generation, by the name of the copied table."""
     copies, by_name = MetaData(), {}
     for table in tables.sorted_tables:
         copy = table.to_metadata(copies, name=beside_name(table.name, generation))
@@ -180,10 +180,10 @@ def beside(tables: MetaData, generation: int) -> tuple[MetaData, dict[str, Table
 
 
 def beside_name(name: str, generation: int) -> str:
-    """Return the name of what stands beside `name` while a generation is built."""
+    """Return the name of the table beside `name` in which a generation is built."""
     return f"{name}__g{generation}"
 
 
 def is_beside(name: str, live: str) -> bool:
-    """Tell whether a name is that of a generation of what is called `live`."""
+    """Tell whether a name is that of a generation of the table `live`."""
     return re.fullmatch(re.escape(live) + r"__g\d+", name) is not None

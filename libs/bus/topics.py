@@ -1,7 +1,7 @@
-"""The topics on Kafka: their names, how many partitions each has, how long and how much each keeps.
+"""The topics on Kafka: their names, partitions, retention and size.
 
 The one rule: `resedge.events` has exactly one partition, because its order is the log's order. Nothing here changes a
-topic that already exists: what differs is said, and an administrator decides.
+topic that already exists: differences are reported, and an administrator decides.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class TopicsReport:
 
     created: tuple[str, ...] = ()
     differing: tuple[str, ...] = field(default=())
-    """A sentence for each thing that is not as `TOPICS` says."""
+    """A sentence for each difference from `TOPICS`."""
 
 
 async def ensure_topics(servers: str, *, prefix: str = "") -> TopicsReport:
-    """Create those of `TOPICS` that are missing, under `prefix`, and say how those that were there differ.
+    """Create the missing `TOPICS`, under `prefix`, and report how existing ones differ.
 
     Safe to call from many processes at once. Replicas: one on each broker, at most three.
 

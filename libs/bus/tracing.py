@@ -1,6 +1,6 @@
-"""Traces across the log: an event carries the context of what stated it, and who applies it goes on from there.
+"""Traces across the log: an event carries the trace context of its command, and its consumers continue that trace.
 
-The one rule: a batch is one span, however many events it holds: in the trace of its first event, linked to the others.
+A batch is one span, however many events it holds: in the trace of its first event, linked to the others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def context_of(traceparent: str | None) -> Context:
-    """Return the context that a `traceparent` names; an empty one where there is none, or none that can be read."""
+    """Return the context that a `traceparent` names; an empty one if it is missing or unreadable."""
     return _propagator.extract({} if traceparent is None else {"traceparent": traceparent}, Context())
 
 
 def traceparent_of(span: Span) -> str | None:
-    """Return what carries a span's context on; nothing where no traces are kept."""
+    """Return the `traceparent` of a span; empty if no traces are kept."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
     return carrier.get("traceparent")
@@ -43,7 +43,7 @@ def links_to(traceparents: Sequence[str]) -> list[Link]:
 
 @contextmanager
 def batch_span(consumer: str, batch: Sequence[Recorded]) -> Iterator[None]:
-    """Give what a consumer does with a batch its span."""
+    """Run a consumer's work on a batch in its own span."""
     if not batch:
         yield
         return

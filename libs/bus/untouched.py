@@ -1,6 +1,6 @@
-"""Messages of Kafka as they are, for FastStream's subscribers that look at the exact bytes themselves.
+"""Parsers for FastStream's subscribers that leave Kafka's messages as they are.
 
-The one rule: nothing is copied or decoded here; what a message's headers and value mean is decided where they are read.
+Nothing is copied or decoded here; the code that reads headers and value interprets them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wall-clock times as instants: each local time is exactly one instant, through every change of a zone's clocks.
 
-The one rule: a local time that does not exist moves forward to the first instant that does; one that comes twice is its
-first. Zones are those of the tzdata distribution, so that every machine gives the same answer.
+The one rule: a local time that does not exist moves forward to the first instant that does; one that occurs twice is
+its first instant. Zones are those of the tzdata distribution, so that every machine gives the same answer.
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ def interval(begins: str, ends: str, zone: str) -> tuple[datetime, datetime]:
 
 
 def local_of(zone: str, at: datetime) -> datetime:
-    """Return what the clocks of a zone show at an instant."""
+    """Return the local time of a zone at an instant."""
     return at.astimezone(zone_of(zone)).replace(tzinfo=None, fold=0)

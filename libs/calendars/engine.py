@@ -1,7 +1,6 @@
-"""Whether a calendar is open at an instant, when that changes next, and all its openings within a while.
+"""Whether a calendar is open at an instant, when that changes next, and all its openings within an interval.
 
-The one rule: every answer is a function of (calendar, zone, hours, instant); nothing is kept but what such a function
-would say again.
+The one rule: every answer is a pure function of (calendar, zone, hours, instant); caches only hold such answers.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK_DAYS = 8
 HORIZONS_DAYS = (8, 40, 400, 3_660)
-"""How far `next_change` looks, step by step: ten years at last."""
+"""How far `next_change` looks, step by step: ten years at most."""
 WHOLE_DAYS = (1, 8, 40, 400)
 """How far `openings` looks on both sides for the edges of an opening, step by step."""
 MINUTES_A_DAY = 1_440
@@ -43,7 +42,7 @@ _NO_HOURS = Hours()
 def openings(calendar: CalendarDeclared, zone: str, hours: Hours, start: datetime, end: datetime) -> list[Interval]:
     """Return the openings that overlap [start, end): instants in UTC, half-open, sorted, disjoint.
 
-    They are whole: their edges may lie outside. One that goes on for more than a year is cut beyond that.
+    They are whole: their edges may lie outside. An opening of more than a year is cut there.
     """
     known, kept = compiled(calendar), _kept(calendar, hours)
     found: list[Interval] = []
@@ -77,19 +76,19 @@ def next_change(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime
 
 
 def never_opens(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime) -> str | None:
-    """Return why a calendar does not open from an instant on; None where it does."""
+    """Return why a calendar never opens after an instant; None if it does."""
     if is_open(calendar, zone, hours, t) or next_change(calendar, zone, hours, t) is not None:
         return None
     known = compiled(calendar)
     if known.windows and all(isinstance(each, Closed) for each in known.windows):
         if not hours.regular and not hours.exceptions:
-            return "the store has no opening hours, so it is never known to be closed"
+            return "the store has no opening hours, so it never counts as closed"
         return "the store is never closed for long enough"
     return "none of its windows opens within ten years"
 
 
 def _kept(calendar: CalendarDeclared, hours: Hours) -> Hours | None:
-    """Leave hours out where they do not matter, so that stores alike share an answer."""
+    """Drop the hours if they do not matter, so that similar stores share an answer."""
     return hours if any(window.closed is not None for window in calendar.windows) else None
 
 
@@ -106,7 +105,7 @@ def _chunk(known: Compiled, zone: str, hours: Hours | None, t: datetime, days: i
 
 @lru_cache(maxsize=32_768)
 def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int) -> tuple[Interval, ...]:
-    """Return the openings of some local days: exact within them, since more is looked at on both sides."""
+    """Return the openings of some local days, exact within them: days on both sides are included in the calculation."""
     low, high = date.fromordinal(first), date.fromordinal(first + days)
     found: list[Interval] = []
     for window in known.windows:
@@ -118,7 +117,7 @@ def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int
 
 
 def _looked_at(window: Window, cutoff: int, zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
-    """Return from which local day until which one a window's openings may matter to some days."""
+    """Return the first and last local day whose openings of a window may matter to some days."""
     more = timedelta(days=2 + cutoff // MINUTES_A_DAY)
     match window:
         case Recurring():
@@ -139,7 +138,7 @@ def _midnight(zone: str, day: str) -> datetime:
 
 
 def _without(found: Sequence[Interval], excluded: Sequence[Interval]) -> list[Interval]:
-    """Return what is left of intervals; both are sorted and disjoint."""
+    """Subtract intervals from intervals; both are sorted and disjoint."""
     left: list[Interval] = []
     at = 0
     for begins, ends in found:

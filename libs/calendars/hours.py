@@ -28,12 +28,12 @@ class Hours:
         )
 
     def text(self) -> str:
-        """Return a text that is equal for equal hours; empty for none."""
+        """Return the canonical text of hours: equal for equal hours; empty for none."""
         return _text(self) if self.regular or self.exceptions else ""
 
     @classmethod
     def from_text(cls, text: str) -> Hours:
-        """Return what `text` wrote."""
+        """Read what `text` wrote."""
         if not text:
             return cls()
         regular, exceptions = json.loads(text)

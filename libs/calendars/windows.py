@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Interval = tuple[datetime, datetime]
 DAY = timedelta(days=1)
 RULE_BEGINS = date(2000, 1, 3)
-"""Where rules begin that do not depend on it: a Monday, before anything that is asked about."""
+"""The start of rules that have none: a Monday, earlier than any date that can be asked about."""
 RULE_ENDS = date(2080, 1, 1)
 
 
@@ -61,7 +61,7 @@ Window = Weekly | Recurring | Closed
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What of a calendar decides about time; hashable."""
+    """The parts of a calendar that decide when it is open; hashable."""
 
     windows: tuple[Window, ...]
     exclude: tuple[tuple[str, str], ...]
@@ -74,7 +74,7 @@ class Compiled:
 
 
 def compiled(calendar: CalendarDeclared) -> Compiled:
-    """Return what of a calendar decides about time."""
+    """Return the parts of a calendar that decide when it is open."""
     windows = tuple(_window(each) for each in calendar.windows)
     return Compiled(windows, tuple((each.first, each.until) for each in calendar.exclude), calendar.cutoff_minutes)
 
@@ -115,13 +115,13 @@ def at_wall(zone: str, day: date, clock: str) -> datetime:
 
 
 def from_to(zone: str, day: date, opens: str, closes: str) -> Interval:
-    """Return what two wall-clock edges mean that begin on a day; an end not after the beginning is the next day's."""
+    """Return the interval of two wall-clock edges from a day on; an end not after the start is on the next day."""
     last = day if closes == END_OF_DAY or closes > opens else day + DAY
     return at_wall(zone, day, opens), at_wall(zone, last, closes)
 
 
 def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: date) -> Iterable[Interval]:
-    """Return the intervals of a window that open on the local days from `first` until `until`, in no order."""
+    """Return the intervals of a window that open on the local days from `first` until `until`, unsorted."""
     match window:
         case Weekly(days, opens, closes):
             return (from_to(zone, day, opens, closes) for day in days_from(first, until) if day.weekday() in days)
@@ -136,7 +136,7 @@ def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: da
 def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[Interval, ...]:
     """Return when a store is open, by its hours and their exceptions, for openings on these local days.
 
-    Kept, because several calendars ask it of the same stores one after the other.
+    Cached, because several calendars need it for the same stores one after the other.
     """
     known = _timetable(hours)
     return tuple(merged(each for day in days_from(first, until) for each in known.openings(zone, day)))
@@ -144,14 +144,14 @@ def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[I
 
 @lru_cache(maxsize=4096)
 def neighbours(zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
-    """Return days so far apart that the store opens both before `first` and from `until` on, if it ever does.
+    """Extend the days so that the store opens both before `first` and from `until` on, if it ever does.
 
-    However long it is closed in between: a store that is rebuilt for months is closed for all of them.
+    A store may be closed for months, for a rebuild, and is closed for all of them.
     """
     known = _timetable(hours)
     for day in known.days_before(first):
         if known.opens(zone, day):
-            first = day - DAY  # whose opening may last into it
+            first = day - DAY  # an opening of the day before may last into it
             break
     for day in known.days_from(until):
         if known.opens(zone, day):
@@ -179,19 +179,19 @@ class _Timetable:
         return any(begins < ends for begins, ends in self.openings(zone, day))
 
     def days_before(self, day: date) -> Iterable[date]:
-        """Return the days before one, the latest first, among which the last opening before it has to be."""
+        """Return the days before one, the latest first, that must include the last opening before it."""
         if self.weekdays:
             return (day - back * DAY for back in range(1, self._pause_days()))
         return sorted((each for each in self.dated if each < day), reverse=True)
 
     def days_from(self, day: date) -> Iterable[date]:
-        """Return the days from one on, in order, among which the next opening has to be."""
+        """Return the days from one on, in order, that must include the next opening."""
         if self.weekdays:
             return (day + ahead * DAY for ahead in range(self._pause_days()))
         return sorted(each for each in self.dated if each >= day)
 
     def _pause_days(self) -> int:
-        """Return more days than hours of the week pause: a week for each opening that falls out."""
+        """Return more days than the store can pause by exceptions: a week for each closed date."""
         return len(DAYS) * (len(self.dated) + 3)
 
 
@@ -223,7 +223,7 @@ def _days_of(rule: str, start: str | None, first: date, until: date) -> list[dat
 
 @lru_cache(maxsize=256)
 def _rule_days(rule: str, start: str | None) -> tuple[date, ...]:
-    """Return all the days of a rule, once: it is asked about for many zones."""
+    """Return all the days of a rule; cached, as many zones ask for them."""
     begins = RULE_BEGINS if start is None else date.fromisoformat(start)
     found = rrulestr(rule, dtstart=datetime.combine(begins, time()))
     last = datetime.combine(RULE_ENDS, time())

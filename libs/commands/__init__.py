@@ -1,1 +1,1 @@
-"""How a change is decided and appended: kinds, intents, proposals, the documents view."""
+"""How a change is decided and appended: kinds, intents, proposals, and the documents view."""

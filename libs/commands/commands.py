@@ -1,7 +1,7 @@
-"""How a command travels: idempotency, read your writes, decide on the fleet, append under a guard, try again.
+"""How a command is executed: idempotency, read your writes, decide on the fleet, append under a guard, retry.
 
-The one rule: what was decided is appended only if everything that the decision read still holds; otherwise the
-process catches up and decides again, a bounded number of times.
+The one rule: a decision is appended only if everything that it read still holds; otherwise the process catches up and
+decides again, a bounded number of times.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from libs.selection import SelectionError
 
 ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
-"""For a change of many documents, during each of whose decisions other processes have more time to append."""
+"""For a change of many documents: its decision takes longer, so other processes append meanwhile more often."""
 INLINE_EVENTS_MAX = 500
 """Events that are encoded in the event loop; more go to a thread."""
 
@@ -67,10 +67,10 @@ class FleetFollower(Follower, Protocol):
 
 @dataclass(slots=True)
 class Turns:
-    """One turn at a time for guarded decisions of this process, so that they seldom have to be made again.
+    """A lock for guarded decisions of this process, so that they seldom have to be repeated.
 
-    `last` is the position of the last event that a guarded decision appended. While `alone`, decisions that need no
-    guard take turns too: a change of many documents takes long to decide, and would never be done beside them.
+    `last` is the position of the last event that a guarded decision appended. While `alone`, decisions without a guard
+    take turns too: otherwise they would always overtake a change of many documents, which takes long to decide.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -103,7 +103,7 @@ class Commands:
         return await self.change(lambda facts: self.propose(kind, name, make, intent, facts), intent)
 
     async def remove(self, kind: DeclaredKind[C, S], name: str, intent: Intent) -> Answer:
-        """Execute the removing command; 404 for what is not there."""
+        """Execute the removing command; 404 if the thing does not exist."""
 
         async def propose(facts: Fleet) -> Proposal:
             return await self.propose(
@@ -136,7 +136,7 @@ class Commands:
         *,
         removing: bool = False,
     ) -> Proposal:
-        """Decide as `propose` does, on what was last said of the thing (`row`)."""
+        """Decide as `propose` does, on the last declaration of the thing (`row`)."""
         state = ABSENT if row is None else row.state()
         version = 0 if row is None else row.version
         stream = kind.stream(name)
@@ -167,7 +167,7 @@ class Commands:
         """Return a proposal that was decided on `facts` as its author may append it.
 
         Raises:
-            Problem: 403, it reaches beyond what is the sender's; 422 `too-large`, the log takes no such event.
+            Problem: 403, it is beyond the rights of the sender; 422 `too-large`, the log accepts no such event.
         """
         found = proposal.under(await judged(proposal, facts, intent, self.clock()))
         if len(found.events) <= INLINE_EVENTS_MAX:
@@ -175,7 +175,7 @@ class Commands:
         return await asyncio.to_thread(sized, found)
 
     async def change(self, decide: Propose, intent: Intent) -> Answer:
-        """Carry a change through: earlier outcome, wait, decide, append; or, for a dry run, only decide.
+        """Execute a change: return an earlier outcome, or wait, decide and append; for a dry run, only decide.
 
         Raises:
             Problem: 409 `idempotency-conflict`, 412, 504 `position-timeout`, 503 `contended`.
@@ -221,7 +221,7 @@ class Commands:
                     raise _other_content()
                 case GuardConflict(category="", position=head):
                     raise unavailable(
-                        f"it would be decided at position {position}, but the log ends at {head}: it was put back",
+                        f"the log ends at {head}, before position {position}: it was restored from a backup",
                         code="consumer-stopped",
                         fix="see GET /readyz?verbose",
                     )
@@ -230,7 +230,7 @@ class Commands:
                     await self.catch_up()
                     proposal, position = await self._decide(propose)
                 case FencedOut():
-                    raise unavailable("another process writes now", code="fenced-out")
+                    raise unavailable("another process is the writer now", code="fenced-out")
         raise unavailable("there are too many concurrent changes of the same things", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
@@ -240,8 +240,8 @@ class Commands:
         return await asyncio.to_thread(lambda: self._log.append(submission_of(proposal, position, intent)))
 
     async def _decide(self, propose: Propose) -> tuple[Proposal, int]:
-        """Decide; what appends nothing (a refusal, "unchanged") the log cannot check, so it is decided at its head."""
-        # Positions are read first: what is folded while the proposal reads can only make the guard stricter.
+        """Decide; an outcome without events (refused, unchanged) is decided at the log's head: no append checks it."""
+        # Positions are read first: events folded while the proposal reads can only make the guard stricter.
         position = self.facts.position
         seen = min(position, self.view.position)
         try:
@@ -276,7 +276,7 @@ class Commands:
         fork = await forked(self.facts.fleet, (event for _, event in intent.assume))
         proposal = await _understood(propose, fork)
         shown = proposal.events if proposal.shown is None else proposal.shown
-        counted = proposal.shown is not None  # a bulk change says how many are unchanged, if need be all of them
+        counted = proposal.shown is not None  # a bulk change reports how many are unchanged, even if all are
         result = dict(proposal.body) if proposal.events or counted else {"result": "unchanged", "warnings": []}
         body = {**result, "events": [shown_event(stream, event) for stream, event in shown]}
         return Answer(200, body, proposal.version, position, proposal.events)
@@ -293,7 +293,7 @@ class Commands:
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:
-    """Return the proposal; an expression that cannot be used becomes a problem before it leaves the decider."""
+    """Return the proposal; an expression that cannot be used becomes a problem here."""
     try:
         return await propose(facts)
     except SelectionError as error:
@@ -301,7 +301,7 @@ async def _understood(propose: Propose, facts: Fleet) -> Proposal:
 
 
 def _seen(proposal: Proposal, position: int) -> int:
-    """Return the position that a proposal's guards hold: how far everybody had read who decided a part of it."""
+    """Return the position of a proposal's guards: the lowest position of all who decided a part of it."""
     return position if proposal.seen is None else min(position, proposal.seen)
 
 
@@ -310,6 +310,6 @@ def _other_content() -> Problem:
         409,
         "idempotency-conflict",
         "The idempotency key was used for another request.",
-        "a request with this Idempotency-Key and other content was answered before",
+        "an earlier request had this Idempotency-Key and other content",
         fix="use a new key for a new request",
     )

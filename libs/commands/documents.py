@@ -1,7 +1,7 @@
-"""The view of what is declared now: one row a thing, its last event, in the service's own database.
+"""The view of declared things: one row per thing, its last event, in the service's own database.
 
-The one rule: a row is replaced by its thing's next event, whole; removed things keep a row, so that their stream's
-version stays known.
+The one rule: a thing's next event replaces its row, whole; removed things keep a row, so that the version of their
+stream stays known.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEIGHBOURS_MAX = 50
 NAMES_A_QUERY_MAX = 500
 
 _NAME = String(512).with_variant(postgresql.VARCHAR(512, collation="C"), "postgresql")
-"""Ordered by code points wherever it lies, as pages, Python and SQLite do."""
+"""Ordered by code points in every database, as pages, Python and SQLite do."""
 
 metadata = MetaData()
 
@@ -56,7 +56,7 @@ documents = Table(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was last said of one thing; `version` is its stream's, `position` the log's, `at` RFC 3339."""
+    """The last event of one thing; `version` is its stream's, `position` the log's, `at` RFC 3339."""
 
     name: str
     version: int
@@ -71,7 +71,7 @@ class Row:
         return decode(self.type, self.data)
 
     def state(self) -> Any:
-        """Return the thing as deciders take it: what declares it, or that it is absent."""
+        """Return the thing as deciders take it: the declaring event, or that it is absent."""
         return ABSENT if self.removed else self.event()
 
 
@@ -112,7 +112,7 @@ class DocumentsView(ViewConsumer):
         return category_of(recorded.stream) in self._kinds
 
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
-        """Keep the last event of each thing that the batch speaks of."""
+        """Keep the last event of each thing in the batch."""
         last: dict[tuple[str, str], tuple[Any, ...]] = {}
         for recorded in batch:
             kind = self._kinds.get(category_of(recorded.stream))
@@ -121,7 +121,7 @@ class DocumentsView(ViewConsumer):
                 last[kind.kind, name] = _values(kind, name, recorded)
         if not last:
             return
-        # An import is 60,000 rows: what the drivers take as it is costs a fraction of what bound parameters do.
+        # An import is 60,000 rows: values that the driver takes as they are cost a fraction of bound parameters.
         if connection.dialect.name == "sqlite":
             await connection.exec_driver_sql(_sqlite_upsert(self._documents.name), list(last.values()))
         else:
@@ -129,7 +129,7 @@ class DocumentsView(ViewConsumer):
             await connection.exec_driver_sql(_postgresql_upsert(self._documents.name), columns)
 
     async def row(self, kind: str, name: str) -> Row | None:
-        """Return what was last said of one thing."""
+        """Return the row of one thing."""
         found = await self.rows(kind, [name])
         return found[0] if found else None
 
@@ -155,7 +155,7 @@ class DocumentsView(ViewConsumer):
             return int((await connection.execute(_COUNT, {"of": kind})).scalar_one())
 
     async def neighbours(self, kind: str, name: str) -> list[str]:
-        """Return declared names that begin as `name` does, for the nearest of them to be suggested."""
+        """Return declared names that begin as `name` does, to suggest the nearest."""
         start = name[: max(1, len(name) // 2)]
         rows = await self.page(kind, start, NEIGHBOURS_MAX)
         return [row.name for row in rows if row.name.startswith(start[:1])]

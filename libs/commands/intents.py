@@ -1,7 +1,7 @@
-"""What a request asks besides its document: who, how often, on top of what, and whether only to try.
+"""What a request asks for besides its document: author, idempotency key, preconditions, and whether it is a dry run.
 
-The one rule: an idempotency key belongs to its actor, and stands for method, path, query and body together; the
-relay's stands for the external event that it carries out.
+The one rule: an idempotency key belongs to its actor, and covers method, path, query and body together; the relay's
+covers the external event that it executes.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from libs.fleet.bitmaps import unpacked
 
 ASSUMED_EVENTS_MAX = 10_000
 ASSUMED_CLUSTERS_MAX = 1 << 22
-"""No fleet has had so many clusters, gone ones included."""
+"""A bound that no fleet reaches, removed clusters included."""
 RELAYED_SCOPE = "@relay"
-"""The scope of the relay's idempotency keys; no actor can be called so."""
+"""The scope of the relay's idempotency keys; no actor can have this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent(Asking):
-    """Who asks for what, how often, on top of what.
+    """The author, idempotency key and preconditions of a request.
 
-    `key` is scoped to the actor already; `position` is what the decision must have seen at least.
+    `key` is already scoped to the actor; the decision must have seen at least `position`.
     """
 
     key: str | None = None
@@ -48,7 +48,7 @@ class Intent(Asking):
     """Whether the log keeps that a keyed request changed nothing; the relay keeps that itself, under the same key."""
 
     def check_version(self, version: int, *, exists: bool) -> None:
-        """Hold the stream's version against If-Match and If-None-Match.
+        """Check the stream's version against If-Match and If-None-Match.
 
         Raises:
             Problem: 412.
@@ -81,28 +81,28 @@ def _precondition(asked: str, version: int, *, exists: bool) -> Problem:
 
 
 def relayed_key(key: str) -> str:
-    """Return the key under which the log knows a submission that the relay made, or had made, under `key`."""
+    """Return the log's key for a submission that the relay made, or requested, under `key`."""
     return f"{RELAYED_SCOPE}:{key}"
 
 
 def actor_scope(name: str) -> str:
-    """Return what an actor's keys begin with: nobody's name and key together are another one's.
+    """Return the prefix of an actor's keys, so that no two pairs of name and key are the same.
 
-    A name of one plain word is its own; others may hold a colon, or a dash that the log takes for a category's end.
+    A name of one plain word is its own prefix; others may contain a colon, or a dash, which ends a category.
     """
     return name if PLAIN.fullmatch(name) else f"~{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def assumed_events(assume: Any) -> list[tuple[str, Event]]:
-    """Return the events that a dry run holds besides the log's, as another dry run returned them.
+    """Return the events that a dry run assumes besides the log's, as another dry run returned them.
 
     Raises:
-        Problem: 422, they are not.
+        Problem: 422, they are not such events.
     """
     if assume is None:
         return []
     if not isinstance(assume, list) or len(assume) > ASSUMED_EVENTS_MAX:
-        raise invalid(f"assume is a list of at most {ASSUMED_EVENTS_MAX} events", pointer="/assume")
+        raise invalid(f"assume must be a list of at most {ASSUMED_EVENTS_MAX} events", pointer="/assume")
     events = []
     for index, each in enumerate(assume):
         try:
@@ -120,7 +120,7 @@ def _check_clusters(event: Event) -> None:
     """Refuse a set of clusters that no dry run returned: unpacked, a few bytes can be billions of them.
 
     Raises:
-        ValueError: it is none, or names clusters beyond any fleet.
+        ValueError: it is not a set, or names clusters beyond any fleet.
     """
     packed = getattr(event, "clusters", b"")
     clusters = unpacked(packed) if isinstance(packed, bytes) else None

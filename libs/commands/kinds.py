@@ -1,4 +1,4 @@
-"""A declared kind: everything that is needed to execute the commands of a thing that a document declares.
+"""A declared kind: everything that is needed to execute the commands of a declared thing.
 
 The one rule: a kind is registered in `libs.kinds`; its service writes its domain and one `DeclaredKind`. PUT, GET,
 DELETE, lists, counts, dry runs, idempotency and conditional requests follow from them.
@@ -27,11 +27,11 @@ ABSENT: Any = Absent()
 """The state of a thing that is not declared, for every union of states."""
 
 Make = Callable[[str, datetime], C]
-"""(actor, instant) → the command; what a parsed document becomes."""
+"""(actor, instant) → the command; the result of parsing a document."""
 
 
 def no_warnings(_command: Any, _facts: Fleet) -> list[str]:
-    """Return nothing: most kinds have nothing to warn of."""
+    """Return no warnings: most kinds have none."""
     return []
 
 
@@ -70,7 +70,7 @@ class DeclaredKind(Generic[C, S]):
 
     @property
     def plural(self) -> str:
-        """Return what its routes are under."""
+        """Return the prefix of its routes."""
         return self.registered.plural
 
     @property
@@ -88,7 +88,7 @@ class DeclaredKind(Generic[C, S]):
         return stream_id(self.category, name)
 
     def evolve(self, state: S, event: Event) -> S:
-        """Return the thing after `event`; an event about something else leaves it as it was."""
+        """Return the thing after `event`; an event about something else leaves it unchanged."""
         if isinstance(event, self.declared):
             return event
         if self.removed is not None and isinstance(event, self.removed):
@@ -97,7 +97,7 @@ class DeclaredKind(Generic[C, S]):
         return state
 
     def guarded_by(self, command: C, state: S) -> tuple[str, ...]:
-        """Return the categories that must not have moved when the decision is appended."""
+        """Return the categories that must have no new event when the decision is appended."""
         return self.guards(command, state) if callable(self.guards) else self.guards
 
     def name_in_url(self, rest: str) -> str:
@@ -105,7 +105,7 @@ class DeclaredKind(Generic[C, S]):
         return f"/{rest}" if self.registered.is_path else rest
 
     def is_name(self, name: str) -> bool:
-        """Tell whether a thing of this kind could be called so; reading what cannot exist is just not found."""
+        """Tell whether a thing of this kind can have this name; reading an impossible name is just not found."""
         if self.registered.is_path:
             return True
         try:

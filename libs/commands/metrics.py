@@ -46,7 +46,7 @@ def appending(events: int) -> Iterator[None]:
 
 
 def note_batch(events: int, submissions: int, seconds: float) -> None:
-    """Take what a commit of the log held (`EventLog.on_batch`); called in the appender's thread."""
+    """Measure a commit of the log (`EventLog.on_batch`); called in the appender's thread."""
     del submissions
     APPEND_BATCH_EVENTS.observe(events)
     APPEND_BATCH_SECONDS.observe(seconds)

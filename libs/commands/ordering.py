@@ -1,7 +1,7 @@
-"""The order in which documents can be declared: what is referred to comes first.
+"""The order in which documents can be declared: referenced documents come first.
 
-The one rule: the order depends on the documents only, never on how they came. Documents that one service decides stay
-together as far as references let them, so that separate services are asked few times.
+The one rule: the order depends on the documents only, never on the order in which they came. Documents of one service
+stay together as far as references allow, so that separate services are asked few times.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _RANK = {kind: rank for rank, kind in enumerate(DECIDED_BY)}
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _CLUSTER = "cluster"
 _BELOW = "below"
-"""What stands for everything at or below a path, which all together completes what the path selects."""
+"""Stands for all documents at or below a path: only all of them together complete what the path selects."""
 _OF_LETTER = {kind.letter: _BELOW if kind.is_path else kind.document or kind.singular for kind in KINDS if kind.letter}
 _REFERENCE = re.compile(rf"/([{''.join(_OF_LETTER)}])/([^\s(),=!<>\"']+)")
 _FIRST_SERVICE = next(iter(DECIDED_BY.values()))
-"""Whoever decides first refuses documents of an unknown kind."""
+"""The first service that decides refuses documents of an unknown kind."""
 
 Node = tuple[str, str]
 """Something that a document declares or completes: ("Store", name), ("below", group path), …"""
@@ -35,21 +35,21 @@ Rank = tuple[int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """The order of some documents, by their index; `edges` are what waits for each of them."""
+    """The order of some documents, by their index; `edges` lists for each document those that wait for it."""
 
     sequence: Sequence[int]
     services: Sequence[str]
     edges: Edges
 
     def stages(self) -> Iterator[tuple[str, list[int]]]:
-        """Yield the documents that one service after the other decides."""
+        """Yield the documents in runs, one service after the other."""
         for service, indices in groupby(self.sequence, key=lambda index: self.services[index]):
             yield service, list(indices)
 
     def first_of_each_chain(self, refused: Iterable[int]) -> list[int]:
-        """Return the refused documents, in their order, without those that wait for another refused one.
+        """Return the refused documents, in order, without those that wait for another refused one.
 
-        What they say may come from that alone.
+        Their refusals may only follow from that one.
         """
         kept: list[int] = []
         reached: set[int | Node] = set()
@@ -69,11 +69,11 @@ class Ordered:
 
 
 def ordered(documents: Sequence[Any]) -> Ordered:
-    """Return the order of documents, each of which stands after those that it refers to.
+    """Return the order of documents: each comes after those that it refers to.
 
-    A reference to a group waits for everything below it too, for those are its members. Stores come first anyway: they
-    bring the labels that expressions use. Documents that refer to each other in a circle stay in their usual order;
-    whoever decides about them names the circle.
+    A reference to a group waits for everything below it too: those are its members. Stores come first: they bring the
+    labels that expressions use. Documents that refer to each other in a circle keep their usual order; the service that
+    decides about them names the circle.
     """
     named = [names_of(document) for document in documents]
     services = [DECIDED_BY.get(kind, _FIRST_SERVICE) for kind, _ in named]
@@ -121,7 +121,7 @@ def _ancestors(path: str) -> Iterator[str]:
 
 
 def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parents_first: bool) -> Edges:
-    """Return for each document, and each thing in between, what waits for it."""
+    """Return for each document, and each thing in between, the documents that wait for it."""
     edges: dict[int | Node, set[int | Node]] = defaultdict(set)
     known = [
         (index, document, kind, name)
@@ -146,7 +146,7 @@ def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parent
 
 
 class _Ready:
-    """The documents that wait for nothing any more; those of the service that decided last go first."""
+    """The documents that no longer wait for anything; those of the service that decided last go first."""
 
     def __init__(self) -> None:
         self._of: dict[str, list[Rank]] = defaultdict(list)

@@ -9,7 +9,7 @@ from libs.contracts.problems import Problem, unavailable
 
 WAIT_SECONDS_MAX = 5.0
 WAIT_PERIODS_MAX = 4
-"""After an import of a whole fleet the consumers need some seconds more, and they do come closer."""
+"""After an import of a whole fleet the consumers need a few seconds longer, but make progress."""
 
 
 class Follower(Consumer, Protocol):
@@ -30,8 +30,8 @@ class Positions:
     def attach(self, feed: Feed, floor: int = 0) -> None:
         """Take the feed that brings the log to the consumers.
 
-        Nothing is answered before `floor`, where the log ended when the process started: what had been acknowledged
-        by then is seen by everyone.
+        Nothing is answered before `floor`, the end of the log when the process started, so that every request sees what
+        was acknowledged before.
         """
         self._feed, self._floor = feed, floor
 
@@ -62,7 +62,7 @@ class Positions:
         seen = min(each.position for each in followers)
         if seen < self._floor:
             raise unavailable(
-                f"this process is at position {seen} and answers from position {self._floor} on",
+                f"this process is at position {seen}, and answers once it has reached position {self._floor}",
                 fix="try again: another replica may be further",
             )
         if by_log and position <= self._feed.head:
@@ -74,7 +74,7 @@ class Positions:
             504,
             "position-timeout",
             "The service has not seen that position yet.",
-            f"position {position} was waited for in vain; this service is at {seen}",
+            f"position {position} was not reached in time; this service is at {seen}",
             fix="try again, or read without Resedge-Position",
             extra={"position": seen},
         )

@@ -1,4 +1,4 @@
-"""Which exception is which problem, apart from those of HTTP."""
+"""Maps exceptions to problems, apart from those of HTTP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from libs.selection import SelectionError, UnknownName
 
 
 def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answer a kind of exception
-    """Return the problem that an exception means, or nothing where it is a defect of ours."""
+    """Return the problem for an exception, or None if the exception is a defect of ours."""
     match error:
         case Problem():
             return error
@@ -51,7 +51,7 @@ def problem_of(error: Exception) -> Problem | None:  # noqa: PLR0911 - one answe
 
 
 def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = None) -> Problem:
-    """Return the 422 of what is more than one fact of the log; `document` is what the event was declared by.
+    """Return the 422 of an event that is too large for the log; `document` is the document that declared it.
 
     The pointer names the member that takes the most room: of the document where there is one, else of the event.
     """
@@ -63,8 +63,8 @@ def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = N
         422,
         "too-large",
         "The event is too large for the log.",
-        f"{error.stream} has {error.size_bytes:,} bytes; at most {EVENT_BYTES_MAX:,} are taken, and {pointer or 'it'} "
-        f"alone has {member_bytes:,}",
+        f"{error.stream} has {error.size_bytes:,} bytes; at most {EVENT_BYTES_MAX:,} are allowed, and "
+        f"{pointer or 'it'} alone has {member_bytes:,}",
         pointer=pointer or None,
         fix="say it with fewer entries: an expression, a label or a group instead of a list of names, "
         "or several documents instead of one",
@@ -73,7 +73,7 @@ def event_too_large(error: EventTooLarge, document: Mapping[str, Any] | None = N
 
 
 def query_problem(error: SelectionError, pointer: str = "?where") -> Problem:
-    """Return the 422 of an expression in a query: nothing in the fleet refers to it, so it is never a refusal."""
+    """Return the 422 of an expression in a query: nothing in the fleet refers to it, so it is never a 409."""
     problem = replace(_expression(error), status=422, pointer=pointer)
     return (
         replace(problem, title="The expression names what is not there.") if isinstance(error, UnknownName) else problem
@@ -86,7 +86,7 @@ def expression_problem(error: SelectionError, pointer: str) -> Problem:
 
 
 def _away(what: str, error: Exception) -> tuple[str, str]:
-    """Return what is wrong with a database or a disk that may be there again soon, and what to do."""
+    """Return what is wrong with a database or a disk that may soon work again, and what to do."""
     repeat = "repeat with the same Idempotency-Key"
     trouble = trouble_of(error)
     if trouble is None:

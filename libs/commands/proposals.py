@@ -1,6 +1,6 @@
-"""What a decision proposes to append, and what is answered to it: now, and again when the same request comes again.
+"""What a decision proposes to append, and its answer: now, and when the same request is repeated.
 
-The one rule: what the log does not take as one fact is refused here, before anything is appended.
+The one rule: an event that the log would not accept is refused here, before anything is appended.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from libs.fleet import Fleet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a decision would append, under which conditions, and what is answered when it is.
+    """The events that a decision would append, their conditions, and the answer.
 
-    `expected` maps streams to the version that the decision saw; `guards` are the categories whose facts it read.
-    `stream` is the one whose version becomes the `ETag`, `version` what that is now. `body` is answered together with
-    version and position; with no events the answer is `unchanged` (204 by default).
+    `expected` maps streams to the version that the decision saw; `guards` are the categories whose facts it read. The
+    version of `stream` becomes the `ETag`; `version` is its version now. The answer is `body` with version and
+    position; without events it is `unchanged` (204 by default).
     """
 
     events: Sequence[tuple[str, Event]] = ()
@@ -38,20 +38,20 @@ class Proposal:
     stream: str | None = None
     version: int = 0
     expires_at: datetime | None = None
-    """What would be recorded later is decided again."""
+    """The time after which the decision is made again instead of appended."""
     shown: Sequence[tuple[str, Event]] | None = None
-    """What a dry run shows instead of `events`, where showing all of them would be too much."""
+    """What a dry run shows instead of `events`, if all of them would be too much."""
     runs: Sequence[tuple[str, int]] = ()
-    """Whose right each event asks for, where the events are of several kinds: (kind, so many events) in their order."""
+    """The kind whose right each event needs, if they are of several kinds: (kind, number of events), in order."""
     seen: int | None = None
-    """How far whoever decided a part of it had read, if that may be less than this process has."""
+    """The lowest position that any decider of a part had read, if that may be less than this process's."""
     encoded: Sequence[NewEvent] = ()
     """The events as the log takes them, once their sizes have been checked (`sized`)."""
     to_document: Callable[[Event], Mapping[str, Any]] | None = None
-    """What an event was declared by: where it is too large, the answer points into that."""
+    """The document that declared each event: if an event is too large, the problem's pointer is into it."""
 
     def under(self, judgement: Judgement) -> Proposal:
-        """Return the proposal under the conditions on which it may be appended."""
+        """Return the proposal with the conditions under which it may be appended."""
         conditions = replace(self, guards=judgement.guards, expires_at=judgement.expires_at)
         if judgement.withheld is None:
             return conditions
@@ -67,7 +67,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a change answers."""
+    """The answer to a change."""
 
     status: int
     body: Mapping[str, Any] | None
@@ -75,7 +75,7 @@ class Answer:
     position: int
     events: Sequence[tuple[str, Event]] = ()
     first: int = 0
-    """The position of the first event that was appended, `position` being that of the last; 0: none was."""
+    """The position of the first appended event (`position` is that of the last); 0: none was appended."""
 
 
 Propose = Callable[[Fleet], Awaitable[Proposal]]
@@ -88,14 +88,14 @@ def shown_event(stream: str, event: Event) -> dict[str, Any]:
 
 
 def unchanged_answer(proposal: Proposal, position: int) -> Answer:
-    """Return what a proposal without events is answered."""
+    """Return the answer to a proposal without events."""
     status, body = proposal.unchanged
     body = None if body is None else {**body, "position": position}
     return Answer(status, body, proposal.version if proposal.stream else None, position)
 
 
 def kept(proposal: Proposal) -> bytes:
-    """Return what the log remembers of an answer; an unchanged one has no event to read its version from."""
+    """Return the part of an answer that the log keeps; an unchanged one has no event that gives its version."""
     if proposal.events:
         remembered = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
     else:
@@ -105,7 +105,7 @@ def kept(proposal: Proposal) -> bytes:
 
 
 def sized(proposal: Proposal) -> Proposal:
-    """Return a proposal with its events encoded, each small enough for the log: the one place that refuses others."""
+    """Return a proposal with its events encoded; the one place that refuses events that are too large."""
     encoded = [NewEvent.of(stream, event) for stream, event in proposal.events]
     for each in encoded:
         try:
@@ -117,7 +117,7 @@ def sized(proposal: Proposal) -> Proposal:
 
 
 def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submission:
-    """Return what the log is asked to take, if nothing that was read up to `position` has changed."""
+    """Return the submission for the log, valid if nothing that was read up to `position` has changed."""
     return Submission(
         events=proposal.encoded or [NewEvent.of(stream, event) for stream, event in proposal.events],
         actor=intent.actor,
@@ -135,7 +135,7 @@ def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submissi
 
 
 def answer_of(remembered: bytes, outcome: Appended | AlreadyAppended) -> Answer:
-    """Return the answer that the log remembers, with where it stands."""
+    """Return the answer that the log keeps, with its position."""
     answer = json.loads(remembered)
     stream, body = answer["stream"], answer["body"]
     if "version" in answer:  # it was unchanged

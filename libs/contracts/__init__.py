@@ -1,4 +1,4 @@
-"""Published event types and the envelope in which the log keeps them: all that services know of each other."""
+"""Published event types and the envelope in which the log keeps them: the only thing that services share."""
 
 from libs.contracts.access import (
     NOBODY,

@@ -1,4 +1,4 @@
-"""The state of what is not declared, the same for every kind."""
+"""The state of a thing that is not declared, the same for every kind."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Not declared: never, or not any more."""
+    """Not declared: never, or no longer."""

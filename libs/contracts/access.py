@@ -1,4 +1,4 @@
-"""Who may do what: roles, bindings, local tokens and denials; and who said something, from where.
+"""Events of access: roles, bindings, local tokens and denials; and `By`, the author of an event.
 
 The one rule: of a token, only its SHA-256 is ever in an event.
 """
@@ -15,7 +15,7 @@ from libs.contracts.meaning import FLEET, counted
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who said it: a person or service account, the id of the token, who made that token for them, from where."""
+    """The author of an event: a person or service account, the token's id, the token's creator, the address."""
 
     person: str
     token: str = ""
@@ -38,7 +38,7 @@ class RoleRule:
 @published("policy", "declared role {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleDeclared:
-    """What whoever holds the role may do. Stream `role-<name>`."""
+    """The rights of everybody who holds the role. Stream `role-<name>`."""
 
     name: str
     rules: list[RoleRule] = field(default_factory=list)
@@ -48,7 +48,7 @@ class RoleDeclared:
 @published("policy", "removed role {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleRemoved:
-    """A role is gone."""
+    """A role was removed."""
 
     name: str
 
@@ -65,9 +65,9 @@ class RoleSubject:
 @published("policy", "bound role {role} as {name}", FLEET, {"role": "role"})
 @dataclass(frozen=True, slots=True)
 class RoleBindingDeclared:
-    """Who holds a role, for which clusters (canonical expression; absent: all) and namespaces (empty: all), until when.
+    """A subject holds a role on clusters (canonical expression; absent: all) and namespaces (empty: all).
 
-    Stream `rolebinding-<name>`.
+    `expires` ends it. Stream `rolebinding-<name>`.
     """
 
     name: str
@@ -82,7 +82,7 @@ class RoleBindingDeclared:
 @published("policy", "removed role binding {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleBindingRemoved:
-    """A binding is gone."""
+    """A binding was removed."""
 
     name: str
 
@@ -105,7 +105,7 @@ class TokenIssued:
 @published("policy", "revoked token {id}", FLEET)
 @dataclass(frozen=True, slots=True)
 class TokenRevoked:
-    """A local token is not accepted any more."""
+    """A local token is no longer accepted."""
 
     id: str
     reason: str

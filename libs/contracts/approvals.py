@@ -1,7 +1,7 @@
-"""After whose approval: sign-off processes, runs of them (approvals), and overrides.
+"""Events of approval: sign-off processes, their runs (approvals), and overrides.
 
-Bitmaps are serialized roaring bitmaps over the fleet's ordinals. The one rule: an approval is of one digest; who said
-something stands in `by`, with the token and the address.
+Bitmaps are serialized roaring bitmaps over the fleet's ordinals. The one rule: an approval is for one digest. `by`
+holds the author of an event, with the token and the address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from libs.contracts.meaning import FLEET, NOTHING, Subject, counted, members
 
 @dataclass(frozen=True, slots=True)
 class SignOffStage:
-    """So many distinct people who hold one of these roles."""
+    """A number of distinct people who each hold one of these roles."""
 
     roles: list[str]
     quorum: int = 1
@@ -27,7 +27,7 @@ class SignOffStage:
 @published("policy", "declared sign-off {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SignOffDeclared:
-    """A process: ordered stages, how long a run of it may take, and whose votes count besides independent people's.
+    """A process: ordered stages, how long a run may take, and whose votes count besides those of independent people.
 
     `count` holds some of `requester`, `publisher`, `earlier_approvers`, `service_accounts`. Stream `signoff-<name>`.
     """
@@ -42,7 +42,7 @@ class SignOffDeclared:
 @published("policy", "removed sign off {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SignOffRemoved:
-    """A process is gone; runs of it that go on keep its stages."""
+    """A process was removed; its open runs keep their stages."""
 
     name: str
 
@@ -53,7 +53,7 @@ def _asked(event: ApprovalRequested) -> str:
 
 
 def _asked_about(event: ApprovalRequested) -> list[Subject]:
-    """Return what a run is over; the branch of a plan that is held is what the event is about already."""
+    """Return the subject of a run; none for a held plan, whose branch the event names already."""
     if event.kind in ("branch", "hold"):
         return []
     return [("application" if event.kind == "change" else event.kind, event.subject)]
@@ -95,7 +95,7 @@ class ApprovalRequested:
 @published("policy", "granted approval {id} as {role}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalGranted:
-    """One person's yes in one stage (counted from 0) of a run; `service_account` tells what the voter is."""
+    """One person's approval in one stage (counted from 0) of a run; `service_account`: the voter is one."""
 
     id: str
     digest: str
@@ -114,7 +114,7 @@ def _completed(event: ApprovalCompleted) -> str:
 @published("policy", _completed, NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalCompleted:
-    """The last stage has its quorum: the subject of this digest is approved by `people`, from now on."""
+    """The last stage has its quorum: `people` have approved the subject with this digest."""
 
     id: str
     digest: str
@@ -124,7 +124,7 @@ class ApprovalCompleted:
 @published("policy", "refused approval {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalRefused:
-    """One eligible person's no ends the run."""
+    """An eligible person rejected it, which ends the run."""
 
     id: str
     digest: str
@@ -140,7 +140,7 @@ def _withdrawn(event: ApprovalWithdrawn) -> str:
 @published("policy", _withdrawn, NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalWithdrawn:
-    """A voter takes their yes back, or (`whole`) a requester the request."""
+    """A voter takes back a vote, or (`whole`) a requester takes back the request."""
 
     id: str
     whole: bool
@@ -152,7 +152,7 @@ class ApprovalWithdrawn:
 @published("policy", "superseded approval {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalSuperseded:
-    """The subject is another one now: what was given for the old digest is void."""
+    """The subject has changed: votes for the old digest are void."""
 
     id: str
     reason: str
@@ -177,10 +177,10 @@ def _overridden(event: OverrideRequested) -> list[Subject]:
 @published("policy", _override, NOTHING, _overridden)
 @dataclass(frozen=True, slots=True)
 class OverrideRequested:
-    """An exception to one freeze or one calendar is asked for. Stream `override-<id>`.
+    """Somebody asks for an exception to one freeze or one calendar. Stream `override-<id>`.
 
     `clusters` are the ordinals that the expression selected then; no `applications` means all. `approval` is the id of
-    the run that has to grant it; with `break_glass` there is none. `digest` covers all that is asked.
+    the run that must grant it; with `break_glass` there is none. `digest` covers the whole request.
     """
 
     id: str
@@ -231,7 +231,7 @@ def _used(event: OverrideUsed) -> str:
 @published("policy", _used, FLEET, {"override": "id", "application": "applications"})
 @dataclass(frozen=True, slots=True)
 class OverrideUsed:
-    """A decision admitted through an override what a gate would have kept back.
+    """A decision admitted changes through an override that a closed gate would have kept back.
 
     `part` counts from 1: a use that names more applications than one event takes has several parts.
     """

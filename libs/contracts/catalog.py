@@ -1,4 +1,4 @@
-"""What can run: namespaces, applications, releases, release choices and configurations."""
+"""Events of the catalog: namespaces, applications, releases, release choices and configurations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from libs.contracts.meaning import APPLICATION, CHOICES, CONFIGURATION, NAMESPAC
 class NamespaceDeclared:
     """A team's Kubernetes namespace on the clusters of `expression`. Stream `namespace-<name>`.
 
-    `capacity` (Kubernetes quantities) is what it takes of each cluster; `namespace_labels` go onto the Kubernetes
-    object; `allow` lists what publishing would otherwise refuse. `signoff` names the process by which each change of
+    `capacity` (Kubernetes quantities) is reserved on each cluster; `namespace_labels` go onto the Kubernetes object;
+    `allow` lists manifests that publishing would otherwise refuse. `signoff` names the process by which each change of
     its applications' releases, choices or configurations is approved. `kubernetes` is the minor version (`1.31`) of the
     clusters that do not say their own; `crds` (`Kind.version.group`) are custom kinds that they have from elsewhere.
     """
@@ -37,7 +37,7 @@ class NamespaceDeclared:
 @published("catalog", "removed namespace {name}", NAMESPACE)
 @dataclass(frozen=True, slots=True)
 class NamespaceRemoved:
-    """A namespace is gone."""
+    """A namespace was removed."""
 
     name: str
 
@@ -47,8 +47,8 @@ class NamespaceRemoved:
 class ApplicationDeclared:
     """A workload in one namespace; `expression` narrows the namespace's. Stream `application-<name>`.
 
-    `fallback` says what a cluster gets whose chosen release is refused: `previous`, the newest earlier choice that
-    renders there, or nothing new.
+    `fallback` is for clusters whose chosen release is refused: `previous` gives them the newest earlier choice that
+    renders there; otherwise they get nothing new.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ApplicationDeclared:
 @published("catalog", "removed application {name}", APPLICATION)
 @dataclass(frozen=True, slots=True)
 class ApplicationRemoved:
-    """An application is gone, with its release choices; its releases stay in history."""
+    """An application was removed, with its release choices; its releases stay in history."""
 
     name: str
 
@@ -92,7 +92,7 @@ class ConfigurationDeclared:
 @published("catalog", "removed configuration {name}", CONFIGURATION)
 @dataclass(frozen=True, slots=True)
 class ConfigurationRemoved:
-    """A configuration layer is gone."""
+    """A configuration layer was removed."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""What can be declared by a document: who decides about each kind, and what one call may hold."""
+"""The kinds of documents: which service decides about each, and the limits of one call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DECIDED_BY: Mapping[str, str] = {name: kind.service for name, kind in BY_DOCUMEN
 
 DOCUMENTS_MAX = 100_000
 DOCUMENTS_BYTES_MAX = 64 * 1024 * 1024
-"""What one call takes, as one transaction."""
+"""The limits of one call, which is one transaction."""
 
 
 def names_of(document: Any) -> tuple[str, str]:
@@ -27,5 +27,5 @@ def names_of(document: Any) -> tuple[str, str]:
 
 
 def shown_name(kind: str, name: str) -> str:
-    """Return a name that `names_of` gave as people write it: a group's path has its leading slash."""
+    """Return a name from `names_of` as people write it: a group's path has its leading slash."""
     return BY_DOCUMENT[kind].shown(name) if kind in BY_DOCUMENT else name

@@ -30,7 +30,7 @@ def published(
 ) -> Callable[[T], T]:
     """Register a frozen dataclass as the event type `dev.resedge.<service>.<ClassName>.v<version>`.
 
-    `sentence` is how an event is told to people, `reaches` what it changes, `mentions` what else it names
+    `sentence` describes an event to people, `reaches` is the kind that it changes, `mentions` what else it names
     (`libs/contracts/meaning.py`).
     """
 
@@ -55,7 +55,7 @@ def type_name(event: Event) -> str:
 
 
 def meaning_of(event: Event) -> Meaning:
-    """Return what is said of an event's type; a class that extends a published one means the same."""
+    """Return the meaning of an event's type; a subclass of a published class means the same."""
     return next(_meanings[each] for each in type(event).__mro__ if each in _meanings)
 
 
@@ -95,7 +95,7 @@ def stream_id(category: str, key: str) -> str:
 
 
 def category_of(stream: str) -> str:
-    """Return what stands before the first dash of a stream id; guards and head positions are kept per category."""
+    """Return the category of a stream: its id up to the first dash. Guards and head positions are per category."""
     return stream.partition("-")[0]
 
 

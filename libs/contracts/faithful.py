@@ -1,7 +1,7 @@
-"""Which events come back from their bytes as they are: those need not be decoded by who has the objects themselves.
+"""Which events decode to equal objects, so that a process that has the objects need not decode their bytes.
 
-The one rule: where that is not certain from the types of all values in them, the answer is no. A tuple comes back as a
-list, an integer in a field of fractions as a fraction, and what is declared as `Any` as whatever JSON makes of it.
+The one rule: unless the types of all values prove it, the answer is no. A tuple is decoded as a list, an integer in a
+field of fractions as a fraction, and a value of type `Any` as whatever type JSON has for it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 
 def faithful(events: Sequence[Event]) -> bool:
-    """Whether `decode` makes equal events, with values of the same types, of the bytes of events of one class."""
+    """Whether `decode` returns equal events, with values of the same types, for the bytes of events of one class."""
     kind: Any = type(events[0])
     return all(each.all(list(map(get, events))) for get, each in _members(kind))
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What an annotation allows, by exact type: `plain` as they are, `checked` if their check says so."""
+    """The exact types that an annotation allows: `plain` ones always, `checked` ones if their check succeeds."""
 
     plain: frozenset[type] = frozenset()
     checked: Mapping[type, Check] = field(default_factory=dict)
@@ -57,7 +57,7 @@ def _kind(annotation: Any) -> _Kind:
 def _either(kinds: Sequence[_Kind]) -> _Kind:
     checked = {kind: check for each in kinds for kind, check in each.checked.items()}
     if len(checked) < sum(len(each.checked) for each in kinds):
-        return _Kind()  # two kinds of list, say: which of them a value is, its type does not tell
+        return _Kind()  # two list types, for example: the type of a value does not tell which one it is
     return _Kind(frozenset().union(*(each.plain for each in kinds)), checked)
 
 

@@ -1,4 +1,4 @@
-"""Who belongs together: the nodes of business hierarchies."""
+"""Events of grouping: the nodes of business hierarchies."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class GroupDeclared:
 @published("grouping", "removed group {path}", GROUP)
 @dataclass(frozen=True, slots=True)
 class GroupRemoved:
-    """A group's own declaration is gone; its path lives on while groups below it are declared."""
+    """A group's own declaration was removed; its path exists while groups below it are declared."""
 
     path: str

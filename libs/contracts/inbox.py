@@ -1,7 +1,7 @@
-"""What systems outside may tell us: the CloudEvents types that mean something to us, and the data that each carries.
+"""External events: the CloudEvents types that we accept, and the data of each.
 
-The one rule: a type says a fact about the world, in the words of the documents; a field that we do not know is an
-error, because whoever sent it meant something by it (the dead letter can be tried again by a later version).
+The one rule: a type states a fact about the world, in the words of the documents. An unknown field is an error, because
+the sender meant something by it (a later version can retry the dead letter).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def external_types() -> Mapping[str, type]:
 
 @cache
 def adapter_of(name: str) -> TypeAdapter[Any]:
-    """Return what reads the data of an external type, strictly.
+    """Return a strict decoder for the data of an external type.
 
     Raises:
         KeyError: there is no such type.
@@ -45,7 +45,7 @@ def adapter_of(name: str) -> TypeAdapter[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a store is open on some days (`mon` … `sun`), in its own time; a close before the open is the next day's."""
+    """When a store is open on some days (`mon` … `sun`), in its own time; `close` before `open` is on the next day."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -68,7 +68,7 @@ class Cluster:
 @external
 @dataclass(frozen=True, slots=True)
 class StoreOpened:
-    """A store exists, and is as this says, whole. Without `clusters` it has one, of its own name."""
+    """A store exists; this is its complete description. Without `clusters` it has one, with its own name."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -82,9 +82,9 @@ class StoreOpened:
 @external
 @dataclass(frozen=True, slots=True)
 class StoreChanged:
-    """Some of what is known of a store is different now: what is given replaces what was, the rest stays.
+    """Some facts of a store have changed: given fields replace the old ones, the rest stays.
 
-    `hours` are those of the week: other hours on dates stay.
+    `hours` are the weekly ones: exceptions on dates stay.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -99,7 +99,7 @@ class StoreChanged:
 @external
 @dataclass(frozen=True, slots=True)
 class StoreClosed:
-    """A store is gone, and its clusters with it."""
+    """A store and its clusters were removed."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
@@ -109,7 +109,7 @@ class StoreClosed:
 @external
 @dataclass(frozen=True, slots=True)
 class LabelsChanged:
-    """Some labels of a store are different now: those in `set` are put, those in `remove` go, the rest stays."""
+    """Some labels of a store have changed: those in `set` are set, those in `remove` are removed, the rest stays."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 

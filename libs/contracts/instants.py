@@ -1,7 +1,7 @@
-"""Instants and local times as people and systems write them; what breaks a rule is `Invalid`.
+"""Parses instants and local times; text that breaks a rule raises `Invalid`.
 
 The one rule: an instant is RFC 3339, has an offset and is kept in UTC; a local time has none and means each store's own
-wall clock. Whatever reads an instant from outside reads it here.
+wall clock. All instants from outside are read here.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 END_OF_DAY = "24:00"
 
 YEAR_MIN, YEAR_MAX = 1900, 2199
-"""What documents may speak of: an offset added at either end still is a date."""
+"""The years that documents may name: with any offset added, both ends are still valid dates."""
 
 ALL_YEARS = (1, 9999)
-"""What a query may ask for: there are no such facts, but `until` may be far away."""
+"""The years that a query may name: no facts are that old or new, but `until` may be far away."""
 TEXT_CHARACTERS_MAX = 100
 
 _ENDS = ("/until", "/expires", "?to")
-"""Fields that end something."""
+"""Fields that name the end of an interval."""
 
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _LOCAL = re.compile(rf"({_DATE})[Tt ](\d{{2}}:\d{{2}}(?::\d{{2}})?)", re.ASCII)
@@ -40,7 +40,7 @@ _LEAP_SECOND = 60
 
 
 def parsed_instant(text: str) -> datetime | None:
-    """Return the instant that RFC 3339 text means, in UTC, or nothing if it is none.
+    """Return the instant that RFC 3339 text means, in UTC, or None if it is not one.
 
     `t` and `z` are read as `T` and `Z` (§5.6), seconds may be left out, `-00:00` is UTC (§4.3), digits beyond
     microseconds are cut off, and a leap second (§5.7), `23:59:60` in UTC, is the midnight after it, as in POSIX.
@@ -69,7 +69,7 @@ def read_instant(text: str, pointer: str | None, years: tuple[int, int] = (YEAR_
     """Return the instant that RFC 3339 text with an offset means, in UTC, within `years`; seconds may be left out.
 
     Raises:
-        Invalid: it has no offset, or is no such text; the message says what to write.
+        Invalid: it has no offset, or is not an instant; the message says what to write.
     """
     parsed = parsed_instant(text)
     if parsed is not None and years[0] <= parsed.year <= years[1]:
@@ -106,7 +106,7 @@ def read_local(text: str, pointer: str) -> datetime:
     """Return the local time (naive) that text without an offset means.
 
     Raises:
-        Invalid: it has an offset, or is no such text.
+        Invalid: it has an offset, or is not a local time.
     """
     if _INSTANT.fullmatch(text):
         raise Invalid(
@@ -127,7 +127,7 @@ def read_local(text: str, pointer: str) -> datetime:
 
 
 def _only_a_date(day: date, pointer: str | None, offset: str) -> Invalid:
-    """Return the refusal of a date where a time belongs: which of its instants is meant depends on the field."""
+    """Return the refusal of a date instead of a time: the suggested instant of that day depends on the field."""
     written, meant = day, "the beginning of that day"
     if (pointer or "").endswith(_ENDS) and day.year < YEAR_MAX:
         written, meant = day + timedelta(days=1), "the end of that day (an end is exclusive)"
@@ -145,7 +145,7 @@ def read_date(text: str, pointer: str) -> date:
     """Return the date that `YYYY-MM-DD` means.
 
     Raises:
-        Invalid: there is no such day.
+        Invalid: it is not a date, or the day does not exist.
     """
     parsed = _day(text)
     if parsed is None or not YEAR_MIN <= parsed.year <= YEAR_MAX:

@@ -1,4 +1,4 @@
-"""What exists: stores and their clusters."""
+"""Events of the inventory: stores and their clusters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HoursException:
 class ClusterSpec:
     """A cluster of a store: its own labels (each replaces the store's of that key) and its capacity (quantities).
 
-    `kubernetes` is the minor version that it runs (`1.31`), empty if nobody said.
+    `kubernetes` is the minor version that it runs (`1.31`), empty if unknown.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _clusters_of(event: StoreDeclared) -> list[Subject]:
 @published("inventory", _store, STORE, _clusters_of)
 @dataclass(frozen=True, slots=True)
 class StoreDeclared:
-    """A store is as this says, whole: what is missing here is gone. Stream `store-<name>`."""
+    """The complete description of a store: fields that are missing here are removed. Stream `store-<name>`."""
 
     name: str
     timezone: str
@@ -68,6 +68,6 @@ class StoreDeclared:
 @published("inventory", "removed store {name}", STORE)
 @dataclass(frozen=True, slots=True)
 class StoreRemoved:
-    """A store and its clusters are gone."""
+    """A store and its clusters were removed."""
 
     name: str

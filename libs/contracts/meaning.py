@@ -1,7 +1,7 @@
-"""What is said of an event type beside its definition: its sentence, what it mentions, and what it reaches.
+"""The meaning of an event type, beside its definition: its sentence, what it mentions, and what it reaches.
 
 A sentence is either a format over the event's own fields (`declared store {name}`) or a function of the event; it says
-what the actor did, in the past. What an event reaches tells whose rights it needs (`libs/access`).
+what the actor did, in the past tense. What an event reaches decides which rights it needs (`libs/access`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Mentions = Mapping[str, str] | Callable[[Any], Iterable[Subject]]
 class Reach:
     """The kind of thing that an event changes.
 
-    `loosens`: such a change can open a gate. `unsigns`: it can take a sign-off away. `of_catalog`: whose right it needs
+    `loosens`: such a change can open a gate. `unsigns`: it can remove a sign-off. `of_catalog`: the right that it needs
     depends on applications, configurations and release choices.
     """
 
@@ -35,13 +35,13 @@ class Reach:
 
 
 FLEET = Reach("fleet")
-"""It cannot be told which clusters the event reaches, so it needs the right for the whole fleet."""
+"""The clusters that the event affects are unknown, so it needs the right for the whole fleet."""
 NOTHING = Reach("nothing")
-"""It reaches no cluster by itself, or its own decider judges for which clusters somebody has the right to it."""
+"""It affects no cluster by itself, or its own decider checks on which clusters the author has the right."""
 STORE = Reach("store", loosens=True)
 """The store `name`: its clusters."""
 GROUP = Reach("group", loosens=True)
-"""The group `path`: who becomes a member, or stops being one."""
+"""The group `path`: the clusters that become members, or stop being members."""
 NAMESPACE = Reach("namespace", loosens=True, unsigns=True)
 """The namespace `name`: the clusters that it selects before and after."""
 APPLICATION = Reach("application", unsigns=True, of_catalog=True)
@@ -62,7 +62,7 @@ LAW = Reach("law")
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What is said of an event type."""
+    """The meaning of an event type."""
 
     sentence: Sentence
     reaches: Reach
@@ -75,7 +75,7 @@ class Meaning:
         return self.sentence.format_map({each.name: getattr(event, each.name) for each in fields(event)})
 
     def mentioned(self, event: Any) -> list[Subject]:
-        """Return what an event names besides what it is about, in order."""
+        """Return the things that an event mentions besides its subject, in order."""
         if callable(self.mentions):
             return list(self.mentions(event))
         found: list[Subject] = []

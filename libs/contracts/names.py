@@ -1,6 +1,6 @@
-"""Names and labels as every document spells them (DESIGN rule 14 and §8); what breaks a rule is `Invalid`.
+"""Names and labels, as in every document (DESIGN rule 14 and §8); one that breaks a rule raises `Invalid`.
 
-The one rule: a name that passed here is safe as a file name, a stream key and a Kubernetes name.
+The one rule: a name that was accepted here is safe as a file name, a stream key and a Kubernetes name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LABELS_MAX = 256
 VALUES_OF_A_LABEL_MAX = 256
 
 NEAREST_CHARACTERS_MAX = 300
-"""Group paths are the longest words; comparing takes the square of the length."""
+"""Longer words are not compared: group paths are the longest, and comparing is quadratic in the length."""
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
@@ -39,12 +39,12 @@ def pointer_of(path: Iterable[str | int]) -> str:
 
 
 def unescape(token: str) -> str:
-    """Return what `escape` was given."""
+    """Reverse `escape`."""
     return token.replace("~1", "/").replace("~0", "~")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` was probably meant to be; none for what is too long to be one."""
+    """Return the known word that `word` was probably meant to be; None if `word` is too long."""
     if len(word) > NEAREST_CHARACTERS_MAX:
         return None
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -52,7 +52,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def check_name(name: str, pointer: str = "/metadata/name") -> str:
-    """Return `name`, if it is one.
+    """Return `name`, if it is a valid name.
 
     Raises:
         Invalid: it is not made of lower-case letters, digits and inner dashes, or is longer than 63.
@@ -67,7 +67,7 @@ def check_name(name: str, pointer: str = "/metadata/name") -> str:
 
 
 def label_problem(key: object, value: object) -> str | None:
-    """Return what is wrong with one label, or nothing."""
+    """Return what is wrong with one label, or None."""
     if not isinstance(key, str) or not LABEL_KEY.fullmatch(key):
         return f"{str(key)[:80]!r} is not a label key: a letter or digit, then letters, digits and ._/-, at most 63"
     values = value if isinstance(value, list) else [value]
@@ -84,7 +84,7 @@ def label_problem(key: object, value: object) -> str | None:
 
 
 def check_labels(labels: Mapping[str, Any], pointer: str = "/metadata/labels") -> Labels:
-    """Return the labels as they are kept: a list of one value is that value, repeated values are one.
+    """Return the labels as they are kept: a list of one value becomes that value, repeated values become one.
 
     Raises:
         Invalid: a key or a value breaks a rule; the pointer names the label.

@@ -1,6 +1,6 @@
-"""Numbers as people and spreadsheets write them: `1,024`, full-width digits, a decimal comma.
+"""Recognises numbers that are written in a way that we do not read: `1,024`, full-width digits, a decimal comma.
 
-The one rule: such a number is never read as what it may mean; it is called by its name, with the spelling that is read.
+The one rule: such a number is never interpreted; the refusal names what is unusual, and shows the plain spelling.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[A-Za-z]*")
 
 
 def spelled_plainly(text: str) -> tuple[str, str] | None:
-    """Return (what is unusual about a number, how it is written plainly); nothing where `text` is no such number."""
+    """Return (what is unusual about a number, its plain spelling), or None if `text` is not such a number."""
     text = text.strip()
     if not text or len(text) > _CHARACTERS_MAX or _PLAIN.fullmatch(text):
         return None
@@ -36,7 +36,7 @@ def spelled_plainly(text: str) -> tuple[str, str] | None:
 
 
 def _ascii(text: str) -> str:
-    """Return full-width characters and the digits of other scripts as ASCII ones; blanks stay what they are."""
+    """Return full-width characters and the digits of other scripts as ASCII ones; blanks stay unchanged."""
     found = []
     for character in text:
         digit = unicodedata.decimal(character, None)

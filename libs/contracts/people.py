@@ -1,7 +1,7 @@
-"""What people may be called, wherever that is read: in a token, a role binding, a filter.
+"""The names of people, wherever they are read: in a token, a role binding, a filter.
 
-The one rule: a name is the identity, so two texts that mean one person are one name, and no two people look like one:
-names are kept in Unicode's NFC, hold nothing that cannot be seen, and never pass for a process or service account.
+The one rule: a name is the identity, so two texts for one person are one name, and no two people look alike: names are
+kept in Unicode's NFC, contain nothing invisible, and never look like a process or service account.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ NAME_BYTES_MAX = 255
 """In UTF-8; with an idempotency key of 255 it fits the log's 512, and OpenID Connect's `sub` has at most 255 (§2)."""
 GROUP_CHARACTERS_MAX = 256
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+|@=~-]{0,199}")
-"""Names that can stand before a colon, or anywhere else where one word is meant."""
+"""Names of one word, which can come before a colon."""
 
 _FIRST = "_-+"
-"""What a name may begin with besides letters and digits: random subs and telephone numbers do."""
+"""Characters with which a name may begin besides letters and digits: random subs and telephone numbers do."""
 _ASCII_NEVER = frozenset('"<>`')
 _MORE = frozenset("\N{RIGHT SINGLE QUOTATION MARK}\N{MIDDLE DOT}\N{KATAKANA MIDDLE DOT}\N{HYPHEN}")
-"""Punctuation of names besides ASCII's: Irish, Catalan, Japanese names have it, and double ones."""
+"""Punctuation in names besides ASCII: Irish, Catalan, Japanese and double names have it."""
 _UNSEEN = frozenset(
     (
         *(0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
@@ -30,15 +30,15 @@ _UNSEEN = frozenset(
         *range(0xE0100, 0xE01F0),
     )
 )
-"""Letters and marks that show nothing (Unicode: Default_Ignorable_Code_Point)."""
+"""Invisible letters and marks (Unicode: Default_Ignorable_Code_Point)."""
 _ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "COPTIC", "ARMENIAN", "CHEROKEE", "LISU"})
 """Scripts whose letters look like those of another one: no word mixes them (UTS #39, §5)."""
 _ALIKE = str.maketrans("аесԁһіјӏорԛѕтԝхуοαινρκυτսօոһ‐", "aecdhijlopqstwxyoaivpkutuonh-")  # noqa: RUF001 - the point
-"""Letters of those scripts that make a whole word look like Latin ones."""
+"""Letters of those scripts that look like Latin ones: a word of only these is refused."""
 _OURS = "resedge/"
-"""What processes of ours are called."""
+"""The names of our own processes."""
 _COUNT = re.compile(r"and [0-9,]+ more")
-"""What a commit says of people that it does not name."""
+"""The text in a commit for further people whom it does not name."""
 _ADDRESS = re.compile(r"[^\s@:\\,()\[\]]+@[^\s@:\\,()\[\]/]+")
 
 
@@ -59,15 +59,15 @@ def person_name(text: str) -> str | None:
 
 
 def address_name(text: str) -> str | None:
-    """Return the name that an address is, or nothing if it is no address."""
+    """Return the name for an address, or None if it is not an address."""
     name = person_name(text)
     return name if name is not None and _ADDRESS.fullmatch(name) else None
 
 
 def claimed_name(text: str, claim: str) -> str | None:
-    """Return the name of somebody who is called `text` in a claim that vouches for no address.
+    """Return the name for `text` from a claim that does not verify addresses.
 
-    What looks like an address is nobody's there: it becomes `<claim>:<text>`, which no address can be.
+    A text that looks like an address becomes `<claim>:<text>`, which no address can be.
     """
     name = _written(text)
     if name is None or "@" not in name:
@@ -76,7 +76,7 @@ def claimed_name(text: str, claim: str) -> str | None:
 
 
 def looks_like_any(name: str, others: Iterable[str]) -> bool:
-    """Tell whether a name looks like one of others, in whatever letters and case."""
+    """Tell whether a name looks like one of others, regardless of script and case."""
     looks = _look(name)
     return any(looks == _look(each) for each in others)
 

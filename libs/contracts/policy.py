@@ -1,4 +1,4 @@
-"""What is allowed and when: calendars, freezes, law, and changes that would open a gate.
+"""Events of policy: calendars, freezes, law, and withheld changes, which would open a gate.
 
 Bitmaps are serialized roaring bitmaps over the fleet's ordinals. Instants are UTC; local times carry no offset and mean
 each store's own wall clock.
@@ -28,7 +28,7 @@ class WeeklyWindow:
 class RecurringWindow:
     """Opens at the wall-clock time `opens` on each day that an RFC 5545 rule gives; stays so for elapsed minutes.
 
-    `start` (a local date) is where the rule begins; a rule whose days depend on that has one.
+    `start` (a local date) is where the rule begins; it is required if the rule's days depend on it.
     """
 
     rrule: str
@@ -85,7 +85,7 @@ class CalendarDeclared:
 @published("policy", "removed calendar {name}", CALENDAR)
 @dataclass(frozen=True, slots=True)
 class CalendarRemoved:
-    """A calendar is gone."""
+    """A calendar was removed."""
 
     name: str
 
@@ -116,7 +116,7 @@ class FreezeDeclared:
 @published("policy", "removed freeze {name}", FREEZE)
 @dataclass(frozen=True, slots=True)
 class FreezeRemoved:
-    """A freeze is gone."""
+    """A freeze was removed."""
 
     name: str
 
@@ -145,7 +145,7 @@ class PlacementPolicyDeclared:
 @published("policy", "removed placement policy {name}", LAW)
 @dataclass(frozen=True, slots=True)
 class PlacementPolicyRemoved:
-    """The law does not hold any more."""
+    """The law no longer applies."""
 
     name: str
 
@@ -174,7 +174,7 @@ class LooseningWithheld:
 @published("policy", "confirmed withheld change {id}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class LooseningConfirmed:
-    """Somebody who may affect policy for those clusters lets it count."""
+    """Somebody who may affect policy for those clusters confirmed the change, so that it counts for gates."""
 
     id: str
     reason: str

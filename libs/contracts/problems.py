@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): the one shape of every answer that is not a success."""
+"""Problem documents (RFC 9457): the one format of every answer that is not a success."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
 
 
 def said_problem(status: int, members: Mapping[str, Any]) -> Problem:
-    """Return the problem that another service's problem document says."""
+    """Return the problem from another service's problem document."""
     known = ("type", "code", "title", "status", "detail", "pointer", "fix", "request_id")
     return Problem(
         status,

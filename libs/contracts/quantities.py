@@ -1,7 +1,7 @@
 """Kubernetes quantities as exact integers in thousandths of a unit: `100m` is 100, `2` is 2,000, `1Ki` is 1,024,000.
 
-The one rule: no floating point; what is finer than a thousandth is rounded up, as Kubernetes does.
-Source: k8s.io/apimachinery/pkg/api/resource/quantity.go.
+The one rule: no floating point; fractions of a thousandth are rounded up, as Kubernetes does. Source:
+k8s.io/apimachinery/pkg/api/resource/quantity.go.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def check_capacity(capacity: Mapping[str, Any], pointer: str = "/spec/capacity")
     """Return a capacity as it is kept: resource name → quantity as text.
 
     Raises:
-        Invalid: a resource name or a quantity is none; the pointer names it.
+        Invalid: a resource name or a quantity is not valid; the pointer names it.
     """
     kept: dict[str, str] = {}
     for resource, quantity in capacity.items():

@@ -1,4 +1,4 @@
-"""How a decider says no: facts about the refusal, which `libs/commands/problems.py` turns into problem documents."""
+"""The refusals of deciders, which `libs/commands/problems.py` turns into problem documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 class Rejected(Exception):  # noqa: N818 - a refusal is an answer, not an error
     """A command that is refused (409). A subclass's docstring is the title that the user reads.
 
-    `detail` says what exactly is wrong here, `fix` what to do, `pointer` (RFC 6901) where in the document.
+    `detail` says exactly what is wrong, `fix` what to do, `pointer` (RFC 6901) where in the document.
     """
 
     code: ClassVar[str] = "rejected"

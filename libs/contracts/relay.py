@@ -1,8 +1,8 @@
-"""What comes from outside, and what could not be taken: sources, dead letters, and what became of them.
+"""Events of the relay: sources, external events that changed nothing, and dead letters.
 
 A dead letter is either an external event that was refused (`EventRefused`) or an event of the log that stopped a
 consumer (`ConsumerHalted`). Both live in a stream `letter-<letter>`; `LetterRetried`, `LetterSkipped` and
-`LetterSettled` say what happened next.
+`LetterSettled` record what happened next.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class SourceMapping:
 @published("relay", "declared source {name} of {source}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SourceDeclared:
-    """A system outside that may send events, whole. Stream `source-<name>`.
+    """The complete description of an external system that may send events. Stream `source-<name>`.
 
-    `source` is the CloudEvents source that it signs with, `service_account` the actor whose token it uses over HTTP
-    and under whose name its facts are recorded, `types` what it may send, `names` the globs that the names of what it
+    `source` is the CloudEvents source that it signs with, `service_account` the actor whose token it uses over HTTP and
+    under whose name its facts are recorded, `types` what it may send, `names` the globs that the names of what it
     speaks of must match (none: any), `public_key` its Ed25519 key in base64 (none: HTTP only), `manifests` the URL
     prefix from which its releases may be fetched (none: inline only).
     """
@@ -46,7 +46,7 @@ class SourceDeclared:
 @published("relay", "removed source {name}", FLEET)
 @dataclass(frozen=True, slots=True)
 class SourceRemoved:
-    """A system outside may not send events any more."""
+    """An external system may no longer send events."""
 
     name: str
 
@@ -54,7 +54,7 @@ class SourceRemoved:
 @published("relay", "took event {id} of {source}, which changed nothing", FLEET)
 @dataclass(frozen=True, slots=True)
 class EventNoted:
-    """An external event was right and changed nothing. Stream `inbox-<letter>`."""
+    """An external event was valid and changed nothing. Stream `inbox-<letter>`."""
 
     source: str
     id: str
@@ -62,7 +62,7 @@ class EventNoted:
 
 
 def _refused(event: EventRefused) -> str:
-    # What is no CloudEvent may name neither its source nor itself.
+    # A message that is not a CloudEvent may have neither a source nor an id.
     if not event.id and not event.source:
         return f"refused what came ({event.code})"
     return f"refused event {event.id or 'without id'} of {event.source or 'no source'} ({event.code})"
@@ -93,7 +93,7 @@ class EventRefused:
 @published("relay", "halted consumer {consumer} before position {position}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConsumerHalted:
-    """A consumer stands before an event that it cannot apply; `letter` is `<consumer>@<position>`."""
+    """A consumer cannot apply its next event; `letter` is `<consumer>@<position>`."""
 
     letter: str
     service: str
@@ -115,7 +115,7 @@ class LetterRetried:
 @published("relay", "skipped dead letter {letter}", FLEET)
 @dataclass(frozen=True, slots=True)
 class LetterSkipped:
-    """Somebody decided that a dead letter is passed over; for a consumer, that it goes on after `position`."""
+    """Somebody decided to skip a dead letter; a consumer then continues after `position`."""
 
     letter: str
     reason: str
@@ -126,7 +126,7 @@ class LetterSkipped:
 @published("relay", "settled dead letter {letter} ({how})", FLEET)
 @dataclass(frozen=True, slots=True)
 class LetterSettled:
-    """A dead letter went through after all."""
+    """A dead letter was applied in the end."""
 
     letter: str
     how: str

@@ -1,4 +1,4 @@
-"""What reaches clusters: admissions, the commits that project them, and removals that the fuse holds.
+"""Events of rendering: admissions, the commits that project them, and removals that the fuse holds.
 
 Bitmaps are serialized roaring bitmaps over the fleet's ordinals (see libs/selection).
 """
@@ -32,10 +32,10 @@ class AdmissionDecided:
 
     What is admitted is the target that the log renders at `model_position`, whose chain hash is `model_head`. A
     decision that is too large for one event has several parts, appended together; `part` counts from 1. The gates and
-    the law were judged at `instant`; `overrides` were used, and `approved_by` had approved, what is admitted.
-    `confirmed` are the plans whose removals are among its own, `unconfirmed` counts the other removals. `layouts` are
-    the clusters that get another layout of their directory, by its code; a cluster that comes without one gets the
-    first. `given` are the clusters that get another release than the one chosen for them, by placement and version
+    the law were judged at `instant`; `overrides` were used, and `approved_by` approved what is admitted. `confirmed`
+    are the plans whose removals are among its own, `unconfirmed` counts the other removals. `layouts` are the clusters
+    that get another layout of their directory, by its code; a cluster that comes without one gets the first. `given`
+    are the clusters that get another release than the one chosen for them, by placement and version
     (`<namespace>/<application>@<version>`).
     """
 
@@ -74,7 +74,7 @@ def _written(event: AdmissionWritten) -> str:
 @published("rendering", _written, FLEET)
 @dataclass(frozen=True, slots=True)
 class AdmissionWritten:
-    """The commit of a decision is the branch's tip; equal to its parent where no byte changed."""
+    """The branch's tip is the commit of a decision; equal to its parent if no byte changed."""
 
     branch: str
     decision: str
@@ -86,7 +86,7 @@ class AdmissionWritten:
 @published("rendering", "chose layout code {layout} for branch {branch}", FLEET)
 @dataclass(frozen=True, slots=True)
 class LayoutChosen:
-    """The clusters of a branch are to have this layout of their directories, by its code. Stream `layout-<branch>`."""
+    """The clusters of a branch must get this layout of their directories, by its code. Stream `layout-<branch>`."""
 
     branch: str
     layout: int
@@ -100,7 +100,7 @@ def _grace_ended(event: GraceEnded) -> str:
 @published("rendering", _grace_ended, FLEET)
 @dataclass(frozen=True, slots=True)
 class GraceEnded:
-    """The empty directories of these deleted clusters are to go now. Stream `layout-<branch>`."""
+    """The empty directories of these deleted clusters must be removed now. Stream `layout-<branch>`."""
 
     branch: str
     clusters: bytes
@@ -114,7 +114,7 @@ def _held(event: RemovalsHeld) -> str:
 @published("rendering", _held, FLEET, lambda event: applications_of(event.applications))
 @dataclass(frozen=True, slots=True)
 class RemovalsHeld:
-    """The fuse keeps these removals back as one plan, named by the digest of exactly what it removes.
+    """The fuse keeps these removals back as one plan, named by the digest of exactly these removals.
 
     A plan that is too large for one event has several parts, appended together; `part` counts from 1.
     """
@@ -144,7 +144,7 @@ class RemovalsConfirmed:
 @published("rendering", "accepted the confirmation of plan {plan}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConfirmationAccepted:
-    """A confirmed plan was all that was to be removed: it may wait for its gates while other removals are held."""
+    """A confirmed plan covered all pending removals: it may wait for its gates while other removals are held."""
 
     branch: str
     plan: str
@@ -153,7 +153,7 @@ class ConfirmationAccepted:
 @published("rendering", "voided the confirmation of plan {plan}", FLEET)
 @dataclass(frozen=True, slots=True)
 class ConfirmationLapsed:
-    """Something of a confirmed plan is not to be removed any more: its name is void, the rest is asked about again."""
+    """A part of a confirmed plan is no longer removed: its name is void, and the rest needs a new confirmation."""
 
     branch: str
     plan: str
@@ -167,7 +167,7 @@ def _foreign(event: ForeignCommitFound) -> str:
 @published("rendering", _foreign, FLEET)
 @dataclass(frozen=True, slots=True)
 class ForeignCommitFound:
-    """The branch is not where we left it: somebody else wrote. Writing stops until it is restored."""
+    """The branch is not where we left it: somebody else wrote to it. Writing stops until it is restored."""
 
     branch: str
     expected: str
@@ -177,7 +177,7 @@ class ForeignCommitFound:
 @published("rendering", "restored writing on branch {branch} onto {onto:.12}", FLEET)
 @dataclass(frozen=True, slots=True)
 class WritingRestored:
-    """What is admitted is committed on top of what was found; writing goes on."""
+    """The admitted state is committed on top of the commit that was found; writing continues."""
 
     branch: str
     onto: str

@@ -1,6 +1,7 @@
-"""The words of roles: which verbs on which kinds a role can name, and the roles that are there without a document.
+"""The words of roles: which verbs on which kinds a role can name, and the built-in roles.
 
-The one rule: every route's rule is a verb and a kind of these; a test walks all routes and fails on another one.
+The one rule: the right that a route needs is a verb and a kind from this module; a test walks all routes and fails on
+any other.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ BESIDES = (
     "Rendering",
     "Schema",
 )
-"""What routes are about besides the registered kinds."""
+"""Kinds that routes name besides the registered ones."""
 ROLE_KINDS = ("*", *sorted({*BESIDES, *(kind.right for kind in KINDS)}))
-"""What routes are about: kinds of documents, and what is read or done besides."""
+"""All kinds that routes name: kinds of documents, and other things that are read or done."""
 
 BUILT_IN_ROLES = ("admin", "viewer", "source", "relay")
-"""Roles without a document; no document may be called so."""
+"""Roles without a document; no document may have their names."""
 BOUND_ROLES = ("admin", "viewer")
 """The built-in roles that a binding may give; the others belong to tokens of processes and systems."""
 ADMIN = "admin"

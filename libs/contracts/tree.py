@@ -1,4 +1,4 @@
-"""Where a cluster's files lie in the tree that stores pull (DESIGN §9): known to the writer and to readers alike."""
+"""The paths of a cluster's files in the tree that stores pull (DESIGN §9), shared by the writer and its readers."""
 
 from __future__ import annotations
 

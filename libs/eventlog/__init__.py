@@ -1,4 +1,4 @@
-"""The event log: one total order of facts, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
+"""The event log: one total order of events, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
 from libs.eventlog.commit import Commit, Entry, recorded
 from libs.eventlog.dialects import DriverMissing

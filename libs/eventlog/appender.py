@@ -1,7 +1,7 @@
-"""Group commit: one appender a process appends what all its callers submit, as many at a time as are waiting.
+"""Group commit: one appender per process appends the waiting submissions of all its callers in one transaction.
 
-The one rule: nothing is waited for. While one transaction commits, the next batch gathers by itself; a submission that
-the database chokes on is tried again alone, so that it never fails its neighbours.
+The one rule: the appender never waits for more submissions. While one transaction commits, the next batch collects; a
+submission that the database refuses is tried again alone, so that it never fails its neighbours.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Waiting:
         self._done.release()
 
     def outcome(self) -> Outcome:
-        """Wait for the appender, and return or raise what it answered."""
+        """Wait for the appender, and return its outcome or raise its error."""
         self._done.acquire()
         if isinstance(self._answer, Exception):
             raise self._answer
@@ -94,7 +94,7 @@ Follower = Callable[[Commit], None]
 
 
 class Appender:
-    """The one appender of a process: a thread, or a caller that finds nobody waiting, one at a time."""
+    """The one appender of a process: its thread, or a caller if nobody else is waiting; one at a time."""
 
     def __init__(self, writer: Writer, dialect: Dialect) -> None:
         """Start the thread."""
@@ -113,7 +113,7 @@ class Appender:
         self._thread.start()
 
     def append(self, job: Waiting) -> Outcome:
-        """Append in this thread where nobody else does: waking another one takes a good part of an append.
+        """Append in this thread if nobody else is appending: waking another thread takes a large part of an append.
 
         Raises:
             LogClosed: the log was closed.
@@ -140,7 +140,7 @@ class Appender:
             self._queue.put(job)
 
     def listen(self, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call `callback` with the new last position after each commit; return what ends that."""
+        """Call `callback` with the new last position after each commit; return a function that ends that."""
         with self._lock:
             self._listeners = (*self._listeners, callback)
 
@@ -151,7 +151,7 @@ class Appender:
         return end
 
     def measure(self, callback: Meter) -> Callable[[], None]:
-        """Call `callback` after each commit with what it took; return what ends that."""
+        """Call `callback` after each commit with its counts and duration; return a function that ends that."""
         with self._lock:
             self._meters = (*self._meters, callback)
 
@@ -162,7 +162,7 @@ class Appender:
         return end
 
     def follow(self, callback: Follower) -> Callable[[], None]:
-        """Call `callback` with what each commit appended; return what ends that."""
+        """Call `callback` with the events of each commit; return a function that ends that."""
         with self._lock:
             self._followers = (*self._followers, callback)
             self._writer.followed = True
@@ -175,7 +175,7 @@ class Appender:
         return end
 
     def close(self) -> None:
-        """Append what was submitted, then end the thread."""
+        """Append the waiting submissions, then end the thread."""
         with self._lock:
             if self._closed:
                 return
@@ -195,7 +195,7 @@ class Appender:
                     self._writer.close()
 
     def _gather(self, job: Job | None) -> tuple[list[Job], bool]:
-        """Return `job` and what else is waiting, and whether that ends with the order to close."""
+        """Return `job` and the other waiting jobs, and whether the order to close is among them."""
         batch: list[Job] = []
         events = 0
         while job is not None:
@@ -234,7 +234,7 @@ class Appender:
                 if (wait_seconds := next(waits, None)) is None:
                     self._writer.settle()
                     return [_unavailable(error)] * len(batch)
-                _log.warning("the event log's database failed, trying again: %s", error)
+                _log.warning("the event log's database failed, retrying: %s", error)
                 time.sleep(wait_seconds)
             except BaseException:  # a caller's thread was interrupted: its batch must not be taken for another's
                 self._writer.forget()
@@ -267,7 +267,7 @@ class Appender:
                 _log.exception("a follower of the event log failed")
 
     def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
-        """Answer each submission by itself after `error`, which a single one has earned."""
+        """Append each submission alone after `error`, which a single one of them caused."""
         if len(batch) == 1:
             self._writer.settle()
             return [error]

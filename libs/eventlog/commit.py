@@ -1,7 +1,7 @@
-"""What one transaction appended, for who follows the log in the process that did it.
+"""The events of one transaction, for followers of the log in the process that appended them.
 
-The one rule: it gives exactly what reading the log gives. Where events would not come back from their bytes as they
-are, they are decoded from them.
+The one rule: followers get exactly what reading the log would give them. Events that would not decode to equal objects
+are decoded from their bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Commit:
 
 
 def recorded(entries: Sequence[Entry]) -> list[Recorded]:
-    """Return what reading the events gives, with an `Undecodable` where that cannot be."""
+    """Return the events as if read from the log, with an `Undecodable` for each that cannot be decoded."""
     classes: dict[type, list[Event]] = {}
     for each in entries:
         classes.setdefault(type(each.new.event), []).append(each.new.event)

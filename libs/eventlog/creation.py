@@ -1,6 +1,7 @@
-"""Making the tables of a log, and telling whether a database is fit to hold one.
+"""Creates the tables of a log, and checks whether a database is fit to hold one.
 
-The one rule: whoever creates holds the dialect's creation lock, so that processes that start together make one log.
+The one rule: the creating process holds the dialect's creation lock, so that processes that start together make one
+log.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ def new_token() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Initialized:
-    """What `init_log` did: whether there was no log before, and the database options that it changed."""
+    """The result of `init_log`: whether there was no log before, and the database options that it changed."""
 
     created: bool
     changed: tuple[str, ...]
 
 
 def init_log(url: str, *, database_options: bool = False, ids: Callable[[], str] = new_token) -> Initialized:
-    """Make the tables where they are missing, after the database's options if `database_options`.
+    """Create missing tables; with `database_options`, set the database's options first.
 
-    The options need an administrator's rights and nobody else who is connected to the database.
+    The options need an administrator's rights, and no other connection to the database.
 
     Raises:
         UnknownLogFormat: there is a log of another format.
-        DatabaseNotReady: the database still lacks what the dialect needs; the tables were made.
+        DatabaseNotReady: the database still lacks options that the dialect needs; the tables were created.
         DriverMissing: the database's driver is not installed.
     """
     dialect = dialect_for(url)
@@ -86,7 +87,7 @@ def ensure(engine: Engine, dialect: Dialect, ids: Callable[[], str], *, create: 
 
 
 def make(connection: Connection, dialect: Dialect, ids: Callable[[], str]) -> bool:
-    """Make the tables, and the first row of the head, where they are missing; return whether the row was."""
+    """Create the tables, and the first row of the head, if they are missing; return whether the row was missing."""
     if _has_head(connection):
         return False
     connection.rollback()
@@ -113,7 +114,7 @@ def _has_head(connection: Connection) -> bool:
 
 
 def options_sql(url: str) -> str:
-    """Return the statements that set the database's options, for whoever may run them; empty where there are none."""
+    """Return the statements with which an administrator sets the database's options; empty if there are none."""
     return "".join(f"{statement};\n" for statement in dialect_for(url).database_options)
 
 

@@ -17,7 +17,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything about an event but its data, in the order in which its JSON stands; what is absent is left out.
+    """Everything about an event but its data, in the order of its JSON; absent fields are left out.
 
     `submission` tells submissions without a key apart; `blobs` are the digests that came with a submission, on its
     first event.

@@ -1,4 +1,4 @@
-"""What earlier submissions with an idempotency key were answered.
+"""The answers to earlier submissions with an idempotency key.
 
 The one rule: only key, digest, positions and answer are kept; stream versions are read from the events, so that an
 import of 60,000 streams costs one small row. A row without events has `first_position` = `last_position` + 1.
@@ -15,7 +15,7 @@ from libs.eventlog.model import AlreadyAppended
 
 
 def earlier_outcomes(dialect: Dialect, cursor: Cursor, keys: Sequence[str]) -> dict[str, AlreadyAppended]:
-    """Return the outcomes of those of at most `PARAMETERS_MAX` keys that were used before."""
+    """Return the earlier outcomes of at most `PARAMETERS_MAX` keys."""
     marks = ", ".join(["?"] * len(keys))
     cursor.execute(
         dialect.sql(
@@ -32,7 +32,7 @@ def earlier_outcomes(dialect: Dialect, cursor: Cursor, keys: Sequence[str]) -> d
 
 
 def _appended(dialect: Dialect, cursor: Cursor, first: int, last: int) -> tuple[datetime, dict[str, int]]:
-    # All events of a submission have one time; the log may be empty where nothing but an answer was remembered.
+    # All events of a submission have one time; the log may be empty if only an answer was remembered.
     cursor.execute(dialect.sql(f"SELECT {dialect.time.selected} FROM events WHERE position = ?"), (last,))  # noqa: S608 constant
     row = cursor.fetchone()
     recorded_at = from_microseconds(0 if row is None else dialect.time.load(row[0]))

@@ -1,7 +1,7 @@
-"""Leases: who may act as a named writer, by the database's clock.
+"""Leases: which process may act as a named writer, by the database's clock.
 
-The one rule: a lease's fencing epoch only grows, and it changes under the head lock, so that after `acquire` nothing
-of the former holder can still be on its way into the log.
+The one rule: a lease's fencing epoch only grows, and it changes under the head lock, so that after `acquire` no append
+of the former holder can still enter the log.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Leases:
             return Lease(name, holder, int(row[0])) if taken else None
 
     def renew(self, lease: Lease, ttl_seconds: float) -> bool:
-        """Prolong a lease that nobody took in the meantime, expired or not; False: it is lost."""
+        """Renew a lease that nobody took in the meantime, expired or not; False: it is lost."""
         return self._change(
             f"expires_at = {self._dialect.clock_sql} + ?", (_milliseconds(ttl_seconds),), lease, lock=False
         )
 
     def release(self, lease: Lease) -> bool:
-        """Give a lease back; its epoch is fenced out from here on. False: it was lost before."""
+        """Release a lease and fence its epoch out. False: it was lost before."""
         return self._change("expires_at = 0, epoch = epoch + 1", (), lease, lock=True)
 
     def _change(self, assignment: str, values: tuple[object, ...], lease: Lease, *, lock: bool) -> bool:
@@ -90,7 +90,7 @@ class Leases:
             yield connection, cursor
             connection.rollback()
         except self._dialect.failures as error:
-            with contextlib.suppress(Exception):  # whatever state it is in, it does not go back into the pool
+            with contextlib.suppress(Exception):  # its state is unknown, so it does not go back into the pool
                 connection.invalidate()
                 self._dialect.renew(error)
             raise LogUnavailable(f"the event log's database does not answer ({error})") from error

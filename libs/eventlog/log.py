@@ -41,7 +41,7 @@ class EventLog:
     """One log, as one process uses it; every method is safe in any thread."""
 
     def __init__(self, dialect: Dialect, clock: Clock, ids: Callable[[], str], *, read_only: bool = False) -> None:
-        """Use `open`; this takes a database that holds a log already."""
+        """Use `open` instead; this needs a database that already holds a log."""
         self._dialect = dialect
         self._ids = ids
         self._instance = ids()
@@ -56,8 +56,8 @@ class EventLog:
     def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = new_token) -> Self:
         """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`, `mssql+pyodbc://…`).
 
-        `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables
-        where there are none. `sqlite://` is temporary.
+        `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables if
+        there are none. `sqlite://` is temporary.
 
         Raises:
             UnknownLogFormat: there is no log (and `create` is False), or one of another format.
@@ -68,7 +68,7 @@ class EventLog:
 
     @classmethod
     def read_only(cls, url: str, *, clock: Clock) -> Self:
-        """Open a log that is there, on connections that the database lets read and nothing else.
+        """Open an existing log, on connections that can only read.
 
         Raises:
             UnknownLogFormat: there is no log, or one of another format.
@@ -95,7 +95,7 @@ class EventLog:
         return opened
 
     url = ""
-    """Where it was opened; a process that it starts opens the same log. It may hold a password: never show it."""
+    """The URL, for child processes that open the same log. It may hold a password: never show it."""
 
     @property
     def embedded(self) -> bool:
@@ -113,7 +113,7 @@ class EventLog:
         return self._appender.append(Waiting(self._prepare(submission)))
 
     async def append_async(self, submission: Submission) -> Outcome:
-        """Append as `append` does, without blocking the event loop; a cancelled caller's events may still be taken."""
+        """Append without blocking the event loop; events of a cancelled caller may still be appended."""
         job = WaitingAsync(self._prepare(submission))
         self._appender.submit(job)
         return await job.future
@@ -126,7 +126,7 @@ class EventLog:
         return self._reader.read(after, limit)
 
     def read_recorded(self, after: int, limit: int = 1_000, *, tolerant: bool = False) -> list[Recorded]:
-        """Return what `read` does, decoded; if `tolerant`, with an `Undecodable` where that cannot be.
+        """Return the events of `read`, decoded; if `tolerant`, with an `Undecodable` for each that cannot be.
 
         Raises:
             UnknownEventType: this version of the code has no class for an event's type.
@@ -147,7 +147,7 @@ class EventLog:
         return self._reader.head()
 
     def continues(self, position: int) -> bool:
-        """Tell whether the submission of the event at a position goes on after it."""
+        """Tell whether the next event belongs to the same submission as the one at a position."""
         return self._reader.continues(position)
 
     def category_head(self, category: str) -> int:
@@ -175,11 +175,11 @@ class EventLog:
         return self._reader.blob(digest)
 
     def outcome_of(self, key: str) -> AlreadyAppended | None:
-        """Return what the submission with this idempotency key was answered, if it was appended."""
+        """Return the answer to the submission with this idempotency key, if it was appended."""
         return self._reader.outcome_of(key)
 
     def verify(self, after: int = 0, until: int | None = None) -> Verification:
-        """Recompute the chain in (after, until] from the stored bytes and compare everything that hangs on it."""
+        """Recompute the chain in (after, until] from the stored bytes and compare everything that depends on it."""
         return verify(self._reader, after, until)
 
     def acquire_lease(self, name: str, holder: str, ttl_seconds: float = LEASE_TTL_SECONDS) -> Lease | None:
@@ -187,15 +187,15 @@ class EventLog:
         return self._leases.acquire(name, holder, ttl_seconds)
 
     def renew_lease(self, lease: Lease, ttl_seconds: float = LEASE_TTL_SECONDS) -> bool:
-        """Prolong a lease; False: it is lost."""
+        """Renew a lease; False: it is lost."""
         return self._leases.renew(lease, ttl_seconds)
 
     def release_lease(self, lease: Lease) -> bool:
-        """Give a lease back and fence its epoch out; False: it was lost before."""
+        """Release a lease and fence its epoch out; False: it was lost before."""
         return self._leases.release(lease)
 
     def new_epoch(self, actor: str, reason: str) -> str:
-        """Begin a new incarnation of the log, as a fact in it, and return its name."""
+        """Begin a new epoch of the log, as an event in it, and return its name."""
         epoch = self._ids()
         event = EpochStarted(epoch, self.head().epoch, reason)
         submission = Submission([NewEvent.of("log-epochs", event)], actor)
@@ -226,7 +226,7 @@ class EventLog:
         return self._appender.measure(callback)
 
     def close(self) -> None:
-        """Append what was submitted, then let go of the database."""
+        """Append the waiting submissions, then close the database."""
         self._appender.close()
         self._read_engine.dispose()
         self._write_engine.dispose()

@@ -1,7 +1,7 @@
-"""What goes into the log, what comes out of it, and what an append can answer.
+"""The types of the log: submissions, events, and the outcomes of an append.
 
-The one rule: a submission is taken whole or not at all, and its outcome is a value; only what no caller can decide
-about (bad sizes, a database that is gone) is raised.
+The one rule: a submission is appended whole or not at all, and its outcome is a value; exceptions are only for what no
+caller can decide about (bad sizes, a database that does not answer).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InvalidSubmission(ValueError):  # noqa: N818 - it states the fact
 
 
 class EventTooLarge(InvalidSubmission):
-    """One event is more than the log takes as one fact; nothing was appended.
+    """One event is larger than the log allows; nothing was appended.
 
     `pointer` (RFC 6901) names the member of its data that takes the most room, which is `member_bytes` of `size_bytes`.
     """
@@ -58,7 +58,7 @@ class LogUnavailable(RuntimeError):  # noqa: N818 - it states the fact
 
 
 class LogClosed(RuntimeError):  # noqa: N818 - it states the fact
-    """The log was closed in this process; the submission was not taken."""
+    """The log was closed in this process; the submission was not appended."""
 
 
 class UnknownLogFormat(RuntimeError):  # noqa: N818 - it states the fact
@@ -66,7 +66,7 @@ class UnknownLogFormat(RuntimeError):  # noqa: N818 - it states the fact
 
 
 class DatabaseNotReady(RuntimeError):  # noqa: N818 - it states the fact
-    """The database is not set up as a log needs it."""
+    """The database is not set up for a log."""
 
     def __init__(self, shortcomings: Sequence[Shortcoming]) -> None:
         """Take what is missing."""
@@ -85,7 +85,7 @@ def largest_member(document: object) -> tuple[str, int]:
         sizes = [(len(msgspec.json.encode(each)), str(name), each) for name, each in members]
         largest, name, inside = max(sizes, key=lambda each: each[0], default=(0, "", None))
         if pointer and 2 * largest <= size:
-            break  # no member of it is the reason by itself
+            break  # no single member is the reason
         pointer, size, document = f"{pointer}/{escape(name)}", largest, inside
     return pointer, size
 
@@ -94,8 +94,8 @@ def largest_member(document: object) -> tuple[str, int]:
 class NewEvent:
     """A fact to append: `data` are the exact bytes that the log keeps (`libs.contracts.encode`).
 
-    `event` is what they were made of, where that is at hand. It is handed to who follows the log in this process, so
-    nobody changes it any more.
+    `event` is the object that they encode, if it is at hand. Followers of the log in this process get it, so it must
+    not be changed.
     """
 
     stream: str
@@ -111,7 +111,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What was decided rests on these categories as of `position`; an event of theirs after it refuses the append."""
+    """A decision that read these categories as of `position`; a later event of theirs refuses the append."""
 
     categories: tuple[str, ...]
     position: int
@@ -119,13 +119,13 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Events that are appended together, and under which conditions.
+    """Events that are appended together, and the conditions for that.
 
-    `expected` maps a stream to the version that must be its last (0: it has no event yet); a stream without an entry
-    is unchecked. `blobs` maps hex SHA-256 to the bytes that the events name. `key` makes the append idempotent: the
-    same key with the same `content_digest` (default: a digest of the events) returns the first outcome together with
-    `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append. What would not
-    be recorded before `expires_at` is refused. Without events, nothing is appended but the answer is remembered under
+    `expected` maps a stream to the version that must be its last (0: it has no event yet); a stream without an entry is
+    unchecked. `blobs` maps hex SHA-256 to the bytes that the events name. `key` makes the append idempotent: the same
+    key with the same `content_digest` (default: a digest of the events) returns the first outcome together with
+    `answer`. `lease` is (lease name, fencing epoch): another epoch refuses the append. A submission that would be
+    recorded at or after `expires_at` is refused. Without events, nothing is appended but the answer is remembered under
     `key`, which must then be there together with `content_digest`.
     """
 
@@ -146,7 +146,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The events stand at positions `first` to `last`; `versions` holds the new last version of each stream.
+    """The events are at positions `first` to `last`; `versions` holds the new last version of each stream.
 
     Without events `last` is where the log ended when the answer was remembered, `first` the position after it, and
     `recorded_at` the time of the event at `last`.
@@ -188,9 +188,9 @@ class VersionConflict:
 
 @dataclass(frozen=True, slots=True)
 class GuardConflict:
-    """The category's last event stands at `position`, after the guard's.
+    """The category's last event is at `position`, after the guard's.
 
-    Without a category the log itself ends there, before the guard's position: it was put back from a backup.
+    Without a category the log itself ends there, before the guard's position: it was restored from a backup.
     """
 
     category: str
@@ -236,7 +236,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The first position at which the log is not what it says, and what is wrong there."""
+    """The first position at which the log is inconsistent, and what is wrong there."""
 
     position: int
     what: str
@@ -244,7 +244,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found: `events` checked, up to `position`; `problem` is None when all of it holds."""
+    """The result of `verify`: `events` checked, up to `position`; `problem` is None if they are consistent."""
 
     ok: bool
     events: int

@@ -1,6 +1,6 @@
 """Checks and digests of a submission, made in the caller's thread before the appender sees it.
 
-The one rule: what passes here can only be refused for what the log already holds.
+The one rule: a submission that passes here can only be refused because of what the log already holds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def prepare(submission: Submission, token: str) -> Prepared:
     """
     events = submission.events
     if not events and not (submission.key and submission.content_digest):
-        raise InvalidSubmission("a submission needs at least one event, or a key and a content digest to remember")
+        raise InvalidSubmission("a submission needs at least one event, or a key and a content digest")
     if len(events) > SUBMISSION_EVENTS_MAX:
         raise InvalidSubmission(
             f"a submission of {len(events):,} events is over {SUBMISSION_EVENTS_MAX:,}: split it",
@@ -96,11 +96,11 @@ def _check_name(name: str, text: str) -> None:
 
 
 _check_again = lru_cache(maxsize=65_536)(_check_name)
-"""For names that come again: ids do not, and would only fill what is remembered."""
+"""A cache for repeated names: ids do not repeat, and would only fill it."""
 
 
 def _check_end(name: str, text: str) -> None:
-    """SQL Server takes `a ` for `a`, whatever the collation: no database is given a name that could be mistaken."""
+    """SQL Server compares `a ` equal to `a`, whatever the collation, so names must not end in a space anywhere."""
     if text.endswith(" ") or category_of(text).endswith(" "):
         raise InvalidSubmission(f"the {name} {text[:80]!r} must not end in a space, nor its part before the first dash")
 

@@ -1,4 +1,4 @@
-"""Everything that is read from the log, on connections of its own that never wait for the appender.
+"""All reads of the log, on connections of their own that never wait for the appender.
 
 The one rule: positions have no gaps, so a page is a range of positions, and a short page means that it is the last.
 """
@@ -61,7 +61,7 @@ class Reader:
             if not passing and (error.orig is None or self._dialect.refuses(error.orig)):
                 raise
             raise LogUnavailable(f"the event log's database does not answer ({error.orig})") from error
-        except self._dialect.failures as error:  # what a driver raises where SQLAlchemy does not stand between
+        except self._dialect.failures as error:  # an exception of the driver that SQLAlchemy does not wrap
             if self._dialect.refuses(error):
                 raise
             raise LogUnavailable(f"the event log's database does not answer ({error})") from error
@@ -94,7 +94,7 @@ class Reader:
         return Head(epoch, position, bytes(hash_), from_microseconds(self._time.load(recorded_at)))
 
     def continues(self, position: int) -> bool:
-        """Tell whether the event after a position came with the same submission as the one there."""
+        """Tell whether the event after a position belongs to the same submission as the one there."""
         said = [decode_envelope(envelope) for (envelope,) in self._events(("envelope",), position - 1, position + 1)]
         marks = [each.key or each.submission for each in said if each.position >= position]
         return len(marks) == 2 and marks[0] is not None and marks[0] == marks[1]
@@ -140,7 +140,7 @@ class Reader:
         """Return a blob's bytes.
 
         Raises:
-            LookupError: the log holds no such blob, or not its bytes.
+            LookupError: the log does not hold this blob, or its bytes are damaged.
         """
         body = self.stored_blob(digest)
         if hashlib.sha256(body).hexdigest() != digest:
@@ -148,7 +148,7 @@ class Reader:
         return body
 
     def stored_blob(self, digest: str) -> bytes:
-        """Return the bytes that are kept under a blob's name, whatever they are.
+        """Return the bytes that are stored under a blob's name, unchecked.
 
         Raises:
             LookupError: the log holds no such blob.
@@ -159,7 +159,7 @@ class Reader:
         return bytes(rows[0][0])
 
     def outcome_of(self, key: str) -> AlreadyAppended | None:
-        """Return what the submission with this idempotency key was answered."""
+        """Return the answer to the submission with this idempotency key."""
         with self._connected() as connection:
             return earlier_outcomes(self._dialect, connection.connection.cursor(), [key]).get(key)
 
@@ -199,7 +199,7 @@ def _stored(envelope: bytes, data: bytes, hash_: bytes) -> StoredEvent:
 
 
 def decode_or_not(name: str, data: bytes) -> Event:
-    """Return the event, or an `Undecodable` that says why there is none."""
+    """Return the event, or an `Undecodable` that says why it cannot be decoded."""
     try:
         return decode(name, data)
     except (UnknownEventType, msgspec.MsgspecError) as error:

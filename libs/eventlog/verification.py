@@ -1,7 +1,7 @@
-"""Whether the log is what it says: chain, index columns, blobs, heads.
+"""Verifies the log: chain, index columns, blobs, heads.
 
-The one rule: everything is recomputed from the stored bytes, in flat memory, a page at a time; the first problem ends
-the check, since everything after it hangs on it.
+The one rule: everything is recomputed from the stored bytes, a page at a time, in constant memory; the first problem
+ends the check, since everything after it depends on it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def verify(reader: Reader, after: int, until: int | None) -> Verification:
 
 
 class _Run:
-    """A walk along the chain; what it carries does not grow with the log."""
+    """A walk along the chain; its state does not grow with the log."""
 
     def __init__(self, reader: Reader, after: int) -> None:
         self._reader = reader
@@ -48,7 +48,7 @@ class _Run:
         self.categories: dict[str, int] = {}
 
     def check(self, last: int) -> Problem | None:
-        """Walk to `last`; what is returned is the first problem."""
+        """Walk to `last`, and return the first problem."""
         try:
             self.hash = self._reader.hash_at(self.position)
         except LookupError:
@@ -109,7 +109,7 @@ def _whole_problem(reader: Reader, run: _Run) -> Problem | None:
     end = reader.query("SELECT MAX(position) FROM events")[0][0] or 0
     ahead = [category for category, position in heads.items() if position > end]
     if ahead:
-        return Problem(end + 1, f"category {ahead[0]!r} had an event at position {heads[ahead[0]]} that is gone")
+        return Problem(end + 1, f"category {ahead[0]!r} had an event at position {heads[ahead[0]]} that is missing")
     for category, position in run.categories.items():
         if not (heads.get(category) == position or heads.get(category, 0) > run.position):
             return Problem(position, f"the head position of category {category!r} is wrong")

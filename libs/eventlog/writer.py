@@ -1,7 +1,7 @@
-"""One append transaction: take the head lock, check against what is committed, insert, move the head.
+"""One append transaction: take the head lock, check against the committed state, insert, move the head.
 
-The one rule: everything that decides an outcome is read under the head lock. A transaction whose commit was cut off is
-recognised afterwards, again under the head lock, by the chain hash that it would have left.
+The one rule: everything that decides an outcome is read under the head lock. A transaction whose commit was interrupted
+is recognised later, again under the head lock, by the chain hash that it would have left.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Tail:
 
 @dataclass(slots=True)
 class _Facts:
-    """What a batch is decided on; kept up to date while its submissions are taken."""
+    """The state against which a batch is decided; updated with each of its submissions."""
 
     versions: dict[str, int]
     leases: dict[str, int]
@@ -70,7 +70,7 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A transaction that may have been committed: if so, `hash` stands at `position`."""
+    """A transaction that may have been committed: if so, the log has `hash` at `position`."""
 
     outcomes: list[Outcome]
     position: int
@@ -90,11 +90,11 @@ class Writer:
         self._known: _Tail | None = None
         self._attempt: _Attempt | None = None
         self.position = 0
-        """The log's last position as of the last transaction whose end is known: what is told to listeners."""
+        """The log's last position after the last transaction with a known outcome, for listeners."""
         self.followed = False
         """Whether somebody asks for `commit`."""
         self.commit: Commit | None = None
-        """What the last `write` appended; nothing where that was found to have been committed by the one before."""
+        """The events that the last `write` appended; None if an earlier attempt had committed them already."""
         self._entries: list[Entry] | None = None
         sql, self._time = dialect.sql, dialect.time
         self._select_head = sql(f"SELECT epoch, position, hash, {self._time.selected} FROM head WHERE id = 1")  # noqa: S608 constant
@@ -111,10 +111,10 @@ class Writer:
         )
 
     def write(self, batch: Sequence[Prepared]) -> list[Outcome]:
-        """Append what can be appended of a batch, in one transaction, and return an outcome for each.
+        """Append the acceptable submissions of a batch in one transaction, and return an outcome for each.
 
-        Raises what the database raises; the batch may then be written again (the same, or after `forget`), and what
-        was committed by the failed attempt is found and not repeated.
+        Raises what the database raises; the batch may then be written again (the same, or after `forget`), and what was
+        committed by the failed attempt is found and not repeated.
         """
         connection, cursor = self._open()
         crash_point("eventlog.before-lock")
@@ -138,7 +138,7 @@ class Writer:
         crash_point("eventlog.before-commit")
         connection.commit()
         crash_point("eventlog.after-commit")
-        # Not before it is durable: a position that a failed commit leaves behind is one that the log does not have.
+        # Only once it is durable: after a failed commit the log would not have this position.
         self._attempt = None
         self._known, self.position = tail, tail.position
         self.commit, self._entries = None if self._entries is None else Commit(chained, self._entries), None
@@ -149,19 +149,21 @@ class Writer:
         if not tail.remembered:
             connection.rollback()
             return
-        # Should this commit be cut off, what it remembers is found by its key.
+        # If this commit is interrupted, its remembered answer is found by its key.
         crash_point("eventlog.before-commit")
         connection.commit()
         crash_point("eventlog.after-commit")
 
     def forget(self) -> None:
-        """Drop the connection, whatever state it is in."""
+        """Drop the connection, in any state."""
         connection, cursor = self._connection, self._cursor
         self._connection = self._cursor = self._known = None
         if connection is None:
             return
         for give_up in (cursor.close, connection.rollback, connection.invalidate):
-            with contextlib.suppress(Exception):  # it may be broken already: only what it still holds matters
+            with contextlib.suppress(
+                Exception
+            ):  # it may be broken already: only the resources that it still holds matter
                 give_up()
 
     @property
@@ -345,7 +347,7 @@ def _refusal(prepared: Prepared, tail: _Tail, facts: _Facts) -> Outcome | None:
     if submission.expires_at is not None and tail.recorded_at >= to_microseconds(submission.expires_at):
         return Expired(from_microseconds(tail.recorded_at))
     if submission.guard is not None:
-        if submission.guard.position > tail.position:  # decided on facts that were here before a backup was restored
+        if submission.guard.position > tail.position:  # the decision read events from before a backup was restored
             return GuardConflict("", tail.position)
         for category in submission.guard.categories:
             if (at := tail.categories.get(category, 0)) > submission.guard.position:

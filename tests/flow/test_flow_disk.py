@@ -207,7 +207,7 @@ async def test_a_caller_is_told_what_the_log_lacks_and_what_to_do(place: str, tm
 
     assert (full["status"], full["code"]) == (503, "log-unavailable")
     assert full["detail"] == "the event log cannot be used now: its disk is full"
-    assert full["fix"].startswith("free space on that disk: it goes on by itself; then repeat")
+    assert full["fix"].startswith("free space on that disk (no restart is needed); then repeat")
     assert (read_only["status"], read_only["code"]) == (503, "log-unavailable")
     assert read_only["detail"] == "the event log cannot be used now: its disk is read-only"
     assert read_only["fix"].startswith("make that disk writable again")

@@ -1,6 +1,6 @@
-"""What the log needs to know of a database beyond plain SQL; one module a dialect.
+"""The differences between databases beyond plain SQL; one module per dialect.
 
-The one rule: everything else is written once, in statements that SQLite, PostgreSQL and SQL Server all take: no
+The one rule: everything else is written once, in statements that SQLite, PostgreSQL and SQL Server all accept: no
 RETURNING or OUTPUT, no lock hints, no MERGE, at most `PARAMETERS_MAX` bound values, bytes bound as bytes.
 """
 

@@ -1,4 +1,4 @@
-"""The port that a dialect fills: connections, the head lock, bulk inserts, and the database's clock."""
+"""The interface of a dialect: connections, the head lock, bulk inserts, and the database's clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 PARAMETERS_MAX = 2_000
-"""Values bound to one statement; SQL Server takes 2,100."""
+"""Values bound to one statement; SQL Server allows 2,100."""
 
 EVENT_COLUMNS = ("position", "stream", "version", "type", "category", "recorded_at", "envelope", "data", "hash")
 
@@ -35,12 +35,12 @@ class TimeColumn:
 
 
 MICROSECONDS = TimeColumn("recorded_at", "?", int, int)
-"""The number itself; whoever reads the column sees microseconds since the Unix epoch."""
+"""The number itself: the column holds microseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortcoming:
-    """What about a database makes a log unsafe on it, and the statement of an administrator that mends it, if any."""
+    """A property of a database that makes a log unsafe on it, and the statement that fixes it, if any."""
 
     what: str
     statement: str | None
@@ -68,7 +68,7 @@ class Cursor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """How a database moves many rows at once, where ordinary statements are slower; all in the cursor's transaction.
+    """Moves many rows at once, if that is faster than ordinary statements; all in the cursor's transaction.
 
     `insert` takes event rows, `select` (columns, after, until) returns those columns of the events in (after, until] in
     their order, `versions` the (stream, last version or None) of streams.
@@ -80,7 +80,7 @@ class Bulk:
 
 
 BULK_ROWS_MIN = 16
-"""From how many rows on a `Bulk` is used."""
+"""The number of rows from which a `Bulk` is used."""
 
 
 class Dialect(Protocol):
@@ -96,7 +96,7 @@ class Dialect(Protocol):
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """What the driver raises, and the operating system beneath it."""
+        """The exceptions of the driver, and of the operating system beneath it."""
 
     def writer(self) -> Engine:
         """Return the engine that appends: durable commits, READ COMMITTED or stricter."""
@@ -111,7 +111,7 @@ class Dialect(Protocol):
         """Return the statement in the driver's parameter style."""
 
     def lock_head(self, cursor: Cursor) -> None:
-        """Begin a transaction that holds the head row's lock; every statement after it sees what is committed."""
+        """Begin a transaction that holds the head row's lock; every statement after it sees the latest commits."""
 
     def versions_sql(self, count: int) -> str:
         """Return a statement that yields (stream, last version or NULL) for `count` bound streams."""
@@ -120,16 +120,16 @@ class Dialect(Protocol):
         """Insert event rows."""
 
     def refuses(self, error: Exception) -> bool:
-        """Tell a failure that the same statement would meet again (constraint, value, syntax) from a passing one."""
+        """Tell a permanent failure (constraint, value, syntax) from a temporary one."""
 
     def renew(self, error: Exception) -> None:
-        """Drop the connections that a failure leaves unfit for use beside the one that it happened on."""
+        """Drop other connections that a failure leaves unfit for use."""
 
     def create_lock(self, connection: Connection) -> None:
         """Keep other processes from creating the schema until the connection's transaction ends."""
 
     def shortcomings(self, connection: Connection) -> Sequence[Shortcoming]:
-        """Return what about the database must change before a log is safe on it."""
+        """Return what must change in the database before a log is safe on it."""
 
     def close(self) -> None:
-        """Drop what belongs to this dialect alone, such as a temporary database."""
+        """Drop resources of this dialect, such as a temporary database."""

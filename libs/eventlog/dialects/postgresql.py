@@ -28,9 +28,9 @@ _SSL: dict[str, Callable[[], ssl.SSLContext | bool | None]] = {
 }
 _LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
 _NOTICE_GONE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}
-"""After some 40 s a server that vanished without a word is given up, on whatever system has these options."""
+"""TCP options: the connection to a server that vanished is closed after some 40 s, if the system has these options."""
 _CREATE_LOCK = 7_305_133_704
-"""Any constant: the advisory lock that creating the schema takes."""
+"""The advisory lock for creating the schema; any constant will do."""
 
 
 class PostgreSQL:
@@ -81,7 +81,7 @@ class PostgreSQL:
         return engine
 
     def cursor(self, connection: PoolProxiedConnection) -> Cursor:
-        """Return a cursor that prepares what it sends again and again."""
+        """Return a cursor that prepares repeated statements."""
         return PreparingCursor(connection.driver_connection)
 
     @staticmethod
@@ -142,9 +142,9 @@ def _insert_sql(count: int) -> str:
 
 
 def _send_at_once(connection: Any) -> None:
-    """Let what is written leave at once: COPY is written in pieces, which wait 40 ms for a delayed acknowledgement.
+    """Set TCP_NODELAY: COPY is written in pieces, which otherwise wait 40 ms for a delayed acknowledgement.
 
-    The driver's `connect` takes no socket and has no such option, so it is reached where it lies.
+    The driver's `connect` takes no socket and has no such option, so its private attribute is used.
     """
     made = getattr(connection, "_usock", None)
     if isinstance(made, socket.socket) and made.family != socket.AF_UNIX:

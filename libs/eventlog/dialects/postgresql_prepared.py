@@ -1,8 +1,8 @@
 """A cursor for the append path on PostgreSQL that prepares each short statement once.
 
-The one rule: the same statements as through pg8000's own cursor, which takes three round trips for each that has
-values (parse, describe and bind, execute); a prepared one takes one. A connection is dropped after an error, and what
-it had prepared with it.
+It runs the same statements as pg8000's own cursor, which takes three round trips for each that has values (parse,
+describe and bind, execute); a prepared one takes one. After an error the connection is dropped, with its prepared
+statements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pg8000.core import make_params
 
 VALUES_MAX = 36
-"""Longer statements come in too many lengths, and their round trips matter less."""
+"""Longer statements are not prepared: they have too many lengths, and their round trips matter less."""
 STATEMENTS_MAX = 64
 
 
@@ -67,7 +67,7 @@ class PreparingCursor:
         return rows
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._cursor.close()
 
 

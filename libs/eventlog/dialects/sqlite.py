@@ -21,7 +21,7 @@ from libs.eventlog.dialects.troubles import renew_connections, spoils
 
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
-"""To what the WAL is cut once it starts again: it grows while a full disk, or a long read, keeps it from doing so."""
+"""The size to which the WAL is truncated at a checkpoint: a full disk or a long read delays that, and it grows."""
 _INSERT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 constants
 
 
@@ -78,7 +78,7 @@ class SQLite:
         return statement
 
     def lock_head(self, cursor: Cursor) -> None:
-        """Take the database's write lock, which stands in for the head row's."""
+        """Take the database's write lock, which replaces the head row's."""
         cursor.execute("BEGIN IMMEDIATE")
 
     @staticmethod
@@ -100,7 +100,7 @@ class SQLite:
         return isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.OperationalError)
 
     def renew(self, error: Exception) -> None:
-        """Close all idle connections where the disk has refused; the next ones are opened on what it is then."""
+        """Close all idle connections after an error of the disk; new ones see the disk's state then."""
         if spoils(error):
             for engine in self._engines:
                 engine.pool.dispose()

@@ -39,7 +39,7 @@ STATEMENT_SECONDS = 60
 SESSION = "SET NOCOUNT OFF; SET XACT_ABORT ON; SET LOCK_TIMEOUT 10000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
 BEGIN = "SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"
-"""Any statement that reads a table begins the transaction, which an application lock then belongs to."""
+"""A statement that reads a table, to begin the transaction that an application lock then belongs to."""
 CREATE_LOCK = """\
 SET NOCOUNT ON;
 DECLARE @got int, @what nvarchar(255) = N'resedge log in ' + SCHEMA_NAME();
@@ -90,7 +90,7 @@ class SQLServer:
     def __init__(self, url: URL, driver: Any = None) -> None:
         """Take the URL of a database that exists; its `driver` is Microsoft's ODBC driver 18 unless it names another.
 
-        `driver` stands in for pyodbc, which is imported only when it is needed.
+        `driver` replaces pyodbc, which is imported only when it is needed.
         """
         if not {"driver", "odbc_connect"} & url.query.keys():
             url = url.update_query_dict({"driver": DRIVER})

@@ -1,8 +1,8 @@
-"""Which failures of SQL Server would come again, and which may pass.
+"""Which failures of SQL Server are permanent, and which are temporary.
 
-The one rule: the error number in pyodbc's message decides; where it is not one of SQL Server's that this page knows
-(another engine behind the same protocol, an error of the driver), the SQLSTATE does. In doubt a failure may pass: the
-appender tries again for some seconds, under the same head lock, and never appends twice.
+The one rule: the error number in pyodbc's message decides; if this module does not know the number (another engine
+behind the same protocol, an error of the driver), the SQLSTATE does. In doubt a failure is temporary: the appender
+retries for some seconds, under the same head lock, and never appends twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _REFUSED_STATES = ("07", "21", "22", "23", "42", "HY003", "HY004", "HY090", "HY1
 
 
 def refuses(error: BaseException) -> bool:
-    """Tell a failure that the same statement would meet again from one that may pass."""
+    """Tell a permanent failure from a temporary one."""
     for number in numbers(error):
         if number in PASSING:
             return False

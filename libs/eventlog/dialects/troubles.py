@@ -1,6 +1,6 @@
-"""Why a disk, or a database on it, does not take what is written: in words for whoever has to repair it.
+"""Why a disk, or a database on it, refuses writes: in words for the person who has to repair it.
 
-The one rule: a trouble passes once somebody has repaired the disk, and nothing has to be restarted for that.
+The one rule: the fault ends once somebody has repaired the disk, without a restart.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Trouble:
     fix: str
 
 
-FULL = Trouble("its disk is full", "free space on that disk: it goes on by itself")
-READ_ONLY = Trouble("its disk is read-only", "make that disk writable again: it goes on by itself")
+FULL = Trouble("its disk is full", "free space on that disk (no restart is needed)")
+READ_ONLY = Trouble("its disk is read-only", "make that disk writable again (no restart is needed)")
 FAILING = Trouble(
     "its disk answers with input/output errors",
-    "check that the disk is there, writable and not full: it goes on by itself",
+    "check that the disk is there, writable and not full (no restart is needed)",
 )
 
 _BY_ERRNO = {
@@ -53,7 +53,7 @@ _PRIMARY = 0xFF
 
 
 def trouble_of(error: BaseException) -> Trouble | None:
-    """Return what an error, or what caused it, says of a disk; None where it says nothing of one."""
+    """Return the disk fault in an error or its causes; None if there is none."""
     for cause in _causes(error):
         if found := _said(cause):
             return found
@@ -61,13 +61,13 @@ def trouble_of(error: BaseException) -> Trouble | None:
 
 
 def sqlite_trouble(error: BaseException) -> Trouble | None:
-    """Return what an error of SQLite itself says of the disk."""
+    """Return the disk fault in an error of SQLite itself."""
     code = getattr(error, "sqlite_errorcode", None)
     return _BY_SQLITE.get(code & _PRIMARY) if isinstance(code, int) else None
 
 
 def renew_connections(engine: Engine) -> None:
-    """Let an engine on SQLite open new connections after a disk has refused (see `spoils`)."""
+    """Let an engine on SQLite open new connections after an error of the disk (see `spoils`)."""
     spoilt = False
 
     @event.listens_for(engine, "handle_error")
@@ -75,22 +75,22 @@ def renew_connections(engine: Engine) -> None:
         nonlocal spoilt
         if spoils(context.original_exception):
             context.is_disconnect = spoilt = True
-            engine.pool.dispose()  # what is idle; what is in use is not taken again after its return
+            engine.pool.dispose()  # idle connections; those in use are not reused after their return
 
     @event.listens_for(engine, "do_connect")
     def _tidy(*_connecting: object) -> None:
         nonlocal spoilt
         if spoilt:
-            # SQLite leaves a file open until the last statement on it is gone; those of failures hang in tracebacks.
+            # SQLite leaves a file open until its last statement is freed; tracebacks keep those that failed.
             gc.collect()
             spoilt = False
 
 
 def spoils(error: BaseException) -> bool:
-    """Tell whether no connection of SQLite that is open in this process can be trusted to write after an error.
+    """Tell whether an error makes every open SQLite connection of this process unfit to write.
 
-    What was opened on a read-only disk stays read-only, and what is opened later as well, for as long as one of them
-    is left: connections to one file share what they know of it.
+    A connection that was opened on a read-only disk stays read-only, and so do later ones while it is open: connections
+    to one file share its state.
     """
     return sqlite_trouble(error) not in (None, FULL)
 
@@ -108,7 +108,7 @@ def _said(error: BaseException) -> Trouble | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, what SQLAlchemy says that it was, and what each of them came from."""
+    """Yield an error, the original error that SQLAlchemy wraps, and the causes of both."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:

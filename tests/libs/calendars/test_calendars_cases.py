@@ -125,7 +125,7 @@ def test_dated_exceptions_replace_the_hours_of_their_day() -> None:
 @pytest.mark.parametrize(
     ("hours", "why"),
     [
-        (Hours(), "the store has no opening hours, so it is never known to be closed"),
+        (Hours(), "the store has no opening hours, so it never counts as closed"),
         (Hours.of([OpeningHours(DAILY, "00:00", "24:00")], []), "the store is never closed for long enough"),
         (Hours.of([OpeningHours(DAILY, "06:00", "05:00")], []), "the store is never closed for long enough"),
     ],

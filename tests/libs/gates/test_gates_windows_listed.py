@@ -79,7 +79,7 @@ def test_a_store_that_is_never_closed_never_opens_and_says_why() -> None:
 
     assert found.openings == ()
     assert found.next_change is None
-    assert found.never_opens == "the store has no opening hours, so it is never known to be closed"
+    assert found.never_opens == "the store has no opening hours, so it never counts as closed"
 
 
 def test_only_calendars_that_bind_what_is_asked_about_are_listed() -> None:
