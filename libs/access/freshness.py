@@ -16,8 +16,9 @@ import structlog
 
 from libs.contracts.problems import Problem, unavailable
 from libs.eventlog import LogClosed, LogUnavailable
+from libs.kinds.categories import GIVING_RIGHTS
 
-CATEGORIES = ("token", "role", "rolebinding")
+CATEGORIES = ("token", *GIVING_RIGHTS)
 CHECK_SECONDS = 15.0
 STALE_SECONDS_MAX = 60.0
 LOOK_AGAIN_SECONDS = 0.1

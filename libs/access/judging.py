@@ -28,6 +28,7 @@ from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
 from libs.fleet.parts import parsed
 from libs.kinds import DECLARED
+from libs.kinds.categories import OF_CATALOG, OF_GATES, OF_RIGHTS
 
 AFFECTING = (AFFECT, "Policy")
 BINDING = ("apply", "RoleBinding")
@@ -36,12 +37,8 @@ WORDS_MAX = 20
 ID_CHARACTERS = 16
 EVENT = "event"
 """The member of a refusal that names which of several events it is about."""
-OF_RIGHTS = ("role", "rolebinding", "group", "namespace")
-"""What a scope rests on, besides the stores themselves."""
-OF_CATALOG = ("application", "configuration", "choices")
 GIVES_RIGHTS = tuple(kind.document for kind in DECLARED if kind.gives_rights)
 """The kinds of documents that give rights."""
-OF_GATES = ("calendar", "freeze", "placementpolicy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

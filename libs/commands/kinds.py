@@ -19,6 +19,7 @@ from libs.contracts.names import check_name
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.kinds import Kind
+from libs.kinds.categories import categories_read
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -43,8 +44,9 @@ class DeclaredKind(Generic[C, S]):
     is the thing's state. `removed` is the event that takes the thing back (none where it is emptied instead).
     `parse` reads a document and the name in the URL into a maker of the declaring command (the name is `None` where the
     document alone names it); it raises `Invalid`. `remove` makes the removing command. `to_document` renders what was
-    last declared. `guards` are the categories whose facts `decide` reads: a function of (command, state) where most
-    commands read none.
+    last declared. `besides` are the categories whose facts `decide` reads besides those that follow from the
+    registration: what its documents refer to, and what refers to them. `guards` is for a kind most of whose commands
+    read none: a function of (command, state) that takes the place of both.
     `clusters_to_names` turns selected clusters into names of this kind, and is what makes `where` possible.
     `greedy` lets the whole rest of the URL be the name (a path, or a name that is to be refused as a name rather than
     not found); it is off where routes lie below the name.
@@ -57,7 +59,8 @@ class DeclaredKind(Generic[C, S]):
     decide: Callable[[C, S, Fleet], Sequence[Event]]
     to_document: Callable[[Event, Fleet], dict[str, Any]]
     removed: type | None = None
-    guards: tuple[str, ...] | Callable[[C, S], tuple[str, ...]] = ()
+    besides: tuple[str, ...] = ()
+    guards: Callable[[C, S], tuple[str, ...]] | None = None
     warnings: Callable[[C, Fleet], list[str]] = no_warnings
     clusters_to_names: Callable[[Fleet, BitMap], Iterable[str]] | None = None
     greedy: bool = True
@@ -98,7 +101,9 @@ class DeclaredKind(Generic[C, S]):
 
     def guarded_by(self, command: C, state: S) -> tuple[str, ...]:
         """Return the categories that must have no new event when the decision is appended."""
-        return self.guards(command, state) if callable(self.guards) else self.guards
+        if self.guards is not None:
+            return self.guards(command, state)
+        return tuple(dict.fromkeys((*categories_read(self.registered), *self.besides)))
 
     def name_in_url(self, rest: str) -> str:
         """Return the name that the URL means: a group's path is written there without its leading slash."""

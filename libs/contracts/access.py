@@ -116,7 +116,7 @@ def _denied(event: AccessDenied) -> str:
     return f"denied {event.actor} {counted(event.count, 'request')} to {event.route}"
 
 
-@published("policy", _denied, FLEET)
+@published("policy", _denied, FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class AccessDenied:
     """Requests of one actor to one route that were refused (403) within a minute. Stream `denial-<actor>`."""

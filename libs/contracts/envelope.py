@@ -26,19 +26,26 @@ _encoder = msgspec.json.Encoder()
 
 
 def published(
-    service: str, sentence: Sentence, reaches: Reach, mentions: Mentions | None = None, *, version: int = 1
+    service: str,
+    sentence: Sentence,
+    reaches: Reach,
+    mentions: Mentions | None = None,
+    *,
+    version: int = 1,
+    folded: bool = True,
 ) -> Callable[[T], T]:
     """Register a frozen dataclass as the event type `dev.resedge.<service>.<ClassName>.v<version>`.
 
     `sentence` describes an event to people, `reaches` is the kind that it changes, `mentions` what else it names
-    (`libs/contracts/meaning.py`).
+    (`libs/contracts/meaning.py`). `folded` is off where it changes nothing in the fleet that processes
+    hold in memory.
     """
 
     def register(cls: T) -> T:
         name = f"dev.resedge.{service}.{cls.__name__}.v{version}"
         _by_name[name] = (cls, msgspec.json.Decoder(cls))
         _by_class[cls] = name
-        _meanings[cls] = Meaning(sentence, reaches, mentions or {})
+        _meanings[cls] = Meaning(sentence, reaches, mentions or {}, folded)
         return cls
 
     return register

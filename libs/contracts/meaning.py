@@ -62,11 +62,12 @@ LAW = Reach("law")
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The meaning of an event type."""
+    """The meaning of an event type; one that is not `folded` changes nothing in the fleet (`libs/fleet`)."""
 
     sentence: Sentence
     reaches: Reach
     mentions: Mentions
+    folded: bool = True
 
     def said(self, event: Any) -> str:
         """Return an event as a sentence without its actor."""

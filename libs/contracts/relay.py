@@ -51,7 +51,7 @@ class SourceRemoved:
     name: str
 
 
-@published("relay", "took event {id} of {source}, which changed nothing", FLEET)
+@published("relay", "took event {id} of {source}, which changed nothing", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class EventNoted:
     """An external event was valid and changed nothing. Stream `inbox-<letter>`."""
@@ -68,7 +68,7 @@ def _refused(event: EventRefused) -> str:
     return f"refused event {event.id or 'without id'} of {event.source or 'no source'} ({event.code})"
 
 
-@published("relay", _refused, FLEET)
+@published("relay", _refused, FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class EventRefused:
     """An external event was refused: `code` and `reason` say why, `body` is what came (text, cut at 64 KiB).
@@ -90,7 +90,7 @@ class EventRefused:
     principal: str = ""
 
 
-@published("relay", "halted consumer {consumer} before position {position}", FLEET)
+@published("relay", "halted consumer {consumer} before position {position}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class ConsumerHalted:
     """A consumer cannot apply its next event; `letter` is `<consumer>@<position>`."""
@@ -103,7 +103,7 @@ class ConsumerHalted:
     reason: str
 
 
-@published("relay", "retried dead letter {letter}", FLEET)
+@published("relay", "retried dead letter {letter}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class LetterRetried:
     """Somebody asked for a dead letter to be tried again."""
@@ -112,7 +112,7 @@ class LetterRetried:
     reason: str
 
 
-@published("relay", "skipped dead letter {letter}", FLEET)
+@published("relay", "skipped dead letter {letter}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class LetterSkipped:
     """Somebody decided to skip a dead letter; a consumer then continues after `position`."""
@@ -123,7 +123,7 @@ class LetterSkipped:
     position: int = 0
 
 
-@published("relay", "settled dead letter {letter} ({how})", FLEET)
+@published("relay", "settled dead letter {letter} ({how})", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class LetterSettled:
     """A dead letter was applied in the end."""

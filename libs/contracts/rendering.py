@@ -25,7 +25,7 @@ def _admitted(event: AdmissionDecided) -> list[Subject]:
     return list(dict.fromkeys([*applications_of(event.applications), *named]))
 
 
-@published("rendering", _admission, FLEET, _admitted)
+@published("rendering", _admission, FLEET, _admitted, folded=False)
 @dataclass(frozen=True, slots=True)
 class AdmissionDecided:
     """The decision that changes reach some clusters now; its commit is its projection. Stream `branch-<branch>`.
@@ -71,7 +71,7 @@ def _written(event: AdmissionWritten) -> str:
     return f"wrote commit {event.commit[:12]} on branch {event.branch}"
 
 
-@published("rendering", _written, FLEET)
+@published("rendering", _written, FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class AdmissionWritten:
     """The branch's tip is the commit of a decision; equal to its parent if no byte changed."""
@@ -83,7 +83,7 @@ class AdmissionWritten:
     files: int = 0
 
 
-@published("rendering", "chose layout code {layout} for branch {branch}", FLEET)
+@published("rendering", "chose layout code {layout} for branch {branch}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class LayoutChosen:
     """The clusters of a branch must get this layout of their directories, by its code. Stream `layout-<branch>`."""
@@ -97,7 +97,7 @@ def _grace_ended(event: GraceEnded) -> str:
     return f"ended the grace of {counted(members(event.clusters), 'deleted cluster')}"
 
 
-@published("rendering", _grace_ended, FLEET)
+@published("rendering", _grace_ended, FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class GraceEnded:
     """The empty directories of these deleted clusters must be removed now. Stream `layout-<branch>`."""
@@ -111,7 +111,7 @@ def _held(event: RemovalsHeld) -> str:
     return f"held back {counted(event.count, 'removal')} as plan {event.plan}"
 
 
-@published("rendering", _held, FLEET, lambda event: applications_of(event.applications))
+@published("rendering", _held, FLEET, lambda event: applications_of(event.applications), folded=False)
 @dataclass(frozen=True, slots=True)
 class RemovalsHeld:
     """The fuse keeps these removals back as one plan, named by the digest of exactly these removals.
@@ -131,7 +131,7 @@ class RemovalsHeld:
     parts: int = 1
 
 
-@published("rendering", "confirmed the held removals of plan {plan}", FLEET)
+@published("rendering", "confirmed the held removals of plan {plan}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class RemovalsConfirmed:
     """A person let a held plan go ahead."""
@@ -141,7 +141,7 @@ class RemovalsConfirmed:
     reason: str = ""
 
 
-@published("rendering", "accepted the confirmation of plan {plan}", FLEET)
+@published("rendering", "accepted the confirmation of plan {plan}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class ConfirmationAccepted:
     """A confirmed plan covered all pending removals: it may wait for its gates while other removals are held."""
@@ -150,7 +150,7 @@ class ConfirmationAccepted:
     plan: str
 
 
-@published("rendering", "voided the confirmation of plan {plan}", FLEET)
+@published("rendering", "voided the confirmation of plan {plan}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class ConfirmationLapsed:
     """A part of a confirmed plan is no longer removed: its name is void, and the rest needs a new confirmation."""
@@ -164,7 +164,7 @@ def _foreign(event: ForeignCommitFound) -> str:
     return f"found branch {event.branch} at {found}, not at {expected}"
 
 
-@published("rendering", _foreign, FLEET)
+@published("rendering", _foreign, FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class ForeignCommitFound:
     """The branch is not where we left it: somebody else wrote to it. Writing stops until it is restored."""
@@ -174,7 +174,7 @@ class ForeignCommitFound:
     found: str
 
 
-@published("rendering", "restored writing on branch {branch} onto {onto:.12}", FLEET)
+@published("rendering", "restored writing on branch {branch} onto {onto:.12}", FLEET, folded=False)
 @dataclass(frozen=True, slots=True)
 class WritingRestored:
     """The admitted state is committed on top of the commit that was found; writing continues."""

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
 from libs.fleet.parts import parsed
-from libs.kinds import DECLARED
 from libs.selection import Cycle as ReachesItself
 from libs.selection import Expression, SelectionError, UnknownName, canonical
 from libs.selection.checking import LABEL_KEY
 
 if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
-
-REFERRING = (*(kind.streams for kind in DECLARED if kind.expressions), "choices")
-"""The categories whose facts may name a cluster, a group, a namespace or an application."""
 
 
 class InvalidExpression(Invalid):

@@ -15,47 +15,29 @@ import numpy as np
 from libs.calendars import Hours
 from libs.calendars.hours import DISTINCT_KEPT_MAX
 from libs.contracts import (
-    AccessDenied,
-    AdmissionDecided,
-    AdmissionWritten,
     ApplicationDeclared,
     ApplicationRemoved,
     ClusterSpec,
     ConfigurationDeclared,
     ConfigurationRemoved,
-    ConfirmationAccepted,
-    ConfirmationLapsed,
-    ConsumerHalted,
     Event,
-    EventNoted,
-    EventRefused,
-    ForeignCommitFound,
-    GraceEnded,
     GroupDeclared,
     GroupRemoved,
     HoursException,
-    LayoutChosen,
-    LetterRetried,
-    LetterSettled,
-    LetterSkipped,
     NamespaceDeclared,
     NamespaceRemoved,
     OpeningHours,
     Recorded,
     ReleaseChoicesSet,
     ReleasePublished,
-    RemovalsConfirmed,
-    RemovalsHeld,
     SourceDeclared,
     SourceRemoved,
     StoreDeclared,
     StoreRemoved,
-    WritingRestored,
     encode,
 )
 from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.quantities import milli
-from libs.eventlog.events import EpochStarted
 from libs.fleet.columns import Column
 from libs.fleet.contents import Contents
 from libs.fleet.layers import peers_of
@@ -320,31 +302,6 @@ def hours_text(store: StoreDeclared) -> str:
 def _hours_text(encoded: bytes) -> str:
     # A fleet opens at the same few times, which are told apart quickest by their bytes.
     return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
-
-
-UNFOLDED: frozenset[type] = frozenset(
-    {
-        AccessDenied,
-        AdmissionDecided,
-        AdmissionWritten,
-        ConfirmationAccepted,
-        ConfirmationLapsed,
-        ConsumerHalted,
-        EpochStarted,
-        EventNoted,
-        EventRefused,
-        ForeignCommitFound,
-        GraceEnded,
-        LayoutChosen,
-        LetterRetried,
-        LetterSettled,
-        LetterSkipped,
-        RemovalsConfirmed,
-        RemovalsHeld,
-        WritingRestored,
-    }
-)
-"""The event types that say nothing about the fleet; every other one is folded here or in `policy_folding`."""
 
 
 def is_folded(event_type: type) -> bool:

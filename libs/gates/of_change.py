@@ -12,6 +12,7 @@ from libs.gates.approvals import covered, items_of, parts_of
 from libs.gates.explained import Explained, opened, shut
 from libs.gates.gate import NOTHING, Gate, Waiting
 from libs.gates.rules import Closed
+from libs.kinds.categories import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ class Unfrozen(Gate):
 
     name = "freeze"
     open_when = "no freeze is in force for it, or each of them is overridden"
-    reads = ("store", "group", "namespace", "freeze", "override", "withheld")
+    reads = (*PLACES, "freeze", "override", "withheld")
 
     def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:
         """Return where freezes are in force."""
@@ -98,7 +99,7 @@ class InWindow(Gate):
 
     name = "window"
     open_when = "at each level, one calendar that applies to it is open or overridden, or no calendar applies"
-    reads = ("store", "group", "namespace", "calendar", "override", "withheld")
+    reads = (*PLACES, "calendar", "override", "withheld")
 
     def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:
         """Return where no calendar of a level is open."""

@@ -20,6 +20,7 @@ from libs.gates.refusals import (
     SET_ASIDE,
     UNRESOLVED,
 )
+from libs.kinds.categories import PLACES
 from libs.selection import references
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from libs.gates.change import Case
     from libs.gates.instant import Instant
-
-WHERE = ("store", "group", "namespace")
-"""The categories on which rests what an expression selects."""
 
 
 class Registered(Gate):
@@ -54,7 +52,7 @@ class InNamespace(Gate):
 
     name = "namespace"
     open_when = "the expression of the namespace selects the cluster"
-    reads = WHERE
+    reads = PLACES
     keeps = False
 
     def told(self, case: Case) -> Explained:
@@ -69,7 +67,7 @@ class InApplication(Gate):
 
     name = "application"
     open_when = "the expression of the application, if it has one, selects the cluster"
-    reads = (*WHERE, "application")
+    reads = (*PLACES, "application")
     keeps = False
 
     def told(self, case: Case) -> Explained:
@@ -87,7 +85,7 @@ class Lawful(Gate):
 
     name = "law"
     open_when = "no placement policy in force forbids the application there"
-    reads = (*WHERE, "placementpolicy", "withheld")
+    reads = (*PLACES, "placementpolicy", "withheld")
     keeps = False
 
     def told(self, case: Case) -> Explained:
@@ -148,7 +146,7 @@ class Released(Gate):
 
     name = "release"
     open_when = "a release is chosen for the cluster"
-    reads = (*WHERE, "release", "choices")
+    reads = (*PLACES, "release", "choices")
     keeps = False
 
     def told(self, case: Case) -> Explained:
@@ -168,7 +166,7 @@ class Valued(Gate):
 
     name = "values"
     open_when = "configuration gives every value that the release needs, none of them refused"
-    reads = (*WHERE, "configuration", "release")
+    reads = (*PLACES, "configuration", "release")
     refusals = (UNRESOLVED, CONFLICT, INVALID, NEVER)
     keeps = False
 

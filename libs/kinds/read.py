@@ -73,6 +73,7 @@ READ = (
         right="ReleaseChoices",
         name_path="version",
         category="choices",
+        expressions=("choices[].expression",),
         of_application=True,
         aliases=("choices", "choice"),
     ),

@@ -13,7 +13,6 @@ from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
-from libs.fleet.checks import REFERRING
 from libs.kinds import BY_DOCUMENT
 from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
 
-READ = ("store", *REFERRING, "release", "signoff", "withheld")
-"""What the deciders read: what expressions name, what refers to what, capacity, law, and the values in force."""
 NAMED = "/v1/applications/{name:path}"
 
 
@@ -84,7 +81,7 @@ NAMESPACE: DeclaredKind[namespaces.Command, namespaces.State] = DeclaredKind(
     remove=namespaces.RemoveNamespace,
     decide=namespaces.decide,
     to_document=namespace_document,
-    guards=READ,
+    besides=("release", "withheld"),  # what is placed against the law
     warnings=namespaces.warnings,
     clusters_to_names=namespaces_on,
     schema=document_model("Namespace", NamespaceSpec, "name").model_json_schema(),
@@ -98,7 +95,7 @@ APPLICATION: DeclaredKind[applications.Command, applications.State] = DeclaredKi
     remove=applications.RemoveApplication,
     decide=applications.decide,
     to_document=application_document,
-    guards=READ,
+    besides=("application", "release", "choices", "withheld"),  # what it runs, and law
     warnings=applications.warnings,
     clusters_to_names=applications_on,
     schema=document_model("Application", ApplicationSpec, "name").model_json_schema(),
@@ -112,7 +109,7 @@ CONFIGURATION: DeclaredKind[configurations.Command, configurations.State] = Decl
     remove=configurations.RemoveConfiguration,
     decide=configurations.decide,
     to_document=configuration_document,
-    guards=READ,
+    besides=("configuration", "release", "choices", "placementpolicy", "withheld"),  # its rank, and values in force
     clusters_to_names=configurations_on,
     schema=document_model("Configuration", ConfigurationSpec, "name").model_json_schema(),
 )

@@ -41,18 +41,8 @@ if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
 
-READ = (
-    "store",
-    "group",
-    "namespace",
-    "application",
-    "configuration",
-    "release",
-    "choices",
-    "placementpolicy",
-    "withheld",
-)
-"""What `decide` reads: what expressions name, the application, its releases, law, and the values of clusters."""
+BESIDES = ("application", "configuration", "release", "choices", "placementpolicy", "withheld")
+"""What `decide` reads besides what expressions name: the application, its releases, law, and the values of clusters."""
 
 
 class ChoiceItem(Spec):
@@ -114,7 +104,7 @@ CHOICES: DeclaredKind[Command, State] = DeclaredKind(
     remove=_emptied,
     decide=decide,
     to_document=choices_document,
-    guards=READ,
+    besides=BESIDES,
     warnings=warnings,
 )
 

@@ -16,6 +16,7 @@ from libs.contracts import stream_id
 from libs.contracts.absent import Absent
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
+from libs.kinds.categories import PLACES
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
 from libs.web.paging import page_answer, page_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 RELEASE_VERSION = 1
 """A release's stream holds one event: what was published."""
-READ = ("store", "group", "namespace", "application", "release", "choices", "placementpolicy", "withheld")
+READ = (*PLACES, "application", "release", "choices", "placementpolicy", "withheld")
 """What publishing reads of others."""
 
 

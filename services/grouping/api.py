@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 from libs.commands.kinds import DeclaredKind
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
-from libs.fleet.checks import REFERRING
 from libs.kinds import BY_DOCUMENT
 from libs.web.auth import requires
 from libs.web.paging import page_answer, page_of
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
 
-READ = ("store", *REFERRING)
-"""What `decide` reads: names, labels and groups that exist, and all expressions that may refer to a group."""
-
 
 def groups_holding(facts: Fleet, clusters: BitMap) -> Iterable[str]:
     """Return the declared groups that have one of `clusters` as a member."""
@@ -46,7 +42,6 @@ GROUP: DeclaredKind[Command, State] = DeclaredKind(
     remove=RemoveGroup,
     decide=decide,
     to_document=group_document,
-    guards=READ,
     warnings=warnings,
     clusters_to_names=groups_holding,
     schema=document_model("Group", GroupSpec, "path").model_json_schema(),

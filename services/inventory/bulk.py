@@ -25,6 +25,7 @@ from libs.contracts.names import check_labels
 from libs.contracts.problems import Problem
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
+from libs.kinds.categories import PLACES
 from libs.selection import SelectionError, parse
 from libs.web.bodies import IMPORT_BYTES_MAX, media_type, read_body
 from libs.web.faults import ERRORS_MAX
@@ -40,8 +41,6 @@ from services.inventory.showing import Report, unusual_values
 
 ROWS_A_CHUNK = 200
 SHOWN_EVENTS_MAX = 100
-WHERE_CATEGORIES = ("store", "group", "namespace")
-"""What an expression's answer rests on."""
 
 Known = Mapping[str, tuple[StoreDeclared | Absent, int]]
 """Store name → what it is and its stream's version."""
@@ -223,7 +222,7 @@ async def propose_labels(change: LabelChange, view: DocumentsView, intent: Inten
     return Proposal(
         events=events,
         expected=expected,
-        guards=WHERE_CATEGORIES,
+        guards=PLACES,
         body={"changed": len(events)},
         unchanged=(200, {"changed": 0}),
         shown=events[:SHOWN_EVENTS_MAX],

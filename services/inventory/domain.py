@@ -15,7 +15,7 @@ from libs.contracts import Labels, stream_id
 from libs.contracts.absent import Absent
 from libs.contracts.refusals import Rejected, StillReferenced
 from libs.fleet import Fleet
-from libs.fleet.checks import REFERRING
+from libs.kinds.categories import REFERRING
 from services.inventory.events import StoreDeclared, StoreRemoved
 
 State = Absent | StoreDeclared

@@ -53,19 +53,6 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
     from libs.web.schema import Spec
 
-_PLACES = ("store", "group", "namespace")
-"""What expressions name."""
-_NAMED = (*_PLACES, "application", "signoff")
-"""What the deciders of calendars and freezes read: what expressions name, and what the documents refer to."""
-_LAW = (*_PLACES, "application", "placementpolicy", "withheld")
-"""What the decider of law reads: what it takes from which placements, and what other law leaves."""
-_SIGNOFF = ("role", "calendar", "freeze", "namespace", "application")
-"""What a process refers to, and what refers to it."""
-_ROLE = ("rolebinding", "signoff")
-"""What refers to a role."""
-_BINDING = (*_PLACES, "role", "rolebinding")
-"""What a binding refers to, and the other bindings, among which there has to be an administrator's."""
-
 
 def bound_on(kind: str, names: Callable[[Fleet], Iterable[str]]) -> Callable[[Fleet, BitMap], Iterable[str]]:
     """Return what finds the things of a kind whose clusters hold one of some clusters."""
@@ -88,7 +75,6 @@ CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
     remove=calendars.RemoveCalendar,
     decide=calendars.decide,
     to_document=calendar_document,
-    guards=_NAMED,
     warnings=calendars.warnings,
     clusters_to_names=bound_on("calendar", lambda facts: facts.policy.calendars),
     schema=_schema("Calendar", CalendarSpec),
@@ -102,7 +88,6 @@ FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
     remove=freezes.RemoveFreeze,
     decide=freezes.decide,
     to_document=freeze_document,
-    guards=_NAMED,
     warnings=freezes.warnings,
     clusters_to_names=bound_on("freeze", lambda facts: facts.policy.freezes),
     schema=_schema("Freeze", FreezeSpec),
@@ -116,7 +101,7 @@ PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
     remove=laws.RemovePlacementPolicy,
     decide=laws.decide,
     to_document=law_document,
-    guards=_LAW,
+    besides=("placementpolicy", "withheld"),  # what other law leaves
     warnings=laws.warnings,
     clusters_to_names=bound_on("law", lambda facts: facts.policy.laws),
     schema=_schema("PlacementPolicy", PlacementPolicySpec),
@@ -130,7 +115,6 @@ SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
     remove=signoffs.RemoveSignOff,
     decide=signoffs.decide,
     to_document=signoff_document,
-    guards=_SIGNOFF,
     schema=_schema("SignOff", SignOffSpec),
 )
 
@@ -142,7 +126,6 @@ ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
     remove=roles.RemoveRole,
     decide=roles.decide,
     to_document=role_document,
-    guards=_ROLE,
     schema=_schema("Role", RoleSpec),
 )
 
@@ -154,7 +137,7 @@ ROLE_BINDING: DeclaredKind[bindings.Command, bindings.State] = DeclaredKind(
     remove=bindings.RemoveRoleBinding,
     decide=bindings.decide,
     to_document=binding_document,
-    guards=_BINDING,
+    besides=("rolebinding",),  # the others, among which there has to be an administrator's
     warnings=bindings.warnings,
     clusters_to_names=bound_on("binding", lambda facts: facts.policy.bindings),
     schema=_schema("RoleBinding", RoleBindingSpec),

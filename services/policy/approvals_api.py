@@ -14,6 +14,7 @@ from libs.commands.proposals import Proposal
 from libs.contracts import ApprovalCompleted
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
+from libs.kinds.categories import GIVING_RIGHTS, PLACES
 from libs.web.auth import by_of
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from libs.fleet import Approval, Fleet
     from libs.web.auth import Principal
 
-READ = ("store", "group", "namespace", "application", "role", "rolebinding", "override", "approval")
+READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval")
 """What the decider reads: the run, what it is about, and for which clusters somebody holds a role."""
 KIND = "Approval"
 STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")

@@ -18,6 +18,7 @@ from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
 from libs.fleet import unpacked
+from libs.kinds.categories import GIVING_RIGHTS, PLACES
 from libs.web.auth import authorize, by_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
@@ -37,10 +38,7 @@ if TYPE_CHECKING:
     from libs.contracts import Event
     from libs.fleet import Fleet, Override
 
-READ = (
-    *("store", "group", "namespace", "application", "freeze", "calendar", "signoff"),
-    *("role", "rolebinding", "override", "approval"),
-)
+READ = (*PLACES, "application", "freeze", "calendar", "signoff", *GIVING_RIGHTS, "override", "approval")
 """What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
 KIND = "Override"
 REQUEST = ("request", KIND)

@@ -19,6 +19,7 @@ from libs.contracts.names import nearest
 from libs.contracts.people import PLAIN, person_name
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
+from libs.kinds.categories import GIVING_RIGHTS
 from libs.web.auth import authorize, by_of, digest_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from libs.contracts import TokenIssued
     from libs.fleet import Fleet
 
-READ = ("role", "rolebinding", "source", "token")
+READ = (*GIVING_RIGHTS, "source", "token")
 """What issuing rests on: who may, and which names belong to whom."""
 RIGHT = ("issue", "Token")
 RELAY = "relay"
@@ -146,7 +147,7 @@ class LocalTokens:
             command = RevokeToken(token, said.reason, by, recorded_from(facts, self._commands.clock()))
             return Proposal(
                 events=[(stream, event) for event in decide(command, facts.policy)],
-                guards=("token", "role", "rolebinding"),
+                guards=("token", *GIVING_RIGHTS),
                 body={"result": "revoked", "id": token, "warnings": []},
                 stream=stream,
             )

@@ -14,6 +14,7 @@ from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
+from libs.kinds.categories import GIVING_RIGHTS, PLACES
 from libs.web.auth import by_of
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet, Withheld
 
-READ = ("store", "group", "namespace", "application", "role", "rolebinding", "withheld")
+READ = (*PLACES, "application", *GIVING_RIGHTS, "withheld")
 """What confirming rests on: the change, and for which clusters somebody may affect policy."""
 RIGHT = (AFFECT, "Policy")
 

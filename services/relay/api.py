@@ -42,7 +42,7 @@ SOURCE: DeclaredKind[Command, State] = DeclaredKind(
     remove=RemoveSource,
     decide=decide,
     to_document=source_document,
-    guards=("source",),
+    besides=("source",),  # the others, which may speak for the same source
     greedy=False,
     schema=document_model("Source", SourceSpec, "name").model_json_schema(),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from libs.commands.kinds import DeclaredKind
 from libs.commands.ordering import ordered
 from libs.contracts.documents import DECIDED_BY
 from libs.contracts.rights import ROLE_KINDS
 from libs.kinds import DECLARED, KINDS, Kind, texts_at, told, understood
+from libs.kinds.categories import categories_read
 from scripts.edge import routes as edge_routes
 from services.audit.asking import subject_asked
 
@@ -135,3 +138,109 @@ def test_no_other_module_lists_kinds() -> None:
     found = {str(path.relative_to(ROOT)) for path in SHIPPED if len(named_in(path.read_text("utf-8"))) > LISTED_MAX}
 
     assert found <= MAY_NAME.keys(), "take the kinds from libs.kinds"
+
+
+CATEGORIES = {kind.streams for kind in KINDS}
+CATEGORY_WORDS = CATEGORIES | {kind.singular for kind in KINDS} | {kind.plural for kind in KINDS} | {"law"}
+MAY_LIST_CATEGORIES: Mapping[str, str] = {
+    "cli/verbs/confirm.py": "what can be confirmed, by its words",
+    "cli/verbs/delete.py": "what can be deleted at once",
+    "cli/verbs/label.py": "the words of the one kind that has labels to put",
+    "libs/access/effects.py": "what binds clusters, and where the fleet keeps it",
+    "libs/contracts/approvals.py": "what an event mentions, beside its definition",
+    "libs/contracts/catalog.py": "what an event mentions, beside its definition",
+    "libs/contracts/grouping.py": "what an event mentions, beside its definition",
+    "libs/fleet/checks.py": "what an expression can reach itself by",
+    "libs/fleet/fleet.py": "what an expression names, by the index",
+    "libs/gates/of_change.py": "a gate says which facts it reads",
+    "libs/gates/of_target.py": "a gate says which facts it reads",
+    "libs/kinds/read.py": "the registry",
+    "libs/selection/index.py": "what the index looks up by name, below all kinds",
+    "services/catalog/api.py": "what three deciders read besides their references",
+    "services/catalog/choosing.py": "what one decider reads besides its references",
+    "services/catalog/releasing.py": "what publishing reads",
+    "services/policy/api.py": "what the decider of law reads besides its references",
+    "services/policy/approvals_api.py": "what an approval rests on",
+    "services/policy/overrides_api.py": "what an override rests on",
+    "services/policy/tokens_api.py": "what issuing a token rests on",
+    "services/policy/withheld_api.py": "what confirming rests on",
+    "services/rendering/deciding/requesting.py": "what a content consists of, and the facts that tell who said it",
+    "services/rendering/model/reasons.py": "gates that somebody's answer opens, by their names",
+}
+"""Module → why several categories stand together in it."""
+OTHER_WORDS: Mapping[str, str] = {
+    "cli/app.py": "verbs of the command",
+    "cli/verbs/get.py": "names of query parameters",
+    "libs/kinds/declared.py": "fields of an example",
+}
+"""Module → what its words are, if they are no categories although they are spelled alike."""
+
+
+def lists_of_categories(text: str) -> list[str]:
+    """Return the collections in a module that hold categories, two or more, and besides them only other collections."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        words: list[ast.expr | None] = []
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            words = [each for each in node.elts if not isinstance(each, ast.Starred)]
+        elif isinstance(node, ast.Dict):
+            words = list(node.keys)
+        said = [each.value if isinstance(each, ast.Constant) else None for each in words]
+        if len(said) >= LISTED_MAX and CATEGORY_WORDS.issuperset(said):
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_a_list_of_categories_is_seen() -> None:
+    assert lists_of_categories('A = ("store", "group")\nB = {"role": 1, "token": 2}\nC = {"hold", *A, "freeze"}')
+    assert not lists_of_categories('A = ("store", name)\nB = ("a", "b")\nC = ("store",)')
+
+
+def test_every_list_of_categories_has_a_reason() -> None:
+    """Take them from `libs.kinds.categories`; what a decider really reads besides stands beside it, and here why."""
+    found = {
+        str(path.relative_to(ROOT)): lists
+        for path in SHIPPED
+        if (lists := lists_of_categories(path.read_text("utf-8")))
+    }
+    known = {*MAY_LIST_CATEGORIES, *OTHER_WORDS}
+
+    assert {path: lists for path, lists in found.items() if path not in known} == {}
+    assert known - found.keys() == set(), "there is no list any more"
+
+
+def declared_kinds() -> Iterator[DeclaredKind[Any, Any]]:
+    """Yield what each service makes of the registrations."""
+    for service in dict.fromkeys(kind.service for kind in DECLARED):
+        for module in (f"services.{service}.api", f"services.{service}.choosing"):
+            if importlib.util.find_spec(module) is not None:
+                for each in vars(importlib.import_module(module)).values():
+                    if isinstance(each, DeclaredKind):
+                        yield each
+
+
+def test_every_registration_is_made_a_declared_kind_by_its_service() -> None:
+    made = [each.kind for each in declared_kinds()]
+
+    assert {kind.document for kind in DECLARED} <= set(made)
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("kind", [each for each in declared_kinds() if each.guards is None], ids=lambda kind: kind.kind)
+def test_a_decision_is_guarded_by_what_documents_refer_to_and_by_what_refers_to_them(
+    kind: DeclaredKind[Any, Any],
+) -> None:
+    """The other half of a race (a reference is made while what it names is removed) is the other kind's guard."""
+    others = {each.registered.document: each for each in declared_kinds() if each.guards is None}
+    read = set(kind.guarded_by(None, None))
+    for referred in kind.registered.refers.values():
+        if referred in others:
+            assert others[referred].category in read
+            assert kind.category in others[referred].guarded_by(None, None)
+    assert read <= CATEGORIES
+
+
+@pytest.mark.parametrize("kind", list(declared_kinds()), ids=lambda kind: kind.kind)
+def test_what_follows_from_the_registration_is_not_said_again(kind: DeclaredKind[Any, Any]) -> None:
+    assert not set(kind.besides) & set(categories_read(kind.registered))
+    assert set(kind.besides) <= CATEGORIES

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from libs.contracts import ClusterSpec, Event, GroupDeclared, OpeningHours, StoreDeclared, StoreRemoved
 from libs.contracts.absent import Absent
 from libs.fleet import Fleet
-from libs.fleet.checks import REFERRING
+from libs.kinds.categories import REFERRING
 from services.inventory.api import STORE
 from services.inventory.domain import (
     ClusterNameTaken,
