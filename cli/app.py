@@ -162,7 +162,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return int(status or 0)
     except CliError as error:
-        tell(error, session, as_json=as_json)
+        _tell(error, session, as_json=as_json)
         return session.failure_code if error.exit_code == ExitCode.FAILED else error.exit_code
     except (ReaderGone, BrokenPipeError):
         # Keep Python from complaining when it closes the stream at exit.
@@ -170,7 +170,7 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.OK
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        tell(CliError(f"{place}{error.strerror or error}"), session, as_json=as_json)
+        _tell(CliError(f"{place}{error.strerror or error}"), session, as_json=as_json)
         return session.failure_code
     except typer.TyperException as error:
         return _usage(error, session, arguments, as_json=as_json)
@@ -197,7 +197,7 @@ def _check_text(arguments: Sequence[str]) -> None:
             raise UsageProblem(f"{argument!a} is not UTF-8") from None
 
 
-def tell(error: CliError, session: Session, *, as_json: bool) -> None:
+def _tell(error: CliError, session: Session, *, as_json: bool) -> None:
     """Say on stderr what went wrong: as lines for a person, or as a problem document."""
     if as_json:
         session.say(json.dumps(error.document(), ensure_ascii=False, default=list))
@@ -211,5 +211,5 @@ def _usage(error: typer.TyperException, session: Session, arguments: Sequence[st
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
     else:
-        tell(usage_problem(error, get_command(root), arguments), session, as_json=as_json)
+        _tell(usage_problem(error, get_command(root), arguments), session, as_json=as_json)
     return ExitCode.USAGE

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cli.client import Client
     from cli.documents import Document
 
-ROUTE = "/v1/documents"
+_ROUTE = "/v1/documents"
 SHOWN_MAX = 10
 """Refused documents that are told in full; the others are counted."""
 _NO_SUCH_ROUTE = (404, 405)
@@ -36,7 +36,7 @@ class Applied:
     warnings: Sequence[str]
 
 
-class Refused(Problem):
+class _Refused(Problem):
     """The server refused some documents, so that none was declared; `problems` has one for each that it listed."""
 
     def __init__(self, problem: Problem, problems: Sequence[Problem]) -> None:
@@ -68,7 +68,7 @@ def declare_together(client: Client, documents: Sequence[Document], *, dry_run: 
     _check_size(documents)
     body = {"documents": [document.body for document in documents]}
     try:
-        answer = client.change("POST", ROUTE, body, params=dry(dry_run), read_seconds=LONG_SECONDS)
+        answer = client.change("POST", _ROUTE, body, params=dry(dry_run), read_seconds=LONG_SECONDS)
     except Problem as problem:
         raise _located(problem, documents) from problem
     told = answer.body if isinstance(answer.body, Mapping) else {}
@@ -107,7 +107,7 @@ def _located(problem: Problem, documents: Sequence[Document]) -> CliError:
     if problem.status in _NO_SUCH_ROUTE and "document" not in problem.body:
         return CliError(
             "the server does not take documents as one change",
-            why=f"{ROUTE} answers {problem.status}",
+            why=f"{_ROUTE} answers {problem.status}",
             fix="update the server, or check that --server names a Resilient Edge server",
         )
     if problem.code == "body-too-large":
@@ -120,7 +120,7 @@ def _located(problem: Problem, documents: Sequence[Document]) -> CliError:
         listed = [problem.body] if "document" in problem.body else []
     if not listed:
         return problem
-    return Refused(problem, [_of_one(each, problem.status, documents) for each in listed])
+    return _Refused(problem, [_of_one(each, problem.status, documents) for each in listed])
 
 
 def _of_one(said: Any, status: int, documents: Sequence[Document]) -> Problem:

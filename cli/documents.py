@@ -30,7 +30,7 @@ _COMMENT_OR_BLANK = re.compile(rb"\s*(#[^\n]*\n?\s*)*\Z")
 
 
 @dataclass(eq=False)
-class Source:
+class _Source:
     """The part of a file that documents were read from, with the number of lines before it."""
 
     file: str
@@ -58,7 +58,7 @@ class Document:
     body: Mapping[str, Any]
     file: str
     number: int
-    source: Source
+    source: _Source
     kind: Kind
     item: int | None = None
 
@@ -192,7 +192,7 @@ def _bounded(data: bytes, name: str, bytes_max: int = FILE_BYTES_MAX) -> bytes:
 def _parsed(file: str, data: bytes, kinds: Kinds) -> Iterator[Document]:
     number = 0
     for line, chunk in _chunks(file, data):
-        source = Source(file, chunk, line)
+        source = _Source(file, chunk, line)
         for body in _values(file, number + 1, line, chunk):
             if body is None:
                 continue
@@ -236,7 +236,7 @@ def _unlisted(body: Any) -> Sequence[tuple[int | None, Any]]:
     return [(None, body)]
 
 
-def _checked(body: Any, number: int, source: Source, item: int | None, kinds: Kinds) -> Document:
+def _checked(body: Any, number: int, source: _Source, item: int | None, kinds: Kinds) -> Document:
     file = source.file
     where = f"{file}, document {number}"
     fix = "a document has apiVersion: resedge.dev/v1, kind, metadata and spec"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cli.client import Streamed
     from cli.session import Session
 
-FORMAT = "resedge-export/1"
+_FORMAT = "resedge-export/1"
 _NARROWING = ("subject", "actor", "type")
 _LINE_BYTES_MAX = 4 << 20
 
@@ -127,7 +127,7 @@ def _manifest(
     name: str, said: Mapping[str, int], query: Mapping[str, Any], narrowed: Mapping[str, Any], summary: Summary
 ) -> Mapping[str, Any]:
     told = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "tool": f"resedge {VERSION}",
         "file": name,
         "after": said["after"],

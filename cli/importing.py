@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-ZONES_SHOWN_MAX = 20
+_ZONES_SHOWN_MAX = 20
 _FIELDS = {
     "timezone": "time zone",
     "hours": "hours of the week",
@@ -28,9 +28,9 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     for application, counts in (report.get("placements") or {}).items():
         yield f"application {application}: {_counted(counts, _PLACEMENT_WORDS, 'cluster')}"
     zones = report.get("zones") or []
-    for each in zones[:ZONES_SHOWN_MAX]:
+    for each in zones[:_ZONES_SHOWN_MAX]:
         yield f"time zone of {each.get('store')}: {each.get('timezone')} ({each.get('from')})"
-    more = int(report.get("zones_count") or 0) - min(len(zones), ZONES_SHOWN_MAX)
+    more = int(report.get("zones_count") or 0) - min(len(zones), _ZONES_SHOWN_MAX)
     if more > 0:
         yield f"time zones of {_many(more, 'more store')}: see -o json"
 

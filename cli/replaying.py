@@ -51,7 +51,7 @@ STEP_EVENTS = 10_000
 """Events after which the next view gets its turn, and progress is shown."""
 ROWS_A_PAGE = 1_000
 
-KINDS: Mapping[str, Sequence[DeclaredKind[Any, Any]]] = {
+_KINDS: Mapping[str, Sequence[DeclaredKind[Any, Any]]] = {
     "inventory": [STORE],
     "grouping": [GROUP],
     "catalog": [NAMESPACE, APPLICATION, CONFIGURATION, CHOICES],
@@ -61,31 +61,31 @@ KINDS: Mapping[str, Sequence[DeclaredKind[Any, Any]]] = {
 }
 """The declared kinds whose documents each service's view holds."""
 
-Make = Callable[[EventLog, AsyncEngine], ViewConsumer]
+_Make = Callable[[EventLog, AsyncEngine], ViewConsumer]
 
 
-def _documents(service: str) -> Make:
-    return lambda log, engine: DocumentsView(service, log, engine, KINDS[service])
+def _documents(service: str) -> _Make:
+    return lambda log, engine: DocumentsView(service, log, engine, _KINDS[service])
 
 
-VIEWS: Mapping[str, Make] = {
-    **{f"{service}.documents": _documents(service) for service in KINDS},
+VIEWS: Mapping[str, _Make] = {
+    **{f"{service}.documents": _documents(service) for service in _KINDS},
     "relay.letters": lambda log, engine: LettersView("relay", log, engine),
     "audit.trail": AuditTrail,
 }
 """Every view of every service, by its consumer's name; a test compares them with what the services run."""
 
 FLEET: Mapping[str, tuple[str, DeclaredKind[Any, Any]]] = {
-    kind.plural: (f"{service}.documents", kind) for service, kinds in KINDS.items() for kind in kinds
+    kind.plural: (f"{service}.documents", kind) for service, kinds in _KINDS.items() for kind in kinds
 }
 """The fleet as documents: what is declared, by the plural of its kind, and the view that holds it."""
 
-RELEASES = "releases"
-NAMES = (*FLEET, RELEASES, *VIEWS)
+_RELEASES = "releases"
+NAMES = (*FLEET, _RELEASES, *VIEWS)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class _Place:
     """Where in the log: the position, when it was recorded, and the log's epoch there."""
 
     position: int
@@ -129,7 +129,7 @@ def opened(url: str) -> Iterator[EventLog]:
         log.close()
 
 
-def place_of(log: EventLog, text: str) -> Place:
+def place_of(log: EventLog, text: str) -> _Place:
     """Return the place that `--as-of` means: a position, or the last one recorded at or before a time.
 
     Raises:
@@ -155,17 +155,17 @@ def place_of(log: EventLog, text: str) -> Place:
         if position == 0:
             raise UsageProblem(f"the log begins at {instant_text(log.read(0, 1)[0].recorded_at)}, after {text}")
     found = log.read(position - 1, 1)[0]
-    return Place(position, found.recorded_at, found.epoch)
+    return _Place(position, found.recorded_at, found.epoch)
 
 
 class Replay:
     """Some views, rebuilt up to a place and then read; they lie in `folder`."""
 
-    def __init__(self, log: EventLog, place: Place, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, log: EventLog, place: _Place, folder: Path, names: Sequence[str]) -> None:
         """Take which views, by consumer or by plural of a kind."""
         self._log, self._place, self._folder = log, place, folder
-        self._views = {FLEET[name][0] if name in FLEET else name for name in names} - {RELEASES}
-        needs_facts = any(name == RELEASES or (name in FLEET and FLEET[name][1] is GROUP) for name in names)
+        self._views = {FLEET[name][0] if name in FLEET else name for name in names} - {_RELEASES}
+        needs_facts = any(name == _RELEASES or (name in FLEET and FLEET[name][1] is GROUP) for name in names)
         self._facts = Fleet(Blobs(log.blob)) if needs_facts else None
 
     def run(self) -> Iterator[int]:
@@ -198,7 +198,7 @@ class Replay:
 
     def items(self, name: str) -> Iterator[Mapping[str, Any]]:
         """Yield what a view held, in the order of its keys."""
-        if name == RELEASES and self._facts is not None:
+        if name == _RELEASES and self._facts is not None:
             for key, release in sorted(self._facts.releases.items()):
                 said = self._facts.facts["release", "/".join(key)]
                 told = {"published_at": instant_text(said.at), "published_by": said.actor, "position": said.position}
@@ -226,7 +226,7 @@ class Replay:
 
     def count(self, name: str) -> int:
         """Return how many things of a kind there were, or rows of a view."""
-        if name == RELEASES:
+        if name == _RELEASES:
             return 0 if self._facts is None else len(self._facts.releases)
         if name in FLEET:
             view, kind = FLEET[name]
@@ -283,7 +283,7 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-def rebuilt_branch(log: EventLog, place: Place, folder: Path) -> Rebuilt:
+def rebuilt_branch(log: EventLog, place: _Place, folder: Path) -> Rebuilt:
     """Write the branch as it was into a new repository; what fails leaves nothing behind.
 
     Raises:

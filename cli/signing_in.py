@@ -22,9 +22,9 @@ import httpx2
 from cli.config import Context, SignIn, load_config, redacted_url, save_config, server_url
 from cli.errors import CliError, ExitCode, Unreachable, UsageProblem
 
-DISCOVERY = "/.well-known/openid-configuration"
+_DISCOVERY = "/.well-known/openid-configuration"
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-ANSWER_BYTES_MAX = 1 << 20
+_ANSWER_BYTES_MAX = 1 << 20
 ASK_SECONDS_MAX = 20.0
 INTERVAL_SECONDS = 5.0
 SLOWER_SECONDS = 5.0
@@ -56,7 +56,7 @@ class Granted:
     refresh_token: str = field(default="", repr=False)
 
 
-def utc_now() -> datetime:
+def _utc_now() -> datetime:
     """Return the present in UTC."""
     return datetime.now(UTC)  # noqa: TID251 - a command is a composition root; libs.runtime's clock loads a database
 
@@ -89,7 +89,7 @@ class Provider:
         Raises:
             CliError: it has none, or cannot be reached.
         """
-        status, said = self._ask("GET", self.issuer.rstrip("/") + DISCOVERY)
+        status, said = self._ask("GET", self.issuer.rstrip("/") + _DISCOVERY)
         if status != httpx2.codes.OK or said.get("issuer") != self.issuer:
             raise CliError(
                 f"{redacted_url(self.issuer)} is not an identity provider of that name",
@@ -168,8 +168,8 @@ class Provider:
             with self._http.stream(method, url, data=form, headers={"Accept": "application/json"}) as response:
                 for part in response.iter_bytes():
                     content += part
-                    if len(content) > ANSWER_BYTES_MAX:
-                        raise CliError(f"the identity provider's answer is over {ANSWER_BYTES_MAX:,} bytes")
+                    if len(content) > _ANSWER_BYTES_MAX:
+                        raise CliError(f"the identity provider's answer is over {_ANSWER_BYTES_MAX:,} bytes")
         except httpx2.TransportError as error:
             away = Unreachable(redacted_url(url), str(error) or type(error).__name__)
             away.fix = "try again when the identity provider answers"
@@ -216,7 +216,7 @@ def _granted(said: Mapping[str, Any]) -> Granted:
         and not isinstance(lasts, bool)
         and 0 < lasts < timedelta(days=3_650).total_seconds()
     ):
-        expires = (utc_now() + timedelta(seconds=lasts)).isoformat(timespec="seconds")
+        expires = (_utc_now() + timedelta(seconds=lasts)).isoformat(timespec="seconds")
     return Granted(token, expires, refresh if isinstance(refresh, str) else "")
 
 
@@ -234,7 +234,7 @@ def _refused(said: Mapping[str, Any], status: int) -> CliError:
     return CliError(what, why=f"{error!a}: {told}" if told else f"{error!a}", fix=fix, exit_code=ExitCode.DENIED)
 
 
-def renewed(path: Path, name: str, now: Callable[[], datetime] = utc_now) -> str:
+def renewed(path: Path, name: str, now: Callable[[], datetime] = _utc_now) -> str:
     """Return the token of a context, a new one if the kept one ends soon; what is new is kept in the file.
 
     One process at a time renews: many providers take a refresh token once only.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from libs.runtime.clock import VirtualClock
     from libs.runtime.embedded import Embedded
 
-ADMIN = "admin"
+_ADMIN = "admin"
 _SPEED = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
@@ -156,7 +156,7 @@ def _write_context(embedded: Embedded, name: str, url: str) -> None:
         if known is not None and principal is not None:
             token = known.token
         else:
-            token = embedded.tokens.issue(ADMIN, frozenset({"admin"}))
+            token = embedded.tokens.issue(_ADMIN, frozenset({"admin"}))
         write_context(name, url, token)
     except (UsageProblem, OSError) as error:
         print(f"warning: the local context could not be written: {error}", file=sys.stderr)

@@ -20,9 +20,9 @@ from libs.bus import ViewConsumer
 from libs.contracts import event_types
 from libs.runtime.embedded import Embedded
 
-ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[1]
 PAGE = "docs/explanation/architecture.md"
-BEGIN = "<!-- Made by `python -m scripts.generate` from here to the end of the page; do not edit. -->"
+_BEGIN = "<!-- Made by `python -m scripts.generate` from here to the end of the page; do not edit. -->"
 ENDS = {"libs.gittree": "git", "libs.bus.outbox": "kafka"}
 """Library → the place outside that a service which imports it writes to."""
 
@@ -109,12 +109,12 @@ def drawing(services: list[Drawn]) -> Iterator[str]:
 def layers() -> list[list[str]]:
     """Return the libraries in the order of `.importlinter`, the topmost first; those of one line are independent."""
     config = configparser.ConfigParser()
-    config.read(ROOT / ".importlinter")
+    config.read(_ROOT / ".importlinter")
     lines = config["importlinter:contract:libs"]["layers"].split("\n")
     return [[name.strip() for name in line.split("|")] for line in lines if line.strip()]
 
 
-def tables(graph: grimp.ImportGraph, services: list[Drawn]) -> Iterator[str]:
+def _tables(graph: grimp.ImportGraph, services: list[Drawn]) -> Iterator[str]:
     """Yield the table of the services and the table of the libraries."""
     yield "| service | declares | publishes | consumes the log with | imports from `libs` |"
     yield "|---|---|---|---|---|"
@@ -133,6 +133,6 @@ def architecture_page() -> str:
     """Return the page: its written part as it is, then the drawing and the tables as the code is now."""
     graph = grimp.build_graph("services", "libs", cache_dir=None)
     services = drawn(graph)
-    written = (ROOT / PAGE).read_text("utf-8").partition(BEGIN)[0].rstrip()
-    made = ["## The drawing", "", *drawing(services), "", "## The same as tables", "", *tables(graph, services)]
-    return "\n".join([written, "", BEGIN, "", *made]) + "\n"
+    written = (_ROOT / PAGE).read_text("utf-8").partition(_BEGIN)[0].rstrip()
+    made = ["## The drawing", "", *drawing(services), "", "## The same as tables", "", *_tables(graph, services)]
+    return "\n".join([written, "", _BEGIN, "", *made]) + "\n"

@@ -14,7 +14,7 @@ from libs.bus.topics import TOPICS, Topic
 from libs.contracts import event_types
 from libs.contracts.inbox import external_types
 
-VERSION = "3.0.0"
+_VERSION = "3.0.0"
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 CHANNELS = {
     "resedge.events": (
@@ -105,7 +105,7 @@ STRUCTURED_EVENT = {
 }
 
 
-def short(type_name: str) -> str:
+def _short(type_name: str) -> str:
     """Return `inventory.StoreDeclared.v1` as a component is named: `inventory-StoreDeclared-v1`."""
     return type_name.removeprefix("dev.resedge.").replace(".", "-")
 
@@ -117,7 +117,7 @@ def _first_sentence(cls: type) -> str:
 def _messages(types: Mapping[str, type], folder: str, headers: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, cls in sorted(types.items()):
         yield (
-            short(name),
+            _short(name),
             {
                 "name": name,
                 "title": cls.__name__,
@@ -170,7 +170,7 @@ def document() -> dict[str, Any]:
         "resedge.inbox.dlq": {"DeadLetter": "DeadLetter"},
     }
     return {
-        "asyncapi": VERSION,
+        "asyncapi": _VERSION,
         "info": {
             "title": "Resilient Edge",
             "version": "v1",

@@ -43,7 +43,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class System:
+class _System:
     """One local system: the services of the file that run here, in order."""
 
     def __init__(self, places: Places, *, secrets: bool = True) -> None:
@@ -255,7 +255,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def _up(places: Places, names: Sequence[str]) -> int:
     places = places.remembered()
-    with_needs(System(places, secrets=False).services, list(names))  # says which one there is not
+    with_needs(_System(places, secrets=False).services, list(names))  # says which one there is not
     if not places.variables.exists():
         if places.home == ROOT:
             raise ComposeError("there is no .env: run scripts/dev-env")
@@ -266,7 +266,7 @@ def _up(places: Places, names: Sequence[str]) -> int:
         say(f"{name} is left out: {why}")
     begun = time.monotonic()
     with _alone(places.directory):
-        system = System(places)
+        system = _System(places)
         if places.moved and any(system.process(name).runs for name in system.services):
             raise ComposeError("it runs on other ports: take it down first, or leave --port-base out")
         places.remember()
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str]) -> int:
         if said.verb == "up":
             return _up(places, said.service)
         places = places.remembered()
-        system = System(places, secrets=False)
+        system = _System(places, secrets=False)
         with_needs(system.services, said.service)  # says which one there is not
         if said.verb == "down":
             with _alone(places.directory):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from cli.config import write_context, write_private
 
-ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[1]
 SERVER = "http://127.0.0.1:8080"
-CONTEXT = "dev"
+_CONTEXT = "dev"
 PASSWORDS = (
     "RESEDGE_SQLSERVER_SA_PASSWORD",
     "RESEDGE_LOG_OWNER_PASSWORD",
@@ -62,7 +62,7 @@ def write(directory: Path, server: str, config: Path | None) -> list[Path]:
         "# Where traces go; with --profile observability: http://otel-collector:4317\nRESEDGE_OTLP_ENDPOINT=\n"
     )
     write_private(directory / ".env", "".join(lines).encode())
-    where = write_context(CONTEXT, server, admin, path=config)
+    where = write_context(_CONTEXT, server, admin, path=config)
     return [directory / ".env", dev / "tokens.json", dev / "metrics-token", where]
 
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     """Write the files, or say that they are there."""
     parser = argparse.ArgumentParser(prog="scripts/dev-env", description=__doc__)
     parser.add_argument("--force", action="store_true", help="write new secrets; existing databases then refuse them")
-    parser.add_argument("--dir", type=Path, default=ROOT, help="where .env and .dev go (the project)")
+    parser.add_argument("--dir", type=Path, default=_ROOT, help="where .env and .dev go (the project)")
     parser.add_argument("--server", default=SERVER, help=f"the address of the context ({SERVER})")
     parser.add_argument("--config", type=Path, default=None, help="the command's configuration (the user's own)")
     said = parser.parse_args(arguments)
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for path in write(said.dir, said.server, said.config):
         print(f"wrote {path}", file=sys.stderr)
-    print(f"the command's context is {CONTEXT!r} ({said.server})", file=sys.stderr)
+    print(f"the command's context is {_CONTEXT!r} ({said.server})", file=sys.stderr)
     return 0
 
 

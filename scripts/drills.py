@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-ROOT = Path(__file__).parents[1]
-DRILLS = ROOT / "tests" / "distributed"
+_ROOT = Path(__file__).parents[1]
+DRILLS = _ROOT / "tests" / "distributed"
 SESSION_ROUNDS_MAX = 5
 """Rounds that share a broker and a database server: each round leaves its topics and schemas behind in them."""
 ROUND_SECONDS_MAX = 600
@@ -78,7 +78,7 @@ def environment_of(seeds: range) -> dict[str, str]:
     return {**LONG, **os.environ, "RESEDGE_DRILL_SEEDS": f"{seeds.start}:{seeds.stop}"}
 
 
-def run(drill: Drill, seeds: range, directory: Path) -> Figures:
+def _run(drill: Drill, seeds: range, directory: Path) -> Figures:
     """Run a drill once for each seed in one session, and keep what failed in `directory`."""
     directory.mkdir(parents=True)
     report = directory / "report.xml"
@@ -90,7 +90,7 @@ def run(drill: Drill, seeds: range, directory: Path) -> Figures:
         try:
             subprocess.run(
                 command,
-                cwd=ROOT,
+                cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -130,7 +130,7 @@ def repeat(drill: Drill, seeds: range, directory: Path, deadline: float) -> Figu
             break
         some = range(start, min(start + SESSION_ROUNDS_MAX, seeds.stop))
         kept = directory / f"{drill.short}-{start}"
-        figures = run(drill, some, kept)
+        figures = _run(drill, some, kept)
         all_of_them.rounds += figures.rounds
         all_of_them.failed += figures.failed
         all_of_them.seconds += figures.seconds

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-TEMPLATE = ROOT / "compose/edge/nginx.conf.template"
-COPY = ROOT / "k8s/base/nginx.conf.template"
+_ROOT = Path(__file__).parents[1]
+TEMPLATE = _ROOT / "compose/edge/nginx.conf.template"
+COPY = _ROOT / "k8s/base/nginx.conf.template"
 """Kustomize reads no file outside its root."""
-COPY = ROOT / "k8s/base/nginx.conf.template"
+COPY = _ROOT / "k8s/base/nginx.conf.template"
 """kustomize reads nothing outside its own folder."""
-DESCRIPTIONS = ROOT / "schemas/openapi"
-BEGIN, END = "    # routes: written by python -m scripts.edge", "    # end of routes"
+DESCRIPTIONS = _ROOT / "schemas/openapi"
+_BEGIN, _END = "    # routes: written by python -m scripts.edge", "    # end of routes"
 OF_EACH_SERVICE = ("livez", "readyz", "metrics", "openapi.json", "v1/projections", "v1/documents:decide")
 """What every service has for itself: `/services/<name>/readyz` and the like."""
 ANSWERED_BY = {"/v1/whoami": "inventory", "/v1/kinds": "inventory", "/v1/documents": "relay"}
@@ -104,10 +104,10 @@ def written(template: str, descriptions: Path = DESCRIPTIONS) -> str:
     Raises:
         ValueError: its two marks are missing.
     """
-    before, begin, rest = template.partition(BEGIN + "\n")
-    _, end, after = rest.partition(END)
+    before, begin, rest = template.partition(_BEGIN + "\n")
+    _, end, after = rest.partition(_END)
     if not begin or not end:
-        raise ValueError(f"{TEMPLATE.name} has no part between {BEGIN!r} and {END!r}")
+        raise ValueError(f"{TEMPLATE.name} has no part between {_BEGIN!r} and {_END!r}")
     lines = "".join(f'    "~{expression}" {service};\n' for expression, service in routes(descriptions))
     return before + begin + lines + end + after
 
@@ -133,7 +133,7 @@ def main() -> int:
     stale = [path for path in (TEMPLATE, COPY) if path.read_text("utf-8") != wanted]
     if "--check" in sys.argv[1:]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} does not have the current routes: run python -m scripts.edge")
+            print(f"{path.relative_to(_ROOT)} does not have the current routes: run python -m scripts.edge")
         return int(bool(stale))
     for path in stale:
         path.write_text(wanted, "utf-8")

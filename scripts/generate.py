@@ -25,7 +25,7 @@ from libs.selection.errors import SelectionError
 from scripts import architecture
 from services.catalog.publishing import REFUSED
 
-ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[1]
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
 HTTP_FOLDERS = ("libs", "services")
 PUBLISH_FOLDER = "libs/templates"
@@ -74,7 +74,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, order=True)
-class Row:
+class _Row:
     """One code, as it can be answered."""
 
     code: str
@@ -106,15 +106,15 @@ def first_line(cls: type) -> str:
     return inspect.cleandoc(cls.__doc__ or "").splitlines()[0]
 
 
-def refusals() -> Iterator[Row]:
+def refusals() -> Iterator[_Row]:
     """Yield what deciders refuse and what expressions can be wrong with."""
     for each in subclasses(Rejected):
         if "code" in vars(each):
-            yield Row(each.code, "422" if issubclass(each, Invalid) else "409", first_line(each))
-    yield Row(SelectionError.code, "422", "The expression cannot be read.")
+            yield _Row(each.code, "422" if issubclass(each, Invalid) else "409", first_line(each))
+    yield _Row(SelectionError.code, "422", "The expression cannot be read.")
 
 
-def text_of(node: ast.expr) -> str:
+def _text_of(node: ast.expr) -> str:
     """Return a text in the code; what is filled in at run time shows as `…`."""
     match node:
         case ast.Constant(value=str(text)):
@@ -122,7 +122,7 @@ def text_of(node: ast.expr) -> str:
         case ast.JoinedStr(values=values):
             return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in values)
         case ast.BinOp(left=left, right=right):
-            return text_of(left) + text_of(right)
+            return _text_of(left) + _text_of(right)
         case ast.Attribute(value=ast.Name(id=name), attr="code"):
             return next((each.code for each in subclasses(Rejected) if each.__name__ == name), "")
         case _:
@@ -131,21 +131,21 @@ def text_of(node: ast.expr) -> str:
 
 def calls(folder: str, *names: str) -> Iterator[ast.Call]:
     """Yield the calls of some functions in a folder's modules."""
-    for path in sorted((ROOT / folder).rglob("*.py")):
+    for path in sorted((_ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
                 yield node
 
 
-def problems() -> Iterator[Row]:
+def _problems() -> Iterator[_Row]:
     """Yield what the web answers of itself."""
     for folder in HTTP_FOLDERS:
         for call in calls(folder, "Problem", "unavailable"):
             if isinstance(call.func, ast.Name) and call.func.id == "unavailable":
-                code = next((text_of(each.value) for each in call.keywords if each.arg == "code"), "unavailable")
-                yield Row(code, "503", "The service cannot answer now.")
-            elif len(call.args) > 2 and isinstance(call.args[0], ast.Constant) and text_of(call.args[1]):
-                yield Row(text_of(call.args[1]), str(call.args[0].value), text_of(call.args[2]) or "…")
+                code = next((_text_of(each.value) for each in call.keywords if each.arg == "code"), "unavailable")
+                yield _Row(code, "503", "The service cannot answer now.")
+            elif len(call.args) > 2 and isinstance(call.args[0], ast.Constant) and _text_of(call.args[1]):
+                yield _Row(_text_of(call.args[1]), str(call.args[0].value), _text_of(call.args[2]) or "…")
 
 
 def status_of(code: str) -> str:
@@ -153,17 +153,17 @@ def status_of(code: str) -> str:
     return "409" if code in REFUSED else "422"
 
 
-def publishing() -> Iterator[Row]:
+def publishing() -> Iterator[_Row]:
     """Yield why a release, a document or a schema cannot be taken."""
     for call in calls(PUBLISH_FOLDER, "PublishRejected", "YamlRejected"):
-        if len(call.args) > 1 and text_of(call.args[0]):
-            title = text_of(call.args[1]) or "The body cannot be parsed"
-            yield Row(text_of(call.args[0]), status_of(text_of(call.args[0])), title[:1].upper() + title[1:])
+        if len(call.args) > 1 and _text_of(call.args[0]):
+            title = _text_of(call.args[1]) or "The body cannot be parsed"
+            yield _Row(_text_of(call.args[0]), status_of(_text_of(call.args[0])), title[:1].upper() + title[1:])
 
 
-def one_each(rows: Iterator[Row]) -> list[Row]:
+def one_each(rows: Iterator[_Row]) -> list[_Row]:
     """Return one row a code, with the first of its titles in the order of the alphabet."""
-    found: dict[str, Row] = {}
+    found: dict[str, _Row] = {}
     for row in sorted(rows):
         found.setdefault(row.code, row)
     return list(found.values())
@@ -174,7 +174,7 @@ def problems_page() -> str:
     import_everything()
     refused = one_each(refusals())
     known = {row.code for row in refused}
-    answered = [row for row in one_each(problems()) if row.code not in known]
+    answered = [row for row in one_each(_problems()) if row.code not in known]
     known |= {row.code for row in answered}
     published = [row for row in one_each(publishing()) if row.code not in known]
     rendering = sorted({code for gate in GATES for code in gate.refusals})
@@ -242,7 +242,7 @@ GATES_BEGIN, GATES_END = "<!-- gates: made by `python -m scripts.generate` -->",
 
 def calendars_page() -> str:
     """Return the page about gates with the table that follows from their list; the rest is written by hand."""
-    before, begin, rest = (ROOT / CALENDARS).read_text("utf-8").partition(GATES_BEGIN)
+    before, begin, rest = (_ROOT / CALENDARS).read_text("utf-8").partition(GATES_BEGIN)
     _, end, after = rest.partition(GATES_END)
     if not begin or not end:
         raise ValueError(f"{CALENDARS} has no place for the table of gates")
@@ -260,22 +260,24 @@ PAGES: dict[str, Callable[[], str]] = {
 """Page → what it must hold."""
 
 
-def stale() -> list[str]:
+def _stale() -> list[str]:
     """Return the pages that are not what the code says now."""
     return [
-        name for name, page in PAGES.items() if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != page()
+        name
+        for name, page in PAGES.items()
+        if not (_ROOT / name).exists() or (_ROOT / name).read_text("utf-8") != page()
     ]
 
 
 def main() -> int:
     """Write the pages, or with `--check` compare them."""
     if "--check" in sys.argv[1:]:
-        found = stale()
+        found = _stale()
         for name in found:
             print(f"{name} is not current: run python -m scripts.generate")
         return 1 if found else 0
     for name, page in PAGES.items():
-        (ROOT / name).write_text(page(), "utf-8")
+        (_ROOT / name).write_text(page(), "utf-8")
     return 0
 
 

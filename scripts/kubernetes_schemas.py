@@ -54,7 +54,7 @@ _OF_THE_FIELD = 7
 """How deep the generated file indents what is said of a field itself; what is said of its items stands deeper."""
 
 
-def fetched(version: str, into: Path) -> tuple[Path, str]:
+def _fetched(version: str, into: Path) -> tuple[Path, str]:
     """Return the folder of the module and its sum."""
     environment = {**os.environ, "GOMODCACHE": str(into), "GOFLAGS": "-mod=mod -modcacherw"}
     command = ["go", "mod", "download", "-json", f"{MODULE}@v{version}"]
@@ -107,7 +107,7 @@ def reduced(node: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def typed(name: str, node: dict[str, Any], go: dict[tuple[str, str, str], Any], top: set[str]) -> dict[str, Any]:
+def _typed(name: str, node: dict[str, Any], go: dict[tuple[str, str, str], Any], top: set[str]) -> dict[str, Any]:
     """Return one definition as it is packed."""
     if name in FREE:
         return {}
@@ -127,17 +127,17 @@ def typed(name: str, node: dict[str, Any], go: dict[tuple[str, str, str], Any], 
     return answer
 
 
-def references(node: Any) -> Iterator[str]:
+def _references(node: Any) -> Iterator[str]:
     """Yield the definitions that a schema refers to."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str):
                 yield value
             else:
-                yield from references(value)
+                yield from _references(value)
 
 
-def packed(version: str, module: Path, checksum: str) -> dict[str, Any]:
+def _packed(version: str, module: Path, checksum: str) -> dict[str, Any]:
     """Return the pack of one version."""
     document = json.loads((module / "api/openapi-spec/swagger.json").read_bytes())
     go = said_in_go((module / "pkg/generated/openapi/zz_generated.openapi.go").read_text("utf-8"))
@@ -155,15 +155,15 @@ def packed(version: str, module: Path, checksum: str) -> dict[str, Any]:
     while waiting:
         name = waiting.pop()
         if name not in types:
-            types[name] = typed(name, document["definitions"][name], go, top)
-            waiting += references(types[name])
+            types[name] = _typed(name, document["definitions"][name], go, top)
+            waiting += _references(types[name])
     return {"version": version, "module": f"{MODULE} v{version} {checksum}", "kinds": kinds, "types": types}
 
 
-def write(version: str) -> Path:
+def _write(version: str) -> Path:
     """Write the pack of one version."""
     with tempfile.TemporaryDirectory() as place:
-        pack = packed(version, *fetched(version, Path(place)))
+        pack = _packed(version, *_fetched(version, Path(place)))
         shutil.rmtree(place, ignore_errors=True)
     minor = ".".join(version.split(".")[:2])
     body = json.dumps(pack, sort_keys=True, separators=(",", ":")).encode()
@@ -174,5 +174,5 @@ def write(version: str) -> Path:
 
 if __name__ == "__main__":
     for each in sys.argv[1:] or VERSIONS:
-        made = write(each)
+        made = _write(each)
         print(f"{made.relative_to(PACKS.parents[2])}: {made.stat().st_size:,} bytes")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1] / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def text_of(document: dict[str, Any]) -> str:
+def _text_of(document: dict[str, Any]) -> str:
     """Return a document as it is committed."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -67,9 +67,9 @@ def files() -> Iterator[tuple[Path, str]]:
     """Yield every file of `schemas/` and what is in it."""
     for folder, schemas in SCHEMAS.items():
         for name, schema in schemas().items():
-            yield ROOT / folder / f"{name}.json", text_of(schema)
+            yield ROOT / folder / f"{name}.json", _text_of(schema)
     for name, description in descriptions().items():
-        yield ROOT / "openapi" / f"{name}.json", text_of(description)
+        yield ROOT / "openapi" / f"{name}.json", _text_of(description)
     yield ROOT / "asyncapi.yaml", asyncapi_text()
 
 

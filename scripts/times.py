@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-LAST = ROOT / ".cache" / "test-times.json"
-PAGE = ROOT / "docs" / "reference" / "testing.md"
-RECORDED = ROOT / "tests" / "data" / "times.json"
+_ROOT = Path(__file__).parents[1]
+LAST = _ROOT / ".cache" / "test-times.json"
+PAGE = _ROOT / "docs" / "reference" / "testing.md"
+RECORDED = _ROOT / "tests" / "data" / "times.json"
 BEGIN, END = "<!-- Made by `python -m scripts.times`; do not edit. -->", "<!-- End. -->"
 FILES_SHOWN = TESTS_SHOWN = 25
 FILE_SECONDS_MIN = 0.5

@@ -23,16 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FORMAT = "resedge-export/1"
-GENESIS = "00" * 32
-LINE_BYTES_MAX = 4 << 20
+_FORMAT = "resedge-export/1"
+_GENESIS = "00" * 32
+_LINE_BYTES_MAX = 4 << 20
 KEYS = ("position", "epoch", "stream", "version", "type", "time", "actor", "envelope", "data", "previous", "hash")
 TOLD = KEYS[:7]
 MANIFEST_KEYS = {
     "format", "tool", "file", "after", "through", "asked", "filter", "count", "first", "last", "previous", "epochs",
     "bytes", "sha256", "digest",
 }  # fmt: skip
-HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 TRAILER = re.compile(r"(Epoch|Position|Head): (\S+)")
 
 
@@ -48,7 +48,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parsed(text: bytes | str, what: str) -> dict[str, Any]:
+def _parsed(text: bytes | str, what: str) -> dict[str, Any]:
     """Return a JSON object."""
     try:
         value = json.loads(text, object_pairs_hook=unique)
@@ -59,7 +59,7 @@ def parsed(text: bytes | str, what: str) -> dict[str, Any]:
     return value
 
 
-def chain(previous: bytes, envelope: bytes, data: bytes) -> str:
+def _chain(previous: bytes, envelope: bytes, data: bytes) -> str:
     """Return the chain hash after an event, in hex."""
     parts = (previous, len(envelope).to_bytes(8, "big"), envelope, len(data).to_bytes(8, "big"), data)
     return hashlib.sha256(b"".join(parts)).hexdigest()
@@ -69,7 +69,7 @@ def check_shape(raw: bytes, where: str) -> dict[str, Any]:
     """Return the fields of a line, if it is spelled as an export spells it."""
     if not raw.endswith(b"\n"):
         raise Differs(f"{where}: the line has no end, the file was cut off")
-    said = parsed(raw, f"{where}: the line")
+    said = _parsed(raw, f"{where}: the line")
     if tuple(said) != KEYS:
         raise Differs(f"{where}: the line has other fields than {', '.join(KEYS)}")
     if json.dumps(said, separators=(",", ":")).encode("ascii") + b"\n" != raw:
@@ -78,7 +78,7 @@ def check_shape(raw: bytes, where: str) -> dict[str, Any]:
         wanted = int if name in {"position", "version"} else str
         if type(said[name]) is not wanted:
             raise Differs(f"{where}: {name} is not {'a whole number' if wanted is int else 'text'}")
-    if not HASH.fullmatch(said["previous"]) or not HASH.fullmatch(said["hash"]):
+    if not _HASH.fullmatch(said["previous"]) or not _HASH.fullmatch(said["hash"]):
         raise Differs(f"{where}: a hash is not 64 hex digits")
     return said
 
@@ -90,15 +90,15 @@ def check_line(raw: bytes, where: str) -> dict[str, Any]:
         envelope, data = (said[name].encode("utf-8", "surrogateescape") for name in ("envelope", "data"))
     except UnicodeEncodeError:
         raise Differs(f"{where}: envelope or data holds what no bytes stand for") from None
-    if chain(bytes.fromhex(said["previous"]), envelope, data) != said["hash"]:
+    if _chain(bytes.fromhex(said["previous"]), envelope, data) != said["hash"]:
         raise Differs(f"{where}: the hash does not follow from the previous hash, the envelope and the data")
-    told = parsed(said["envelope"], f"{where}: the envelope")
+    told = _parsed(said["envelope"], f"{where}: the envelope")
     for name in TOLD:
         if told.get(name) != said[name] or type(told.get(name)) is not type(said[name]):
             raise Differs(f"{where}: {name} is {said[name]!r}, the envelope says {told.get(name)!r}")
     if said["position"] < 1 or said["version"] < 1:
         raise Differs(f"{where}: positions and versions count from 1")
-    if said["position"] == 1 and said["previous"] != GENESIS:
+    if said["position"] == 1 and said["previous"] != _GENESIS:
         raise Differs(f"{where}: the first event follows a hash, but nothing was before it")
     return said
 
@@ -145,9 +145,9 @@ def read_manifest(file: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Differs(f"the manifest {path} is missing")
     raw = path.read_bytes()
-    manifest = parsed(raw, "the manifest")
-    if manifest.get("format") != FORMAT:
-        raise Differs(f"the manifest has format {manifest.get('format')!r}, this program knows {FORMAT}")
+    manifest = _parsed(raw, "the manifest")
+    if manifest.get("format") != _FORMAT:
+        raise Differs(f"the manifest has format {manifest.get('format')!r}, this program knows {_FORMAT}")
     if set(manifest) != MANIFEST_KEYS:
         raise Differs(f"the manifest has other fields than {', '.join(sorted(MANIFEST_KEYS))}")
     rest = {key: value for key, value in manifest.items() if key != "digest"}
@@ -214,7 +214,7 @@ def verify(file: Path, repository: Path | None) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as lines:
         number = 0
-        while raw := lines.readline(LINE_BYTES_MAX):
+        while raw := lines.readline(_LINE_BYTES_MAX):
             number += 1
             digest.update(raw)
             export.size += len(raw)

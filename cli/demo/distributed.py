@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTEXT = "dev"
+_CONTEXT = "dev"
 OTHER_CONTEXT = "demo"
 """The context of a system of the demo's own where `dev` is somebody's system that does not run now."""
 USUAL_PORT = 8080
@@ -31,7 +31,7 @@ _LOG_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class _System:
     """A system that answers; `home` is where the demo's own one lies, None for one that ran already."""
 
     connection: Connection
@@ -39,7 +39,7 @@ class System:
 
 
 @contextmanager
-def system(home: Path, port: int) -> Iterator[System]:
+def system(home: Path, port: int) -> Iterator[_System]:
     """Give the system of the context `dev` if it runs, else bring one up in the empty directory `home`.
 
     Raises:
@@ -47,7 +47,7 @@ def system(home: Path, port: int) -> Iterator[System]:
         UsageProblem: this is not a clone of the project.
     """
     if (running := _running()) is not None:
-        yield System(running)
+        yield _System(running)
         return
     script = ROOT / "scripts" / "compose-local"
     if not script.is_file():
@@ -57,7 +57,7 @@ def system(home: Path, port: int) -> Iterator[System]:
     home.chmod(0o711)  # PostgreSQL's own user goes through it to its data
     try:
         _told([str(script), "up", *_place(home, port)], home, UP_SECONDS_MAX)
-        yield System(_connection(home), home)
+        yield _System(_connection(home), home)
     finally:
         _told([str(script), "down", *_place(home, port)], home, DOWN_SECONDS_MAX)
 
@@ -68,7 +68,7 @@ def _place(home: Path, port: int) -> list[str]:
 
 def _running() -> Connection | None:
     """Return the connection to the development system, if it answers."""
-    context = load_config(config_path()).contexts.get(CONTEXT)
+    context = load_config(config_path()).contexts.get(_CONTEXT)
     if context is None:
         return None
     try:
@@ -80,8 +80,8 @@ def _running() -> Connection | None:
 
 def _connection(home: Path) -> Connection:
     """Return the connection to the system in `home`, after making it the current context."""
-    made = load_config(home / "config.yaml").named(CONTEXT)
-    name = CONTEXT if CONTEXT not in load_config(config_path()).contexts else OTHER_CONTEXT
+    made = load_config(home / "config.yaml").named(_CONTEXT)
+    name = _CONTEXT if _CONTEXT not in load_config(config_path()).contexts else OTHER_CONTEXT
     write_context(name, made.server, made.token)
     return Connection(made.server, made.token, name)
 

@@ -20,7 +20,7 @@ SEED = "resilient-edge-demo-1"
 DISTRICT_STORES = 40  # what one area manager looks after
 KITCHEN_SHARE = 250  # one store in so many has a second cluster in its kitchen
 
-Labels = dict[str, str | tuple[str, ...]]
+_Labels = dict[str, str | tuple[str, ...]]
 
 LABEL_KEYS = (
     *("state", "city", "market", "district", "ownership", "franchisee", "format", "size", "opened", "lanes"),
@@ -47,7 +47,7 @@ class Store:
     hours: tuple[Hours, ...]
     cpu: str
     memory: str
-    labels: Labels
+    labels: _Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ UPLINKS_CITY = _table({"fiber": 190, "cable": 56, "lte": 10})
 UPLINKS_RURAL = _table({"fiber": 40, "cable": 130, "lte": 60, "satellite": 26})
 TIERS = _table({"a": 40, "b": 80, "c": 80, "d": 40, "e": 16})
 PLANOGRAM_YEARS = _table({"2024": 26, "2025": 80, "2026": 150})
-CAPACITY = {"small": ("4", "8Gi"), "medium": ("8", "16Gi"), "large": ("8", "32Gi"), "xl": ("16", "64Gi")}
+_CAPACITY = {"small": ("4", "8Gi"), "medium": ("8", "16Gi"), "large": ("8", "32Gi"), "xl": ("16", "64Gi")}
 REGISTERS = {"small": ("2", "3"), "medium": ("3", "4"), "large": ("4", "6"), "xl": ("6", "8")}
 PARTNERS_CITY = (("doorrush", 230), ("quickbite", 200), ("campuscart", 60), ("localgo", 40))
 PARTNERS_RURAL = (("doorrush", 150), ("quickbite", 90), ("localgo", 24))
@@ -165,7 +165,7 @@ def _store(name: str, town: Place, district: str, draw: bytes, *, complete: bool
     form = _format(town, draw[0])
     size = SIZES[form][draw[1]]
     opened = 2026 - draw[2] * draw[3] * 58 // 65536
-    labels: Labels = {"state": town.state, "city": town.city, "market": town.market, "district": district}
+    labels: _Labels = {"state": town.state, "city": town.city, "market": town.market, "district": district}
     labels["ownership"] = OWNERSHIP[draw[4]] if not complete else "franchise"
     if labels["ownership"] == "franchise":
         labels["franchisee"] = _franchisee(town.market, draw[5])
@@ -181,7 +181,7 @@ def _store(name: str, town: Place, district: str, draw: bytes, *, complete: bool
     labels["registers"] = REGISTERS[size][draw[22] & 1]
     labels["tier"] = TIERS[draw[23]]
     always = form == "travel-plaza" or (form == "drive-through" and draw[24] < 40)
-    cpu, memory = CAPACITY[size]
+    cpu, memory = _CAPACITY[size]
     return Store(name, town.timezone, ALWAYS_OPEN if always else HOURS[form], cpu, memory, labels)
 
 
@@ -197,8 +197,8 @@ def _franchisee(market: str, draw: int) -> str:
     return FRANCHISEES[(home + draw % 4 * 5) % len(FRANCHISEES)]
 
 
-def _equipment(opened: int, size: str, draw: bytes, *, complete: bool) -> Labels:
-    found: Labels = {}
+def _equipment(opened: int, size: str, draw: bytes, *, complete: bool) -> _Labels:
+    found: _Labels = {}
     grills = GRILLS_NEW if opened >= 2012 else GRILLS_OLD
     models = {grills[draw[7]]}
     if size in ("large", "xl") and draw[8] < 110:

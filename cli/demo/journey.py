@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cli.demo.fleet import Fleet, Store
 
 EVENTS_PAGE = 1_000
-POLL_SECONDS = 20
+_POLL_SECONDS = 20
 POLL_MARGIN_SECONDS = 10.0
 NOT_YET = 504
 """What a server answers that waited for a position, or for rendering to settle, and did not get there yet."""
@@ -194,10 +194,10 @@ class Journey:
 
     def _settle(self) -> None:
         """Wait until rendering has seen the last change and closed every difference that it may."""
-        params = {"position": str(self._position), "timeout_seconds": str(POLL_SECONDS)}
+        params = {"position": str(self._position), "timeout_seconds": str(_POLL_SECONDS)}
         _patiently(
             lambda: self.server.get(
-                "/v1/rendering:settled", params, read_seconds=POLL_SECONDS + POLL_MARGIN_SECONDS, fresh=False
+                "/v1/rendering:settled", params, read_seconds=_POLL_SECONDS + POLL_MARGIN_SECONDS, fresh=False
             )
         )
 

@@ -12,7 +12,7 @@ from cli.session import session_of
 
 app = verb_app()
 
-Approval = Annotated[str, typer.Argument(metavar="ID", help="From `resedge get approvals --mine`.")]
+_Approval = Annotated[str, typer.Argument(metavar="ID", help="From `resedge get approvals --mine`.")]
 Digest = Annotated[str, typer.Option("--digest", help="Only if the subject still has this digest.", metavar="DIGEST")]
 
 
@@ -24,7 +24,7 @@ def approval() -> None:
 @app.command()
 def grant(
     ctx: typer.Context,
-    name: Approval,
+    name: _Approval,
     reason: Reason = "",
     ticket: Ticket = "",
     digest: Digest = "",
@@ -41,7 +41,7 @@ def grant(
 @app.command()
 def refuse(
     ctx: typer.Context,
-    name: Approval,
+    name: _Approval,
     reason: Reason = "",
     ticket: Ticket = "",
     digest: Digest = "",
@@ -56,7 +56,7 @@ def refuse(
 @app.command()
 def withdraw(
     ctx: typer.Context,
-    name: Approval,
+    name: _Approval,
     reason: Reason = "",
     ticket: Ticket = "",
     whole: Annotated[bool, typer.Option("--whole", help="Withdraw my request, not my vote.")] = False,

@@ -18,7 +18,7 @@ from cli.verbs.get import TERMINAL_ITEMS
 
 app = verb_app()
 
-Subject = Annotated[
+_Subject = Annotated[
     str | None,
     typer.Option(
         "--subject", help="Only events about this: `store/tx-austin-0042`, or a plain name.", metavar="KIND/NAME"
@@ -56,7 +56,7 @@ _COLUMNS = (
 @app.callback(invoke_without_command=True)
 def audit(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
-    subject: Subject = None,
+    subject: _Subject = None,
     actor: Actor = None,
     since: From = None,
     until: Until = None,
@@ -117,7 +117,7 @@ def export(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by n
     through: Annotated[
         int | None, typer.Option("--through", min=0, help="Only events up to this position.", metavar="N")
     ] = None,
-    subject: Subject = None,
+    subject: _Subject = None,
     actor: Actor = None,
     type_: Type = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,

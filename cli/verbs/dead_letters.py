@@ -16,8 +16,8 @@ from cli.session import Session, session_of
 
 app = verb_app()
 
-Letter = Annotated[str, typer.Argument(metavar="LETTER", help="From `resedge dead-letters list`.")]
-Why = Annotated[str, typer.Option("--reason", help="Reason; kept in the log.", metavar="TEXT")]
+_Letter = Annotated[str, typer.Argument(metavar="LETTER", help="From `resedge dead-letters list`.")]
+_Why = Annotated[str, typer.Option("--reason", help="Reason; kept in the log.", metavar="TEXT")]
 
 _SHOWN_CHARACTERS = 12
 _STATES = ("open", "retried", "skipped", "settled", "all")
@@ -82,7 +82,7 @@ def _name(item: Item) -> str:
 
 
 @app.command()
-def show(ctx: typer.Context, letter: Letter, output: Output = Format.TABLE) -> None:
+def show(ctx: typer.Context, letter: _Letter, output: Output = Format.TABLE) -> None:
     """Show a dead letter with what came and why it was refused."""
     item = session_of(ctx).client.get(_path(letter)).body
     if output not in {Format.TABLE, Format.WIDE}:
@@ -104,7 +104,7 @@ def _readable(body: str) -> str:
 
 
 @app.command()
-def retry(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
+def retry(ctx: typer.Context, letter: _Letter, reason: _Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
     """Try a dead letter again: an external event at once, as it came; a consumer by asking it to.
 
     An event that is refused again stays open, and this ends with the refusal.
@@ -113,7 +113,7 @@ def retry(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput 
 
 
 @app.command()
-def skip(ctx: typer.Context, letter: Letter, reason: Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
+def skip(ctx: typer.Context, letter: _Letter, reason: _Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
     """Pass a dead letter over: nothing comes of the event; a consumer goes on after it."""
     _decide(session_of(ctx), letter, "skip", reason, output)
 

@@ -21,7 +21,7 @@ from cli.verbs.apply import declare
 from cli.verbs.export import CHOICES, DOCUMENTS, MANIFESTS, RELEASE, RELEASES
 
 app = verb_app()
-IMPORT_BYTES_MAX = 256 << 20
+_IMPORT_BYTES_MAX = 256 << 20
 _RELEASE_BYTES_MAX = 8 << 20
 _CHUNK_BYTES = 1 << 16
 _LOOKED_AT_BYTES = 256
@@ -62,9 +62,9 @@ def import_(
 def _stores(
     session: Session, source: str, how: ChangeFormat, params: Mapping[str, str], *, dry_run: bool, yes: bool
 ) -> None:
-    data = sys.stdin.buffer.read(IMPORT_BYTES_MAX + 1) if source == "-" else read_file(Path(source), IMPORT_BYTES_MAX)
-    if len(data) > IMPORT_BYTES_MAX:
-        raise UsageProblem(f"more than {IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
+    data = sys.stdin.buffer.read(_IMPORT_BYTES_MAX + 1) if source == "-" else read_file(Path(source), _IMPORT_BYTES_MAX)
+    if len(data) > _IMPORT_BYTES_MAX:
+        raise UsageProblem(f"more than {_IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
 
     def send(**more: str) -> Answer:
         return session.client.change(

@@ -32,14 +32,14 @@ def label(
     session = session_of(ctx)
     if kind not in ("store", "stores"):
         raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest(kind, ["stores"]))
-    put, remove = parsed(changes)
+    put, remove = _parsed(changes)
     body = {"where": where, "set": put, "remove": remove}
     answer = session.client.change("POST", "/v1/stores:label", body, params=dry(dry_run), read_seconds=LONG_SECONDS)
     body = answer.body or {}
     tell_counts(session, f"{body.get('changed', 0)} stores changed", body, output, dry_run=dry_run)
 
 
-def parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def _parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Return the labels to set and the keys to remove.
 
     Raises:

@@ -16,7 +16,7 @@ from cli.session import session_of
 from cli.terminal import is_plain
 
 app = verb_app()
-SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
+_SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
 _POLL_SECONDS = 0.25
 
 
@@ -77,7 +77,7 @@ def _all(client: Client) -> Sequence[Mapping[str, Any]]:
         if problem.exit_code != ExitCode.NOT_FOUND:
             raise
     return [
-        each for service in SERVICES for each in _items(client.get(f"/services/{service}/v1/projections", fresh=False))
+        each for service in _SERVICES for each in _items(client.get(f"/services/{service}/v1/projections", fresh=False))
     ]
 
 

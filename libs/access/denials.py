@@ -19,8 +19,8 @@ ROUTES_MAX = 9_000
 """Pairs of actor and route within a minute; further ones are merged by actor, under the route `others`."""
 ACTORS_MAX = 1_000
 """Actors counted one by one within a minute; further ones are merged under the actor `others`."""
-OTHERS = "others"
-EVENTS_MAX = 200
+_OTHERS = "others"
+_EVENTS_MAX = 200
 """Events of one submission."""
 DETAIL_CHARACTERS_MAX = 500
 MINUTE = timedelta(minutes=1)
@@ -31,7 +31,7 @@ Key = tuple[datetime, str, str]
 
 
 @dataclass(slots=True)
-class Refused:
+class _Refused:
     """The refusals of one actor at one route in one minute; the text and address of the first stand for all."""
 
     first: datetime
@@ -58,7 +58,7 @@ class Denials:
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._held: dict[Key, Refused] = {}
+        self._held: dict[Key, _Refused] = {}
         self._merged = 0
 
     def __len__(self) -> int:
@@ -70,22 +70,22 @@ class Denials:
         minute = now.replace(second=0, microsecond=0)
         key = (minute, actor, route)
         if key not in self._held and len(self._held) - self._merged >= ROUTES_MAX:
-            key = (minute, actor, OTHERS)
+            key = (minute, actor, _OTHERS)
             if key not in self._held and self._merged >= ACTORS_MAX:
-                key = (minute, OTHERS, OTHERS)
+                key = (minute, _OTHERS, _OTHERS)
         known = self._held.get(key)
         if known is not None:
             known.count, known.last = known.count + 1, now
             return
-        self._merged += key[2] == OTHERS
-        self._held[key] = Refused(now, now, detail[:DETAIL_CHARACTERS_MAX], by)
+        self._merged += key[2] == _OTHERS
+        self._held[key] = _Refused(now, now, detail[:DETAIL_CHARACTERS_MAX], by)
 
     def take(self, *, whole: bool = False) -> list[AccessDenied]:
         """Remove and return the refusals of past minutes, or all of them (`whole`)."""
         now = self._clock()
         over = [key for key in self._held if whole or key[0] + MINUTE <= now]
         taken = [self._held.pop(key).event(key) for key in sorted(over)]
-        self._merged -= sum(key[2] == OTHERS for key in over)
+        self._merged -= sum(key[2] == _OTHERS for key in over)
         return taken
 
 
@@ -107,7 +107,7 @@ class DenialsKept:
         self._waiting += self._denials.take(whole=whole)
         del self._waiting[ROUTES_MAX + ACTORS_MAX :]
         while self._waiting:
-            part = self._waiting[:EVENTS_MAX]
+            part = self._waiting[:_EVENTS_MAX]
             events = [event for each in part if (event := _fitting(each)) is not None]
             try:
                 if events:
@@ -115,7 +115,7 @@ class DenialsKept:
             except (LogUnavailable, LogClosed) as trouble:
                 log.warning("refused requests are not in the log yet", reason=str(trouble), count=len(self._waiting))
                 return
-            del self._waiting[:EVENTS_MAX]
+            del self._waiting[:_EVENTS_MAX]
 
 
 def _fitting(denied: AccessDenied) -> NewEvent | None:

@@ -18,7 +18,7 @@ from libs.contracts.problems import Problem, unavailable
 from libs.eventlog import LogClosed, LogUnavailable
 from libs.kinds.categories import GIVING_RIGHTS
 
-CATEGORIES = ("token", *GIVING_RIGHTS)
+_CATEGORIES = ("token", *GIVING_RIGHTS)
 CHECK_SECONDS = 15.0
 STALE_SECONDS_MAX = 60.0
 LOOK_AGAIN_SECONDS = 0.1
@@ -35,7 +35,7 @@ class Heads(Protocol):
 
 
 class Freshness:
-    """Compares the log's heads of `CATEGORIES` with how far the process's fleet is, and brings the fleet there."""
+    """Compares the log's heads of `_CATEGORIES` with how far the process's fleet is, and brings the fleet there."""
 
     def __init__(
         self, heads: Heads, bring: Callable[[int], Awaitable[None]], now: Callable[[], float] = time.monotonic
@@ -82,7 +82,7 @@ class Freshness:
         """Bring the fleet to the heads; where that does not work, it is said in the process's log."""
         begun = self._looked_at = self._now()
         try:
-            head = await asyncio.to_thread(lambda: max(map(self._heads.category_head, CATEGORIES)))
+            head = await asyncio.to_thread(lambda: max(map(self._heads.category_head, _CATEGORIES)))
             await self._bring(head)
         except (Problem, LogUnavailable, LogClosed) as trouble:
             log.warning("tokens and roles may be out of date", reason=str(trouble))

@@ -34,7 +34,7 @@ AFFECTING = (AFFECT, "Policy")
 BINDING = ("apply", "RoleBinding")
 CAUSES_MAX = 200
 WORDS_MAX = 20
-ID_CHARACTERS = 16
+_ID_CHARACTERS = 16
 EVENT = "event"
 """The member of a refusal that names which of several events it is about."""
 GIVES_RIGHTS = tuple(kind.document for kind in DECLARED if kind.gives_rights)
@@ -57,7 +57,7 @@ class Asking:
     by: By
 
 
-class Change(Protocol):
+class _Change(Protocol):
     """What was decided and is to be judged (libs.commands.proposals.Proposal)."""
 
     @property
@@ -96,7 +96,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _Asked:
     """A right that is needed, and when."""
 
     intent: Asking
@@ -114,7 +114,7 @@ class Asked:
         return scope(self.rights or facts, self.intent.sender, self.intent.verb, self.intent.kind, self.now, namespace)
 
 
-async def judged(change: Change, facts: Fleet, intent: Asking, now: datetime) -> Judgement:
+async def judged(change: _Change, facts: Fleet, intent: Asking, now: datetime) -> Judgement:
     """Return the conditions under which a change that was decided on `facts` may be appended.
 
     Raises:
@@ -142,7 +142,7 @@ async def judged(change: Change, facts: Fleet, intent: Asking, now: datetime) ->
         if found is None or len(runs) > 1:  # judged as a whole, however it is put together
             found = await tried(facts, events)
         if unsigns:
-            _check_signed(Asked(intent, now), unsigned(found, events), found.before)
+            _check_signed(_Asked(intent, now), unsigned(found, events), found.before)
         if loosens:
             return _withheld(judgement, change, found, intent, now)
     return judgement
@@ -170,7 +170,7 @@ class Run:
     events: Sequence[Event]
 
 
-def _runs(change: Change, intent: Asking) -> Iterator[Run]:
+def _runs(change: _Change, intent: Asking) -> Iterator[Run]:
     """Yield the events of a change by the kind whose right they need; neighbours of one kind together."""
     events = [event for _, event in change.events]
     start = 0
@@ -195,7 +195,7 @@ async def _checked(runs: Sequence[Run], facts: Fleet, now: datetime, *, document
         intent, events = run.intent, run.events
         change = await tried(here, events)
         if not held_by_token(intent.sender, intent.verb, intent.kind):
-            asked = Asked(intent, now, facts if intent.kind in GIVES_RIGHTS else None)
+            asked = _Asked(intent, now, facts if intent.kind in GIVES_RIGHTS else None)
             try:
                 _check_change(asked, events, change)
             except Problem as refusal:
@@ -207,12 +207,12 @@ async def _checked(runs: Sequence[Run], facts: Fleet, now: datetime, *, document
     return change
 
 
-def _check_change(asked: Asked, events: Sequence[Event], change: Before) -> None:
+def _check_change(asked: _Asked, events: Sequence[Event], change: Before) -> None:
     _check(asked, parts(events, change), change)
     _check_own_bindings(asked, change)
 
 
-async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why: Problem) -> tuple[int, Problem]:
+async def _first_beyond(asked: _Asked, facts: Fleet, events: Sequence[Event], why: Problem) -> tuple[int, Problem]:
     """Return the first event that, with those before it, exceeds the rights, and its refusal."""
     fine, beyond = 0, len(events)  # the first number of events is within the rights, the second is not
     while beyond - fine > 1:
@@ -226,7 +226,7 @@ async def _first_beyond(asked: Asked, facts: Fleet, events: Sequence[Event], why
     return beyond - 1, why
 
 
-def _check(asked: Asked, found: Sequence[Part], change: Before) -> None:
+def _check(asked: _Asked, found: Sequence[Part], change: Before) -> None:
     """Check what a change affects against the right.
 
     Raises:
@@ -251,7 +251,7 @@ def _voided(expires_at: datetime | None, facts: Fleet, intent: Asking, now: date
     return min([*ends, *([] if expires_at is None else [expires_at])], default=None)
 
 
-def _check_own_bindings(asked: Asked, change: Before) -> None:
+def _check_own_bindings(asked: _Asked, change: Before) -> None:
     """Refuse to add a cluster to the scope of the sender's own binding: it would extend their other rights.
 
     Someone who may declare role bindings everywhere could do so anyway; reading is not limited by clusters.
@@ -279,7 +279,7 @@ def _check_own_bindings(asked: Asked, change: Before) -> None:
             )
 
 
-def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> None:
+def _check_signed(asked: _Asked, found: Sequence[Unsigned], before: Fleet) -> None:
     """Refuse to remove or replace an application's sign-off where the author may not affect policy.
 
     Raises:
@@ -299,7 +299,7 @@ def _check_signed(asked: Asked, found: Sequence[Unsigned], before: Fleet) -> Non
             )
 
 
-def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:
+def _check_part(asked: _Asked, part: Part, held: Scope, change: Before) -> None:
     if part.clusters is None:
         raise _refused(asked, f"{part.what} has no clusters of its own", "that is not limited to clusters", {})
     if not held.covers(part.clusters):
@@ -316,7 +316,7 @@ def _check_part(asked: Asked, part: Part, held: Scope, change: Before) -> None:
             )
 
 
-def _beyond(asked: Asked, change: Before, others: BitMap) -> Problem:
+def _beyond(asked: _Asked, change: Before, others: BitMap) -> Problem:
     names = change.after.selection if others.max() < change.after.selection.size else change.before.selection
     example = names.name(others.min())
     some = counted(len(others), "cluster")
@@ -328,7 +328,7 @@ def _beyond(asked: Asked, change: Before, others: BitMap) -> Problem:
     )
 
 
-def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> Problem:
+def _refused(asked: _Asked, detail: str, wanted: str, extra: dict[str, Any]) -> Problem:
     return Problem(
         403,
         "out-of-scope",
@@ -339,7 +339,7 @@ def _refused(asked: Asked, detail: str, wanted: str, extra: dict[str, Any]) -> P
     )
 
 
-def _withheld(judgement: Judgement, change: Change, found: Before, intent: Asking, now: datetime) -> Judgement:
+def _withheld(judgement: Judgement, change: _Change, found: Before, intent: Asking, now: datetime) -> Judgement:
     """Withhold from gates what a change opens on clusters where its author may not affect policy."""
     opened = loosened(found, now)
     if not opened:
@@ -367,10 +367,10 @@ def _withheld(judgement: Judgement, change: Change, found: Before, intent: Askin
     return replace(judgement, withheld=(stream_id("withheld", said.id), said), warning=warning)
 
 
-def _id(change: Change, intent: Asking) -> str:
+def _id(change: _Change, intent: Asking) -> str:
     """Return the same id for the same change on top of the same versions: deciding twice withholds once."""
     digest = hashlib.sha256(repr((intent.actor, sorted(change.expected.items()))).encode())
     for stream, event in change.events:
         digest.update(stream.encode())
         digest.update(encode(event))
-    return digest.hexdigest()[:ID_CHARACTERS]
+    return digest.hexdigest()[:_ID_CHARACTERS]

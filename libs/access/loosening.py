@@ -23,7 +23,7 @@ from libs.fleet.columns import Column
 FURTHEST_WEST = timedelta(hours=14)
 """The largest offset of a time zone behind UTC."""
 
-Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
+_Bound = Mapping[str, tuple[CalendarDeclared, BitMap]]
 
 
 def may_loosen(events: Iterable[Event]) -> bool:
@@ -107,7 +107,7 @@ def _levels(fleet: Fleet) -> list[str | None]:
     return [None, *sorted(named)]
 
 
-def _bound(fleet: Fleet, application: str | None, known: BitMap) -> Bound:
+def _bound(fleet: Fleet, application: str | None, known: BitMap) -> _Bound:
     found = {}
     for name, calendar in fleet.policy.calendars.items():
         here = not calendar.applications if application is None else application in calendar.applications
@@ -116,7 +116,7 @@ def _bound(fleet: Fleet, application: str | None, known: BitMap) -> Bound:
     return found
 
 
-def _windows(before: Bound, after: Bound, zones: BitMap, hours: BitMap) -> BitMap:
+def _windows(before: _Bound, after: _Bound, zones: BitMap, hours: BitMap) -> BitMap:
     """Return where windows may newly be open: no calendar applies any more, another one does, or one opens more."""
     had, has, by_hours = BitMap(), BitMap(), BitMap()
     for calendar, clusters in before.values():

@@ -73,7 +73,7 @@ class Scope:
         return self.everywhere or clusters <= self.clusters
 
 
-EVERYWHERE = Scope(everywhere=True)
+_EVERYWHERE = Scope(everywhere=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def scope(
 ) -> Scope:
     """Return where `principal` may do `verb` to things of `kind`: of `namespace`, or (`None`) of no namespace."""
     if held_by_token(principal, verb, kind):
-        return EVERYWHERE
+        return _EVERYWHERE
     return _where(fleet, _giving(fleet, principal, verb, kind, now), namespace)
 
 
@@ -121,7 +121,7 @@ def holds(fleet: Fleet, principal: Principal, role: str, now: datetime, namespac
     A built-in role of a token is held everywhere, and includes no other role.
     """
     if role in principal.roles:
-        return EVERYWHERE
+        return _EVERYWHERE
     return _where(fleet, (each for each in bindings_of(fleet, principal, now) if each.role == role), namespace)
 
 

@@ -30,7 +30,7 @@ FETCH_SECONDS_MAX = 5.0
 DOCUMENT_BYTES_MAX = 256 * 1024
 KEYS_MAX = 100
 RSA_BYTES_MIN = 256
-DISCOVERY = "/.well-known/openid-configuration"
+_DISCOVERY = "/.well-known/openid-configuration"
 
 Fetch = Callable[[], Awaitable[list[Any]]]
 """Returns the members of the provider's `keys`; raises `FetchFailed`."""
@@ -71,7 +71,7 @@ def fetching(issuer: str) -> Fetch:
                 asyncio.timeout(FETCH_SECONDS_MAX),
                 httpx2.AsyncClient(follow_redirects=False, timeout=FETCH_SECONDS_MAX) as client,
             ):
-                said = await _document(client, issuer.rstrip("/") + DISCOVERY)
+                said = await _document(client, issuer.rstrip("/") + _DISCOVERY)
                 if said.get("issuer") != issuer:
                     raise FetchFailed("its discovery document names another issuer")
                 place = said.get("jwks_uri")

@@ -23,7 +23,7 @@ from libs.contracts.instants import parsed_instant
 from libs.contracts.names import check_name
 
 TOKEN_BYTES = 32
-TOKEN_CHARACTERS_MAX = 16_384
+_TOKEN_CHARACTERS_MAX = 16_384
 SIGNED_CHARACTERS_MAX = 48 * 1024
 """A provider's token lists groups; a larger one does not fit into the headers of a request."""
 ID_CHARACTERS = 12
@@ -212,7 +212,7 @@ class Tokens:
             Problem: 503, it cannot be told yet.
         """
         signed = looks_like_a_jwt(token)
-        if len(token) > (SIGNED_CHARACTERS_MAX if signed else TOKEN_CHARACTERS_MAX):
+        if len(token) > (SIGNED_CHARACTERS_MAX if signed else _TOKEN_CHARACTERS_MAX):
             raise BadToken("too-large" if signed else "malformed")
         if not TOKEN.fullmatch(token):
             raise BadToken("malformed")

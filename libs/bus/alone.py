@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus.faults import passing
 
-ATTEMPTS_MAX = 40
+_ATTEMPTS_MAX = 40
 """How many faults in a row are retried."""
-RETRY_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 _LOCK = "hashtextextended(current_schema() || ' ' || :name, 0)"
 _here: set[tuple[str, str]] = set()
@@ -67,12 +67,12 @@ async def _session_lock(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
 
 
 async def patiently(step: Callable[[], Awaitable[T]]) -> T:
-    """Take a step, and repeat it after a fault that passes by itself, up to `ATTEMPTS_MAX` times."""
-    for _ in range(ATTEMPTS_MAX - 1):
+    """Take a step, and repeat it after a fault that passes by itself, up to `_ATTEMPTS_MAX` times."""
+    for _ in range(_ATTEMPTS_MAX - 1):
         try:
             return await step()
         except Exception as error:
             if not passing(error):
                 raise
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
     return await step()

@@ -20,7 +20,7 @@ from libs.bus.recent import Recent
 from libs.eventlog import EventLog
 
 PAGE_EVENTS_MAX = 1_000
-INLINE_EVENTS_MAX = 64
+_INLINE_EVENTS_MAX = 64
 """A tail this short is read in the event loop of an embedded log: a thread would take longer than the read."""
 POLL_SECONDS = 0.2
 _PAGES_KEPT = 16
@@ -90,7 +90,7 @@ class LogFeed(Feed):
         """Return the page after a position, from the log or from another consumer that was there before."""
         task = self._pages.get(after)
         if task is None:
-            if self._log.embedded and self._seen - after <= INLINE_EVENTS_MAX:
+            if self._log.embedded and self._seen - after <= _INLINE_EVENTS_MAX:
                 page = self._read(after)
                 if len(self._members) == 1:
                     return page

@@ -34,14 +34,14 @@ from libs.bus.untouched import as_it_is, untouched
 from libs.contracts.crash import crash_point
 from libs.eventlog import EventLog
 
-BATCH_EVENTS_MAX = 1_000
-GRACE_SECONDS = 0.25
+_BATCH_EVENTS_MAX = 1_000
+_GRACE_SECONDS = 0.25
 """How long a waiting request gives Kafka to bring its event, before the log is read instead."""
 HEAD_SECONDS = 0.5
 """How often the log's head (one row, no event) is read, to know how far behind each consumer is."""
 FAILURES_MAX = 4
 """Temporary faults in a row after which the others no longer wait for a consumer."""
-SILENT_SECONDS_MAX = 10.0
+_SILENT_SECONDS_MAX = 10.0
 """A subscription is renewed after so long without a message while consumers are behind: two messages were missed."""
 _IDLE_MS = 8
 """How long FastStream waits for messages, and then pauses if there are none."""
@@ -111,7 +111,7 @@ class KafkaFeed(Feed):
                 await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
             else:
                 await self._until_silent()
-                _log.warning("no message from Kafka for %.0f s, subscribing again", SILENT_SECONDS_MAX)
+                _log.warning("no message from Kafka for %.0f s, subscribing again", _SILENT_SECONDS_MAX)
             await self._unsubscribe()
 
     async def _until_silent(self) -> None:
@@ -125,7 +125,7 @@ class KafkaFeed(Feed):
             behind = any(self._keeps_up(each) and each.position < self._seen for each in self._members.values())
             if self._batch is not None or not behind:
                 self._heard = time.monotonic()
-            elif time.monotonic() - self._heard > SILENT_SECONDS_MAX:
+            elif time.monotonic() - self._heard > _SILENT_SECONDS_MAX:
                 return
 
     async def _subscribe(self) -> None:
@@ -142,7 +142,7 @@ class KafkaFeed(Feed):
             partitions=[TopicPartition(self._topic, 0, declare=False)],
             group_id=self._group,
             batch=True,
-            max_records=BATCH_EVENTS_MAX,
+            max_records=_BATCH_EVENTS_MAX,
             batch_timeout_ms=_IDLE_MS,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=_FETCH_BYTES_MAX,
@@ -264,7 +264,7 @@ class KafkaFeed(Feed):
 
     def trouble(self) -> str:
         """Record whether Kafka is away: commands then read the log, and readers wait."""
-        quiet = time.monotonic() - self._heard > SILENT_SECONDS_MAX
+        quiet = time.monotonic() - self._heard > _SILENT_SECONDS_MAX
         return "" if self.connected and not quiet else "no events come from Kafka"
 
     # --- one consumer --------------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ class KafkaFeed(Feed):
         wanted = list(consumers)
         started = time.monotonic()
         # After one timeout nobody waits for Kafka until a message has come: it may be away for long.
-        grace = 0.0 if self._waited_in_vain == self._batches else min(GRACE_SECONDS, timeout_seconds)
+        grace = 0.0 if self._waited_in_vain == self._batches else min(_GRACE_SECONDS, timeout_seconds)
         if await self.reached(wanted, position, grace):
             return True
         self._waited_in_vain = self._batches

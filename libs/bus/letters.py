@@ -14,7 +14,7 @@ from libs.bus.contract import EventCannotBeApplied
 from libs.contracts import ConsumerHalted, Event, LetterRetried, LetterSettled, LetterSkipped, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
 
-RETRIED = "it was applied when it was tried again"
+_WHY_SETTLED = "it was applied when it was tried again"
 _REASON_CHARACTERS_MAX = 2_000
 
 
@@ -79,7 +79,7 @@ class Letters:
 
     async def settle(self, letter: Letter) -> None:
         """Record that the event was applied in the end."""
-        await self._append(letter, LetterSettled(letter.name, RETRIED))
+        await self._append(letter, LetterSettled(letter.name, _WHY_SETTLED))
 
     async def _append(self, letter: Letter, event: Event) -> None:
         """Append, unless another replica was faster with the same event."""

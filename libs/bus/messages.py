@@ -14,7 +14,7 @@ from libs.eventlog.envelope import chain, decode_envelope
 from libs.eventlog.reader import decode_or_not, recorded_of
 
 EVENTS_TOPIC = "resedge.events"
-ENVELOPE, HASH, PREVIOUS = "resedge_envelope", "resedge_hash", "resedge_previous"
+ENVELOPE, _HASH, _PREVIOUS = "resedge_envelope", "resedge_hash", "resedge_previous"
 CONTENT_TYPE = b"application/json"
 
 Headers = list[tuple[str, bytes]]
@@ -68,8 +68,8 @@ def to_message(raw: RawEvent, previous: bytes) -> Message:
         ("ce_actor", said.actor.encode()),
         ("content-type", CONTENT_TYPE),
         (ENVELOPE, bytes(envelope)),
-        (HASH, bytes(hash_)),
-        (PREVIOUS, previous),
+        (_HASH, bytes(hash_)),
+        (_PREVIOUS, previous),
     ]
     if said.correlation is not None:
         headers.append(("ce_correlationid", said.correlation.encode()))
@@ -95,7 +95,7 @@ def from_record(record: KafkaRecord) -> Linked:
     """
     headers: dict[str, Any] = dict(record.headers)
     try:
-        envelope, hash_, previous = headers[ENVELOPE], headers[HASH], headers[PREVIOUS]
+        envelope, hash_, previous = headers[ENVELOPE], headers[_HASH], headers[_PREVIOUS]
     except KeyError as missing:
         raise ForeignMessage(f"a message without header {missing}") from None
     data = record.value or b""

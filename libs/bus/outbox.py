@@ -31,14 +31,14 @@ from libs.eventlog.envelope import chain, decode_envelope
 
 LEASE = "relay"
 EPOCHS_STREAM = "log-epochs"
-BATCH_EVENTS_MAX = 1_000
+_BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 512 * 1024
 REQUEST_BYTES_MAX = 1024 * 1024
 REQUEST_TIMEOUT_MS = 8_000
 """How long Kafka may take to acknowledge a batch before a new producer sends it again from the recorded progress."""
 RING_SECONDS = 5.0
 """How often the last event is repeated while there is no new one; a consumer that is behind it reads the log."""
-LOOK_SECONDS = 0.004
+_LOOK_SECONDS = 0.004
 LOOK_IDLE_SECONDS = 0.02
 """How often the head is looked at: soon after an event, and after `IDLE_AFTER_SECONDS` without one."""
 IDLE_AFTER_SECONDS = 2.0
@@ -59,7 +59,7 @@ class Records(Protocol):
 
 
 @dataclass(slots=True)
-class Progress:
+class _Progress:
     """The status of a relay."""
 
     leads: bool = False
@@ -105,7 +105,7 @@ class Outbox:
         self._published_at = 0.0
         self._appended = asyncio.Event()
         self._unlisten: Callable[[], None] = lambda: None
-        self.progress = Progress()
+        self.progress = _Progress()
         speak_seldom()
 
     async def run(self) -> None:
@@ -186,7 +186,7 @@ class Outbox:
         self._published(checkpoint)
         self._ring_at = 0.0
         while await self._still_leads(lease):
-            raws = await asyncio.to_thread(self._log.read_raw, checkpoint.position, BATCH_EVENTS_MAX)
+            raws = await asyncio.to_thread(self._log.read_raw, checkpoint.position, _BATCH_EVENTS_MAX)
             if not raws:
                 await self._ring(producer, checkpoint)
                 await self._wait_for_more(checkpoint)
@@ -255,7 +255,7 @@ class Outbox:
                 raise ConsumerStopped(LEASE, f"the log holds another event at position {head.position}")
             idle = time.monotonic() - self._published_at > IDLE_AFTER_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_IDLE_SECONDS if idle else LOOK_SECONDS):
+                async with asyncio.timeout(LOOK_IDLE_SECONDS if idle else _LOOK_SECONDS):
                     await self._appended.wait()
 
     # --- the lease -----------------------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ SWAPPED_EVENTS_MAX = 200
 SWAP_WAIT_MILLISECONDS = 500
 """How long a swap waits for readers: less than PostgreSQL's deadlock timeout, so that no reader is aborted."""
 
-PROBLEMS_MAX = 20
+_PROBLEMS_MAX = 20
 
-BUILDING, LIVE, FAILED = "building", "live", "failed"
+BUILDING, _LIVE, FAILED = "building", "live", "failed"
 
 _SKIPPED = type_name(LetterSkipped(letter="", reason=""))
 
@@ -80,7 +80,7 @@ async def progress(view: ViewConsumer, log: RebuildSource) -> Progress:
     generation = 0 if row is None else int(row.generation)
     return Progress(
         projection=view.name,
-        state=LIVE if row is None else str(row.state),
+        state=_LIVE if row is None else str(row.state),
         generation=generation,
         position=positions.get(view.name, 0),
         building=positions.get(beside_name(view.name, generation)),
@@ -117,7 +117,7 @@ async def rebuild(view: ViewConsumer, log: RebuildSource, begun: Callable[[int],
 
 
 async def view_problems(view: ViewConsumer, log: RebuildSource) -> list[str]:
-    """Compare a view with a fold of the log up to its checkpoint; return at most `PROBLEMS_MAX` differences."""
+    """Compare a view with a fold of the log up to its checkpoint; return at most `_PROBLEMS_MAX` differences."""
     engine = view_engine("sqlite+aiosqlite://")
     try:
         fold = view.elsewhere(engine)
@@ -140,7 +140,7 @@ async def view_problems(view: ViewConsumer, log: RebuildSource) -> list[str]:
                 problem
                 for name, table in fold.tables.items()
                 for problem in _differences(table, await _rows(connection, table), found[name])
-            ][:PROBLEMS_MAX]
+            ][:_PROBLEMS_MAX]
     finally:
         await engine.dispose()
 
@@ -305,7 +305,7 @@ async def _swap(view: ViewConsumer, new: ViewConsumer, generation: int, log: Reb
         if (await connection.execute(update(checkpoints).where(row).values(values))).rowcount != 1:
             await connection.execute(insert(checkpoints).values(consumer=view.name, **values))
         mine = (generations.c.consumer == view.name) & (generations.c.generation == generation)
-        if (await connection.execute(update(generations).where(mine).values(state=LIVE))).rowcount != 1:
+        if (await connection.execute(update(generations).where(mine).values(state=_LIVE))).rowcount != 1:
             raise RebuildFailed("another rebuild has begun meanwhile")
         crash_point("bus.rebuild.before-swap")
     crash_point("bus.rebuild.after-swap")

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from libs.bus.contract import Page
 from libs.eventlog import Commit, Entry, recorded
 
-EVENTS_MAX = 100_000
+_EVENTS_MAX = 100_000
 BYTES_MAX = 64 * 1024 * 1024
 
 
 class Recent:
     """Gets commits in the appending thread; may be read in any other."""
 
-    def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, events_max: int = _EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._events_max, self._bytes_max = events_max, bytes_max
         self._lock = threading.Lock()
         self._entries: list[Entry] = []

@@ -35,7 +35,7 @@ POOL_CONNECTIONS_MAX = 10
 """A process of six services may open 60 connections; PostgreSQL allows 100 by default."""
 POOL_WAIT_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 30.0
+_STATEMENT_SECONDS = 30.0
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 """The size to which SQLite truncates the WAL of views after a checkpoint, however large it grew."""
 
@@ -100,7 +100,7 @@ def _postgresql(url: str) -> AsyncEngine:
         pool_use_lifo=True,
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "command_timeout": STATEMENT_SECONDS,
+            "command_timeout": _STATEMENT_SECONDS,
             "server_settings": {
                 "application_name": "resedge-views",
                 "synchronous_commit": "off",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from libs.contracts.policy import CalendarDeclared, CalendarWindow
 
 Interval = tuple[datetime, datetime]
-DAY = timedelta(days=1)
+_DAY = timedelta(days=1)
 RULE_BEGINS = date(2000, 1, 3)
 """The start of rules that have none: a Monday, earlier than any date that can be asked about."""
 RULE_ENDS = date(2080, 1, 1)
@@ -110,13 +110,13 @@ def days_from(first: date, until: date) -> Iterable[date]:
 def at_wall(zone: str, day: date, clock: str) -> datetime:
     """Return the instant at which the clocks of a zone show `HH:MM` on a day; 24:00 is the next day's beginning."""
     if clock == END_OF_DAY:
-        return edge(zone, datetime.combine(day + DAY, time()))
+        return edge(zone, datetime.combine(day + _DAY, time()))
     return edge(zone, datetime.combine(day, time.fromisoformat(clock)))
 
 
 def from_to(zone: str, day: date, opens: str, closes: str) -> Interval:
     """Return the interval of two wall-clock edges from a day on; an end not after the start is on the next day."""
-    last = day if closes == END_OF_DAY or closes > opens else day + DAY
+    last = day if closes == END_OF_DAY or closes > opens else day + _DAY
     return at_wall(zone, day, opens), at_wall(zone, last, closes)
 
 
@@ -151,11 +151,11 @@ def neighbours(zone: str, hours: Hours, first: date, until: date) -> tuple[date,
     known = _timetable(hours)
     for day in known.days_before(first):
         if known.opens(zone, day):
-            first = day - DAY  # an opening of the day before may last into it
+            first = day - _DAY  # an opening of the day before may last into it
             break
     for day in known.days_from(until):
         if known.opens(zone, day):
-            until = day + DAY
+            until = day + _DAY
             break
     return first, until
 
@@ -181,13 +181,13 @@ class _Timetable:
     def days_before(self, day: date) -> Iterable[date]:
         """Return the days before one, the latest first, that must include the last opening before it."""
         if self.weekdays:
-            return (day - back * DAY for back in range(1, self._pause_days()))
+            return (day - back * _DAY for back in range(1, self._pause_days()))
         return sorted((each for each in self.dated if each < day), reverse=True)
 
     def days_from(self, day: date) -> Iterable[date]:
         """Return the days from one on, in order, that must include the next opening."""
         if self.weekdays:
-            return (day + ahead * DAY for ahead in range(self._pause_days()))
+            return (day + ahead * _DAY for ahead in range(self._pause_days()))
         return sorted(each for each in self.dated if each >= day)
 
     def _pause_days(self) -> int:

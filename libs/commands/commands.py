@@ -47,10 +47,10 @@ from libs.fleet import Fleet
 from libs.fleet.forking import forked
 from libs.selection import SelectionError
 
-ATTEMPTS_MAX = 12
+_ATTEMPTS_MAX = 12
 ATTEMPTS_OF_MANY_MAX = 40
 """For a change of many documents: its decision takes longer, so other processes append meanwhile more often."""
-INLINE_EVENTS_MAX = 500
+_INLINE_EVENTS_MAX = 500
 """Events that are encoded in the event loop; more go to a thread."""
 
 C = TypeVar("C")
@@ -170,7 +170,7 @@ class Commands:
             Problem: 403, it is beyond the rights of the sender; 422 `too-large`, the log accepts no such event.
         """
         found = proposal.under(await judged(proposal, facts, intent, self.clock()))
-        if len(found.events) <= INLINE_EVENTS_MAX:
+        if len(found.events) <= _INLINE_EVENTS_MAX:
             return sized(found)
         return await asyncio.to_thread(sized, found)
 
@@ -207,7 +207,7 @@ class Commands:
 
     async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
         proposal, position = first
-        for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else ATTEMPTS_MAX):
+        for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else _ATTEMPTS_MAX):
             if not proposal.events and (intent.key is None or not intent.remembers_unchanged):
                 return unchanged_answer(proposal, position)
             with appending(len(proposal.events)):
@@ -234,7 +234,7 @@ class Commands:
         raise unavailable("there are too many concurrent changes of the same things", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
-        if len(proposal.events) <= INLINE_EVENTS_MAX:
+        if len(proposal.events) <= _INLINE_EVENTS_MAX:
             return await self._log.append_async(submission_of(proposal, position, intent))
         # Encoding and hashing tens of thousands of events takes a second, in which the event loop has to answer others.
         return await asyncio.to_thread(lambda: self._log.append(submission_of(proposal, position, intent)))

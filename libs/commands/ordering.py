@@ -27,9 +27,9 @@ _REFERENCE = re.compile(rf"/([{''.join(_OF_LETTER)}])/([^\s(),=!<>\"']+)")
 _FIRST_SERVICE = next(iter(DECIDED_BY.values()))
 """The first service that decides refuses documents of an unknown kind."""
 
-Node = tuple[str, str]
+_Node = tuple[str, str]
 """Something that a document declares or completes: ("Store", name), ("below", group path), …"""
-Edges = Mapping[int | Node, set[int | Node]]
+Edges = Mapping[int | _Node, set[int | _Node]]
 Rank = tuple[int, str, int]
 
 
@@ -52,15 +52,15 @@ class Ordered:
         Their refusals may only follow from that one.
         """
         kept: list[int] = []
-        reached: set[int | Node] = set()
+        reached: set[int | _Node] = set()
         for index in refused:
             if index not in reached:
                 kept.append(index)
                 self._reach(index, reached)
         return kept
 
-    def _reach(self, start: int, reached: set[int | Node]) -> None:
-        waiting: list[int | Node] = [start]
+    def _reach(self, start: int, reached: set[int | _Node]) -> None:
+        waiting: list[int | _Node] = [start]
         while waiting:
             for after in self.edges.get(waiting.pop(), ()):
                 if after not in reached:
@@ -88,7 +88,7 @@ def ordered(documents: Sequence[Any]) -> Ordered:
     return Ordered([*placed, *(rank[2] for rank in rest)], services, edges)
 
 
-def references(document: Mapping[str, Any]) -> Iterator[Node]:
+def _references(document: Mapping[str, Any]) -> Iterator[_Node]:
     """Yield what a document needs to exist: what its kind refers to, and what its expressions name."""
     kind = BY_DOCUMENT.get(names_of(document)[0])
     if kind is None:
@@ -102,7 +102,7 @@ def references(document: Mapping[str, Any]) -> Iterator[Node]:
                 yield what, name.strip("/") if what == _BELOW else name
 
 
-def provides(document: Mapping[str, Any], kind: str, name: str) -> Iterator[Node]:
+def provides(document: Mapping[str, Any], kind: str, name: str) -> Iterator[_Node]:
     """Yield what a document declares or completes: itself, the clusters in it, the membership of a path."""
     yield kind, name
     registered = BY_DOCUMENT.get(kind)
@@ -122,7 +122,7 @@ def _ancestors(path: str) -> Iterator[str]:
 
 def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parents_first: bool) -> Edges:
     """Return for each document, and each thing in between, the documents that wait for it."""
-    edges: dict[int | Node, set[int | Node]] = defaultdict(set)
+    edges: dict[int | _Node, set[int | _Node]] = defaultdict(set)
     known = [
         (index, document, kind, name)
         for index, (document, (kind, name)) in enumerate(zip(documents, named, strict=True))
@@ -139,7 +139,7 @@ def _edges(documents: Sequence[Any], named: Sequence[tuple[str, str]], *, parent
                     edges[kind, above].add(index)
                 step = above
     for index, document, _, name in known:
-        for node in references(document):
+        for node in _references(document):
             if node != (_BELOW, name):
                 edges[node].add(index)
     return edges
@@ -166,7 +166,7 @@ class _Ready:
 
 def _sorted(edges: Edges, ranks: Sequence[Rank], services: Sequence[str]) -> list[int]:
     """Return the documents that can be placed, by Kahn's algorithm; equal ones in the order of kind and name."""
-    waiting: dict[int | Node, int] = defaultdict(int)
+    waiting: dict[int | _Node, int] = defaultdict(int)
     for waiters in edges.values():
         for node in waiters:
             waiting[node] += 1
@@ -174,10 +174,10 @@ def _sorted(edges: Edges, ranks: Sequence[Rank], services: Sequence[str]) -> lis
     for index, rank in enumerate(ranks):
         if not waiting[index]:
             ready.add(services[index], rank)
-    free: list[Node] = [node for node in edges if isinstance(node, tuple) and not waiting[node]]
+    free: list[_Node] = [node for node in edges if isinstance(node, tuple) and not waiting[node]]
     placed: list[int] = []
     while free or ready:
-        done: int | Node = free.pop() if free else ready.take()
+        done: int | _Node = free.pop() if free else ready.take()
         if isinstance(done, int):
             placed.append(done)
         for after in edges.get(done, ()):

@@ -7,7 +7,7 @@ from typing import Protocol
 from libs.bus import Consumer, ConsumerStopped, Feed
 from libs.contracts.problems import Problem, unavailable
 
-WAIT_SECONDS_MAX = 5.0
+_WAIT_SECONDS_MAX = 5.0
 WAIT_PERIODS_MAX = 4
 """After an import of a whole fleet the consumers need a few seconds longer, but make progress."""
 
@@ -36,7 +36,7 @@ class Positions:
         self._feed, self._floor = feed, floor
 
     async def seen(
-        self, position: int, *followers: Follower, seconds: float = WAIT_SECONDS_MAX, by_log: bool = False
+        self, position: int, *followers: Follower, seconds: float = _WAIT_SECONDS_MAX, by_log: bool = False
     ) -> None:
         """Return once every follower has seen `position`; `by_log`: by reading the log, if events do not come.
 

@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from libs.contracts.envelope import Event
 
-Check = Callable[[Collection[Any]], bool]
+_Check = Callable[[Collection[Any]], bool]
 """Looks at many values of one type together: one by one they would take as long as decoding them."""
 
 _PLAIN = frozenset({str, bool, bytes, NoneType})
@@ -34,7 +34,7 @@ class _Kind:
     """The exact types that an annotation allows: `plain` ones always, `checked` ones if their check succeeds."""
 
     plain: frozenset[type] = frozenset()
-    checked: Mapping[type, Check] = field(default_factory=dict)
+    checked: Mapping[type, _Check] = field(default_factory=dict)
 
     def all(self, values: Collection[Any]) -> bool:
         types = set(map(type, values))
@@ -61,7 +61,7 @@ def _either(kinds: Sequence[_Kind]) -> _Kind:
     return _Kind(frozenset().union(*(each.plain for each in kinds)), checked)
 
 
-def _checked(annotation: Any) -> dict[type, Check]:
+def _checked(annotation: Any) -> dict[type, _Check]:
     origin, inside = get_origin(annotation), get_args(annotation)
     if annotation is int:
         return {int: lambda values: min(values) >= _INTEGER_MIN and max(values) <= _INTEGER_MAX}

@@ -21,7 +21,7 @@ YEAR_MIN, YEAR_MAX = 1900, 2199
 
 ALL_YEARS = (1, 9999)
 """The years that a query may name: no facts are that old or new, but `until` may be far away."""
-TEXT_CHARACTERS_MAX = 100
+_TEXT_CHARACTERS_MAX = 100
 
 _ENDS = ("/until", "/expires", "?to")
 """Fields that name the end of an interval."""
@@ -45,7 +45,7 @@ def parsed_instant(text: str) -> datetime | None:
     `t` and `z` are read as `T` and `Z` (§5.6), seconds may be left out, `-00:00` is UTC (§4.3), digits beyond
     microseconds are cut off, and a leap second (§5.7), `23:59:60` in UTC, is the midnight after it, as in POSIX.
     """
-    match = _INSTANT.fullmatch(text) if len(text) <= TEXT_CHARACTERS_MAX else None
+    match = _INSTANT.fullmatch(text) if len(text) <= _TEXT_CHARACTERS_MAX else None
     if match is None:
         return None
     day, minute, seconds, fraction, sign, apart = match.groups()

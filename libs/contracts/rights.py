@@ -34,7 +34,7 @@ ROLE_VERBS = (
 RELAY_VERBS = ("decide",)
 """Verbs of routes between services: the built-in role `relay` has them, and no document can give them."""
 
-BESIDES = (
+_BESIDES = (
     "Audit",
     "Branch",
     "DeadLetter",
@@ -51,7 +51,7 @@ BESIDES = (
     "Schema",
 )
 """Kinds that routes name besides the registered ones."""
-ROLE_KINDS = ("*", *sorted({*BESIDES, *(kind.right for kind in KINDS)}))
+ROLE_KINDS = ("*", *sorted({*_BESIDES, *(kind.right for kind in KINDS)}))
 """All kinds that routes name: kinds of documents, and other things that are read or done."""
 
 BUILT_IN_ROLES = ("admin", "viewer", "source", "relay")

@@ -22,13 +22,13 @@ from libs.eventlog.prepare import Prepared
 from libs.eventlog.writer import Writer
 
 BATCH_SUBMISSIONS_MAX = 256
-BATCH_EVENTS_MAX = 20_000
+_BATCH_EVENTS_MAX = 20_000
 WAITS_SECONDS = (0.05, 0.2, 0.8, 2.0, 2.0)
 """Waits between the attempts on a database that does not answer."""
 
 _log = logging.getLogger(__name__)
 
-Answer = Outcome | Exception
+_Answer = Outcome | Exception
 
 
 class Waiting:
@@ -39,11 +39,11 @@ class Waiting:
     def __init__(self, prepared: Prepared) -> None:
         """Begin to wait."""
         self.prepared = prepared
-        self._answer: Answer | None = None
+        self._answer: _Answer | None = None
         self._done = threading.Lock()
         self._done.acquire()
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: _Answer) -> None:
         """Wake the caller."""
         self._answer = answer
         self._done.release()
@@ -69,12 +69,12 @@ class WaitingAsync:
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Outcome] = self._loop.create_future()
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: _Answer) -> None:
         """Wake the caller, unless its loop is gone."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, answer)
 
-    def _settle(self, answer: Answer) -> None:
+    def _settle(self, answer: _Answer) -> None:
         if self.future.done():
             return
         if isinstance(answer, Exception):
@@ -89,7 +89,7 @@ Meter = Callable[[int, int, float], None]
 """Told of a commit: events, submissions, seconds."""
 
 
-Follower = Callable[[Commit], None]
+_Follower = Callable[[Commit], None]
 """Handed what a commit appended."""
 
 
@@ -106,7 +106,7 @@ class Appender:
         self._closed = False
         self._listeners: tuple[Callable[[int], None], ...] = ()
         self._meters: tuple[Meter, ...] = ()
-        self._followers: tuple[Follower, ...] = ()
+        self._followers: tuple[_Follower, ...] = ()
         self._announced = 0
         self._waits_seconds: tuple[float, ...] = WAITS_SECONDS
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
@@ -161,7 +161,7 @@ class Appender:
 
         return end
 
-    def follow(self, callback: Follower) -> Callable[[], None]:
+    def follow(self, callback: _Follower) -> Callable[[], None]:
         """Call `callback` with the events of each commit; return a function that ends that."""
         with self._lock:
             self._followers = (*self._followers, callback)
@@ -201,7 +201,7 @@ class Appender:
         while job is not None:
             batch.append(job)
             events += len(job.prepared.submission.events)
-            if len(batch) >= BATCH_SUBMISSIONS_MAX or events >= BATCH_EVENTS_MAX or self._queue.empty():
+            if len(batch) >= BATCH_SUBMISSIONS_MAX or events >= _BATCH_EVENTS_MAX or self._queue.empty():
                 return batch, False
             job = self._queue.get()
         return batch, True
@@ -219,7 +219,7 @@ class Appender:
                 except Exception:  # noqa: BLE001 a listener's fault is not the appender's
                     _log.exception("a listener of the event log failed")
 
-    def _answers(self, batch: Sequence[Prepared]) -> Sequence[Answer]:
+    def _answers(self, batch: Sequence[Prepared]) -> Sequence[_Answer]:
         waits = iter(self._waits_seconds)
         started = time.perf_counter()
         while True:
@@ -266,7 +266,7 @@ class Appender:
             except Exception:  # noqa: BLE001 a follower's fault is not the appender's
                 _log.exception("a follower of the event log failed")
 
-    def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[Answer]:
+    def _alone(self, batch: Sequence[Prepared], error: Exception) -> Sequence[_Answer]:
         """Append each submission alone after `error`, which a single one of them caused."""
         if len(batch) == 1:
             self._writer.settle()

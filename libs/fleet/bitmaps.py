@@ -11,7 +11,7 @@ from pyroaring import BitMap
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Ordinals = "NDArray[np.int64]"
+_Ordinals = "NDArray[np.int64]"
 _FEW = 16
 
 

@@ -77,7 +77,7 @@ class Facts(Contents):
         store = self.stores[event.name] = Store.of(event)
         if before is not None:
             self._drop(event.name, set(before.clusters) - set(store.clusters))
-        hours = self.hours.code(hours_text(event)) if event.hours or event.exceptions else 0
+        hours = self.hours.code(_hours_text(event)) if event.hours or event.exceptions else 0
         for cluster in event.clusters:
             self._put(event, cluster, hours)
 
@@ -293,13 +293,13 @@ _taker: Callable[[type], Callable[[Facts, Event], None]] = cache(Facts.__dict__[
 """Returns what takes events of a class: `_take` would look for it again at each event."""
 
 
-def hours_text(store: StoreDeclared) -> str:
+def _hours_text(store: StoreDeclared) -> str:
     """Return a store's opening hours as one text, equal for equal hours."""
-    return _hours_text(encode((store.hours, store.exceptions)))
+    return _text_of_hours(encode((store.hours, store.exceptions)))
 
 
 @lru_cache(maxsize=DISTINCT_KEPT_MAX)
-def _hours_text(encoded: bytes) -> str:
+def _text_of_hours(encoded: bytes) -> str:
     # A fleet opens at the same few times, which are told apart quickest by their bytes.
     return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
 

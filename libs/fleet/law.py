@@ -36,7 +36,7 @@ class LawForbids(Rejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class _Taken:
     """What one law takes of an application's placements: some of the `total`, `example` among them."""
 
     law: str
@@ -53,14 +53,14 @@ class Taken:
         )
 
 
-def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[Taken]:
+def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[_Taken]:
     """Return what each law in force at an instant takes of an application's placements `among`, by the law's name."""
     found = []
     for each in sorted(facts.laws_of(application, at), key=lambda each: each.law.name):
         clusters = among & each.clusters
         if clusters:
             example = min(facts.selection.name(ordinal) for ordinal in clusters[:1_000])
-            found.append(Taken(each.law.name, application, clusters, len(among), example))
+            found.append(_Taken(each.law.name, application, clusters, len(among), example))
     return found
 
 

@@ -14,12 +14,12 @@ import msgspec
 from libs.contracts import ApprovalRequested, encode
 from libs.contracts.instants import UNIX_EPOCH
 
-INLINE_BYTES_MAX = 160 * 1024
+_INLINE_BYTES_MAX = 160 * 1024
 """What an event holds itself; the bound of an event leaves room for all that is not the content."""
 CHUNK_BYTES = 2 * 1024 * 1024
 
 
-class Content(msgspec.Struct, frozen=True):
+class _Content(msgspec.Struct, frozen=True):
     """What grows with the configurations, the fleet and the people behind a change."""
 
     items: dict[str, str]
@@ -30,9 +30,9 @@ class Content(msgspec.Struct, frozen=True):
 
 def within_bounds(run: ApprovalRequested) -> tuple[ApprovalRequested, Mapping[str, bytes]]:
     """Return a run as the log takes it, and the blobs that go with it."""
-    if len(encode(run)) <= INLINE_BYTES_MAX:
+    if len(encode(run)) <= _INLINE_BYTES_MAX:
         return run, {}
-    body = msgspec.json.encode(Content(run.items, run.parts, run.requesters, run.publishers))
+    body = msgspec.json.encode(_Content(run.items, run.parts, run.requesters, run.publishers))
     chunks = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
     blobs = {hashlib.sha256(chunk).hexdigest(): chunk for chunk in chunks}
     names = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
@@ -46,7 +46,7 @@ def whole(run: ApprovalRequested, blob: Callable[[str], bytes | None]) -> Approv
     chunks = [chunk for name in run.content if (chunk := blob(name)) is not None]
     if len(chunks) < len(run.content):
         return replace(run, expires_at=UNIX_EPOCH)
-    content = msgspec.json.decode(b"".join(chunks), type=Content)
+    content = msgspec.json.decode(b"".join(chunks), type=_Content)
     return replace(
         run,
         items=content.items,

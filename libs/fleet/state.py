@@ -162,7 +162,7 @@ def events(key: Callable[[Any], Any]) -> Part:
     """Return a dictionary of events, each under what `key` reads from it."""
     return mapping(
         lambda known: [plain_event(each) for each in known.values()],
-        lambda plain: {key(each): each for each in (event_of(*said) for said in plain)},
+        lambda plain: {key(each): each for each in (_event_of(*said) for said in plain)},
     )
 
 
@@ -199,7 +199,7 @@ def plain_event(event: Event) -> tuple[str, bytes]:
     return type_name(event), encode(event)
 
 
-def event_of(name: str, data: bytes) -> Any:
+def _event_of(name: str, data: bytes) -> Any:
     """Return the event that `plain_event` wrote."""
     return decode(name, data)
 

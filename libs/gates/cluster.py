@@ -25,7 +25,7 @@ STEPS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class _Bound:
     """What binds the application on the cluster in one view: `levels` are calendars of which one must be open each."""
 
     pair: Pair
@@ -35,11 +35,11 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class _Found:
     """A freeze in force, or a level of which no calendar is open: unless `override` opens it, until `until`."""
 
     documents: Sequence[FreezeDeclared | CalendarDeclared]
-    bound: Bound
+    bound: _Bound
     until: datetime | None
     override: Override | None = None
     passed: bool = False
@@ -68,7 +68,7 @@ class OnCluster:
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def freezes(self, at: datetime) -> Iterator[Found]:
+    def freezes(self, at: datetime) -> Iterator[_Found]:
         """Return the freezes that are in force at an instant."""
         for bound in self.bound:
             for freeze in bound.freezes:
@@ -77,7 +77,7 @@ class OnCluster:
                     passed = self.first and freeze.new_clusters != "hold"
                     yield self._found([freeze], bound, until, at, passed=passed)
 
-    def windows(self, at: datetime) -> Iterator[Found]:
+    def windows(self, at: datetime) -> Iterator[_Found]:
         """Return the levels of which no calendar is open at an instant."""
         for bound in self.bound:
             for level in bound.levels:
@@ -89,26 +89,26 @@ class OnCluster:
     def _found(
         self,
         documents: Sequence[FreezeDeclared | CalendarDeclared],
-        bound: Bound,
+        bound: _Bound,
         until: datetime | None,
         at: datetime,
         *,
         passed: bool,
-    ) -> Found:
+    ) -> _Found:
         naming = [each for each in self.overrides if any(_names(each, document) for document in documents)]
         override = next((each for each in naming if each.active(at)), None)
         later = [
             each.begins for each in naming if each.begins is not None and each.begins > at and each.revoked_at is None
         ]
         edges = [edge for edge in (until, *later) if edge is not None]
-        return Found(documents, bound, min(edges, default=None), override, passed)
+        return _Found(documents, bound, min(edges, default=None), override, passed)
 
     def opens_at(self, at: datetime) -> datetime | None:
         """Return the first instant from `at` on at which nothing keeps the application back; nothing: never."""
         return self._first_open(at, lambda now: (*self.freezes(now), *self.windows(now)))
 
     @staticmethod
-    def _first_open(at: datetime, found_at: Callable[[datetime], Iterable[Found]]) -> datetime | None:
+    def _first_open(at: datetime, found_at: Callable[[datetime], Iterable[_Found]]) -> datetime | None:
         for _ in range(STEPS_MAX):
             holding = [found for found in found_at(at) if found.holds]
             if not holding:
@@ -140,7 +140,7 @@ class OnCluster:
         if not coming:
             return Explained(open=True, reason="no freeze is in force")
         begins, freeze, by = min(coming, key=lambda each: each[0])
-        told = f"no freeze is in force; freeze {freeze.name} begins {local(begins, by.pair[0])}"
+        told = f"no freeze is in force; freeze {freeze.name} begins {_local(begins, by.pair[0])}"
         cited: Evidence = (f"freeze {freeze.name}", ("freeze", freeze.name), {"begins": begins})
         return Explained(open=True, reason=told, evidence=[cited])
 
@@ -152,7 +152,7 @@ class OnCluster:
             opens_at = self._first_open(self.now, self.windows)
             zone = holding[0].bound.pair[0]
             closed = "; ".join(dict.fromkeys(_closed_told(each) for each in holding))
-            when = "it never opens" if opens_at is None else f"it opens {local(opens_at, zone)}"
+            when = "it never opens" if opens_at is None else f"it opens {_local(opens_at, zone)}"
             return Explained(open=False, reason=f"{closed}; {when}", opens_at=opens_at, evidence=_cited(holding))
         if found:
             told = "; ".join(dict.fromkeys(self._let_through(each) for each in found))
@@ -165,23 +165,23 @@ class OnCluster:
             for calendar in (each for level in bound.levels for each in level):
                 is_open, until = calendar_at(calendar, bound.pair, self.now)
                 if is_open:
-                    ends = "" if until is None else f" until {local(until, bound.pair[0])}"
+                    ends = "" if until is None else f" until {_local(until, bound.pair[0])}"
                     told.append(f"calendar {calendar.name} is open{ends}{_as_withheld(bound)}")
                     evidence.append((f"calendar {calendar.name}", ("calendar", calendar.name), {"until": until}))
         reason = "; ".join(dict.fromkeys(told)) or "no calendar binds it"
         return Explained(open=True, reason=reason, evidence=evidence)
 
-    def _let_through(self, found: Found) -> str:
+    def _let_through(self, found: _Found) -> str:
         names = _names_of(found.documents)
         if found.passed:
             return f"{names} would keep it back, but a cluster's first admission passes"
         assert found.override is not None  # noqa: S101 - what neither passed nor was overridden holds
         override = found.override
-        ends = "" if override.ends is None else f" until {local(override.ends, found.bound.pair[0])}"
+        ends = "" if override.ends is None else f" until {_local(override.ends, found.bound.pair[0])}"
         return f"override {override.request.id} opens {names}{ends}: {override.request.reason}"
 
 
-def _bound(view: View, application: str, ordinal: int) -> Bound:
+def _bound(view: View, application: str, ordinal: int) -> _Bound:
     freezes = [
         freeze
         for freeze, members in view.freezes()
@@ -190,7 +190,7 @@ def _bound(view: View, application: str, ordinal: int) -> Bound:
     levels = [
         [calendar for calendar, members in view.calendars(level) if ordinal in members] for level in (None, application)
     ]
-    return Bound(view.pair(ordinal), view.withheld, freezes, levels)
+    return _Bound(view.pair(ordinal), view.withheld, freezes, levels)
 
 
 def _names(override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:
@@ -206,30 +206,31 @@ def _kind(document: FreezeDeclared | CalendarDeclared) -> str:
     return "freeze" if isinstance(document, FreezeDeclared) else "calendar"
 
 
-def _begins(freeze: FreezeDeclared, bound: Bound) -> datetime:
+def _begins(freeze: FreezeDeclared, bound: _Bound) -> datetime:
     return freeze_interval(freeze, bound.pair[0])[0]
 
 
-def _as_withheld(bound: Bound) -> str:
+def _as_withheld(bound: _Bound) -> str:
     return "" if bound.withheld is None else f" (as it was before withheld change {bound.withheld})"
 
 
-def _freeze_told(found: Found) -> str:
+def _freeze_told(found: _Found) -> str:
     zone = found.bound.pair[0]
     told = [
-        f"freeze {each.name} ({each.reason}; {each.owner}) holds it until {local(freeze_interval(each, zone)[1], zone)}"
+        f"freeze {each.name} ({each.reason}; {each.owner}) holds it until"
+        f" {_local(freeze_interval(each, zone)[1], zone)}"
         for each in found.documents
         if isinstance(each, FreezeDeclared)
     ]
     return " and ".join(told) + _as_withheld(found.bound)
 
 
-def _closed_told(found: Found) -> str:
+def _closed_told(found: _Found) -> str:
     verb = "is" if len(found.documents) == 1 else "are"
     return f"{_names_of(found.documents)} {verb} closed{_as_withheld(found.bound)}"
 
 
-def _cited(found: Iterable[Found]) -> list[Evidence]:
+def _cited(found: Iterable[_Found]) -> list[Evidence]:
     """Return the documents that were found, the overrides that open them, the withheld changes that bring them back."""
     cited: dict[tuple[str, str], Evidence] = {}
     for each in found:
@@ -247,7 +248,7 @@ def _cited(found: Iterable[Found]) -> list[Evidence]:
     return list(cited.values())
 
 
-def local(at: datetime, zone: str) -> str:
+def _local(at: datetime, zone: str) -> str:
     """Return an instant as a store's wall clock shows it, with the zone named."""
     shown = at.astimezone(zone_of(zone) if zone else UTC)
     seconds = "" if shown.second == 0 and shown.microsecond == 0 else f"{shown:%S.%f}".rstrip("0").rstrip(".")

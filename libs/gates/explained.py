@@ -8,10 +8,10 @@ from typing import Any
 
 from libs.fleet import Fact
 
-Source = Fact | tuple[str, str] | None
+_Source = Fact | tuple[str, str] | None
 """A fact of the log, the key under which the fleet knows one, or nothing: then it follows from other evidence."""
 
-Evidence = tuple[str, Source, dict[str, Any]]
+Evidence = tuple[str, _Source, dict[str, Any]]
 """What it is, the fact behind it, and what else there is to say of it."""
 
 
@@ -24,7 +24,7 @@ class Explained:
     opens_at: datetime | None = None
     evidence: list[Evidence] = field(default_factory=list)
 
-    def cite(self, what: str, source: Source = None, **more: Any) -> Explained:
+    def cite(self, what: str, source: _Source = None, **more: Any) -> Explained:
         """Add to the evidence."""
         self.evidence.append((what, source, more))
         return self

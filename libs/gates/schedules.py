@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gates")
 MICROSECOND = timedelta(microseconds=1)
 NEVER = int(np.iinfo(np.int64).max)
-DAY = 86_400 * 1_000_000
+_DAY = 86_400 * 1_000_000
 AHEAD_DAYS = 4
 SPREAD_DAYS = 8
 AGAIN = 60 * 1_000_000
 """After how long what could not be judged is judged again."""
-TRUSTED = 5 * 365 * DAY
+TRUSTED = 5 * 365 * _DAY
 """How long "never" is believed, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
 
@@ -88,7 +88,7 @@ class Ahead:
 def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
     """Look some days ahead; stores differ in how many, so that not all of them are looked at again at one time."""
     days = AHEAD_DAYS + crc32((pair[0] + pair[1]).encode()) % SPREAD_DAYS
-    begins, ends = micros(at), micros(at) + days * DAY
+    begins, ends = micros(at), micros(at) + days * _DAY
     found = openings(calendar, pair[0], hours_of(pair[1]), at, at + days * timedelta(days=1))
     edges = [edge for opening in found for edge in map(micros, opening)]
     return Ahead(begins, ends, edges[: bisect_right(edges, ends - 1)])

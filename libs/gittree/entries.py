@@ -71,7 +71,7 @@ def inserted(value: bytes) -> bytes:
     return b"".join(bytes([len(piece)]) + piece for piece in pieces)
 
 
-def copied(offset: int, size: int) -> bytes:
+def _copied(offset: int, size: int) -> bytes:
     """Return the delta operations that copy `size` bytes of the base from `offset`."""
     out = bytearray()
     while size:
@@ -204,7 +204,7 @@ def _literal_operations(family: Family) -> list[bytes]:
     operations, offset = [], 0
     for number, literal in enumerate(family.parts):
         short = len(literal) < _COPY_WORTHWHILE_BYTES
-        operations.append(inserted(literal) if short else copied(offset, len(literal)))
+        operations.append(inserted(literal) if short else _copied(offset, len(literal)))
         offset += len(literal) + (len(first[number]) if number < len(first) else 0)
     return operations
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-NAME_BYTES_MAX = 255
+_NAME_BYTES_MAX = 255
 _ALPHABET = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 _MEANT_FOR_FLUX = frozenset({".sourceignore"})
 
@@ -41,8 +41,8 @@ def validate_name(name: str) -> bytes:
             dash, ends with a dot, or is a name to which Git (`.git…`, in any case) or Flux (`.sourceignore`) gives a
             meaning.
     """
-    if not name or len(name) > NAME_BYTES_MAX:
-        raise NameRefused(f"a name has 1 to {NAME_BYTES_MAX} characters, this one has {len(name)}")
+    if not name or len(name) > _NAME_BYTES_MAX:
+        raise NameRefused(f"a name has 1 to {_NAME_BYTES_MAX} characters, this one has {len(name)}")
     if _ALPHABET.fullmatch(name) is None:
         raise NameRefused(f"{name[:80]!r} is not made of letters, digits, '.', '_' and '-' (not first) only")
     if name.endswith("."):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from libs.gittree.workers import WorkerPacks, Workers
 
 # Fewer objects than this are written by the calling process: a few milliseconds.
-INLINE_OBJECTS_MAX = 2000
+_INLINE_OBJECTS_MAX = 2000
 _INLINE_WHOLE_MAX = 200
 
 
@@ -50,7 +50,7 @@ class IdSink:
 
 
 async def _in_chunks(write: Callable[[Family], NDArray[np.uint8]], family: Family) -> NDArray[np.uint8]:
-    if family.count <= INLINE_OBJECTS_MAX:
+    if family.count <= _INLINE_OBJECTS_MAX:
         ids = write(family)
         await asyncio.sleep(0)
         return ids
@@ -154,7 +154,7 @@ class PackSink:
     def _is_large(self, family: Family) -> bool:
         if self._workers is None:
             return False
-        limit = INLINE_OBJECTS_MAX if family.shared_bytes >= SHARED_BYTES_MIN else _INLINE_WHOLE_MAX
+        limit = _INLINE_OBJECTS_MAX if family.shared_bytes >= SHARED_BYTES_MIN else _INLINE_WHOLE_MAX
         return family.count > limit
 
     def _write_here(self, family: Family) -> NDArray[np.uint8]:

@@ -74,7 +74,7 @@ def _carry_out(request: Request, packs: dict[Path, PackFile]) -> object:
             assert_never(request)
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def _serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Carry out requests until the other end is gone."""
     packs: dict[Path, PackFile] = {}
     while True:
@@ -101,4 +101,4 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(answers, "wb") as sink:
-        serve(sys.stdin.buffer, sink)
+        _serve(sys.stdin.buffer, sink)

@@ -16,7 +16,7 @@ import msgspec
 from libs.kubernetes.findings import Open, shown
 from libs.kubernetes.scalars import quantity_milli
 
-Problem = tuple[tuple[str | int, ...], str]
+_Problem = tuple[tuple[str | int, ...], str]
 """Where below the part's owner, and what is wrong."""
 
 NAMES_SHOWN_MAX = 10
@@ -24,11 +24,11 @@ _COMPARED = ("cpu", "memory", "ephemeral-storage")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class _Rule:
     """`read` gives the part of a value that `judge` looks at, or None where there is nothing to judge."""
 
     read: Callable[[Any], Any]
-    judge: Callable[[Any], Iterator[Problem]]
+    judge: Callable[[Any], Iterator[_Problem]]
 
 
 def at(value: Any, *path: str) -> Any:
@@ -54,7 +54,7 @@ def keyed(keys: list[str], defaults: Mapping[str, Any], items: list[Any]) -> dic
     return {"keys": keys, "items": told}
 
 
-def _unique(part: Any) -> Iterator[Problem]:
+def _unique(part: Any) -> Iterator[_Problem]:
     seen: dict[bytes, int] = {}
     for index, each in enumerate(part["items"]):
         if any(each.get(key) is None for key in part["keys"]):
@@ -65,7 +65,7 @@ def _unique(part: Any) -> Iterator[Problem]:
             yield (index,), f"{named} is in the list twice: item {first} has it too"
 
 
-def _set(part: Any) -> Iterator[Problem]:
+def _set(part: Any) -> Iterator[_Problem]:
     seen: dict[bytes, int] = {}
     for index, each in enumerate(part):
         first = seen.setdefault(msgspec.json.encode(each), index)
@@ -84,7 +84,7 @@ def _read_resources(value: Any) -> Any:
     return {name: [requests[name], limits[name]] for name in both} or None
 
 
-def _resources(part: Any) -> Iterator[Problem]:
+def _resources(part: Any) -> Iterator[_Problem]:
     for name, (request, limit) in part.items():
         asked, most = quantity_milli(request), quantity_milli(limit)
         if asked is None or most is None:
@@ -103,7 +103,7 @@ def _read_port_names(value: Any) -> Any:
     return names if len([each for each in names if each]) > 1 else None
 
 
-def _port_names(part: Any) -> Iterator[Problem]:
+def _port_names(part: Any) -> Iterator[_Problem]:
     seen: dict[str, int] = {}
     for index, name in enumerate(part):
         if name and seen.setdefault(str(name), index) != index:
@@ -119,7 +119,7 @@ def _read_containers(value: Any) -> Any:
     return names if len(names) > 1 else None
 
 
-def _containers(part: Any) -> Iterator[Problem]:
+def _containers(part: Any) -> Iterator[_Problem]:
     before = {name for name in part["initContainers"] if isinstance(name, str)}
     for index, name in enumerate(part["containers"]):
         if isinstance(name, str) and name in before:
@@ -138,7 +138,7 @@ def _read_mounts(value: Any) -> Any:
     return {"volumes": [each.get("name") for each in maps(at(value, "volumes"))], "mounts": mounts} if mounts else None
 
 
-def _mounts(part: Any) -> Iterator[Problem]:
+def _mounts(part: Any) -> Iterator[_Problem]:
     known = {name for name in part["volumes"] if isinstance(name, (str, Open))}
     listed = ", ".join([name for name in part["volumes"] if isinstance(name, str)][:NAMES_SHOWN_MAX]) or "none"
     for containers, index, place, name in part["mounts"]:
@@ -153,7 +153,7 @@ def _read_env(value: Any) -> Any:
     return at(value, "value") if at(value, "valueFrom") is not None else None
 
 
-def _env(part: Any) -> Iterator[Problem]:
+def _env(part: Any) -> Iterator[_Problem]:
     if part != "":
         yield ("valueFrom",), "a variable has value or valueFrom, not both"
 
@@ -172,7 +172,7 @@ def _read_selector(value: Any) -> Any:
     }
 
 
-def _selector(part: Any) -> Iterator[Problem]:
+def _selector(part: Any) -> Iterator[_Problem]:
     labels, match, expressions = part["labels"], part["match"], part["expressions"]
     if not isinstance(labels, dict) or not isinstance(match, dict):
         return
@@ -202,7 +202,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     return True
 
 
-def _always(part: Any) -> Iterator[Problem]:
+def _always(part: Any) -> Iterator[_Problem]:
     if part not in ("", "Always"):
         yield ("template", "spec", "restartPolicy"), f"{shown(part)}: only Always is taken here"
 
@@ -212,7 +212,7 @@ def _read_once(value: Any) -> Any:
     return spec.get("restartPolicy") or "" if isinstance(spec, dict) else None
 
 
-def _once(part: Any) -> Iterator[Problem]:
+def _once(part: Any) -> Iterator[_Problem]:
     if part not in ("OnFailure", "Never"):
         said = f"{shown(part)}: " if part else "the default is Always: "
         yield ("template", "spec", "restartPolicy"), f"{said}a Job takes OnFailure or Never only"
@@ -224,7 +224,7 @@ def _read_rolling(value: Any) -> Any:
     return [value["maxUnavailable"], value["maxSurge"]]
 
 
-def _rolling(part: Any) -> Iterator[Problem]:
+def _rolling(part: Any) -> Iterator[_Problem]:
     if all(each in (0, "0%", "0") for each in part):
         yield ("maxUnavailable",), "maxUnavailable and maxSurge are both 0, so no Pod could ever be replaced"
 
@@ -234,7 +234,7 @@ def _read_bounds(value: Any) -> Any:
     return None if low is None or high is None else [low, high]
 
 
-def _bounds(part: Any) -> Iterator[Problem]:
+def _bounds(part: Any) -> Iterator[_Problem]:
     low, high = part
     if all(isinstance(each, (int, float)) for each in part) and low > high:
         yield ("maxReplicas",), f"{high} is less than minReplicas, {low}"
@@ -245,7 +245,7 @@ def _read_ports(value: Any) -> Any:
     return names if len(names) > 1 else None
 
 
-def _ports(part: Any) -> Iterator[Problem]:
+def _ports(part: Any) -> Iterator[_Problem]:
     seen: dict[str, int] = {}
     for index, name in enumerate(part):
         if not name:
@@ -257,7 +257,7 @@ def _ports(part: Any) -> Iterator[Problem]:
 # --- sizes ----------------------------------------------------------------------------------------------------------
 
 
-def _bytes(part: Any) -> Iterator[Problem]:
+def _bytes(part: Any) -> Iterator[_Problem]:
     size = part["constant"] + sum(len(_text(each).encode("utf-8", "replace")) for each in part["open"])
     if size > part["max"]:
         yield (), f"{part['what']} come to {size:,} bytes; at most {part['max']:,} are taken"
@@ -271,21 +271,21 @@ def _given(value: Any) -> Any:
     return value
 
 
-RULES: Mapping[str, Rule] = {
-    "unique": Rule(_given, _unique),
-    "set": Rule(_given, _set),
-    "bytes": Rule(_given, _bytes),
-    "request-over-limit": Rule(_read_resources, _resources),
-    "port-names": Rule(_read_port_names, _port_names),
-    "container-names": Rule(_read_containers, _containers),
-    "mounts": Rule(_read_mounts, _mounts),
-    "value-or-from": Rule(_read_env, _env),
-    "selector": Rule(_read_selector, _selector),
-    "restart-always": Rule(lambda value: at(value, "template", "spec", "restartPolicy"), _always),
-    "restart-once": Rule(_read_once, _once),
-    "rolling": Rule(_read_rolling, _rolling),
-    "bounds": Rule(_read_bounds, _bounds),
-    "service-ports": Rule(_read_ports, _ports),
+RULES: Mapping[str, _Rule] = {
+    "unique": _Rule(_given, _unique),
+    "set": _Rule(_given, _set),
+    "bytes": _Rule(_given, _bytes),
+    "request-over-limit": _Rule(_read_resources, _resources),
+    "port-names": _Rule(_read_port_names, _port_names),
+    "container-names": _Rule(_read_containers, _containers),
+    "mounts": _Rule(_read_mounts, _mounts),
+    "value-or-from": _Rule(_read_env, _env),
+    "selector": _Rule(_read_selector, _selector),
+    "restart-always": _Rule(lambda value: at(value, "template", "spec", "restartPolicy"), _always),
+    "restart-once": _Rule(_read_once, _once),
+    "rolling": _Rule(_read_rolling, _rolling),
+    "bounds": _Rule(_read_bounds, _bounds),
+    "service-ports": _Rule(_read_ports, _ports),
 }
 
 OF_EQUALS = frozenset({"selector", "mounts"})

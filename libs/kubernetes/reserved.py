@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-IGNORED = (
+_IGNORED = (
     *(".git", ".gitignore", ".gitmodules", ".gitattributes"),
     *("*.jpg", "*.jpeg", "*.gif", "*.png", "*.wmv", "*.flv", "*.tar.gz", "*.zip"),
     *(".github", ".circleci", ".travis.yml", ".gitlab-ci.yml", "appveyor.yml", ".drone.yml"),
@@ -21,4 +21,4 @@ _ENDINGS = ("", ".yaml", ".yml", ".json")
 def ignored_as(name: str) -> str | None:
     """Return the file or folder that a thing of this name could become and that Flux leaves out, or nothing."""
     found = (f"{name}{ending}" for ending in _ENDINGS)
-    return next((each for each in found if any(fnmatchcase(each, pattern) for pattern in IGNORED)), None)
+    return next((each for each in found if any(fnmatchcase(each, pattern) for pattern in _IGNORED)), None)

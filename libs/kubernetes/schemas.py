@@ -26,7 +26,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class _Kind:
     """A kind that can be applied: the name of its type, and whether its objects have a namespace."""
 
     type: str
@@ -38,7 +38,7 @@ class Kubernetes:
     """One version of Kubernetes; `custom` are the schemas of kinds that CustomResourceDefinitions add."""
 
     minor: str
-    kinds: Mapping[str, Mapping[str, Kind]]
+    kinds: Mapping[str, Mapping[str, _Kind]]
     types: Mapping[str, Schema]
     custom: Mapping[tuple[str, str], Schema] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ def kubernetes(minor: str) -> Kubernetes:
         raise LookupError(f"no schemas of Kubernetes {minor}; known: {', '.join(minors())}")
     read = msgspec.json.decode(lzma.decompress((PACKS / f"{minor}.json.xz").read_bytes()))
     kinds = {
-        api: {name: Kind(type_, namespaced) for name, (type_, namespaced) in each.items()}
+        api: {name: _Kind(type_, namespaced) for name, (type_, namespaced) in each.items()}
         for api, each in read["kinds"].items()
     }
     return Kubernetes(minor, kinds, read["types"])

@@ -37,7 +37,7 @@ class Walk:
         while "$ref" in schema:
             name = schema["$ref"]
             schema = self.kubernetes.types[name]
-        return short(name), schema
+        return _short(name), schema
 
     def value(self, value: Any, schema: Schema, path: Path, field: str = "") -> None:
         """Check a value; `field` is what `FIELD_RULES` calls the place."""
@@ -68,7 +68,7 @@ class Walk:
         self._needed(value, schema, path, owner)
         for rule in relations.OF_TYPES.get(owner, ()):
             self.relation(rule, relations.RULES[rule].read(value), path)
-        for check in OF_TYPES.get(owner, ()):
+        for check in _OF_TYPES.get(owner, ()):
             for where, detail in check({key: each for key, each in value.items() if key in properties}):
                 self.never((*path, *where), detail)
 
@@ -198,7 +198,7 @@ _NAMES = {
 }
 
 
-def short(name: str) -> str:
+def _short(name: str) -> str:
     """Return `core.Container` for io.k8s.api.core.v1.Container."""
     parts = name.split(".")
     return f"{parts[-3]}.{parts[-1]}" if len(parts) > 3 else name
@@ -266,7 +266,7 @@ def _resources(value: Mapping[str, Any]) -> Problems:
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 
-OF_TYPES = {
+_OF_TYPES = {
     "core.Probe": (_probe,),
     "core.Volume": (_volume,),
     "core.EnvVarSource": (_source,),

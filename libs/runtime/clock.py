@@ -28,7 +28,7 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
-def instant_text(at: datetime) -> str:
+def _instant_text(at: datetime) -> str:
     """Return an instant to the second as RFC 3339 in UTC, `2026-11-27T05:00:00Z`."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -61,7 +61,7 @@ class VirtualClock:
 
     def told(self) -> str:
         """Return what every answer says: `virtual 2026-11-27T05:00:00Z x60`."""
-        return f"virtual {instant_text(self())} x{self.speed:g}"
+        return f"virtual {_instant_text(self())} x{self.speed:g}"
 
     def check(self, log: EventLog, kafka_servers: str = "") -> None:
         """Let it run on a log of one process's own that does not end after it begins.
@@ -81,8 +81,8 @@ class VirtualClock:
         head = log.head()
         if head.recorded_at > self.start:
             raise ClockRefused(
-                f"the log's last event was recorded at {instant_text(head.recorded_at)}, which is after"
-                f" {instant_text(self.start)}: give a later --at, or another directory with --data-dir"
+                f"the log's last event was recorded at {_instant_text(head.recorded_at)}, which is after"
+                f" {_instant_text(self.start)}: give a later --at, or another directory with --data-dir"
             )
 
 
@@ -91,8 +91,8 @@ def ahead_warning(log: EventLog, now: datetime) -> str:
     head = log.head()
     if (head.recorded_at - now).total_seconds() <= AHEAD_SECONDS_MAX:
         return ""
-    ends = instant_text(head.recorded_at)
+    ends = _instant_text(head.recorded_at)
     return (
-        f"the log ends at {ends}, and now is {instant_text(now)}: until then everything is recorded at {ends}, and"
+        f"the log ends at {ends}, and now is {_instant_text(now)}: until then everything is recorded at {ends}, and"
         " calendars, freezes and overrides are judged by the log's time (a virtual clock has run here)"
     )

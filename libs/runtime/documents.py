@@ -37,7 +37,7 @@ from libs.web.intents import intent_of
 from libs.web.openapi import JSON, YAML, answers, taking
 from libs.web.positions import HEADER
 
-DOCUMENTS = {
+_DOCUMENTS = {
     "type": "object",
     "properties": {
         "documents": {"type": "array", "items": {"type": "object"}, "maxItems": DOCUMENTS_MAX},
@@ -318,7 +318,7 @@ def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None)
         summary="Declare documents of any kind as one change",
         response_model=None,
         responses=answers(200),
-        openapi_extra=taking({JSON: DOCUMENTS, YAML: DOCUMENTS}),
+        openapi_extra=taking({JSON: _DOCUMENTS, YAML: _DOCUMENTS}),
     )
     router.add_api_route(
         ROUTE,

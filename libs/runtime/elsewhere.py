@@ -47,7 +47,7 @@ class Assumed(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-class Asked(msgspec.Struct, frozen=True):
+class _Asked(msgspec.Struct, frozen=True):
     """Documents (a list, as JSON) to decide, in whose name, on what others would have made of the fleet."""
 
     actor: str
@@ -55,7 +55,7 @@ class Asked(msgspec.Struct, frozen=True):
     assume: list[Assumed] = []
 
 
-class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one document comes to, or the `problem` that it meets."""
 
     name: str = ""
@@ -73,7 +73,7 @@ class Answered(msgspec.Struct, frozen=True):
     """What the documents come to, in their order; `position` is how far the service had read."""
 
     position: int
-    documents: list[Told]
+    documents: list[_Told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,11 @@ class Elsewhere:
 def _asked(actor: str, documents: Sequence[Any], assumed: Sequence[tuple[str, Event]]) -> bytes:
     # The documents as Python's own reader understood them: its integers may be longer than msgspec's.
     said = msgspec.Raw(json.dumps(documents).encode())
-    return msgspec.json.encode(Asked(actor, said, [_assumed(*each) for each in assumed]))
+    return msgspec.json.encode(_Asked(actor, said, [_assumed(*each) for each in assumed]))
 
 
-def _understood(body: bytes) -> tuple[Asked, list[Any]]:
-    asked = msgspec.json.decode(body, type=Asked)
+def _understood(body: bytes) -> tuple[_Asked, list[Any]]:
+    asked = msgspec.json.decode(body, type=_Asked)
     documents = json.loads(bytes(asked.documents))
     if not isinstance(documents, list):
         raise ValueError("documents is not a list")  # noqa: TRY004 - it is the body that is wrong
@@ -188,10 +188,10 @@ def _assumed(stream: str, event: Event) -> Assumed:
     return Assumed(stream, type_name(event), msgspec.Raw(encode(event)))
 
 
-def _told(found: Decided | Problem) -> Told:
+def _told(found: Decided | Problem) -> _Told:
     if isinstance(found, Problem):
-        return Told(problem=found.document(""))
-    return Told(
+        return _Told(problem=found.document(""))
+    return _Told(
         found.name,
         found.stream,
         found.version,
@@ -203,7 +203,7 @@ def _told(found: Decided | Problem) -> Told:
     )
 
 
-def _found(told: Told) -> Decided | Problem:
+def _found(told: _Told) -> Decided | Problem:
     if told.problem is not None:
         return said_problem(int(told.problem.get("status", _REFUSED)), told.problem)
     return Decided(

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from libs.runtime.connections import Bounds, open_files_max, protocol_of
 from libs.runtime.embedded import Embedded
 
-GRACE_SECONDS = 4
+_GRACE_SECONDS = 4
 BACKLOG = 256
 """Connections that the system holds for us; with every look at them all are taken, so they are files of ours too."""
 COLLECT_AFTER = (100_000, 20, 50)
@@ -79,7 +79,7 @@ def configuration(app: FastAPI, trusted_proxies: str, bounds: Bounds) -> uvicorn
         server_header=False,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )
 
 

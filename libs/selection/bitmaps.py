@@ -16,7 +16,7 @@ _CONTAINER = 1 << 16
 _ARRAY_MAX = 4096  # above it, a container is a bit set
 
 Mask = NDArray[np.bool_]
-Ordinals = NDArray[np.uint32]
+_Ordinals = NDArray[np.uint32]
 
 
 def from_mask(mask: Mask) -> BitMap:

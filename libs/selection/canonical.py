@@ -92,10 +92,10 @@ def _labelled(key: str, values: tuple[str, ...], one: str, many: str) -> str:
 
 
 def _word(text: str) -> str:
-    return text if _BARE.fullmatch(text) and text not in KEYWORDS else quoted(text)
+    return text if _BARE.fullmatch(text) and text not in KEYWORDS else _quoted(text)
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """Return `text` as a JSON string in which everything that does not print is escaped."""
     if text.isprintable():
         return json.dumps(text, ensure_ascii=False)
@@ -112,8 +112,8 @@ _TERMS: dict[type[Expression], Callable[[Any], str]] = {
     Named: lambda term: _named(term.names),
     HasLabel: lambda term: f"has({_word(term.key)})",
     Compared: lambda term: f"{_word(term.key)} {term.operator} {term.number}",
-    LabelLike: lambda term: f"{_word(term.key)} like {quoted(term.pattern)}",
-    NameLike: lambda term: f"name like {quoted(term.pattern)}",
+    LabelLike: lambda term: f"{_word(term.key)} like {_quoted(term.pattern)}",
+    NameLike: lambda term: f"name like {_quoted(term.pattern)}",
     Everything: lambda _: "/c/*",
     Nothing: lambda _: "none",
 }

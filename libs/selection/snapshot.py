@@ -1,6 +1,6 @@
 """A selection index as bytes and back, exactly: ordinals, codes, members and what is not yet settled.
 
-Snapshots are disposable: whoever reads one has checked that it is the one that was written (position, hash, `FORMAT`).
+Snapshots are disposable: whoever reads one has checked that it is the one that was written (position, hash, `_FORMAT`).
 Expressions are kept as trees, not as text, so that thousands of them need no parsing.
 """
 
@@ -22,7 +22,7 @@ from libs.selection.names import Names
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-FORMAT = 1
+_FORMAT = 1
 
 _CLASSES: tuple[type[ex.Expression], ...] = get_args(ex.Expression)
 _KINDS: dict[str, Callable[..., ex.Expression]] = {kind.__name__: kind for kind in _CLASSES}
@@ -75,7 +75,7 @@ def dump(parts: Parts) -> bytes:
     implied = [(key.name, _bytes(parts.members, key)) for key, node in parts.graph.nodes.items() if not node.declared]
     return msgspec.msgpack.encode(
         {
-            "format": FORMAT,
+            "format": _FORMAT,
             "names": names.texts,
             "stores": stores,
             "columns": columns,
@@ -97,8 +97,8 @@ def load(data: bytes) -> Parts:
         ValueError: not a snapshot of this format.
     """
     read = msgspec.msgpack.decode(data)
-    if not isinstance(read, dict) or read.get("format") != FORMAT:
-        raise ValueError(f"not a snapshot of the selection index in format {FORMAT}")
+    if not isinstance(read, dict) or read.get("format") != _FORMAT:
+        raise ValueError(f"not a snapshot of the selection index in format {_FORMAT}")
     names = Names()
     for name, store in zip(read["names"], read["stores"], strict=True):
         names.put(name, name if store is None else store)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PLACEHOLDERS_MAX = 20_000
 _CONTAINER_LISTS = frozenset({"containers", "initContainers", "ephemeralContainers"})
 
-Path = tuple[str | int, ...]
+_Path = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ def _placed(found: Found) -> Mapping:
     return Mapping(placed, found.mapping.line)
 
 
-def _filled(found: Found, node: Node, path: Path, filling: _Filling) -> object:
+def _filled(found: Found, node: Node, path: _Path, filling: _Filling) -> object:
     """Return `node` as what is dumped: JSON values, with a hole where a placeholder stands."""
     if not isinstance(node, Scalar) and kinds.strict_text_map(found.group, found.ref.kind, path[:-1]):
         raise PublishRejected(
@@ -152,7 +152,7 @@ def _filled(found: Found, node: Node, path: Path, filling: _Filling) -> object:
     return _scalar(found, node, path, filling)
 
 
-def _key(found: Found, key: str, path: Path) -> str:
+def _key(found: Found, key: str, path: _Path) -> str:
     _refuse_characters(found, key, path)
     if len(quoted(key).encode()) > KEY_CHARACTERS_MAX:
         raise PublishRejected(
@@ -177,7 +177,7 @@ def _key(found: Found, key: str, path: Path) -> str:
     )
 
 
-def _scalar(found: Found, node: Scalar, path: Path, filling: _Filling) -> object:
+def _scalar(found: Found, node: Scalar, path: _Path, filling: _Filling) -> object:
     _refuse_characters(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
@@ -207,7 +207,7 @@ def _scalar(found: Found, node: Scalar, path: Path, filling: _Filling) -> object
     return filling.holes.hole(parts, "typed" if typed else "text")
 
 
-def _count_placeholders(found: Found, text: str, path: Path, filling: _Filling) -> None:
+def _count_placeholders(found: Found, text: str, path: _Path, filling: _Filling) -> None:
     """Raise `PublishRejected` when the release holds too many, before the time for splitting them is spent."""
     filling.placeholders += text.count(OPENING) - text.count(f"${OPENING}")  # an escaped one is a literal
     if filling.placeholders > PLACEHOLDERS_MAX:
@@ -220,7 +220,7 @@ def _count_placeholders(found: Found, text: str, path: Path, filling: _Filling) 
         )
 
 
-def _refuse_characters(found: Found, text: str, path: Path) -> None:
+def _refuse_characters(found: Found, text: str, path: _Path) -> None:
     try:
         refuse_characters(text)
     except Unwritable as error:
@@ -233,7 +233,7 @@ def _refuse_characters(found: Found, text: str, path: Path) -> None:
         ) from None
 
 
-def _refuse_encoded(found: Found, text: str, path: Path) -> None:
+def _refuse_encoded(found: Found, text: str, path: _Path) -> None:
     """Raise `PublishRejected` for a placeholder that a chart encoded, so that it could never be filled."""
     encoded = kinds.holds_base64(found.group, found.ref.kind, path)
     if encoded and OPENING.encode() in b64decode(re.sub(r"[^A-Za-z0-9+/]", "", text) + "==="):
@@ -247,7 +247,7 @@ def _refuse_encoded(found: Found, text: str, path: Path) -> None:
         )
 
 
-def _split(found: Found, text: str, path: Path) -> tuple[str | Reference, ...]:
+def _split(found: Found, text: str, path: _Path) -> tuple[str | Reference, ...]:
     try:
         return split(text)
     except PlaceholderRejected as error:

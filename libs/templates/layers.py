@@ -44,7 +44,7 @@ class Conflict:
     layers: tuple[str, ...]
 
 
-def in_order(layers: Iterable[Layer]) -> list[Layer]:
+def _in_order(layers: Iterable[Layer]) -> list[Layer]:
     """Return `layers` lowest first; the name decides between equal ranks, where it cannot matter."""
     return sorted(layers, key=lambda layer: (layer.rank, layer.name))
 
@@ -52,14 +52,14 @@ def in_order(layers: Iterable[Layer]) -> list[Layer]:
 def merge_values(layers: Iterable[Layer]) -> Values:
     """Return the merged values of `layers`, without their origins."""
     values: Values = {}
-    for layer in in_order(layers):
+    for layer in _in_order(layers):
         values = _patched(values, layer.values)
     return values
 
 
 def merge(layers: Iterable[Layer]) -> Merged:
     """Return the merged values of `layers` and where each came from."""
-    ordered = in_order(layers)
+    ordered = _in_order(layers)
     values: Values = {}
     origins: Values = {}
     for layer in ordered:
@@ -73,7 +73,7 @@ def merge(layers: Iterable[Layer]) -> Merged:
 def conflicts(layers: Sequence[Layer]) -> list[Conflict]:
     """Return the keys that layers of equal rank set differently, in the order of the keys."""
     by_rank: dict[tuple[int, int], list[Layer]] = {}
-    for layer in in_order(layers):
+    for layer in _in_order(layers):
         by_rank.setdefault(layer.rank, []).append(layer)
     found: list[Conflict] = []
     for peers in by_rank.values():

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Final, Literal
 
-Source = Literal[
+_Source = Literal[
     "cluster.name",
     "store.name",
     "store.timezone",
@@ -23,7 +23,7 @@ Source = Literal[
     "namespace.name",
 ]
 
-REFERENCES: Final[tuple[Source, ...]] = (
+REFERENCES: Final[tuple[_Source, ...]] = (
     "cluster.name",
     "store.name",
     "store.timezone",
@@ -52,7 +52,7 @@ Default = str | float | bool | Missing | None
 class Input:
     """What a placeholder reads: `key` is the label's key or the dotted configuration path, else empty."""
 
-    source: Source
+    source: _Source
     key: str = ""
 
     @property
@@ -82,7 +82,7 @@ class Reference:
         return f"{OPENING}{self.input.reference}{':text' if self.text else ''}{default}}}"
 
 
-Part = str | Reference
+_Part = str | Reference
 
 
 class PlaceholderRejected(ValueError):  # noqa: N818 - a refusal states the fact
@@ -96,9 +96,9 @@ class PlaceholderRejected(ValueError):  # noqa: N818 - a refusal states the fact
         super().__init__(detail)
 
 
-def split(text: str) -> tuple[Part, ...]:
+def split(text: str) -> tuple[_Part, ...]:
     """Return `text` as constants and references, adjacent constants joined. Raises `PlaceholderRejected`."""
-    parts: list[Part] = []
+    parts: list[_Part] = []
     constant, at = "", 0
     while match := _OPENING.search(text, at):
         constant += text[at : match.start()]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_BYTES_MAX = 256 * 1024
-VALUES_DEPTH_MAX = 32
+_VALUES_DEPTH_MAX = 32
 CHECKS_MAX = 20_000
-PROBLEMS_MAX = 20
+_PROBLEMS_MAX = 20
 _SENTENCE_CHARACTERS_MAX = 300
 
 _IN_PLACE_ONE = ("not", "if", "then", "else", "unevaluatedItems", "unevaluatedProperties")
@@ -65,12 +65,12 @@ class ValuesSchema:
 
     def problems(self, values: Any) -> list[str]:
         """Return a sentence with its JSON pointer for each thing that is wrong with `values`, at most 20."""
-        if _deeper_than(values, VALUES_DEPTH_MAX):
-            return [f"The values are nested more than {VALUES_DEPTH_MAX} levels deep."]
-        errors = list(islice(self._validator.iter_errors(values), PROBLEMS_MAX + 1))
+        if _deeper_than(values, _VALUES_DEPTH_MAX):
+            return [f"The values are nested more than {_VALUES_DEPTH_MAX} levels deep."]
+        errors = list(islice(self._validator.iter_errors(values), _PROBLEMS_MAX + 1))
         found = [f"{pointer_of(error.instance_path) or '/'}: {_sentence(error.message)}." for error in errors]
-        if len(found) > PROBLEMS_MAX:
-            return [*sorted(found[:PROBLEMS_MAX]), "There are more problems."]
+        if len(found) > _PROBLEMS_MAX:
+            return [*sorted(found[:_PROBLEMS_MAX]), "There are more problems."]
         return sorted(found)
 
 
@@ -85,7 +85,7 @@ class _Cost:
     def check(self) -> None:
         """Raise `SchemaRejected` if it is more than `CHECKS_MAX`."""
         try:
-            self._of(self._root, VALUES_DEPTH_MAX)
+            self._of(self._root, _VALUES_DEPTH_MAX)
         except RecursionError:
             raise SchemaRejected("the schema is nested too deep") from None
 

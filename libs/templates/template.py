@@ -1,7 +1,8 @@
 """A template: the bytes of a release's manifests with slots between them, and how a slot's value is written.
 
 `segments` has one more element than `slots`; rendering is joining them in turn. The stored form holds the final text
-of the segments, so that later code renders the same bytes; what `Slot.encode` writes is therefore frozen with `FORMAT`.
+of the segments, so that later code renders the same bytes; what `Slot.encode` writes is therefore frozen with
+`_FORMAT`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from libs.templates.scalars import Unwritable, as_text, quoted, typed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FORMAT = 1
+_FORMAT = 1
 
 
 class Unresolved(Exception):  # noqa: N818 - a fact about one cluster's values, not a fault of the program
@@ -148,7 +149,7 @@ class Template:
     def to_bytes(self) -> bytes:
         """Return the stored form: JSON, equal bytes for equal templates."""
         stored = {
-            "format": FORMAT,
+            "format": _FORMAT,
             "segments": [segment.decode() for segment in self.segments],
             "slots": [{"mode": slot.mode, "parts": [_stored_part(part) for part in slot.parts]} for slot in self.slots],
             "objects": [[ref.api_version, ref.kind, ref.namespace, ref.name] for ref in self.objects],
@@ -160,8 +161,8 @@ class Template:
     def from_bytes(cls, data: bytes) -> Template:
         """Return the template that `to_bytes` stored. Raises ValueError on a format that this code does not know."""
         stored = json.loads(data)
-        if stored["format"] != FORMAT:
-            raise ValueError(f"template format {stored['format']} is not known; this code reads {FORMAT}")
+        if stored["format"] != _FORMAT:
+            raise ValueError(f"template format {stored['format']} is not known; this code reads {_FORMAT}")
         slots = tuple(
             make_slot([_loaded_part(part) for part in slot["parts"]], slot["mode"]) for slot in stored["slots"]
         )

@@ -19,7 +19,7 @@ from libs.templates import YamlRejected, read_yaml
 
 JSON_BYTES_MAX = 8 * 1024 * 1024
 IMPORT_BYTES_MAX = 64 * 1024 * 1024
-INLINE_BYTES_MAX = 256 * 1024
+_INLINE_BYTES_MAX = 256 * 1024
 """A larger body is parsed beside the event loop, which answers others meanwhile."""
 DEPTH_MAX = 64
 INTEGER_DIGITS_MAX = 19
@@ -143,7 +143,7 @@ async def read_document(request: Request, bytes_max: int = JSON_BYTES_MAX) -> tu
     """Return the one value of a JSON or (if Content-Type says so) YAML body, and the body."""
     body = await read_body(request, bytes_max)
     parse = parse_json if media_type(request) not in YAML_TYPES else _parse_yaml
-    if len(body) <= INLINE_BYTES_MAX:
+    if len(body) <= _INLINE_BYTES_MAX:
         return parse(body), body
     return await asyncio.to_thread(parse, body), body  # so that others are answered meanwhile
 

@@ -22,7 +22,7 @@ ENTRIES_MAX = 1_000
 """Entries of a map whose values are checked one by one."""
 TOKEN_CHARACTERS_MAX = 200
 
-Place = tuple[str | int, ...]
+_Place = tuple[str | int, ...]
 Schema = dict[str, Any]
 
 
@@ -30,7 +30,7 @@ Schema = dict[str, Any]
 class Unknown:
     """A field that is not known at its place, and the fields that are; `more` like it are not listed."""
 
-    place: Place
+    place: _Place
     known: Sequence[str]
     more: int = 0
 
@@ -63,7 +63,7 @@ def check_bounds(model: type[BaseModel], value: Any) -> None:
     raise Invalid(listed[0][1], pointer=pointer_to(first.place), fix=fix, nearest=near, **told(listed, count))
 
 
-def told(errors: Sequence[tuple[Place, str]], count: int) -> dict[str, Any]:
+def told(errors: Sequence[tuple[_Place, str]], count: int) -> dict[str, Any]:
     """Return how an answer lists several errors: some of them, and of how many; nothing for a single one."""
     if count <= 1:
         return {}
@@ -77,7 +77,7 @@ def schema_of(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
-def _unknown(schema: Schema, here: Schema, value: Any, place: Place) -> Iterator[Unknown]:
+def _unknown(schema: Schema, here: Schema, value: Any, place: _Place) -> Iterator[Unknown]:
     if not isinstance(value, (Mapping, list)) or not value:
         return
     fitting = _fitting(schema, here, value)
@@ -101,7 +101,7 @@ def _unknown(schema: Schema, here: Schema, value: Any, place: Place) -> Iterator
             yield from _unknown(schema, rest, value[name], (*place, name))
 
 
-def _listed(value: Mapping[str, Any], others: set[str], place: Place, known: Sequence[str]) -> Iterator[Unknown]:
+def _listed(value: Mapping[str, Any], others: set[str], place: _Place, known: Sequence[str]) -> Iterator[Unknown]:
     if not others:
         return
     left = len(others)

@@ -14,7 +14,7 @@ KINDS_HEADER = "Resedge-Kinds"
 """In every answer: which version of the kinds the server publishes."""
 
 
-async def published(response: Response) -> dict[str, Any]:
+async def _published(response: Response) -> dict[str, Any]:
     """Return every kind: its words, its service, what its documents refer to, and what a table shows of it.
 
     `version` changes with any of it, and is in the header `Resedge-Kinds` of every answer.
@@ -28,7 +28,7 @@ def kinds_router() -> APIRouter:
     router = APIRouter(tags=["kinds"])
     router.add_api_route(
         "/v1/kinds",
-        published,
+        _published,
         methods=["GET"],
         dependencies=[requires("list", "Kind")],
         operation_id="list_kinds",

@@ -24,7 +24,7 @@ from libs.contracts.problems import Problem, not_found, unavailable
 from libs.eventlog import EventLog
 from libs.web.auth import requires
 
-LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 2.0
 """How often a view that has stopped looks whether it was rebuilt, here or by another replica."""
 
 log = structlog.get_logger("resedge.web")
@@ -119,7 +119,7 @@ class Projections:
 
     async def _resume_rebuilt(self, feed: Feed) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
             for name in [state.name for state in feed.states() if state.stopped]:
                 view = self._views.get(name)
                 if view is not None and await _was_moved(view):

@@ -65,7 +65,7 @@ E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
-class Document(Generic[S]):
+class _Document(Generic[S]):
     """A document that fits its schema; `name` is the path for groups."""
 
     kind: str
@@ -90,7 +90,7 @@ def document_model(kind: str, spec: type[Spec], named_by: str) -> type[BaseModel
 
 def read_as(
     document: Any, *, kind: str, spec: type[S], name: str | None, named_by: str = "name", named: bool = True
-) -> Document[S]:
+) -> _Document[S]:
     """Return `document` as one of `kind`; `name` is the URL's, or `None` where the document alone names it.
 
     `named` says whether the name obeys the rule of names (a group's path has its own, checked by its domain).
@@ -114,10 +114,10 @@ def read_as(
     assert called is not None  # noqa: S101 - one of the two is there, see above
     if named:
         check_name(called, pointer)
-    return Document(kind, called, check_labels(read.metadata.labels), read.spec)
+    return _Document(kind, called, check_labels(read.metadata.labels), read.spec)
 
 
-def event_of(event: type[E], read: Document[Any], named_by: str = "name", **computed: Any) -> E:
+def event_of(event: type[E], read: _Document[Any], named_by: str = "name", **computed: Any) -> E:
     """Return what a document declares: every field of its spec is the event's field of that name.
 
     Name (or path) and labels are the document's; `computed` are fields that the spec has in another form or by another

@@ -33,7 +33,7 @@ _UNCACHED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ORDERS = ("newest", "oldest")
 
 
-class Events:
+class _Events:
     """Reads the log to people."""
 
     def __init__(self, log: EventLog, tail: Tail) -> None:
@@ -149,7 +149,7 @@ class Trail:
 def audit_router(log: EventLog, tail: Tail, trail: AuditTrail, positions: Positions) -> APIRouter:
     """Return all routes of audit."""
     router = APIRouter(tags=["log"])
-    events, told = Events(log, tail), Trail(log, trail, positions)
+    events, told = _Events(log, tail), Trail(log, trail, positions)
 
     def add(path: str, handler: Any, rule: Any, name: str, method: str = "GET", media: str = "") -> None:
         responses = answers(200, media=("application/json", media) if media == "text/event-stream" else (media,))

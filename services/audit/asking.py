@@ -24,7 +24,7 @@ from libs.web.positions import POSITION_DIGITS_MAX
 from services.audit.domain import instant
 from services.audit.projections import Asked
 
-TEXT_CHARACTERS_MAX = 1_024
+_TEXT_CHARACTERS_MAX = 1_024
 SLIP_MIN = 0.8
 """From what likeness on (0 to 1) a word is taken for a mistyped kind."""
 
@@ -55,8 +55,8 @@ def asked_of(request: Request) -> Asked:
     """
     query = request.query_params
     for name in ("subject", "actor", "type", "from", "until"):
-        if len(query.get(name, "")) > TEXT_CHARACTERS_MAX or "\0" in query.get(name, ""):
-            raise invalid(f"{name} has at most {TEXT_CHARACTERS_MAX} characters and no NUL", pointer=f"?{name}")
+        if len(query.get(name, "")) > _TEXT_CHARACTERS_MAX or "\0" in query.get(name, ""):
+            raise invalid(f"{name} has at most {_TEXT_CHARACTERS_MAX} characters and no NUL", pointer=f"?{name}")
     kinds, subject = subject_asked(query.get("subject") or None)
     since, until = _time(request, "from"), _time(request, "until")
     if since is not None and until is not None and until <= since:

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from libs.contracts import Event
     from libs.eventlog import StoredEvent, Verification
 
-REASON_CHARACTERS_MAX = 4_000
+_REASON_CHARACTERS_MAX = 4_000
 SENTENCE_CHARACTERS_MAX = 1_000
-NAME_CHARACTERS_MAX = 512
+_NAME_CHARACTERS_MAX = 512
 OTHERS_MAX = 1_000
 
 _KINDS = {"choices": "application", "hold": "branch", "log": "log", "use": "override"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class _Told:
     """An event in plain words: what it did to its subject, why, and what else it mentions."""
 
     subject: Subject
@@ -38,15 +38,15 @@ class Told:
     others: tuple[Subject, ...] = ()
 
 
-def tell(recorded: Recorded) -> Told:
+def tell(recorded: Recorded) -> _Told:
     """Return an event in plain words; its texts are cut to what a view keeps, and hold no NUL."""
     subject = subject_of(recorded.stream)
     event = recorded.event
     meaning = meaning_of(event)
-    return Told(
+    return _Told(
         subject,
         _text(meaning.said(event), SENTENCE_CHARACTERS_MAX),
-        _text(_reason(event), REASON_CHARACTERS_MAX),
+        _text(_reason(event), _REASON_CHARACTERS_MAX),
         tuple(meaning.mentioned(event)[:OTHERS_MAX]),
     )
 
@@ -54,7 +54,7 @@ def tell(recorded: Recorded) -> Told:
 def subject_of(stream: str) -> Subject:
     """Return what a stream is about: `choices-pos-api` is about the application."""
     category, _, name = stream.partition("-")
-    return _KINDS.get(category, category), _text(name, NAME_CHARACTERS_MAX)
+    return _KINDS.get(category, category), _text(name, _NAME_CHARACTERS_MAX)
 
 
 def _text(text: str, characters_max: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from libs.eventlog import GENESIS, EventLog
 from services.audit.projections import Asked, AuditTrail
 
-PAGE_EVENTS = 200
+_PAGE_EVENTS = 200
 """Events in memory at once: 50 MiB if each were as large as the log takes."""
 
 Raw = tuple[bytes, bytes, bytes]
@@ -41,7 +41,7 @@ async def whole(log: EventLog, after: int, through: int) -> AsyncGenerator[bytes
     """Yield the lines of every event in (after, through], a page of them at a time."""
     previous = await asyncio.to_thread(log.hash_at, after)
     while after < through:
-        page = await asyncio.to_thread(log.read_raw, after, min(PAGE_EVENTS, through - after))
+        page = await asyncio.to_thread(log.read_raw, after, min(_PAGE_EVENTS, through - after))
         if not page:
             raise LookupError(f"the log has no position {after + 1}")
         lines = await asyncio.to_thread(_chained, page, previous)
@@ -53,7 +53,7 @@ async def chosen(log: EventLog, trail: AuditTrail, asked: Asked, after: int, thr
     """Yield the lines of the events in (after, through] that are asked for."""
     while after < through:
         among = replace(asked, after=after, before=through + 1, since=None, until=None)
-        positions = await trail.positions(among, PAGE_EVENTS)
+        positions = await trail.positions(among, _PAGE_EVENTS)
         if not positions:
             return
         yield await asyncio.to_thread(_picked, log, positions)

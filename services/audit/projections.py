@@ -36,7 +36,7 @@ from libs.contracts.meaning import Subject
 from libs.eventlog.envelope import from_microseconds, to_microseconds
 from services.audit.domain import tell
 
-NAME = "audit.trail"
+_NAME = "audit.trail"
 
 metadata = MetaData()
 
@@ -95,7 +95,7 @@ class AuditTrail(ViewConsumer):
 
     def __init__(self, log: LogSource, engine: AsyncEngine) -> None:
         """Take audit's own database."""
-        super().__init__(NAME, log, engine)
+        super().__init__(_NAME, log, engine)
 
     @property
     def _entries(self) -> Table:

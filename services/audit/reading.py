@@ -12,7 +12,7 @@ from libs.eventlog import EventLog, StoredEvent
 
 FOLLOW_PAGE_EVENTS = 100
 """Events that a follower holds at once: 25 MiB if each were as large as the log takes."""
-LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 """How often a follower looks for events of other processes, and whether its client is still there."""
 
 
@@ -62,7 +62,7 @@ class Tail:
                     after = event.position
                 if not events:
                     try:
-                        async with asyncio.timeout(LOOK_SECONDS):
+                        async with asyncio.timeout(_LOOK_SECONDS):
                             await wake.wait()
                     except TimeoutError:
                         continue

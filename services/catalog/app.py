@@ -6,16 +6,16 @@ from libs.runtime.service import Ports, Service
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE, catalog_router
 from services.catalog.choosing import CHOICES
 
-DECLARED = (NAMESPACE, APPLICATION, CONFIGURATION)
+_DECLARED = (NAMESPACE, APPLICATION, CONFIGURATION)
 
 
 def build(ports: Ports) -> Service:
     """Return the catalog: its routes, and the view of what is declared and chosen."""
-    commands = ports.commands([*DECLARED, CHOICES])
+    commands = ports.commands([*_DECLARED, CHOICES])
     return Service(
         name="catalog",
         router=catalog_router(commands),
         consumers=[commands.view],
-        kinds=DECLARED,
+        kinds=_DECLARED,
         commands=commands,
     )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet
 
-BESIDES = ("application", "configuration", "release", "choices", "placementpolicy", "withheld")
+_BESIDES = ("application", "configuration", "release", "choices", "placementpolicy", "withheld")
 """What `decide` reads besides what expressions name: the application, its releases, law, and the values of clusters."""
 
 
@@ -104,7 +104,7 @@ CHOICES: DeclaredKind[Command, State] = DeclaredKind(
     remove=_emptied,
     decide=decide,
     to_document=choices_document,
-    besides=BESIDES,
+    besides=_BESIDES,
     warnings=warnings,
 )
 

@@ -84,7 +84,7 @@ class Compiled:
     def blobs(self) -> Mapping[str, bytes]:
         """Return the bodies by digest, for the log to keep."""
         bodies = (self.upload.manifests, self.body, self.upload.schema, self.upload.defaults, self.checked.body)
-        return {digest_of(body): body for body in bodies if body is not None}
+        return {_digest_of(body): body for body in bodies if body is not None}
 
     def command(self, application: str, version: str, actor: str, at: datetime) -> PublishRelease:
         """Return the command that publishes it."""
@@ -94,11 +94,11 @@ class Compiled:
             version=version,
             namespace=self.namespace,
             digest=self.upload.digest,
-            manifests=digest_of(self.upload.manifests),
-            template=digest_of(self.body),
-            schema=None if schema is None else digest_of(schema),
-            defaults=None if defaults is None else digest_of(defaults),
-            checks=None if self.checked.body is None else digest_of(self.checked.body),
+            manifests=_digest_of(self.upload.manifests),
+            template=_digest_of(self.body),
+            schema=None if schema is None else _digest_of(schema),
+            defaults=None if defaults is None else _digest_of(defaults),
+            checks=None if self.checked.body is None else _digest_of(self.checked.body),
             images=list(self.template.images),
             objects=[
                 ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in self.template.objects
@@ -107,7 +107,7 @@ class Compiled:
         return PublishRelease(release, self.allow, actor, at)
 
 
-def digest_of(body: bytes) -> str:
+def _digest_of(body: bytes) -> str:
     """Return the name of a body in the log (hex SHA-256)."""
     return hashlib.sha256(body).hexdigest()
 
@@ -132,8 +132,8 @@ def read_upload(value: Any) -> Upload:
             raise Invalid(problem.detail, pointer=f"/schema{problem.pointer}") from None
     if said.defaults is not None:
         check_values(said.defaults, "/defaults")
-    parts = (None if body is None else digest_of(body) for body in (manifests, schema, defaults))
-    return Upload(manifests, schema, defaults, digest_of(msgspec.json.encode(list(parts))))
+    parts = (None if body is None else _digest_of(body) for body in (manifests, schema, defaults))
+    return Upload(manifests, schema, defaults, _digest_of(msgspec.json.encode(list(parts))))
 
 
 async def compiled(upload: Upload, version: str, facts: Fleet, application: str, meets: Surroundings) -> Compiled:

@@ -34,7 +34,7 @@ from services.inventory.documents import StoreSpec, parse_store, store_document
 from services.inventory.domain import Command, RemoveStore, State, decide, guards, store_stream, without_cluster
 from services.inventory.events import ClusterSpec, StoreDeclared, StoreRemoved
 
-NEAR_MAX = 500
+_NEAR_MAX = 500
 _TEXTS = tuple(each.name for each in fields(ClusterSpec) if each.default == "")
 """The plain texts that a cluster says of itself."""
 IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
@@ -144,7 +144,7 @@ class Clusters:
         if ordinal is not None:
             return ordinal
         known = heapq.nsmallest(
-            NEAR_MAX,
+            _NEAR_MAX,
             (each for each in map(facts.selection.name, facts.selection.everything) if each[:3] == name[:3]),
         )
         raise not_found("cluster", name, nearest(name, known))
@@ -183,7 +183,7 @@ def _cluster(facts: Fleet, ordinal: int, declared: dict[str, ClusterSpec]) -> di
     }
 
 
-class Bulk:
+class _Bulk:
     """Changes of many stores at once."""
 
     def __init__(self, commands: Commands) -> None:
@@ -225,7 +225,7 @@ class Bulk:
 def inventory_router(commands: Commands) -> APIRouter:
     """Return all routes of inventory."""
     router = APIRouter()
-    bulk, clusters = Bulk(commands), Clusters(commands)
+    bulk, clusters = _Bulk(commands), Clusters(commands)
 
     def add(method: str, path: str, handler: Any, verb: str, kind: str, operation_id: str, **more: Any) -> None:
         router.add_api_route(

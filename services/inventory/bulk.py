@@ -42,7 +42,7 @@ from services.inventory.showing import Report, unusual_values
 ROWS_A_CHUNK = 200
 SHOWN_EVENTS_MAX = 100
 
-Known = Mapping[str, tuple[StoreDeclared | Absent, int]]
+_Known = Mapping[str, tuple[StoreDeclared | Absent, int]]
 """Store name → what it is and its stream's version."""
 
 
@@ -74,7 +74,7 @@ async def read_rows(request: Request) -> tuple[Rows, bytes]:
     return rows, body
 
 
-async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent) -> Known:
+async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent) -> _Known:
     """Return the stores that exist, or did, among `names`; those that are assumed as assumed."""
     known: dict[str, tuple[StoreDeclared | Absent, int]] = {}
     for index, row in enumerate(await view.rows("Store", names)):
@@ -88,7 +88,7 @@ async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent
 
 
 @dataclass(slots=True)
-class Decided:
+class _Decided:
     """What the rows of an import come to on the stores that are there."""
 
     facts: Fleet
@@ -136,7 +136,7 @@ async def propose_import(
     if any(row.timezone is None and row.place is not None for row in good):
         await asyncio.to_thread(load_places)
     known = await known_stores(view, [row.name for row in good], intent)
-    decided = Decided(facts, intent.actor, at)
+    decided = _Decided(facts, intent.actor, at)
     for index, row in enumerate(good):
         if index % ROWS_A_CHUNK == 0:
             await asyncio.sleep(0)
@@ -158,7 +158,7 @@ async def propose_import(
     return proposal, report.question(body) if report.asks else None
 
 
-def _check_rows(rows: Rows, decided: Decided) -> None:
+def _check_rows(rows: Rows, decided: _Decided) -> None:
     """Refuse the import where a row is wrong.
 
     Raises:

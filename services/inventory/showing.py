@@ -19,7 +19,7 @@ from libs.fleet.fuse import fuse_trips
 from libs.fleet.moving import moved
 from services.inventory.events import StoreDeclared
 
-ZONES_SHOWN_MAX = 1_000
+_ZONES_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 20
 APPLICATIONS_NAMED_MAX = 5
 _PLAIN = tuple(each.name for each in fields(StoreDeclared) if each.name not in {"name", "labels", "clusters"})
@@ -65,7 +65,7 @@ class Report:
     def zone(self, row: int, store: str, zone: str, source: str) -> None:
         """Note a time zone that was told from a place."""
         self.zones_count += 1
-        if len(self.zones) < ZONES_SHOWN_MAX:
+        if len(self.zones) < _ZONES_SHOWN_MAX:
             self.zones.append({"row": row, "store": store, "timezone": zone, "from": source})
 
     def moves(self, change: Before, at: datetime) -> None:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from libs.contracts import By, Event
     from libs.fleet import Fleet
 
-EXAMPLES = 5
+_EXAMPLES = 5
 ID_CHARACTERS = 12
 
 
 def examples(facts: Fleet, clusters: BitMap) -> list[str]:
     """Return the names of a few of some clusters."""
-    return [facts.selection.name(ordinal) for ordinal in clusters[:EXAMPLES]]
+    return [facts.selection.name(ordinal) for ordinal in clusters[:_EXAMPLES]]
 
 
 def said_by(by: By) -> dict[str, str]:

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval")
 """What the decider reads: the run, what it is about, and for which clusters somebody holds a role."""
-KIND = "Approval"
-STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
+_KIND = "Approval"
+_STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
 
 
 class GrantSpec(Spec):
@@ -146,7 +146,7 @@ class Approvals:
         `mine=true` are those in which the caller's vote would count now; `state` and `subject` narrow the list.
         """
         del limit, cursor, mine  # declared for the schema; page_of and flag read them
-        check_state(state, STATES)
+        check_state(state, _STATES)
         mine_only = flag(request, "mine")
         facts = await seen(request, self._commands)
         now = recorded_from(facts, self._commands.clock())
@@ -261,9 +261,9 @@ def approvals_router(commands: Commands) -> APIRouter:
 
     add = adding(router, "approvals")
     one_of = "/v1/approvals/{approval}"
-    add("GET", "/v1/approvals", approvals.list, ("list", KIND), "list_approvals")
-    add("GET", one_of, approvals.get, ("read", KIND), "read_approval")
-    vote = ("approve", KIND)
+    add("GET", "/v1/approvals", approvals.list, ("list", _KIND), "list_approvals")
+    add("GET", one_of, approvals.get, ("read", _KIND), "read_approval")
+    vote = ("approve", _KIND)
     add("POST", one_of + "/grant", approvals.grant, vote, "grant_approval", openapi_extra=body_of(GrantSpec))
     add("POST", one_of + "/refuse", approvals.refuse, vote, "refuse_approval", openapi_extra=body_of(RefuseSpec))
     # What is one's own everybody may take back; that it is theirs is decided on the run.

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
 READ = (*PLACES, "application", "freeze", "calendar", "signoff", *GIVING_RIGHTS, "override", "approval")
 """What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
-KIND = "Override"
-REQUEST = ("request", KIND)
-STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
+_KIND = "Override"
+REQUEST = ("request", _KIND)
+_STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
 
 BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
 
@@ -84,7 +84,7 @@ class Overrides:
         if (said.freeze is None) == (said.calendar is None):
             raise Invalid("an override is for one freeze or for one calendar", pointer="/freeze")
         if said.break_glass:
-            authorize(request.state.principal, "break-glass", KIND, request.app.state.rights)
+            authorize(request.state.principal, "break-glass", _KIND, request.app.state.rights)
         intent = intent_of(request, body, assume=assume)
         by, new = by_of(request), self._ids()[:ID_CHARACTERS]
         approval = self._ids()[:ID_CHARACTERS]
@@ -163,7 +163,7 @@ class Overrides:
     ) -> dict[str, Any]:
         """Return a page of overrides in the order in which they were asked for; `state` narrows it."""
         del limit, cursor  # declared for the schema; page_of reads them
-        check_state(state, STATES)
+        check_state(state, _STATES)
         facts, now = await seen(request, self._commands), self._commands.clock()
         shown = (override_document(each, facts, now) for each in facts.policy.overrides.values())
         found = [each for each in shown if not state or each["state"] == state]
@@ -184,7 +184,7 @@ def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[E
     for event in events:
         if isinstance(event, OverrideRequested):
             clusters = unpacked(event.clusters)
-            check_reach(facts, request.state.principal, (verb, KIND), clusters, at, event.applications)
+            check_reach(facts, request.state.principal, (verb, _KIND), clusters, at, event.applications)
 
 
 def _override(facts: Fleet, name: str) -> Override:
@@ -227,9 +227,9 @@ def overrides_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     router, overrides = APIRouter(), Overrides(commands, ids)
 
     add = adding(router, "overrides")
-    add("GET", "/v1/overrides", overrides.list, ("list", KIND), "list_overrides")
+    add("GET", "/v1/overrides", overrides.list, ("list", _KIND), "list_overrides")
     add("POST", "/v1/overrides", overrides.request, REQUEST, "request_override", openapi_extra=body_of(OverrideSpec))
-    add("GET", "/v1/overrides/{override}", overrides.get, ("read", KIND), "read_override")
+    add("GET", "/v1/overrides/{override}", overrides.get, ("read", _KIND), "read_override")
     add(
         "POST",
         "/v1/overrides/{override}/revoke",

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 READ = (*GIVING_RIGHTS, "source", "token")
 """What issuing rests on: who may, and which names belong to whom."""
-RIGHT = ("issue", "Token")
-RELAY = "relay"
+_RIGHT = ("issue", "Token")
+_RELAY = "relay"
 """The process of ours that acts for sources; no person is called so."""
 SHOWN_ONCE = "the token was shown once, to the request that issued it; revoke it and issue another one if it is lost"
 
@@ -62,7 +62,7 @@ class RevokeSpec(Spec):
     reason: str = Field(min_length=1)
 
 
-class LocalTokens:
+class _LocalTokens:
     """What can be done with local tokens."""
 
     def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
@@ -91,7 +91,7 @@ class LocalTokens:
 
         async def propose(facts: Fleet) -> Proposal:
             at = recorded_from(facts, self._commands.clock())
-            check_everywhere(facts, request.state.principal, RIGHT, at)
+            check_everywhere(facts, request.state.principal, _RIGHT, at)
             command = IssueToken(
                 id=new,
                 user=user,
@@ -101,7 +101,7 @@ class LocalTokens:
                 hours=said.hours,
                 service_account=said.service_account,
                 reason=said.reason,
-                service_names={RELAY, *(each.service_account for each in facts.sources.values())},
+                service_names={_RELAY, *(each.service_account for each in facts.sources.values())},
             )
             issued = decide(command, facts.policy)
             stream = stream_id("token", new)
@@ -139,8 +139,8 @@ class LocalTokens:
         async def propose(facts: Fleet) -> Proposal:
             known = facts.policy.tokens.get(token)
             if known is None or known.user != principal.name:
-                authorize(principal, *RIGHT, request.app.state.rights)
-                check_everywhere(facts, principal, RIGHT, recorded_from(facts, self._commands.clock()))
+                authorize(principal, *_RIGHT, request.app.state.rights)
+                check_everywhere(facts, principal, _RIGHT, recorded_from(facts, self._commands.clock()))
             if known is None:
                 raise not_found("token", token, nearest(token, facts.policy.tokens))
             stream = stream_id("token", token)
@@ -178,11 +178,11 @@ def token_document(token: TokenIssued, facts: Fleet, now: datetime) -> dict[str,
 
 def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     """Return the routes of local tokens."""
-    router, tokens = APIRouter(), LocalTokens(commands, ids)
+    router, tokens = APIRouter(), _LocalTokens(commands, ids)
 
     add = adding(router, "tokens")
     add("GET", "/v1/tokens", tokens.list, ("list", "Token"), "list_tokens")
-    add("POST", "/v1/tokens", tokens.issue, RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
+    add("POST", "/v1/tokens", tokens.issue, _RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
     # Everybody may revoke their own; whether it is theirs is decided on the facts.
     add(
         "DELETE",

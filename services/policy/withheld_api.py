@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 READ = (*PLACES, "application", *GIVING_RIGHTS, "withheld")
 """What confirming rests on: the change, and for which clusters somebody may affect policy."""
-RIGHT = (AFFECT, "Policy")
+_RIGHT = (AFFECT, "Policy")
 
 
 class ConfirmSpec(Spec):
@@ -63,7 +63,7 @@ class Loosenings:
                 raise not_found("withheld", change, nearest(change, facts.policy.withheld))
             if state is not None:
                 at = recorded_from(facts, self._commands.clock())
-                check_reach(facts, request.state.principal, RIGHT, state.clusters, at)
+                check_reach(facts, request.state.principal, _RIGHT, state.clusters, at)
             events = decide(ConfirmLoosening(change, said.reason, by, said.ticket), state)
             return Proposal(
                 events=[(stream, event) for event in events],
@@ -114,7 +114,7 @@ def withheld_router(commands: Commands) -> APIRouter:
         "POST",
         "/v1/withheld/{change}/confirm",
         loosenings.confirm,
-        RIGHT,
+        _RIGHT,
         "confirm_withheld",
         openapi_extra=body_of(ConfirmSpec),
     )

@@ -53,12 +53,12 @@ ACCEPTED, UNCHANGED, REFUSED = "accepted", "unchanged", "refused"
 BODY_SHOWN_BYTES_MAX = 64 * 1024
 BODY_ENCODED_BYTES_MAX = 128 * 1024
 """What that may be as JSON, where every byte may need an escape."""
-REASON_CHARACTERS_MAX = 2_000
-ANSWER_BYTES_MAX = 64 * 1024
+_REASON_CHARACTERS_MAX = 2_000
+_ANSWER_BYTES_MAX = 64 * 1024
 SERVER_FAILS = 500
 SECRET = frozenset({"secret-data"})
 """What is refused so is not kept: the log holds no secrets, not even in a dead letter."""
-RELAY = "relay"
+_RELAY = "relay"
 """Who refuses an event that nobody vouches for."""
 
 log = structlog.get_logger("resedge.inbox")
@@ -228,7 +228,7 @@ class Inbox:
         """Refuse what no source vouches for, under a key of its own: nobody may take another's (source, id)."""
         digest = received.digest()
         letter = letter_of("unvouched", event.source, event.id, digest)
-        actor = received.principal or RELAY
+        actor = received.principal or _RELAY
         return await self._refused(_Case(received, event, letter, letter, actor, digest, retry), _problem(refusal))
 
     async def _conflicting(self, case: _Case) -> Outcome:
@@ -254,7 +254,7 @@ class Inbox:
             id=case.event.id,
             type=case.event.type,
             code=problem.code,
-            reason=problem.detail[:REASON_CHARACTERS_MAX],
+            reason=problem.detail[:_REASON_CHARACTERS_MAX],
             body=text,
             blob=digest,
             headers=_kept_headers(case.received.headers),
@@ -316,11 +316,11 @@ def _problem(refusal: Exception) -> Problem:
 
 def _bounded(document: dict[str, Any]) -> dict[str, Any]:
     """Return a problem that fits the log's answer: without its extra members where they are many."""
-    if len(json.dumps(document)) <= ANSWER_BYTES_MAX:
+    if len(json.dumps(document)) <= _ANSWER_BYTES_MAX:
         return document
     known = ("type", "code", "title", "status", "detail", "pointer", "fix")
     return {
-        key: value[:REASON_CHARACTERS_MAX] if isinstance(value, str) else value
+        key: value[:_REASON_CHARACTERS_MAX] if isinstance(value, str) else value
         for key, value in document.items()
         if key in known
     }

@@ -23,15 +23,15 @@ from libs.contracts.refusals import Invalid
 from libs.web.bodies import parse_json
 from services.relay.domain.sources import SOURCE_BYTES_MAX
 
-STRUCTURED = "application/cloudevents+json"
+_STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 EVENT_BYTES_MAX = 4 * 1024 * 1024
 """What the log keeps of one body at most."""
-BATCH_EVENTS_MAX = 500
+_BATCH_EVENTS_MAX = 500
 ID_CHARACTERS_MAX = 200
 TYPE_CHARACTERS_MAX = 128
-TEXT_CHARACTERS_MAX = 512
-NAME_CHARACTERS_MAX = 40
+_TEXT_CHARACTERS_MAX = 512
+_NAME_CHARACTERS_MAX = 40
 HEADERS_BYTES_MAX = 32 * 1024
 SIGNATURE = "signature"
 """The attribute that carries the signature; it always comes as a header, beside what it signs."""
@@ -61,7 +61,7 @@ class Received:
     @property
     def structured(self) -> bool:
         """Whether the body is a whole event; otherwise it is the data alone."""
-        return media_type_of(self.headers) == STRUCTURED
+        return media_type_of(self.headers) == _STRUCTURED
 
     def digest(self) -> str:
         """Return the digest of all that came."""
@@ -132,9 +132,9 @@ def split(headers: Mapping[str, str], body: bytes, principal: str) -> list[Recei
     events = parse_json(body)
     if not isinstance(events, list):
         raise invalid("a batch is a JSON array of events", pointer="")
-    if len(events) > BATCH_EVENTS_MAX:
-        raise invalid(f"a batch has at most {BATCH_EVENTS_MAX} events", fix="send them in parts")
-    return [Received({"content-type": STRUCTURED}, msgspec.json.encode(each), principal) for each in events]
+    if len(events) > _BATCH_EVENTS_MAX:
+        raise invalid(f"a batch has at most {_BATCH_EVENTS_MAX} events", fix="send them in parts")
+    return [Received({"content-type": _STRUCTURED}, msgspec.json.encode(each), principal) for each in events]
 
 
 def header_bytes(name: str, value: str) -> int:
@@ -244,9 +244,9 @@ def _check(attributes: Mapping[str, str]) -> None:
 
 
 def _check_attribute(name: str, value: str) -> None:
-    if not (name.isascii() and name.isalnum() and name == name.lower()) or len(name) > NAME_CHARACTERS_MAX:
+    if not (name.isascii() and name.isalnum() and name == name.lower()) or len(name) > _NAME_CHARACTERS_MAX:
         raise MalformedEvent(f"{name[:40]!r} is not the name of an attribute")
-    if len(value) > _BOUNDS.get(name, TEXT_CHARACTERS_MAX) or not value.isprintable():
+    if len(value) > _BOUNDS.get(name, _TEXT_CHARACTERS_MAX) or not value.isprintable():
         raise MalformedEvent(f"the attribute {name} is too long, or not printable", pointer=f"/{name}")
 
 

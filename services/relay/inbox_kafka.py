@@ -33,13 +33,13 @@ from services.relay.inbox_events import Received, kafka_headers
 
 TOPIC = "resedge.inbox"
 DEAD_LETTERS_TOPIC = "resedge.inbox.dlq"
-GROUP = "resedge.relay"
+_GROUP = "resedge.relay"
 QUEUE = "inbox"
 CONNECT_AGAIN_SECONDS = 1.0
 PROBE_MS = 5_000
 SESSION_MS = 6_000
 """How long a relay that died keeps its partitions; the least that brokers allow unless told otherwise."""
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 PATIENCE_SECONDS = 60.0
 """How long a message is tried in place before it is given back to Kafka: well below the time after which Kafka thinks
 that we are gone."""
@@ -48,8 +48,8 @@ DEFECTS_MAX = 3
 the others."""
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 END_SECONDS = 8.0
-LOOK_SECONDS = 5.0
-SILENT_SECONDS_MAX = 15.0
+_LOOK_SECONDS = 5.0
+_SILENT_SECONDS_MAX = 15.0
 """How long messages may wait in our partitions without one coming, before we subscribe anew."""
 
 _log = structlog.get_logger("resedge.inbox")
@@ -64,7 +64,7 @@ class InboxTopic:
         """Take where Kafka is (`host:port,…`), who decides about an event, and what the names of topics begin with."""
         self._servers = servers.split(",")
         self._inbox = inbox
-        self._topic, self._dead_letters, self._group = prefix + TOPIC, prefix + DEAD_LETTERS_TOPIC, prefix + GROUP
+        self._topic, self._dead_letters, self._group = prefix + TOPIC, prefix + DEAD_LETTERS_TOPIC, prefix + _GROUP
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ class InboxTopic:
                 self.trouble = ""
                 _log.info("inbox.subscribed", topic=self._topic, group=self._group)
                 await self._until_silent()
-                _log.warning("inbox.silent", seconds=SILENT_SECONDS_MAX)
+                _log.warning("inbox.silent", seconds=_SILENT_SECONDS_MAX)
                 await self._unsubscribe()
 
     async def _until_silent(self) -> None:
@@ -113,15 +113,15 @@ class InboxTopic:
         heard = time.monotonic()
         taken = self._taken
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
             try:
-                async with asyncio.timeout(SILENT_SECONDS_MAX):
+                async with asyncio.timeout(_SILENT_SECONDS_MAX):
                     waiting = await self._waiting(self._subscriber.consumer)
             except (KafkaError, OSError):
                 waiting = 1  # it cannot even say
             if not waiting or self._deciding or taken != self._taken:
                 heard, taken = time.monotonic(), self._taken
-            elif time.monotonic() - heard > SILENT_SECONDS_MAX:
+            elif time.monotonic() - heard > _SILENT_SECONDS_MAX:
                 return
 
     @staticmethod
@@ -224,7 +224,7 @@ class InboxTopic:
                 self.trouble = _said(problem, error)
                 _log.warning("inbox.again", reason=self.trouble)
                 with contextlib.suppress(TimeoutError):
-                    wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                    wait = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]
                     await asyncio.wait_for(self._ending.wait(), wait)
                 attempt += 1
             else:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from libs.commands.intents import Intent
     from libs.fleet import Fleet
 
-NEAR_MAX = 50
-EVENTS_MAX = 10_000
+_NEAR_MAX = 50
+_EVENTS_MAX = 10_000
 
 
 class DeadLetters:
@@ -44,12 +44,12 @@ class DeadLetters:
         Raises:
             Problem: 404.
         """
-        stored = await asyncio.to_thread(self._log.read_stream, stream_id("letter", letter), 0, EVENTS_MAX)
+        stored = await asyncio.to_thread(self._log.read_stream, stream_id("letter", letter), 0, _EVENTS_MAX)
         row: LetterRow | None = None
         for event in stored:
             row = after(row, letter, event.decoded())
         if row is None:
-            known = [each.letter for each in await self._view.letters(None, NEAR_MAX)]
+            known = [each.letter for each in await self._view.letters(None, _NEAR_MAX)]
             raise not_found("dead-letter", letter, nearest(letter, known))
         return row
 

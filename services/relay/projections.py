@@ -28,8 +28,8 @@ from libs.contracts import (
 from services.relay.domain.letters import Closed, Open
 from services.relay.inbox_events import caused_by, letter_of
 
-OPEN, RETRIED, SKIPPED, SETTLED = "open", "retried", "skipped", "settled"
-STATES = (OPEN, RETRIED, SKIPPED, SETTLED)
+OPEN, _RETRIED, SKIPPED, SETTLED = "open", "retried", "skipped", "settled"
+STATES = (OPEN, _RETRIED, SKIPPED, SETTLED)
 INBOX, CONSUMER = "inbox", "consumer"
 KINDS = (INBOX, CONSUMER)
 
@@ -93,7 +93,7 @@ class LetterRow:
         """Return the letter as its decider sees it."""
         if self.state in {SKIPPED, SETTLED}:
             return Closed(self.opened, skipped=self.state == SKIPPED)
-        return Open(self.opened, tried=self.state == RETRIED)
+        return Open(self.opened, tried=self.state == _RETRIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class LettersView(ViewConsumer):
     async def open_counts(self) -> dict[str, int]:
         """Return how many dead letters of each kind wait."""
         table = self.tables[letters.name]
-        query = select(table.c.kind, func.count()).where(table.c.state.in_((OPEN, RETRIED))).group_by(table.c.kind)
+        query = select(table.c.kind, func.count()).where(table.c.state.in_((OPEN, _RETRIED))).group_by(table.c.kind)
         async with self.reading.connect() as connection:
             counted = {str(kind): int(count) for kind, count in await connection.execute(query)}
         return dict.fromkeys(KINDS, 0) | counted
@@ -213,7 +213,7 @@ def after(row: LetterRow | None, name: str, recorded: Recorded) -> LetterRow | N
     row = replace(row, version=recorded.version, changed_at=at, changed_by=recorded.actor)
     match event:
         case LetterRetried(reason=reason):
-            return replace(row, state=RETRIED, note=reason, attempts=row.attempts + 1)
+            return replace(row, state=_RETRIED, note=reason, attempts=row.attempts + 1)
         case LetterSkipped(reason=reason):
             return replace(row, state=SKIPPED, note=reason)
         case LetterSettled():

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-BINARY, STRUCTURED = "resedge-event-1", "resedge-event-1/structured"
+BINARY, _STRUCTURED = "resedge-event-1", "resedge-event-1/structured"
 """The first line says the mode, so that what was signed in one cannot be sent again in the other."""
 SIGNED = ("id", "source", "type", "subject", "time", "datacontenttype")
 
@@ -26,7 +26,7 @@ def signed_bytes(attributes: Mapping[str, str], value: bytes, *, structured: boo
     attribute holds a line end, since CloudEvents allows no control characters in them.
     """
     lines = [
-        STRUCTURED if structured else BINARY,
+        _STRUCTURED if structured else BINARY,
         *(attributes.get(name, "") for name in SIGNED),
         hashlib.sha256(value).hexdigest(),
     ]

@@ -33,7 +33,7 @@ from services.rendering.domain.fuse import Answerable, ConfirmRemovals, Hold, de
 from services.rendering.target.placements import split_key
 from services.rendering.writing.layout import LAYOUTS
 
-WAIT_SECONDS_MAX = 600.0
+_WAIT_SECONDS_MAX = 600.0
 
 
 class Routes:
@@ -172,7 +172,7 @@ class Routes:
         position = wanted_position(request) or await self._head()
         reconciler = self._rendering.reconciler
         try:
-            async with asyncio.timeout(max(0.0, min(timeout_seconds, WAIT_SECONDS_MAX))):
+            async with asyncio.timeout(max(0.0, min(timeout_seconds, _WAIT_SECONDS_MAX))):
                 await reconciler.settled(position)
         except TimeoutError:
             detail = f"position {position} is not rendered yet; rendering is at {reconciler.settled_position}"

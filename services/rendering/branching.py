@@ -24,11 +24,11 @@ from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decid
 from services.rendering.domain.branch import RestoreWriting
 from services.rendering.domain.branch import decide as decide_branch
 
-REASON_CHARACTERS_MAX = 1_000
+_REASON_CHARACTERS_MAX = 1_000
 ANSWER: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "reason": {"type": "string", "maxLength": REASON_CHARACTERS_MAX},
+        "reason": {"type": "string", "maxLength": _REASON_CHARACTERS_MAX},
         "now": {"type": "boolean", "description": "Of the layout only: without waiting between its steps."},
     },
 }
@@ -115,8 +115,8 @@ def reason_of(body: bytes) -> str:
         Problem: 422, it is no text, or too long.
     """
     reason = _content(body).get("reason", "")
-    if not isinstance(reason, str) or len(reason) > REASON_CHARACTERS_MAX:
-        raise invalid(f"a reason is text of at most {REASON_CHARACTERS_MAX} characters", pointer="/reason")
+    if not isinstance(reason, str) or len(reason) > _REASON_CHARACTERS_MAX:
+        raise invalid(f"a reason is text of at most {_REASON_CHARACTERS_MAX} characters", pointer="/reason")
     return reason
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from libs.contracts import Recorded
 
-CAUSES_MAX = 16
+_CAUSES_MAX = 16
 COMMITS = Counter("resedge_commits_total", "Commits that were written to the GitOps branch")
 COMMIT_FILES = Counter("resedge_commit_files_total", "Files that those commits wrote")
 COMMIT_SECONDS = Histogram(
@@ -78,7 +78,7 @@ class Causes:
 
     def note(self, recorded: Recorded) -> None:
         """Take a fact as a possible cause."""
-        self.kept = [*self.kept[1 - CAUSES_MAX :], Cause.of(recorded)]
+        self.kept = [*self.kept[1 - _CAUSES_MAX :], Cause.of(recorded)]
 
     def taken(self, position: int) -> None:
         """Forget those that a decision as of `position` has seen."""

@@ -35,7 +35,7 @@ DRIVER = "ODBC Driver 18 for SQL Server"
 COLLATION = "Latin1_General_BIN2"
 NAME_TYPE = "nvarchar(512)"
 LOGIN_SECONDS = 10
-STATEMENT_SECONDS = 60
+_STATEMENT_SECONDS = 60
 SESSION = "SET NOCOUNT OFF; SET XACT_ABORT ON; SET LOCK_TIMEOUT 10000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
 BEGIN = "SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"
@@ -123,7 +123,7 @@ class SQLServer:
 
     def writer(self) -> Engine:
         """Return the engine that appends."""
-        return self._engine(STATEMENT_SECONDS)
+        return self._engine(_STATEMENT_SECONDS)
 
     def reader(self) -> Engine:
         """Return the engine that reads; each statement sees one state of the database, without a transaction."""

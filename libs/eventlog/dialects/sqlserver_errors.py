@@ -17,7 +17,7 @@ The text may quote a duplicate key and thus anything; the number of the first re
 match is it.
 """
 
-REFUSED = frozenset(
+_REFUSED = frozenset(
     {
         *(2627, 2601, 547, 515),  # unique constraint, unique index, foreign key or check, NULL
         *(8152, 2628, 220, 8115),  # too long, out of range
@@ -45,7 +45,7 @@ def refuses(error: BaseException) -> bool:
     for number in numbers(error):
         if number in PASSING:
             return False
-        if number in REFUSED:
+        if number in _REFUSED:
             return True
     return _state(error).startswith(_REFUSED_STATES)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from libs.fleet import Fleet
 
-EXAMPLES = 3
+_EXAMPLES = 3
 """Clusters that a refusal names; the count says how many there are."""
 
 OWNERS_MAX = 64
@@ -188,7 +188,7 @@ def _check_capacity(declared: NamespaceDeclared, facts: Fleet) -> None:
 
 
 def _exceeded(declared: NamespaceDeclared, resource: str, clusters: BitMap, facts: Fleet) -> CapacityExceeded:
-    names = [facts.selection.name(ordinal) for ordinal in clusters[:EXAMPLES]]
+    names = [facts.selection.name(ordinal) for ordinal in clusters[:_EXAMPLES]]
     return CapacityExceeded(
         f"there is too little {resource} on {counted(len(clusters), 'cluster')} for all their namespaces together with "
         f"{declared.capacity.get(resource, '0')} for {declared.name}: {some(names)}"

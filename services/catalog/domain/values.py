@@ -15,9 +15,9 @@ from libs.contracts.names import escape
 from libs.contracts.refusals import Invalid
 
 VALUES_BYTES_MAX = 64 * 1024
-VALUES_DEPTH_MAX = 16
-KEY_CHARACTERS_MAX = 253
-INTEGER_MAX = 2**63 - 1
+_VALUES_DEPTH_MAX = 16
+_KEY_CHARACTERS_MAX = 253
+_INTEGER_MAX = 2**63 - 1
 
 
 def check_values(values: Mapping[str, Any], pointer: str) -> None:
@@ -36,15 +36,15 @@ def check_values(values: Mapping[str, Any], pointer: str) -> None:
 
 
 def _check(value: Any, pointer: str, depth: int) -> None:
-    if depth > VALUES_DEPTH_MAX + 1:
-        raise Invalid(f"the values nest deeper than {VALUES_DEPTH_MAX} levels", pointer=pointer)
+    if depth > _VALUES_DEPTH_MAX + 1:
+        raise Invalid(f"the values nest deeper than {_VALUES_DEPTH_MAX} levels", pointer=pointer)
     if isinstance(value, list):
         for index, each in enumerate(value):
             _check(each, f"{pointer}/{index}", depth + 1)
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
-                raise Invalid(f"a key is text of 1 to {KEY_CHARACTERS_MAX} characters", pointer=pointer)
+            if not isinstance(key, str) or not 0 < len(key) <= _KEY_CHARACTERS_MAX:
+                raise Invalid(f"a key is text of 1 to {_KEY_CHARACTERS_MAX} characters", pointer=pointer)
             _check_text(key, pointer)
             _check(each, f"{pointer}/{escape(key)}", depth + 1)
     else:
@@ -58,7 +58,7 @@ def _check_scalar(value: Any, pointer: str) -> None:
         case str():
             _check_text(value, pointer)
         case int():
-            if not -INTEGER_MAX - 1 <= value <= INTEGER_MAX:
+            if not -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX:
                 raise Invalid("an integer has to fit 64 bits", pointer=pointer, fix="write it as text")
         case float():
             if not math.isfinite(value):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from libs.commands.kinds import Make
     from libs.fleet import Fleet
 
-EVERYWHERE = "/c/*"
+_EVERYWHERE = "/c/*"
 
 
 class FreezeSpec(Spec):
@@ -28,7 +28,7 @@ class FreezeSpec(Spec):
     from_: str = Field(alias="from")
     until: str
     at: str | None = None
-    clusters: str = EVERYWHERE
+    clusters: str = _EVERYWHERE
     applications: list[str] = Field(default_factory=list)
     reason: str
     owner: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from libs.fleet import Policy
 
 HOURS_DEFAULT = 8
-HOURS_MAX = 90 * 24
+_HOURS_MAX = 90 * 24
 
 
 class NameTaken(Rejected):
@@ -94,11 +94,11 @@ def token_state(token: TokenIssued, state: Policy, now: datetime) -> str:
 
 
 def _issue(command: IssueToken, state: Policy) -> TokenIssued:
-    if not 0 < command.hours <= HOURS_MAX:
+    if not 0 < command.hours <= _HOURS_MAX:
         raise Invalid(
-            f"a token holds for more than 0 and at most {HOURS_MAX:,} hours, not {command.hours:g}",
+            f"a token holds for more than 0 and at most {_HOURS_MAX:,} hours, not {command.hours:g}",
             pointer="/hours",
-            fix=f"ask for at most {HOURS_MAX // 24} days",
+            fix=f"ask for at most {_HOURS_MAX // 24} days",
         )
     _check_name(command, state)
     return TokenIssued(

@@ -15,7 +15,7 @@ from libs.contracts.refusals import Invalid, Rejected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REASON_CHARACTERS_MAX = 1_000
+_REASON_CHARACTERS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,11 @@ def check_reason(reason: str) -> None:
     Raises:
         Invalid: there is none, or it is too long.
     """
-    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+    if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
         raise Invalid(
-            f"a reason is 1 to {REASON_CHARACTERS_MAX:,} characters", pointer="/reason", fix="say why; the log keeps it"
+            f"a reason is 1 to {_REASON_CHARACTERS_MAX:,} characters",
+            pointer="/reason",
+            fix="say why; the log keeps it",
         )
 
 

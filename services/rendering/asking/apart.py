@@ -15,7 +15,7 @@ from libs.children import environment, python
 from services.rendering.asking.broken import At, VerificationBroken
 
 URL_VARIABLE = "RESEDGE_VERIFY_LOG_URL"
-LINE_BYTES_MAX = 16 * 1024 * 1024
+_LINE_BYTES_MAX = 16 * 1024 * 1024
 _ERROR_LINES = 20
 
 
@@ -32,7 +32,7 @@ async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[
         env=environment(**{URL_VARIABLE: log_url}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        limit=LINE_BYTES_MAX,
+        limit=_LINE_BYTES_MAX,
     )
     try:
         return await _heard(process)

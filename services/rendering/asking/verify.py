@@ -26,11 +26,11 @@ from services.rendering.asking.apart import URL_VARIABLE
 from services.rendering.asking.asof import CannotFold, Computed, Fold
 from services.rendering.asking.broken import At, Course, VerificationBroken
 
-ATTEMPTS_MAX = 5
+_ATTEMPTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class _Check:
     """One thing that was compared; `detail` says what was found."""
 
     check: str
@@ -40,13 +40,13 @@ class Check:
 
 async def verify(
     log_url: str, path: Path, *, every_commit: bool, tell: Callable[[At], None] = lambda _at: None
-) -> list[Check]:
+) -> list[_Check]:
     """Return what was compared; nothing is changed. `tell` hears of each place before anything is done there.
 
     Raises:
         VerificationBroken: it could not be finished; where and why is said.
     """
-    course, checks = Course(tell), list[Check]()
+    course, checks = Course(tell), list[_Check]()
     try:
         await _verify(log_url, path, course, checks, every_commit=every_commit)
     except Exception as error:
@@ -57,14 +57,14 @@ async def verify(
     return checks
 
 
-async def _verify(log_url: str, path: Path, course: Course, checks: list[Check], *, every_commit: bool) -> None:
+async def _verify(log_url: str, path: Path, course: Course, checks: list[_Check], *, every_commit: bool) -> None:
     course.begin("log")
     events = EventLog.read_only(log_url, clock=utc_now)
     try:
         course.begin("chain")
         found = events.verify()
         problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
-        checks.append(Check("chain", found.ok, problem or _intact(found)))
+        checks.append(_Check("chain", found.ok, problem or _intact(found)))
         if found.ok:  # What is not the log's cannot be folded.
             await _verify_branch(events, path, course, checks, every_commit=every_commit)
     finally:
@@ -72,7 +72,7 @@ async def _verify(log_url: str, path: Path, course: Course, checks: list[Check],
 
 
 async def _verify_branch(
-    events: EventLog, path: Path, course: Course, checks: list[Check], *, every_commit: bool
+    events: EventLog, path: Path, course: Course, checks: list[_Check], *, every_commit: bool
 ) -> None:
     course.begin("fold")
     crash_point("rendering.verify.fold")
@@ -81,7 +81,7 @@ async def _verify_branch(
     try:
         repository = Repository(path, fold.model.branch) if (path / "HEAD").exists() else None
         tip = ""
-        for _ in range(ATTEMPTS_MAX):
+        for _ in range(_ATTEMPTS_MAX):
             await fold.on()
             tip = (repository.head() if repository is not None else None) or ""
             if tip in {fold.computed.last, fold.model.parent}:
@@ -89,7 +89,7 @@ async def _verify_branch(
             await asyncio.sleep(0.2)  # A running renderer may be between its decision and its commit.
         computed = fold.computed
         said = computed.problem or counted(len(computed.by_decision), "decision")
-        checks += [Check("admissions", not computed.problem, said), _tip(tip, fold)]
+        checks += [_Check("admissions", not computed.problem, said), _tip(tip, fold)]
         if repository is None or not tip:
             return
         with contextlib.closing(repository):
@@ -101,21 +101,21 @@ async def _verify_branch(
             if every_commit:
                 course.begin("objects")
                 sound = repository.fsck()
-                checks.append(Check("objects", sound.ok, "; ".join(sound.problems[:3]) or "git fsck --strict passes"))
+                checks.append(_Check("objects", sound.ok, "; ".join(sound.problems[:3]) or "git fsck --strict passes"))
     except (ObjectMissing, CommitUnreadable, GitFailed) as error:
-        checks[before:] = [Check("repository", ok=False, detail=f"{type(error).__name__}: {error}")]
+        checks[before:] = [_Check("repository", ok=False, detail=f"{type(error).__name__}: {error}")]
 
 
-def _tip(tip: str, fold: Fold) -> Check:
+def _tip(tip: str, fold: Fold) -> _Check:
     expected = fold.computed.last
     if tip == expected or (tip and tip == fold.model.parent):
-        return Check("branch", ok=True, detail=f"{fold.model.branch} is at {tip or 'no commit yet'}")
+        return _Check("branch", ok=True, detail=f"{fold.model.branch} is at {tip or 'no commit yet'}")
     what = "a foreign commit" if tip and tip not in fold.computed.commits else "not where the log left it"
     detail = f"{fold.model.branch} is at {tip or 'nothing'}, the log left it at {expected or 'nothing'}: {what}"
-    return Check("branch", ok=False, detail=detail)
+    return _Check("branch", ok=False, detail=detail)
 
 
-def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str, course: Course) -> Check:
+def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str, course: Course) -> _Check:
     """Compare `Head:` of every commit with the chain; commits of others are known only where writing was restored."""
     count = 0
     known_foreign = False
@@ -125,31 +125,31 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
         if known_foreign:
             continue
         if commit.id not in computed.commits:
-            return Check("trailers", ok=False, detail=f"commit {commit.id} is not of the log")
+            return _Check("trailers", ok=False, detail=f"commit {commit.id} is not of the log")
         position, head = commit.values("Position"), commit.values("Head")
         try:
             matches = len(position) == len(head) == 1 and events.hash_at(int(position[0])).hex() == head[0]
         except (LookupError, ValueError):
             matches = False
         if not matches:
-            return Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
+            return _Check("trailers", ok=False, detail=f"commit {commit.id}: the chain has another hash at {position}")
         count += 1
-    return Check("trailers", ok=True, detail=f"Trailers of {counted(count, 'commit')} match the log")
+    return _Check("trailers", ok=True, detail=f"Trailers of {counted(count, 'commit')} match the log")
 
 
-def _trees(repository: Repository, computed: Computed, tip: str, course: Course, *, every_commit: bool) -> Check:
+def _trees(repository: Repository, computed: Computed, tip: str, course: Course, *, every_commit: bool) -> _Check:
     """Read trees back from the repository; the branch's own, or every commit's."""
     count = 0
     for commit in _commits(repository, computed, tip):
         course.commit(commit)
         tree = computed.commits[commit][0]
         if repository.read_commit(commit).tree != tree:
-            return Check("tree", ok=False, detail=f"commit {commit} has another tree than the log renders: {tree}")
+            return _Check("tree", ok=False, detail=f"commit {commit} has another tree than the log renders: {tree}")
         repository.read_tree(tree)
         count += 1
         if not every_commit:
             break
-    return Check("tree", ok=True, detail=f"{counted(count, 'commit')} {'matches' if count == 1 else 'match'} the log")
+    return _Check("tree", ok=True, detail=f"{counted(count, 'commit')} {'matches' if count == 1 else 'match'} the log")
 
 
 def _commits(repository: Repository, computed: Computed, tip: str) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _intact(found: Verification) -> str:
     return f"Hash chain intact: {counted(found.events, 'event')} up to position {found.position}"
 
 
-def shown(checks: Sequence[Check]) -> list[dict[str, Any]]:
+def shown(checks: Sequence[_Check]) -> list[dict[str, Any]]:
     """Return checks as JSON has them."""
     return [{"check": each.check, "ok": each.ok, "detail": each.detail} for each in checks]
 

@@ -24,7 +24,7 @@ SETS_BYTES_MAX = 180 * 1024
 CAUSE_CHARACTERS_MAX = 2_000
 NAMED_MAX = 1_000
 """Overrides, and confirmed plans, that a decision names; each override that was used is a fact of its own as well."""
-APPLICATIONS_MAX = 2_000
+_APPLICATIONS_MAX = 2_000
 """Applications that one event of a used override names."""
 
 
@@ -33,7 +33,7 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
     layouts = {str(code): clusters for code, clusters in planned.layouts.items()}
     everywhere = packed(planned.clusters)
     sets = (planned.applications, planned.namespaces, layouts, planned.given)
-    chunks = split(*sets, taken=encoded_bytes("", everywhere))
+    chunks = _split(*sets, taken=encoded_bytes("", everywhere))
     decision = planned.digest(model.parent, model.position)
     actors = sorted(model.reasons.actors)
     restoring = "Restore what is admitted" if planned.empty else planned.subject()
@@ -71,7 +71,7 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
 def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
     """Return the fact that a plan is held, in parts that fit the log."""
     everywhere = packed(hold.clusters)
-    chunks = split(hold.applications, taken=encoded_bytes("", everywhere))
+    chunks = _split(hold.applications, taken=encoded_bytes("", everywhere))
     return [
         RemovalsHeld(
             branch=branch,
@@ -89,7 +89,7 @@ def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
     ]
 
 
-def split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, bytes], ...]]:
+def _split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, bytes], ...]]:
     """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names.
 
     `taken` bytes of the first one are taken by something else.
@@ -120,8 +120,8 @@ def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]
         request = model.fleet.policy.overrides[override].request
         clusters = BitMap.union(BitMap(), *by_key.values())
         applications = sorted(split_key(key)[1] for key in by_key)
-        for start in range(0, len(applications), APPLICATIONS_MAX):
-            some = applications[start : start + APPLICATIONS_MAX]
+        for start in range(0, len(applications), _APPLICATIONS_MAX):
+            some = applications[start : start + _APPLICATIONS_MAX]
             used = OverrideUsed(
                 id=override,
                 decision=decision,
@@ -129,7 +129,7 @@ def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]
                 applications=some,
                 reason=request.reason,
                 ticket=request.ticket,
-                part=start // APPLICATIONS_MAX + 1,
+                part=start // _APPLICATIONS_MAX + 1,
             )
             found.append((stream_id("use", override), used))
     return found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from libs.fleet import Touched
     from services.rendering.model import Model
 
-PREVIOUS = "previous"
+_PREVIOUS = "previous"
 
 
 async def evaluate(model: Model, now: datetime) -> None:
@@ -159,7 +159,7 @@ def _evaluate(
         for version, error in found.failed.items():
             model.aside.begin(model.at)
             model.aside.tell(f"{placement.key}@{version}", error, "evaluate")
-        if declared.fallback == PREVIOUS and found.refused:
+        if declared.fallback == _PREVIOUS and found.refused:
             fallen = fall_back(model.fleet, model.inputs, placement.application, now, found)
         for part in found.parts:
             release[part.among] = model.placements.version_code(part.release)

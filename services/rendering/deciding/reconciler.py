@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 5.0
 MOMENT_SECONDS = 0.001
-RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 log = structlog.get_logger("rendering")
 
 
@@ -163,7 +163,7 @@ class Reconciler:
                 return
             self.trouble = said
             log.exception("rendering.step-failed")
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
             self.wake()
 
     async def _step(self) -> bool:

@@ -38,7 +38,7 @@ RECORDING_HOLD = "recording held removals"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _Asked:
     """Who is behind a change, and what it consists of."""
 
     items: dict[str, str]
@@ -117,7 +117,7 @@ def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstand
 def _held(model: Model, hold: Hold, now: datetime) -> list[Outstanding]:
     """Return every run over held removals that has to begin: one a process of theirs."""
     clusters = BitMap.union(hold.clusters, *hold.applications.values())
-    asked = Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
+    asked = _Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
     summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
     answered = {
         run.request.signoff for run in _runs(model, "hold", hold.plan) if run.running(now) or run.state != "running"
@@ -160,7 +160,7 @@ def _answers(run: Approval, content: str, clusters: BitMap, parts: Mapping[str, 
     return run.running(now) or run.state in {"refused", "withdrawn"}
 
 
-def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> Asked:
+def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> _Asked:
     """Return who changed what since the last approved content; where nothing did, who stated the last facts."""
     done = [run for run in runs if run.people]
     before = done[-1].request.items if done else {}
@@ -179,14 +179,14 @@ def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approv
         fact = facts.get(spoken)
         if fact is not None:
             (publishers if kind == "release" else requesters).append(fact.actor)
-    return Asked(items, _people(requesters) or _people(model.behind.get(key, ())), _people(publishers))
+    return _Asked(items, _people(requesters) or _people(model.behind.get(key, ())), _people(publishers))
 
 
 def _people(names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if name and not name.startswith(OURS)})
 
 
-def _request(model: Model, process: SignOffDeclared, about: About, asked: Asked, now: datetime) -> Outstanding:
+def _request(model: Model, process: SignOffDeclared, about: About, asked: _Asked, now: datetime) -> Outstanding:
     name = hashlib.sha256(f"{about.digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
     event = ApprovalRequested(
         id=name,

@@ -11,14 +11,14 @@ from services.rendering.observing import Causes
 if TYPE_CHECKING:
     from libs.contracts import Recorded
 
-REASONS_MAX = 20
+_REASONS_MAX = 20
 _SHOWN = 3
 ANSWERS = frozenset({"approval", "override", "hold"})
 """Categories of what people answer: whoever votes, or lets an override begin, is not behind a change."""
 
 
 @dataclass(slots=True)
-class Kind:
+class _Kind:
     """Events of one type since the last decision."""
 
     count: int = 0
@@ -38,7 +38,7 @@ class Kind:
 class Reasons:
     """The facts since the last decision, by type, and who stated them; `fresh` did since targets were evaluated."""
 
-    kinds: dict[str, Kind] = field(default_factory=dict)
+    kinds: dict[str, _Kind] = field(default_factory=dict)
     actors: dict[str, None] = field(default_factory=dict)
     fresh: set[str] = field(default_factory=set)
     causes: Causes = field(default_factory=Causes)
@@ -46,7 +46,7 @@ class Reasons:
 
     def note(self, recorded: Recorded) -> None:
         """Take a fact as a possible reason for the next decision."""
-        kind = self.kinds.setdefault(type(recorded.event).__name__, Kind(first=recorded.position))
+        kind = self.kinds.setdefault(type(recorded.event).__name__, _Kind(first=recorded.position))
         kind.count += 1
         kind.last = recorded.position
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
@@ -68,4 +68,4 @@ class Reasons:
 
     def lines(self) -> list[str]:
         """Return one line for each type of fact."""
-        return [kind.line(name) for name, kind in sorted(self.kinds.items())][:REASONS_MAX]
+        return [kind.line(name) for name, kind in sorted(self.kinds.items())][:_REASONS_MAX]

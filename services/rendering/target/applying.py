@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from libs.templates import Input, Slot, Template
     from services.rendering.target.inputs import Coded
 
-FORMAT = 1
-REASONS_MAX = 20
-OTHERS = "the value is refused, as others are"
+_FORMAT = 1
+_REASONS_MAX = 20
+_OTHERS = "the value is refused, as others are"
 Judge: TypeAlias = "Callable[[Sequence[Any]], str | None]"
 """Says what is wrong with the values of some slots, in their order."""
 _NAMES = ("cluster.name", "store.name")
@@ -40,7 +40,7 @@ _ANY_NAME = frozenset({"", "label-value", "dns-label", "dns-subdomain", "env-nam
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class _Demand:
     """What one slot must be like, with the first place that asks it."""
 
     slot: int
@@ -49,7 +49,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class _Relation:
     """Values that must fit together; `slots` are those among them."""
 
     rule: str
@@ -62,8 +62,8 @@ class Relation:
 class Checks:
     """What was kept with a release."""
 
-    demands: tuple[Demand, ...]
-    relations: tuple[Relation, ...]
+    demands: tuple[_Demand, ...]
+    relations: tuple[_Relation, ...]
     missing: Mapping[str, Sequence[str]]
 
 
@@ -99,11 +99,11 @@ def never_applied(
 @lru_cache(maxsize=1024)
 def _checks(body: bytes) -> Checks:
     kept = msgspec.json.decode(body)
-    if kept["format"] != FORMAT:
-        raise ValueError(f"checks of format {kept['format']} are not known; this code reads {FORMAT}")
-    demands = tuple(Demand(slot, f"{object_} {pointer}", wanted) for slot, object_, pointer, wanted in kept["demands"])
+    if kept["format"] != _FORMAT:
+        raise ValueError(f"checks of format {kept['format']} are not known; this code reads {_FORMAT}")
+    demands = tuple(_Demand(slot, f"{object_} {pointer}", wanted) for slot, object_, pointer, wanted in kept["demands"])
     relations = tuple(
-        Relation(rule, f"{object_} {pointer}", value, tuple(dict.fromkeys(_slots(value))))
+        _Relation(rule, f"{object_} {pointer}", value, tuple(dict.fromkeys(_slots(value))))
         for rule, object_, pointer, value in kept["relations"]
     )
     return Checks(demands, relations, kept["missing"])
@@ -159,7 +159,7 @@ def _judged_by_length(slot: Slot, read: Mapping[Input, Coded], judge: Judge) -> 
         yield problem, mask
 
 
-def _demanding(demand: Demand) -> Judge:
+def _demanding(demand: _Demand) -> Judge:
     def judge(values: Sequence[Any]) -> str | None:
         problem = value_problem(demand.wanted, values[0])
         return f"{demand.place}: {problem}" if problem else None
@@ -167,7 +167,7 @@ def _demanding(demand: Demand) -> Judge:
     return judge
 
 
-def _relating(relation: Relation) -> Judge:
+def _relating(relation: _Relation) -> Judge:
     def judge(values: Sequence[Any]) -> str | None:
         part = _filled(relation.value, dict(zip(relation.slots, values, strict=True)))
         found = next(RELATIONS[relation.rule].judge(part), None)
@@ -237,7 +237,7 @@ def _judged(
         if problem:
             # Reasons are kept one by one: as many as there are stores would be too many.
             reason = (
-                problem if problem in wrong or len(wrong) < REASONS_MAX else f"{problem.partition(': ')[0]}: {OTHERS}"
+                problem if problem in wrong or len(wrong) < _REASONS_MAX else f"{problem.partition(': ')[0]}: {_OTHERS}"
             )
             wrong.setdefault(reason, []).append(index)
     for problem, indexes in wrong.items():

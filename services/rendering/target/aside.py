@@ -22,7 +22,7 @@ from libs.eventlog import LogClosed
 if TYPE_CHECKING:
     from pyroaring import BitMap
 
-REASON_CHARACTERS_MAX = 300
+_REASON_CHARACTERS_MAX = 300
 RETRY = timedelta(seconds=15)
 log = structlog.get_logger("rendering")
 
@@ -107,4 +107,4 @@ def isolates(error: Exception) -> bool:
 def said(error: Exception) -> str:
     """Return an error as the reason of a refusal: the same error gives the same words."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text[:REASON_CHARACTERS_MAX]
+    return text[:_REASON_CHARACTERS_MAX]

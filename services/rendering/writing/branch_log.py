@@ -74,7 +74,7 @@ class BranchLog:
 
     async def submit(self, said: Sequence[tuple[str, object]], cause: Cause, **conditions: Any) -> Outcome:
         """Append (stream, event) pairs under the lease and return the log's answer; a lost lease stops writing."""
-        outcome = await self.events.append_async(submission_of(said, cause, self.lease, **conditions))
+        outcome = await self.events.append_async(_submission_of(said, cause, self.lease, **conditions))
         match outcome:
             case FencedOut():
                 self.lose_lease()
@@ -83,7 +83,7 @@ class BranchLog:
         return outcome
 
 
-def submission_of(
+def _submission_of(
     said: Sequence[tuple[str, object]], cause: Cause, lease: Lease | None, **conditions: Any
 ) -> Submission:
     """Return (stream, event) pairs as the log takes them from the renderer that holds a lease."""
