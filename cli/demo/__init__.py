@@ -33,7 +33,7 @@ def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int, distrib
     `serve` leaves the server running until Ctrl-C; without `data_dir` the fleet lies in a new temporary directory;
     port 0 takes a free one. `distributed` drives separate services through their edge instead of one process.
     """
-    previous = signal.signal(signal.SIGTERM, _interrupted)
+    before = {each: signal.signal(each, _interrupted) for each in _ended_by()}
     try:
         run = _distributed_demo if distributed else _demo
         return run(stores, _directory(data_dir), port, serve=serve)
@@ -46,11 +46,29 @@ def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int, distrib
             print(json.dumps(error.document(), indent=2, ensure_ascii=False), file=sys.stderr)
         return ExitCode.FAILED
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ended_by() -> list[signal.Signals]:
+    """Return the signals that end the demo: not Ctrl-C where a shell has it ignored."""
+    return [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def _interrupted(_number: int, _frame: object) -> NoReturn:
+    """Raise once: the ending, which takes a bounded time, is not cut short by a second interrupt."""
+    for each in _ended_by():
+        signal.signal(each, lambda _number, _frame: None)  # a child that is started now does not inherit it
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ended_by_interrupt(what: str) -> Iterator[None]:
+    """Take an interrupt for the end that was asked for, from before the sentence that says how to end it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nending the {what}", flush=True)
 
 
 def _directory(data_dir: Path | None) -> Path:
@@ -73,8 +91,12 @@ def _demo(stores: int, data_dir: Path, port: int, *, serve: bool) -> int:
         print(f"{time.monotonic() - started:>7.1f} s", flush=True)
         connection = connection_to(address_port)
         again = f"{_command()} up --data-dir {shlex.quote(str(data_dir))}"
-        _travel(connection, stores, started, again="" if serve else again)
-        if serve:
+        journey = _travel(connection, stores, started)
+        if not serve:
+            _farewell(connection, journey, again=again)
+            return ExitCode.OK
+        with ended_by_interrupt("server"):
+            _farewell(connection, journey)
             _serve(process)
     return ExitCode.OK
 
@@ -88,13 +110,15 @@ def _distributed_demo(stores: int, data_dir: Path, port: int, *, serve: bool) ->
     with system(data_dir, port or free_port(0)) as found:
         print(f"{time.monotonic() - started:>7.1f} s{'' if found.home else '  it runs already'}", flush=True)
         _check_new(found.connection)
-        ends = found.home is not None and not serve
-        again = f"scripts/compose-local up --dir {shlex.quote(str(data_dir))}"
-        _travel(found.connection, stores, started, again=again if ends else "")
-        if found.home is not None and serve:
-            with contextlib.suppress(KeyboardInterrupt):
+        journey = _travel(found.connection, stores, started)
+        if found.home is None or not serve:
+            again = f"scripts/compose-local up --dir {shlex.quote(str(data_dir))}" if found.home else ""
+            _farewell(found.connection, journey, again=again)
+            return ExitCode.OK
+        with ended_by_interrupt("system"):
+            _farewell(found.connection, journey)
+            while True:
                 signal.pause()
-            print("\nending the system", flush=True)
     return ExitCode.OK
 
 
@@ -133,29 +157,24 @@ def _head(stores: int, where: str) -> float:
     return time.monotonic()
 
 
-def _travel(connection: Connection, stores: int, started: float, *, again: str) -> None:
-    """Go the whole journey and take leave; `again` is what starts a server that ends now."""
+def _travel(connection: Connection, stores: int, started: float) -> Journey:
+    """Go the whole journey and return it."""
     from cli.demo.journey import Journey  # noqa: PLC0415 - start-up time
 
     with _client(connection) as client:
         journey = Journey(client, stores, _began, _ended)
         journey.run()
-        print(f"  {'together':<{_NAME_CELLS}}{time.monotonic() - started:>7.1f} s\n")
-        _farewell(client, journey, connection.server, again=again)
+    print(f"  {'together':<{_NAME_CELLS}}{time.monotonic() - started:>7.1f} s\n")
+    return journey
 
 
 def _serve(process: subprocess.Popen[bytes]) -> None:
-    """Stay until the server ends or a person ends us.
+    """Stay until the server ends.
 
     Raises:
-        CliError: the server ended by itself.
+        CliError: it ended by itself, and not well.
     """
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        print("\nending the server", flush=True)
-        return
-    if status:
+    if status := process.wait():
         raise CliError(f"the server ended with {status}")
 
 
@@ -170,11 +189,12 @@ def _ended(step: Step) -> None:
     sys.stdout.flush()
 
 
-def _farewell(client: Client, journey: Journey, address: str, *, again: str) -> None:
-    """Say what is there now and what to try next."""
+def _farewell(connection: Connection, journey: Journey, *, again: str = "") -> None:
+    """Say what is there now and what to try next; `again` is what starts a server that ends now."""
     store = journey.favourite.name
-    path = str((client.get(f"/v1/clusters/{store}").body or {}).get("path") or "")
-    repository = shlex.quote(str((client.get("/v1/rendering").body or {}).get("repository") or ""))
+    with _client(connection) as client:
+        path = str((client.get(f"/v1/clusters/{store}").body or {}).get("path") or "")
+        repository = shlex.quote(str((client.get("/v1/rendering").body or {}).get("repository") or ""))
     if journey.stores < WHOLE_CHECKOUT_STORES_MAX:
         print(f"What the stores pull:\n  git clone {repository} fleet\n  ls fleet/{path}\n")
     else:
@@ -184,7 +204,7 @@ def _farewell(client: Client, journey: Journey, address: str, *, again: str) -> 
     if again:
         print(f"The server ends now. To start it again: {again}")
         return
-    print(f"The server runs at {address}; Ctrl-C ends it. Try in another terminal:")
+    print(f"The server runs at {connection.server}; Ctrl-C ends it. Try in another terminal:")
     from cli.demo.hierarchies import SMART_GRILLS  # noqa: PLC0415 - only a demo that runs needs its data
 
     for line in (

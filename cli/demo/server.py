@@ -78,13 +78,16 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
             _handle(before)
             raise
         try:
-            _handle(before)
             if interrupts:
+                raise KeyboardInterrupt
+            _handle(before)
+            if interrupts:  # it came while they were put back
                 raise KeyboardInterrupt
             _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
             yield process
         finally:
             _stop(process)
+            _handle(before)
 
 
 def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
