@@ -46,12 +46,27 @@ MARK = re.compile(
 )
 """What tells a tool to look away, and what stands after it."""
 REASON = re.compile(r"\w{2,}")
+SLEEP_REASON = re.compile(r"# (?!noqa|type:).*\w{2,}")
+TESTS = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "tests" or "drills" in path.name]
 
 
 def unexplained(text: str) -> list[str]:
     """Return the lines that tell a tool to look away and do not say why, on the same line."""
     found = ((line, MARK.search(line)) for line in text.splitlines())
     return [line.strip() for line, mark in found if mark is not None and not REASON.search(mark["reason"])]
+
+
+def sleeping(text: str) -> list[str]:
+    """Return the lines that sleep and do not say why, behind it or in the line above."""
+    lines = ["", *text.splitlines()]
+    calls = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Call)]
+    asleep = [each for each in calls if ast.unparse(each.func).rpartition(".")[2] == "sleep"]
+    return [
+        lines[each.lineno].strip()
+        for each in asleep
+        if not SLEEP_REASON.search(lines[each.end_lineno or each.lineno])
+        and not SLEEP_REASON.match(lines[each.lineno - 1].strip())
+    ]
 
 
 def named(path: Path) -> str:
@@ -187,3 +202,25 @@ def test_a_rule_that_is_off_has_a_reason() -> None:
 )
 def test_a_mark_without_a_reason_is_seen(line: str, said: bool) -> None:
     assert unexplained(line) == ([] if said else [line])
+
+
+@pytest.mark.parametrize("path", TESTS, ids=named)
+def test_a_test_that_sleeps_says_why_it_cannot_wait_for_a_condition(path: Path) -> None:
+    """What is waited for has a condition: `tests/support/waiting.py`."""
+    assert sleeping(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("time.sleep(1)", False),
+        ("await asyncio.sleep(0.1)", False),
+        ("sleep(SECONDS)  # noqa: ASYNC251", False),
+        ("x = 1  # one\ntime.sleep(1)", False),
+        ("time.sleep(1)  # nothing happens meanwhile", True),
+        ("# nothing happens meanwhile\nawait asyncio.sleep(random())", True),
+        ("program = 'time.sleep(600)'", True),
+    ],
+)
+def test_a_sleep_without_a_reason_is_seen(line: str, said: bool) -> None:
+    assert bool(sleeping(line)) is not said

@@ -44,7 +44,7 @@ async def test_a_follower_gets_what_was_and_what_comes(log: EventLog) -> None:
     following = tail.follow(1, never)
     assert (await anext(following)).position == 2
     coming = asyncio.ensure_future(anext(following))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # nothing comes while nothing is appended
     assert not coming.done()
     await append(log, "c")
     assert (await asyncio.wait_for(coming, 1)).stream == "store-c"

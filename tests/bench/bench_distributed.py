@@ -23,8 +23,9 @@ from libs.runtime.clock import utc_now
 from tests.bench.bench_eventlog import _batches, _concurrent, _sequential
 from tests.support.kafka import kafka
 from tests.support.postgres import Cluster, cluster
-from tests.support.system import System, until
+from tests.support.system import System
 from tests.support.topic import published_position
+from tests.support.waiting import until
 
 FIGURES = ("distributed-latency", "distributed-throughput", "log-postgresql", "replay-long")
 SCALE = float(os.environ.get("RESEDGE_BENCH_SCALE", "1"))

@@ -149,7 +149,7 @@ def _while_rendering(server: Server) -> Iterator[Figure]:
     }
     paths = {"reads": "/v1/stores?limit=20&where=size%20%3D%20large", "/livez": "/livez"}
     with server.probed(paths) as taken:
-        time.sleep(1)
+        time.sleep(1)  # the first answers of a new client are not what is measured
         for each in taken.values():
             each.clear()
         seconds = server.timed("PUT", "/v1/configurations/everywhere", json=document)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from cli.__main__ import main
 from tests.cli.cli_server import Ran, clean_environment
 from tests.support.children import program
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = "resedge is up at"
@@ -63,11 +63,12 @@ class Machine:
         log.write_bytes(b"")
         with program("cli", *arguments, environment=self.environment, out=log) as server:
             try:
-                deadline = time.monotonic() + UP_SECONDS_MAX
-                while not (SAYS in log.read_text() and context.exists() and self.resedge("get", "stores").code == 0):
+
+                def serves() -> bool:
                     assert server.poll() is None, log.read_text()
-                    assert time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.05)
+                    return SAYS in log.read_text() and context.exists() and self.resedge("get", "stores").code == 0
+
+                until(serves, UP_SECONDS_MAX)
                 yield
             finally:
                 server.send_signal(signal.SIGTERM)

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,7 @@ from cli.usage import GLOBAL_OPTIONS
 from tests.cli.cli_server import Ran, clean_environment
 from tests.cli.conftest import Resedge
 from tests.support.children import child
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "zsh", "fish")
@@ -198,10 +198,7 @@ def test_what_serves_ends_at_an_interrupt_as_soon_as_it_has_said_something(tmp_p
     env = {**clean_environment(str(tmp_path)), "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "cli", verb, "--port", "0"]  # the usual port may be somebody else's
     with said.open("wb") as file, child(command, cwd=tmp_path, env=env, stdout=file, stderr=file) as served:
-        deadline = time.monotonic() + STARTED_SECONDS_MAX
-        while not said.read_text() and served.poll() is None:
-            assert time.monotonic() < deadline, "it said nothing"
-            time.sleep(0.05)
+        until(lambda: said.read_text() or served.poll() is not None, STARTED_SECONDS_MAX, "it says something")
         served.send_signal(signal.SIGINT)
         code = served.wait(timeout=STARTED_SECONDS_MAX)
     text = said.read_text()

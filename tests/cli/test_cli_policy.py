@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cli.errors import UsageProblem
 from tests.cli.cli_machine import Machine
 from tests.cli.cli_server import Answer, FakeServer, changed
 from tests.cli.conftest import Resedge
+from tests.support.waiting import until
 
 AT = "2026-11-27T12:00:00-06:00"
 STORES = "name,timezone,state\n" + "".join(f"tx-{i:02},America/Chicago,{'ut' if i < 15 else 'tx'}\n" for i in range(20))
@@ -83,11 +83,7 @@ def token_of(shop: Machine, user: str) -> str:
 
 def soon(shop: Machine, *arguments: str) -> str:
     """Read until there is something: only what one wrote oneself is waited for by the server."""
-    deadline = time.monotonic() + 5
-    while not (told := shop.ok(*arguments)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return told
+    return until(lambda: shop.ok(*arguments))
 
 
 def test_a_freeze_is_overridden_by_two_people_and_the_override_ended(shop: Machine) -> None:

@@ -22,6 +22,7 @@ from libs.runtime.embedded import Embedded
 from tests.flow.conftest import Server, running
 from tests.support import journeys
 from tests.support.postgres import cluster
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.cli.cli_server import FakeServer
@@ -57,10 +58,11 @@ async def _somebody_else(server: Server, repository: Path, tip: str) -> None:
     foreign = git(repository, "commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "by hand")
     git(repository, "update-ref", "refs/heads/main", foreign)
     await journeys.declare(server, journeys.store("store-00", size="large"))
-    for _ in range(200):
-        if not (await server.client.get("/readyz")).is_success:
-            break
-        await asyncio.sleep(0.05)
+
+    async def noticed() -> bool:
+        return not (await server.client.get("/readyz")).is_success
+
+    await eventually(noticed)
     await journeys.ask(server, "POST", "/v1/gitops:restore", json={"reason": "by hand, but right"})
     await journeys.settled(server)
 

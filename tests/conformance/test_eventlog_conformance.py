@@ -234,7 +234,7 @@ def test_a_submission_that_the_database_chokes_on_fails_alone(log: EventLog) -> 
         threads.insert(2, threading.Thread(target=call, args=("bad", chokes)))
         for thread in threads:
             thread.start()
-            sleep(0.02)
+            sleep(0.02)  # each waits for the lock before the next one comes; in another order it proves the same
         held.set()
         for thread in threads:
             thread.join()
@@ -332,7 +332,7 @@ def test_a_lease_has_one_holder_and_fences_the_former(log: EventLog) -> None:
     assert lease is not None
     assert log.acquire_lease("writer", "b", 30) is None
     assert log.renew_lease(lease, 0.01)
-    sleep(0.05)
+    sleep(0.05)  # it ends by the database's clock, which no test can set
     taken(log, "branch-main", lease=("writer", lease.epoch))
 
     taken_over = log.acquire_lease("writer", "b", 30)

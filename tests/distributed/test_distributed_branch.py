@@ -12,7 +12,8 @@ import pytest
 from libs.contracts import ForeignCommitFound, WritingRestored
 from tests.support.journeys import store
 from tests.support.rendered import declare
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 GIT = ["git", "-c", "user.name=someone", "-c", "user.email=someone@localhost"]
 

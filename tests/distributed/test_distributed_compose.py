@@ -17,7 +17,7 @@ import pytest
 
 from scripts.compose_local_file import read_variables
 from tests.support.ports import free_neighbours
-from tests.support.system import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 UP_SECONDS_MAX = 600  # seven services, Kafka and PostgreSQL from nothing: 30 s alone, a few minutes on a busy machine

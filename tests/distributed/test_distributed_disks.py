@@ -18,7 +18,8 @@ from tests.support.drills import chance, seed
 from tests.support.postgres import database_user
 from tests.support.refusing import Refusal
 from tests.support.rendered import check_branch, declare
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 SERVICES = ("relay", "inventory", "catalog", "rendering", "audit")
 LONGER_THAN_ALL_RETRIES_SECONDS = sum(WAITS_SECONDS) + 2.0
@@ -63,6 +64,7 @@ def test_a_log_whose_commits_fail_through_all_retries(system: System) -> None:
         declare(system)
         for _ in range(2):
             with refusal.refusing():
+                # Every retry inside the services fails: an outage that is shorter shows nothing.
                 time.sleep(LONGER_THAN_ALL_RETRIES_SECONDS + chance().random())
             clients.more(5)
         assert clients.answers["503"], clients.answers
@@ -84,7 +86,7 @@ def test_a_log_whose_disk_is_full_for_a_while(system: System) -> None:
             disk.fill()
             # What is free in pages that PostgreSQL has already taken is used up first.
             until(lambda: clients.answers["503"], 90.0, "a change is answered with a 503")
-            time.sleep(LONGER_THAN_ALL_RETRIES_SECONDS)
+            time.sleep(LONGER_THAN_ALL_RETRIES_SECONDS)  # every retry inside the services fails as well
             disk.free()
             clients.more(10)
         system.check()

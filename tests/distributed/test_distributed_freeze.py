@@ -9,7 +9,8 @@ from typing import Any
 from libs.contracts import AdmissionDecided
 from tests.support.journeys import MANIFEST, store
 from tests.support.kafka import Broker
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 LEAD_SECONDS = 25.0
 """What the acknowledged freeze and a dead broker take on a slow machine, before the window opens."""
@@ -73,6 +74,7 @@ def test_a_freeze_acknowledged_while_kafka_is_down_holds_when_a_window_opens(sys
         )  # fmt: skip
         ok(system, "PUT", "/v1/freezes/now", json=freeze)
         assert datetime.now(UTC) < opens, "the freeze was acknowledged before the window opened"
+        # Nothing is admitted while the window opens, which services of their own read off the machine's clock.
         time.sleep(max(0.0, (opens - datetime.now(UTC)).total_seconds()) + PAST_SECONDS)
         assert admissions(system) == before, "something was admitted after the freeze was acknowledged"
     finally:

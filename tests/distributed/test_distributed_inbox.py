@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from libs.web.auth import TokenStore
 from services.relay.signatures import sign
 from tests.support.drills import chance, die_at, shuffled
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 SOURCE = "urn:example:registry"
 KEY = Ed25519PrivateKey.generate()

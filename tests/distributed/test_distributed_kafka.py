@@ -17,7 +17,8 @@ from tests.support.journeys import store
 from tests.support.kafka import Broker
 from tests.support.load import SEED, Load, held, median, produce
 from tests.support.rendered import render
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 AWAY_SECONDS = float(os.environ.get("RESEDGE_DRILL_AWAY_SECONDS", "12"))
 

@@ -20,7 +20,8 @@ from libs.contracts import (
 )
 from libs.eventlog import Appended, EventLog, NewEvent, Submission
 from tests.support.journeys import store
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 
 @contextmanager

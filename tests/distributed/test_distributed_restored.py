@@ -20,8 +20,9 @@ from sqlalchemy import make_url
 
 from tests.support.journeys import store
 from tests.support.rendered import declare, git
-from tests.support.system import ROOT, System, until
+from tests.support.system import ROOT, System
 from tests.support.topic import published_position, topic_positions
+from tests.support.waiting import until
 
 PAGE = ROOT / "docs/how-to/restore-the-log.md"
 SERVICES = ("relay", "inventory", "catalog", "rendering")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.support.clients import GROUPS, NAMESPACES, STORES, Clients
 from tests.support.drills import chance, seed
-from tests.support.system import SERVICES, System, until
+from tests.support.system import SERVICES, System
+from tests.support.waiting import until
 
 READS = (
     ("inventory", "/v1/stores:count"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.system import SERVICES, System, until
+from tests.support.system import SERVICES, System
+from tests.support.waiting import until
 
 
 def store(name: str, **labels: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from libs.contracts import ForeignCommitFound
 from tests.support.clients import Clients
 from tests.support.drills import chance, seed
 from tests.support.rendered import check_branch, declare, git
-from tests.support.system import System, until
+from tests.support.system import System
 from tests.support.topic import check_topic, published_position
+from tests.support.waiting import until
 
 LEASE_SECONDS = 3.0
 
@@ -47,7 +48,7 @@ def test_a_relay_that_hung_sets_nobody_back(system: System) -> None:
             assert leader(system, (other,)) == other
             clients.more(10)
             until(lambda: published_position(system) > positions[-1], what="the other one goes on")
-            time.sleep(chances.random())
+            time.sleep(chances.random())  # wherever the other one is by then
             positions.append(published_position(system))
             system.resume("relay", hung)
             until(lambda h=hung: not system.metrics("relay", h)["resedge_relay_leads"])  # type: ignore[misc]  # a lambda with defaults has no type that mypy can infer

@@ -16,6 +16,7 @@ from cli.verify_offline import verify_data_dir
 from libs.contracts import ForeignCommitFound
 from tests.flow.conftest import Server, running
 from tests.support.journeys import application, ask, begin, choose, declare, publish, settled, store
+from tests.support.waiting import eventually
 
 GIT = ["git", "-c", "user.name=someone", "-c", "user.email=someone@localhost"]
 
@@ -47,14 +48,6 @@ def foreign_commit(repository: Path) -> str:
 async def ready(server: Server) -> tuple[int, str]:
     answer = await server.client.get("/readyz", params={"verbose": ""})
     return answer.status_code, answer.text
-
-
-async def eventually(what: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(200):
-        if await what():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it did not come to that")
 
 
 async def test_a_foreign_commit_stops_writing_until_it_is_restored(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from services.rendering.asking.verify import verify
 from services.rendering.deciding import reconciler
 from tests.flow.conftest import Server, running
 from tests.support.disks import SmallDisk, small_disk
-from tests.support.journeys import MANIFEST, begin, choose, eventually, publish, settled, store, told
+from tests.support.journeys import MANIFEST, begin, choose, publish, settled, store, told
+from tests.support.waiting import eventually
 
 LONG = 1_000
 """Tries of `eventually` until whoever waits for a disk has looked again: 20 s."""
@@ -85,7 +86,7 @@ class Sent:
         for number in range(3):
             document = store(f"{name}-{number}", size="xl")
             self._answers[f"{name}-{number}"] = asyncio.create_task(self._server.declare(document))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # whether the fault strikes meanwhile is chance, and whatever comes must be right
 
     async def acknowledged(self) -> set[str]:
         """Return what was acknowledged."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from libs.eventlog import EventLog, NewEvent, Submission
 from services.inventory.api import STORE
 from tests.support.feeds import append, in_order, log_of
 from tests.support.postgres import Cluster, cluster
+from tests.support.waiting import eventually, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +177,7 @@ async def test_readers_and_writers_notice_nothing_of_rebuilds(log: EventLog, url
             assert await view.count("Store") >= min(known, 1_500)
             assert len(await view.page("Store", "", 50)) == 50
             reads += 1
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # readers that come and go, not a flood
 
     async def change() -> None:
         nonlocal declared
@@ -187,12 +187,12 @@ async def test_readers_and_writers_notice_nothing_of_rebuilds(log: EventLog, url
             # What was acknowledged, and has been applied here, is never unseen again.
             assert await feeds[0].reached(views[0], declared, 10)
             assert await views[0].row("Store", f"s{declared - 1}") is not None
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # steady changes, not a flood
 
     tasks = [asyncio.create_task(each) for each in (*(read(view) for view in views), read(views[0]), change())]
     for _ in range(4):
         await rebuild(views[0], log)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # it is read and changed between two rebuilds as well
     running = False
     await asyncio.gather(*tasks)
 
@@ -224,8 +224,7 @@ class Overtaken:
         if len(found) < limit and self._left:
             self._left -= 1
             last = append(self._log, *(store(number % 30) for number in range(self._count))).last
-            while self._live.position < last:
-                time.sleep(0.001)
+            until(lambda: self._live.position >= last)
         return found
 
 
@@ -249,8 +248,11 @@ async def test_of_two_rebuilds_at_once_one_is_refused(log: EventLog, url: str, e
     view, replica = Tallies("tallies", log, engine), Tallies("tallies", log, other)
     async with fed(log, view):
         first = asyncio.create_task(rebuild(view, log))
-        await asyncio.sleep(0.05)
 
+        async def begun() -> bool:
+            return first.done() or (await progress(view, log)).building is not None
+
+        await eventually(begun)
         with pytest.raises(RebuildRunning):
             await rebuild(replica, log)
 
@@ -369,7 +371,7 @@ async def test_a_reader_that_does_not_let_go_delays_a_swap_and_nobody_else(postg
         async with engine.connect() as connection:
             await connection.execute(select(_metadata.tables["tallies"]))
             rebuilding = asyncio.create_task(rebuild(view, log))
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # it waits for the reader: nothing happens meanwhile
             assert not rebuilding.done()
             async with asyncio.timeout(2), engine.connect() as other:
                 await other.execute(select(_metadata.tables["tallies"]))

@@ -25,25 +25,25 @@ from tests.flow.conftest import Server
 from tests.flow.conftest import store as document
 from tests.support.children import child
 from tests.support.postgres import Cluster, cluster
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
 
 async def settled_rebuild(server: Server, name: str) -> dict[str, Any]:
-    for _ in range(1_000):
-        told: dict[str, Any] = await server.get(f"/v1/projections/{name}")
-        if told["state"] != "building":
-            return told
-        await asyncio.sleep(0.02)
-    raise AssertionError("it is still being built")
+    async def told() -> dict[str, Any] | None:
+        found: dict[str, Any] = await server.get(f"/v1/projections/{name}")
+        return found if found["state"] != "building" else None
+
+    settled: dict[str, Any] = await eventually(told)
+    return settled
 
 
 async def until_ready(server: Server, status: int) -> None:
-    for _ in range(500):
-        if (await server.client.get("/readyz")).status_code == status:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError((await server.client.get("/readyz?verbose")).text)
+    async def answers() -> bool:
+        return (await server.client.get("/readyz")).status_code == status
+
+    await eventually(answers, what=f"/readyz answers {status}")
 
 
 async def test_a_rebuild_over_http_is_begun_and_told_of_until_it_is_live(quiet_server: Server) -> None:
@@ -169,7 +169,7 @@ async def test_a_server_on_postgresql_answers_503_at_worst_while_it_is_restarted
         answers.add((await on_postgres.declare(document(f"tx-{number}"))).status_code)
         number += 1
         left -= restarting.done()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a steady load, not a flood
     await restarting
 
     assert answers <= {200, 201, 503}

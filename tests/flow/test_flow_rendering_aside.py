@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from libs.contracts import ReleasePublished
 from services.rendering.target import aside
 from tests.flow.conftest import Server, running
 from tests.support.journeys import MANIFEST, ask, begin, choose, declare, publish, settled
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +81,11 @@ async def test_a_lost_body_is_set_aside_told_and_rendered_when_it_is_back(damage
             written(database, "INSERT INTO blobs (digest, bytes) VALUES (?, ?)", digest, body)
         else:
             written(database, "UPDATE blobs SET bytes = ? WHERE digest = ?", body, digest)
-        for _ in range(200):
-            if await version_of(server, "pos-api") == "2.0.0":
-                break
-            await asyncio.sleep(0.05)
-        assert await version_of(server, "pos-api") == "2.0.0"
+
+        async def repaired() -> bool:
+            return await version_of(server, "pos-api") == "2.0.0"
+
+        await eventually(repaired)
         assert not (await ask(server, "GET", "/v1/refusals"))["items"]
 
 

@@ -16,7 +16,8 @@ from cli.verify_offline import verify_data_dir
 from libs.contracts.crash import at_crash_point
 from services.rendering.deciding import reconciler
 from tests.flow.conftest import Server, running
-from tests.support.journeys import ask, begin, choose, declare, eventually, settled, store, told
+from tests.support.journeys import ask, begin, choose, declare, settled, store, told
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ async def test_what_was_decided_before_the_disk_was_full_is_written_as_it_was_de
             await eventually(told(server, "No space left"))
             late = await server.declare(store("store-00", size="xl"))
             assert late.status_code == 200
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # it may try with the later change as well, or not
         assert await settled(server) != before
         assert (await server.client.get("/readyz")).status_code == 200
 
@@ -80,7 +81,7 @@ async def test_a_process_that_ends_with_a_full_disk_leaves_the_decision_to_the_n
             await bring_a_namespace(server)
             await eventually(told(server, "No space left"))
             await server.declare(store("store-01", size="xl"))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # it may try with the later change as well, or not
             await server.embedded.stop()
             server.embedded.stop = _nothing  # type: ignore[method-assign]  # it has stopped already
 

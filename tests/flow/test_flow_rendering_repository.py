@@ -16,7 +16,8 @@ from cli.verify_offline import verify_data_dir
 from libs.contracts import ForeignCommitFound
 from libs.contracts.crash import at_crash_point
 from tests.flow.conftest import Server, running
-from tests.support.journeys import MANIFEST, ask, begin, choose, declare, publish, settled, store
+from tests.support.journeys import MANIFEST, ask, begin, choose, declare, publish, settled, store, told
+from tests.support.waiting import eventually
 
 GIT = ["git", "-c", "user.name=someone", "-c", "user.email=someone@localhost"]
 
@@ -41,18 +42,6 @@ async def failed_checks(data_dir: Path) -> list[dict[str, Any]]:
     return [each for each in checks if not each["ok"]]
 
 
-async def wait_until_told(server: Server, words: str) -> None:
-    """Wait until the process is not ready and says why."""
-    said = ""
-    for _ in range(200):
-        answer = await server.client.get("/readyz", params={"verbose": ""})
-        said = answer.text
-        if answer.status_code != 200 and words in said:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(said)
-
-
 async def restore(server: Server) -> str:
     await ask(server, "POST", "/v1/gitops:restore", json={"reason": "as it was"})
     commit = await settled(server)
@@ -70,11 +59,11 @@ async def test_a_pushed_commit_is_kept_below_what_is_restored_through_restarts_a
         await begin(server)
         theirs = push_by_hand(repository, tmp_path / "checkout")
         await declare(server, store("store-00", size="xl"))
-        await wait_until_told(server, theirs)
+        await eventually(told(server, theirs))
 
     for size in ("l", "m"):
         async with running(data_dir, SERVICES) as server:
-            await wait_until_told(server, theirs)
+            await eventually(told(server, theirs))
             await declare(server, store("store-00", size=size))
             refused = await server.client.post("/v1/gitops:restore", json={"reason": ""})
             assert (refused.status_code, refused.json()["pointer"]) == (422, "/reason")
@@ -83,7 +72,7 @@ async def test_a_pushed_commit_is_kept_below_what_is_restored_through_restarts_a
     assert git(repository, "rev-parse", "main") == theirs
 
     async with running(data_dir, SERVICES) as server:
-        await wait_until_told(server, "branch main is at")
+        await eventually(told(server, "branch main is at"))
         commit = await restore(server)
         assert len(foreign_events(server)) == 1
     assert git(repository, "rev-list", "main").split().index(theirs) > 0
@@ -104,7 +93,7 @@ async def test_a_branch_that_was_deleted_while_nobody_looked_is_told_and_not_mad
     git(repository, "update-ref", "-d", "refs/heads/main")
 
     async with running(data_dir, SERVICES) as server:
-        await wait_until_told(server, "at nothing")
+        await eventually(told(server, "at nothing"))
         commit = await restore(server)
         assert [each.found for each in foreign_events(server)] == [""]
 
@@ -121,7 +110,7 @@ async def test_a_branch_that_was_moved_back_is_told_and_restored_on_top(tmp_path
         await settled(server)
         git(repository, "update-ref", "refs/heads/main", first)
         await declare(server, store("store-00", size="s"))
-        await wait_until_told(server, first)
+        await eventually(told(server, first))
         commit = await restore(server)
         await declare(server, store("store-00", size="m"))
         assert git(repository, "rev-parse", f"{commit}^") == first
@@ -142,7 +131,7 @@ async def test_a_repository_put_back_from_a_backup_gets_the_objects_that_it_lack
     shutil.copytree(backup, repository)
 
     async with running(data_dir, SERVICES) as server:
-        await wait_until_told(server, first)
+        await eventually(told(server, first))
         await restore(server)
 
     assert git(repository, "fsck", "--strict", "--no-dangling") == ""
@@ -169,7 +158,7 @@ async def test_making_a_lost_repository_again_may_be_cut_short_and_begun_again(t
 
     with at_crash_point("gittree.before-pack", disk_full):
         async with running(data_dir, SERVICES) as server:
-            await wait_until_told(server, "No space left")
+            await eventually(told(server, "No space left"))
     assert len(git(repository, "rev-list", "main").split()) == 2
 
     async with running(data_dir, SERVICES) as server:
@@ -187,7 +176,7 @@ async def test_a_lost_repository_with_somebody_elses_commit_in_it_cannot_be_made
         first = await begin(server)
         push_by_hand(repository, tmp_path / "checkout")
         await declare(server, store("store-00", size="xl"))
-        await wait_until_told(server, "branch main is at")
+        await eventually(told(server, "branch main is at"))
         await restore(server)
         await publish(server, "2.0.0", MANIFEST + "  new: lanes\n")
         await choose(server, "2.0.0")
@@ -195,7 +184,7 @@ async def test_a_lost_repository_with_somebody_elses_commit_in_it_cannot_be_made
     shutil.rmtree(repository)
 
     async with running(data_dir, SERVICES) as server:
-        await wait_until_told(server, last)
+        await eventually(told(server, last))
         commit = await restore(server)
 
     assert git(repository, "rev-parse", f"{commit}^") == first

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from libs.runtime.connections import open_files_max
 from libs.web.auth import TokenStore
 from tests.support.children import child
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = 2_000
@@ -60,15 +60,16 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
-    for _ in range(1_200):
+    def listens() -> bool:
         assert process.poll() is None, said.read_text()
         with closing(socket.socket()) as probe, httpx2.Client(trust_env=False) as client:
             probe.settimeout(0.1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                client.get(f"http://127.0.0.1:{port}/livez")
-                return
-        time.sleep(0.05)
-    raise AssertionError(said.read_text())
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return False
+            client.get(f"http://127.0.0.1:{port}/livez")
+            return True
+
+    until(listens)
 
 
 def test_half_open_connections_keep_nobody_out(address: tuple[str, int]) -> None:

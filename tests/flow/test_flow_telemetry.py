@@ -87,7 +87,7 @@ def test_a_collector_that_is_not_there_is_told_once_and_holds_up_nothing(tmp_pat
         started = time.monotonic()
         for number in range(20):
             server.http.get("/v1/whoami")
-            time.sleep(0.1 if number % 2 else 0.3)
+            time.sleep(0.1 if number % 2 else 0.3)  # batches of spans are sent, and fail, in between
         assert time.monotonic() - started < 8
         assert server.end() < 10
     lines = [line for line in server.log.read_text().splitlines() if "/v1/whoami" not in line]

@@ -20,7 +20,8 @@ from services.rendering.asking.apart import verify_apart
 from services.rendering.asking.broken import VerificationBroken
 from tests.cli.cli_machine import Machine
 from tests.flow.conftest import Server, running
-from tests.support.journeys import begin, eventually, told
+from tests.support.journeys import begin, told
+from tests.support.waiting import eventually
 
 STORE = type_name(StoreDeclared("x", "UTC"))
 CORRUPT = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from tests.policy_model.model_edge import published, store
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_time import DAYS, MICROSECOND
 from tests.support.feeds import append
+from tests.support.waiting import eventually
 
 ENDS = datetime(2026, 1, 5, 11, tzinfo=UTC)
 """05:00 in Chicago."""
@@ -48,12 +47,6 @@ class JumpingClock:
     def recording(self) -> datetime:
         self.at = self.then or self.at
         return self.at
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS_MAX):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.01)
 
 
 def choice(version: str) -> tuple[str, ReleaseChoicesSet]:
@@ -99,19 +92,19 @@ async def test_what_was_planned_in_a_window_is_recorded_in_it_or_not_at_all(
     reconciler, feed = rendering.reconciler, LogFeed(log, [rendering])
     await feed.start()
     await rendering.begin()
-    await until(lambda: reconciler.settled_position >= log.head().position and len(decisions(log)) == 1)
+    await eventually(lambda: reconciler.settled_position >= log.head().position and len(decisions(log)) == 1)
 
     clock.at = PLANNED
     append(log, choice("2.0.0"))
     clock.then = recorded  # the loop has not run since: what it records next is what it plans now
     position = log.head().position
-    await until(lambda: reconciler.settled_position >= position)
+    await eventually(lambda: reconciler.settled_position >= position)
     assert [at for at in decisions(log) if at > PLANNED] == ([recorded] if admitted else [])
 
     clock.at = clock.then = ENDS + timedelta(hours=20)
     reconciler.wake()
-    await until(lambda: len(decisions(log)) == 2)
-    await until(lambda: reconciler.settled_position >= log.head().position)
+    await eventually(lambda: len(decisions(log)) == 2)
+    await eventually(lambda: reconciler.settled_position >= log.head().position)
     assert decisions(log)[-1] == (recorded if admitted else ENDS + timedelta(hours=20))
     assert reconciler.stopped == reconciler.trouble == ""
     await feed.stop()

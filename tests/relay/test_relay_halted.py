@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from libs.runtime.service import Ports, Service
 from services.inventory.app import build as inventory
 from services.relay.app import build as relay
 from tests.flow.conftest import Server, running, store
+from tests.support.waiting import eventually
 
 
 class Touchy(ViewConsumer):
@@ -49,13 +49,6 @@ class Composition:
 
         build.__module__ = "services.touchy.app"  # by which the composition names it
         return build
-
-
-async def eventually(check: Callable[[], Awaitable[Any]]) -> Any:
-    async with asyncio.timeout(20):
-        while not (found := await check()):  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0.05)
-    return found
 
 
 async def open_letter(server: Server) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from services.relay.signatures import sign
 from tests.flow.conftest import Server
 from tests.relay.conftest import ACCOUNT, STRUCTURED, Outside, event, public_key
 from tests.support.kafka import Broker, kafka
+from tests.support.waiting import eventually
 
 KEY = Ed25519PrivateKey.generate()
 AUSTIN = {"name": "tx-austin-0042", "timezone": "America/Chicago"}
@@ -90,13 +91,6 @@ def build_of(inside: Inside) -> Build:
     return build
 
 
-async def eventually(check: Callable[[], Awaitable[T | None]], seconds: float = 20) -> T:
-    async with asyncio.timeout(seconds):
-        while not (found := await check()):  # noqa: ASYNC110 - it waits for other processes
-            await asyncio.sleep(0.05)
-    return found
-
-
 @asynccontextmanager
 async def listening(data_dir: Path, broker: Broker, prefix: str) -> AsyncIterator[tuple[Outside, Inside]]:
     inside = Inside()
@@ -141,12 +135,13 @@ async def send(broker: Broker, prefix: str, *messages: tuple[bytes, Headers]) ->
         await producer.stop()
 
 
-async def until(outside: Outside, count: int, seconds: float = 20) -> list[dict[str, Any]]:
+async def inbox_of(outside: Outside, count: int, seconds: float = 20) -> list[dict[str, Any]]:
     async def found() -> list[dict[str, Any]] | None:
         items = await outside.inbox()
         return items if len(items) >= count else None
 
-    return (await eventually(found, seconds))[::-1]
+    rows: list[dict[str, Any]] = await eventually(found, seconds)
+    return rows[::-1]
 
 
 async def dead_letters(broker: Broker, prefix: str, count: int) -> list[Any]:
@@ -197,7 +192,7 @@ async def test_signed_events_are_facts_and_all_others_dead_letters(tmp_path: Pat
 
         await send(broker, "a.", *messages)
 
-        rows = await until(outside, 8)
+        rows = await inbox_of(outside, 8)
         assert [each["outcome"] for each in rows] == ["accepted"] * 2 + ["refused"] * 6
         codes = [each.get("code") for each in rows[2:]]
         assert codes == ["bad-signature"] * 2 + ["unregistered-source", "invalid-data"] + ["malformed-event"] * 2
@@ -216,7 +211,7 @@ async def test_a_letter_from_kafka_is_verified_again_when_it_is_tried_again(tmp_
     async with listening(tmp_path / "data", broker, "b.") as (outside, _):
         await outside.register()  # without a key
         await send(broker, "b.", binary(event("StoreOpened", AUSTIN)))
-        (row,) = await until(outside, 1)
+        (row,) = await inbox_of(outside, 1)
 
         assert (await outside.decide(row["letter"], "retry")).json()["code"] == "bad-signature"
         await outside.register(publicKey=public_key(KEY))
@@ -241,7 +236,7 @@ async def test_what_cannot_be_decided_now_waits_in_its_place_and_is_not_lost(tmp
 
     # The process ended with the message at hand; the next one takes it up again.
     async with listening(tmp_path / "data", broker, "c.") as (outside, _):
-        rows = await until(outside, 3)
+        rows = await inbox_of(outside, 3)
         assert [each["outcome"] for each in rows] == ["accepted"] * 3
         assert [each["stream"] for each in rows] == ["store-s0", "store-s1", "store-s2"]
 
@@ -263,7 +258,7 @@ async def test_the_relay_takes_events_once_kafka_is_there(tmp_path: Path, broker
         await eventually(said)
         await asyncio.to_thread(broker.start)
         await send(broker, "d.", structured(event("StoreOpened", AUSTIN)))
-        assert (await until(outside, 1, 40))[0]["outcome"] == "accepted"
+        assert (await inbox_of(outside, 1, 40))[0]["outcome"] == "accepted"
 
 
 async def test_a_message_that_is_too_large_for_the_dead_letters_holds_up_nobody(tmp_path: Path, broker: Broker) -> None:
@@ -273,7 +268,7 @@ async def test_a_message_that_is_too_large_for_the_dead_letters_holds_up_nobody(
         swelling = [("ce_odd", b"\xff" * 400_000)]  # as text it is three times as long
         await send(broker, "e.", (b"{}", swelling), structured(event("StoreOpened", AUSTIN)))
 
-        rows = await until(outside, 2)
+        rows = await inbox_of(outside, 2)
         assert [each["outcome"] for each in rows] == ["refused", "accepted"]
         (told,) = await dead_letters(broker, "e.", 1)
         headers = dict(told.headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
 from tests.support.feeds import append
 from tests.support.submissions import taken
+from tests.support.waiting import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HANDOVER_SECONDS_MAX = 60.0
@@ -26,12 +26,6 @@ HANDOVER_SECONDS_MAX = 60.0
 def renderer(log: EventLog, directory: Path, holder: str, lease_seconds: float = 15.0) -> Rendering:
     settings = RenderingSettings(repository=directory / "gitops.git", lease_seconds=lease_seconds)
     return Rendering(log, directory / holder, settings, lambda: NOW, lambda: 0.0, holder)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(HANDOVER_SECONDS_MAX):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.02)
 
 
 async def test_a_renderer_that_stood_by_goes_on_where_the_other_one_ended(tmp_path: Path) -> None:
@@ -44,7 +38,7 @@ async def test_a_renderer_that_stood_by_goes_on_where_the_other_one_ended(tmp_pa
         await each.begin()
     positions = Positions()
     positions.attach(feeds[1], floor=log.head().position)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # it stands by: nothing happens meanwhile
 
     assert second.reconciler.stopped == ""
     with pytest.raises(Problem) as refused:
@@ -70,24 +64,24 @@ async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_ot
     await feed.start()
     await first.begin()
     assert await feed.reached(first, log.head().position, 10)
-    await until(lambda: first.reconciler.settled_position >= log.head().position)
+    await eventually(lambda: first.reconciler.settled_position >= log.head().position)
     before = first.reconciler.lease
     assert before is not None
 
     log.release_lease(before)
     other = log.acquire_lease("branch-main", "second", 30)
     assert other is not None
-    await until(lambda: "stands by" in first.reconciler.stopped)
+    await eventually(lambda: "stands by" in first.reconciler.stopped)
     append(log, ("store-tx-2", StoreDeclared("tx-2", "UTC", clusters=[ClusterSpec("tx-2")])))
     append(log, ("branch-main", WritingRestored("main", first.model.parent, "a test")))
     assert await feed.reached(first, log.head().position, 10)
     assert "stands by" in first.reconciler.stopped  # what another renderer was told lets this one write nothing
     log.release_lease(other)
 
-    await until(lambda: not first.reconciler.stopped)
+    await eventually(lambda: not first.reconciler.stopped)
     append(log, ("store-tx-3", StoreDeclared("tx-3", "UTC", clusters=[ClusterSpec("tx-3")])))
     assert await feed.reached(first, log.head().position, 10)
-    await until(lambda: first.reconciler.settled_position >= log.head().position)
+    await eventually(lambda: first.reconciler.settled_position >= log.head().position)
     assert first.reconciler.lease is not None
     assert first.reconciler.lease.epoch > other.epoch
     assert [first.model.fleet.selection.name(each) for each in first.model.fleet.selection.everything] == [
@@ -111,9 +105,9 @@ async def test_a_renderer_that_takes_over_a_silent_log_begins_by_itself(tmp_path
     assert first.reconciler.lease is not None
 
     log.release_lease(first.reconciler.lease)
-    await until(lambda: bool(first.reconciler.stopped))
-    await until(lambda: not first.reconciler.stopped)
-    await until(lambda: first.position >= log.head().position)
+    await eventually(lambda: bool(first.reconciler.stopped))
+    await eventually(lambda: not first.reconciler.stopped)
+    await eventually(lambda: first.position >= log.head().position)
     await feed.stop()
     await first.end()
     log.close()
@@ -139,7 +133,7 @@ async def test_a_take_over_that_fails_is_tried_again(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(log, "category_head", away)
     log.release_lease(first.reconciler.lease)
-    await until(lambda: failures == 1 and not first.reconciler.stopped)
+    await eventually(lambda: failures == 1 and not first.reconciler.stopped)
     await feed.stop()
     await first.end()
     log.close()

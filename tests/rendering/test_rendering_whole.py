@@ -11,6 +11,7 @@ import random
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from services.rendering.consumer import Rendering
 from services.rendering.settings import RenderingSettings
 from tests.support.feeds import append
 from tests.support.renderer import Renderer, application, choose, namespace, store
+from tests.support.waiting import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STORES = [f"s-{number}" for number in range(6)]
@@ -71,13 +73,17 @@ def change(dice: random.Random, number: int) -> list[tuple[str, Any]]:
     return [*moved, *dice.choice(([], signed, [("configuration-level", level)], halves)), ("source-erp", named)]
 
 
+def has_settled(rendering: Rendering, position: int) -> bool:
+    return rendering.reconciler.settled_position >= position
+
+
 async def bring(log: EventLog, rendering: Rendering, dice: random.Random) -> None:
     """Hand the log over in small batches, and let the loop look at each of them."""
     while True:
         some = log.read_recorded(rendering.position, dice.choice((1, 1, 1, 2, 3)))
         if some:
             await rendering.handle(some)
-        await asyncio.sleep(dice.choice((0, 0.001, 0.01)))
+        await asyncio.sleep(dice.choice((0, 0.001, 0.01)))  # the loop looks at any moment between two batches
 
 
 def ends(log: EventLog) -> set[int]:
@@ -98,9 +104,7 @@ async def test_nothing_is_held_asked_or_admitted_on_half_of_a_change(tmp_path: P
     try:
         for number in range(8):
             head = append(log, *change(dice, number)).last
-            async with asyncio.timeout(20):
-                while rendering.reconciler.settled_position < head:  # noqa: ASYNC110 - nothing tells of it
-                    await asyncio.sleep(0.005)
+            await eventually(partial(has_settled, rendering, head))
     finally:
         feeding.cancel()
         with suppress(asyncio.CancelledError):

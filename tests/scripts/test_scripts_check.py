@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.children import child
-from tests.support.system import until
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = """#!/usr/bin/env bash

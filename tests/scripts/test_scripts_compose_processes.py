@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from scripts.compose_local_file import Health
 from scripts.compose_local_processes import Process, ProcessFailed, unhealthy
+from tests.support.waiting import until
 
 BASE = {"PATH": os.environ["PATH"]}
 ENDS_WELL = (
@@ -33,10 +33,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 def begin(process: Process, code: str, **how: float) -> None:
     process.start([sys.executable, "-c", code], {**BASE, "ONLY": "this"}, **how)  # type: ignore[arg-type]  # mypy cannot tell which field each value is for
-    deadline = time.monotonic() + 10
-    while not process.log.read_text() and process.runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: process.log.read_text() or not process.runs)
 
 
 def test_it_runs_detached_with_its_own_environment_until_it_is_told_to_end(process: Process) -> None:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ import pytest
 from scripts.edge import ANSWERED_BY, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
 from tests.support.children import child
 from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 SERVICES = ("audit", "catalog", "grouping", "inventory", "policy", "relay", "rendering")
 PROBLEM = {"type": "about:blank", "status": 503, "code": "contended"}
@@ -124,14 +124,13 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 
 def _wait_until_listening(port: int, running: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 10
-    while running.poll() is None and time.monotonic() < deadline:
+    def listens_or_ended() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    running.terminate()
-    raise AssertionError(running.communicate(timeout=10)[1].decode())
+            return running.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(listens_or_ended)
+    if running.poll() is not None:
+        raise AssertionError(running.communicate(timeout=10)[1].decode())
 
 
 def test_the_template_has_the_current_routes() -> None:

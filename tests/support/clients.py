@@ -20,7 +20,8 @@ from typing import Any, Self
 
 import httpx2
 
-from tests.support.system import CHANGE_SECONDS_MAX, Acknowledged, System, until
+from tests.support.system import CHANGE_SECONDS_MAX, Acknowledged, System
+from tests.support.waiting import until
 
 _AGAIN_SECONDS = 0.05
 
@@ -166,5 +167,5 @@ class Clients:
             except httpx2.TransportError as fault:
                 self.answers[type(fault).__name__] += 1
                 said = repr(fault)
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(_AGAIN_SECONDS)  # as a client that is told to come again
         raise AssertionError(f"{method} {path} was not answered in {CHANGE_SECONDS_MAX:.0f} s ({options}): {said}")

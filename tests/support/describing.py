@@ -19,6 +19,7 @@ from libs.runtime.embedded import Embedded
 from libs.runtime.service import Build
 from libs.runtime.serving import configuration, listen
 from libs.web.openapi import JSON, YAML
+from tests.support.waiting import eventually
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 EXAMPLES_MAX = "1"
@@ -77,8 +78,7 @@ def ending(app: FastAPI) -> FastAPI:
 
 
 async def serving(server: uvicorn.Server) -> None:
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.02)
+    await eventually(lambda: server.started)
 
 
 async def check_answers(service: str, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from libs.runtime.embedded import Embedded
 from libs.runtime.service import Build
 from libs.runtime.serving import listen
 from libs.web.auth import TokenStore
+from tests.support.waiting import eventually
 
 ROUTES: Sequence[tuple[str, str]] = (
     (r"/v1/clusters/[^/]+/why", "rendering"),
@@ -136,8 +137,7 @@ class SeparateServices:
             config = uvicorn.Config(self.edge, lifespan="off", log_config=None, access_log=False)
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve([self._listening]))
-            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.01)
+            await eventually(lambda: server.started)
             self._started.set()
             await self._end.wait()
             for each in services.values():

@@ -63,7 +63,7 @@ def become(asked: dict[str, Any]) -> None:
     while os.getppid() != asked["parent"]:
         if time.monotonic() > deadline:
             os._exit(70)  # whoever asked has died
-        time.sleep(0.001)
+        time.sleep(0.001)  # the kernel tells of no adoption, and little is imported here
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != asked["parent"]:
         os._exit(70)  # it died before that was said

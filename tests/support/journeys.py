@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,15 +22,6 @@ async def ask(server: Any, method: str, path: str, **more: Any) -> Any:
     answer = await server.client.request(method, path, headers={"Resedge-Position": str(head)}, **more)
     assert answer.status_code < 300, f"{method} {path}: {answer.text}"
     return answer.json() if answer.content else None
-
-
-async def eventually(what: Callable[[], Awaitable[bool]], tries: int = 200) -> None:
-    """Return once `what` is true, which is asked every 20 ms."""
-    for _ in range(tries):
-        if await what():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to that")
 
 
 def told(server: Any, words: str) -> Callable[[], Awaitable[bool]]:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from aiokafka.errors import KafkaError
 from libs.bus.topics import TOPICS, ensure_topics
 from tests.support.children import end
 from tests.support.ports import free_ports
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 180.0
@@ -107,13 +107,13 @@ class Broker:
 
     def wait_ready(self) -> None:
         """Return when the broker lists itself; the test's own event loop is left alone."""
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
+
+        def answers() -> bool:
             if self._process is None or self._process.poll() is not None:
                 raise KafkaNotRunning(f"the broker ended while starting\n{self.said()}")
-            if time.monotonic() > deadline:
-                raise KafkaNotRunning(f"the broker was not ready within {READY_SECONDS:.0f} s\n{self.said()}")
-            time.sleep(0.1)
+            return self._answers()
+
+        until(answers, READY_SECONDS, "the broker is ready")
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sqlalchemy import make_url
 
-from tests.support.system import until
+from tests.support.waiting import until
 
 BEFORE, AFTER = "before", "after"
 _READY, _STARTUP_HEADER, _MESSAGE_HEADER = b"Z", 4, 5

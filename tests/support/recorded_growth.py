@@ -13,6 +13,7 @@ from libs.contracts import ConsumerHalted, encode, type_name
 from libs.eventlog import NewEvent, Submission
 from tests.support.journeys import application, ask, choose, declare, publish, settled, store
 from tests.support.shop import Shop, named
+from tests.support.waiting import eventually
 
 SOURCE = "https://stores.example.com/registry"
 TYPES = ["dev.resedge.inbox.StoreOpened.v1", "dev.resedge.inbox.LabelsChanged.v1"]
@@ -215,11 +216,12 @@ async def _what_stops_and_is_held(server: Shop) -> None:
     commit = await asyncio.to_thread(_git, repository, "commit-tree", "main^{tree}", "-p", "main", "-m", "by hand")
     await asyncio.to_thread(_git, repository, "update-ref", "refs/heads/main", commit)
     await declare(server, store("store-06", home="shop"))
-    for _ in range(100):
+
+    async def restored() -> bool:
         answer = await server.client.post("/v1/gitops:restore", json={"reason": "ours again"})
-        if answer.status_code == 200:
-            break
-        await asyncio.sleep(0.1)
+        return bool(answer.status_code == 200)
+
+    await eventually(restored)
     await settled(server)
     await narrow(server, FEW)
     await confirm(server)

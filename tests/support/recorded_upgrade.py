@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from http import HTTPStatus
 
 from tests.support.journeys import ask, declare, settled, store
 from tests.support.recorded_growth import load, release, soon
 from tests.support.shop import Shop, named
+from tests.support.waiting import eventually
 
 UNRESOLVED = (
     "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME-of-grill}\ndata: {g: '${edge.labels.grill}'}\n"
@@ -56,12 +56,12 @@ async def upgrade(server: Shop) -> None:
 
 async def _removals_wait(server: Shop) -> None:
     """Return once what is to be removed is seen to be wanted: it has to be so for a while, by the server's clock."""
-    for _ in range(LOOKS_MAX):
+
+    async def waits() -> bool:
         blocked = await ask(server, "GET", "/v1/blocked", params={"limit": 1000})
-        if any(each["gate"] == "settled" for each in blocked["items"]):
-            return
-        await asyncio.sleep(0.05)
-    raise RuntimeError("nothing is about to be removed")
+        return any(each["gate"] == "settled" for each in blocked["items"])
+
+    await eventually(waits, what="something is about to be removed")
 
 
 async def _step(server: Shop) -> str:

@@ -160,7 +160,7 @@ class Soak:
                 say(row.text())
                 row = Row.begun(self, time.monotonic())
                 row_at = row.since + self.asked.row_seconds
-            time.sleep(max(0.0, now + 1 / self.asked.rate - time.monotonic()))
+            time.sleep(max(0.0, now + 1 / self.asked.rate - time.monotonic()))  # the rate that was asked for
         if time.monotonic() - row.since > self.asked.row_seconds / 2:
             say(row.text())
 
@@ -187,7 +187,7 @@ class Soak:
                     return answer
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no answer to {method} {path}")
-            time.sleep(RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)  # as a client that is told to come again
 
     def _confirm(self) -> None:
         """Let held removals go: somebody looks at the fuse."""

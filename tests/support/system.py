@@ -19,7 +19,7 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -35,12 +35,12 @@ from tests.support.kafka import Broker
 from tests.support.ports import free_ports
 from tests.support.postgres import Cluster
 from tests.support.starting import Forked, start
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("inventory", "grouping", "catalog", "policy", "rendering", "audit", "relay")
 # Bounds of what comes about by itself, on a machine that may be busy with much else; nothing promises these times.
 READY_SECONDS_MAX = CHANGE_SECONDS_MAX = SETTLE_SECONDS_MAX = 180.0
-UNTIL_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 20.0  # promised: SIGTERM drains within 15 s
 
 
@@ -215,7 +215,7 @@ class System:
                     return
             except httpx2.TransportError:
                 pass  # not listening yet
-            time.sleep(0.05)
+            time.sleep(0.05)  # nothing tells of it; what it said last is told
         raise AssertionError(f"{service} {replica} is not ready after {seconds} s: {answer}\n{process.said()}")
 
     def signal(self, service: str, number: signal.Signals, replica: str = "a") -> None:
@@ -286,7 +286,7 @@ class System:
                 if response.status_code not in (503, 504):
                     return response
                 said = response.text
-            time.sleep(0.05)
+            time.sleep(0.05)  # as a client that is told to come again
         raise AssertionError(f"{method} {path} was not answered in {CHANGE_SECONDS_MAX} s: {said}")
 
     def metrics(self, service: str, replica: str = "a") -> dict[str, float]:
@@ -325,7 +325,7 @@ class System:
             if not behind:
                 return head
             assert time.monotonic() < deadline, f"not settled at {head} after {seconds} s: {behind}"
-            time.sleep(0.1)
+            time.sleep(0.1)  # nothing tells of it; who is behind is told
 
     def _behind(self, process: Process, head: int) -> str:
         figures = self.metrics(process.service, process.replica)
@@ -380,13 +380,3 @@ def _keys(log: EventLog) -> dict[str, list[int]]:
                 found.setdefault(event.key, []).append(event.position)
         after = page[-1].position
     return found
-
-
-def until(condition: Callable[[], Any], seconds: float = UNTIL_SECONDS_MAX, what: str = "") -> Any:
-    """Return what `condition` returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if answer := condition():
-            return answer
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.05)

@@ -12,7 +12,8 @@ import pg8000.dbapi
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import make_url
 
-from tests.support.system import System, until
+from tests.support.system import System
+from tests.support.waiting import until
 
 
 def topic_positions(system: System) -> list[int]:

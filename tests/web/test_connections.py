@@ -22,6 +22,7 @@ from libs.web.arriving import in_time
 from libs.web.bodies import read_body
 from libs.web.problems import install_problems
 from libs.web.streams import Stream
+from tests.support.waiting import eventually
 
 QUICK = Bounds(
     connections_max=20,
@@ -42,7 +43,7 @@ class Served:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.chunks = 0
+        self.chunks = self.waiting = 0
         self.left = asyncio.Event()
         self.writers: list[Writer] = []
         self.app = FastAPI()
@@ -59,6 +60,7 @@ class Served:
 
         @self.app.get("/wait")
         async def wait() -> PlainTextResponse:
+            self.waiting += 1
             await self.left.wait()
             return PlainTextResponse("waited")
 
@@ -117,8 +119,7 @@ async def serving(bounds: Bounds) -> AsyncIterator[Served]:
     served = Served(listening.getsockname()[1])
     server = uvicorn.Server(configuration(served.app, "", bounds))
     running = asyncio.create_task(server._serve([listening]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
+    await eventually(lambda: server.started)
     try:
         yield served
     finally:
@@ -202,7 +203,7 @@ async def test_a_head_that_drips_is_not_waited_for_nor_the_one_after_an_answer(s
                 for byte in b"GET /hello HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 500:
                     writer.write(bytes([byte]))
                     await writer.drain()
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # a client that sends slowly
 
         dripping = asyncio.create_task(drip())
         problem(parsed(await everything(reader)), 408, "request-timeout")
@@ -218,14 +219,14 @@ async def test_a_body_that_stops_coming_is_a_problem(served: Served) -> None:
 
 async def test_a_body_that_comes_fast_enough_is_waited_for_as_long_as_it_takes() -> None:
     async def receive() -> dict[str, Any]:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # a client that sends steadily
         return {"type": "http.request", "body": bytes(1024), "more_body": True}
 
     steady = in_time(receive, 0.1)
     assert sum([len((await steady())["body"]) for _ in range(20)]) == 20 * 1024
 
     async def trickle() -> dict[str, Any]:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # a client that sends slowly
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     slow = in_time(trickle, 0.1)
@@ -248,7 +249,7 @@ async def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(served: Se
             while True:
                 writer.write(b"x")
                 await writer.drain()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # a client that goes on sending
 
     sending = asyncio.create_task(go_on())
     assert await everything(reader) == b""
@@ -269,7 +270,7 @@ async def test_a_reader_that_reads_slowly_is_served(served: Served) -> None:
     reader, _writer = await served.open(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
     for _ in range(30):
         assert len(await reader.readexactly(512 * 1024)) == 512 * 1024
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # a client that reads slowly
     assert not served.left.is_set()
 
 
@@ -286,7 +287,7 @@ async def test_half_open_connections_give_way_to_whole_requests(served: Served) 
 
 async def test_more_requests_at_once_than_are_taken_are_told_so(served: Served) -> None:
     waiting = [await served.open(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(QUICK.connections_max)]
-    await asyncio.sleep(0.2)
+    await eventually(lambda: served.waiting == QUICK.connections_max)
 
     for _ in range(3):
         answer = await served.answer(GET)

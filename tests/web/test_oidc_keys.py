@@ -38,7 +38,7 @@ class Kept:
 
     async def fetch(self) -> list[Any]:
         self.asked += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # others run while it is fetched
         if self.down:
             raise FetchFailed("it is down")
         return [a_key(kid).as_dict(private=False) for kid in self.kids]
@@ -133,7 +133,7 @@ async def test_in_an_outage_only_the_first_waits_for_the_provider() -> None:
     time.seconds += RETRY_SECONDS
     assert await asyncio.wait_for(found.find("first", "RSA"), 1) is not None
     hanging.set()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the fetch that hung ends, inside this test
 
 
 async def test_a_key_that_nobody_knows_is_not_refused_for_good_in_an_outage() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,18 +13,13 @@ from libs.bus import LogFeed, ModelConsumer
 from libs.contracts import LetterRetried, LetterSettled, Recorded, StoreDeclared, type_name
 from libs.eventlog import EventLog, Head, LogUnavailable, Outcome, Submission
 from tests.support.feeds import append
+from tests.support.waiting import eventually
 
 SETTLED = type_name(LetterSettled("", ""))
 
 
 def opened(directory: Path) -> EventLog:
     return EventLog.open(f"sqlite:///{directory / 'log.db'}", clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.02)
 
 
 async def test_looking_at_the_head_survives_whatever_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +37,7 @@ async def test_looking_at_the_head_survives_whatever_fails(tmp_path: Path, monke
         return usual()
 
     monkeypatch.setattr(log, "head", failing)
-    await until(lambda: failures == 1)
+    await eventually(lambda: failures == 1)
     append(other, ("store-1", StoreDeclared("1", "UTC")))  # of another process: only looking at the head finds it
 
     assert await feed.reached("model", 1, 3)
@@ -76,11 +69,11 @@ async def test_a_letter_whose_settling_fails_is_settled_later(tmp_path: Path, mo
     append(log, ("store-1", StoreDeclared("1", "UTC")))
     feed = LogFeed(log, [ModelConsumer("model", log, fold)])
     await feed.start()
-    await until(lambda: len(log.read_stream("letter-model@1")) == 1)
+    await eventually(lambda: len(log.read_stream("letter-model@1")) == 1)
     broken = False
     append(log, ("letter-model@1", LetterRetried("model@1", "it is mended")))
 
-    await until(lambda: len(log.read_stream("letter-model@1")) == 3)
+    await eventually(lambda: len(log.read_stream("letter-model@1")) == 3)
     assert failures == 1
     assert [state.failing for state in feed.states()] == [None]
     await feed.stop()

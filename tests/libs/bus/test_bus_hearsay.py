@@ -18,6 +18,7 @@ from libs.contracts import Recorded, StoreDeclared
 from libs.eventlog import EventLog
 from tests.support.feeds import append, log_of
 from tests.support.kafka import Broker, kafka
+from tests.support.waiting import eventually
 
 NAMES = ("first", "second")
 
@@ -70,12 +71,6 @@ async def started(feed: Feed) -> AsyncIterator[None]:
         await feed.stop(0)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.01)
-
-
 def going(feed: Feed) -> bool:
     return all(state.stopped is None and state.failing is None for state in feed.states())
 
@@ -93,11 +88,11 @@ async def test_whatever_is_announced_falsely_only_what_the_log_has_is_applied(lo
                 append(log, store(head))
                 head += 1
             if dice.random() < 0.4:
-                await asyncio.sleep(dice.choice((0, 0, 0.005)))
+                await asyncio.sleep(dice.choice((0, 0, 0.005)))  # the feed looks at any moment between them
 
-        await asyncio.sleep(0.05)  # what was announced last is heard of
+        await asyncio.sleep(0.05)  # what was announced last and is not true may be heard of, or not
         assert await feed.reached(NAMES, head, 10)
-        await until(lambda: feed.head == head and going(feed))
+        await eventually(lambda: feed.head == head and going(feed))
         assert [state.lag for state in feed.states()] == [0, 0]
 
     assert following.applied == {name: list(range(1, head + 1)) for name in NAMES}
@@ -109,7 +104,7 @@ async def test_who_waits_for_what_was_announced_falsely_gets_it_when_it_comes(lo
     async with started(feed):
         announced(log, 1)
         waiting = asyncio.create_task(feed.reached(NAMES, 1, 10))
-        await until(lambda: feed.head == 0)
+        await eventually(lambda: feed.head == 0)
         assert not waiting.done()
         append(log, store(1))
 
@@ -131,9 +126,9 @@ async def test_a_fault_that_passed_is_not_told_for_ever_although_nothing_comes(
 
         monkeypatch.setattr(log, "read_recorded", away)
         announced(log, 2)
-        await until(lambda: not going(feed))
+        await eventually(lambda: not going(feed))
         monkeypatch.setattr(log, "read_recorded", usual)
-        await until(lambda: going(feed) and feed.head == 1)
+        await eventually(lambda: going(feed) and feed.head == 1)
 
 
 ANOTHER_LOG = {
@@ -169,7 +164,7 @@ async def test_a_log_that_is_another_one_stops_everybody_and_says_so(
                 connection.execute(text(statement))
         engine.dispose()
         announced(log, 3)
-        await until(lambda: all(state.stopped for state in feed.states()))
+        await eventually(lambda: all(state.stopped for state in feed.states()))
 
         assert all(says in str(state.stopped) for state in feed.states()), feed.states()
         with pytest.raises(ConsumerStopped):
@@ -196,7 +191,7 @@ async def test_a_position_that_only_a_client_names_stops_nobody_who_lives_on_kaf
         assert not await feed.bring(NAMES, 1_000_000, 1.0)
         feed._saw(2_000_000)
         assert not await feed.bring(NAMES, 2_000_000, 1.0)
-        await until(lambda: going(feed))
+        await eventually(lambda: going(feed))
         append(log, store(2))
 
         assert await feed.bring(NAMES, 2, 10)

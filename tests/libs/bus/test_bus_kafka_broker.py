@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from libs.bus.topics import MESSAGE_BYTES_MAX, TOPICS, ensure_topics
 from tests.support import kafka as support
 from tests.support.children import child
 from tests.support.kafka import Broker, KafkaMissing, kafka
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 
@@ -128,11 +128,9 @@ def test_a_broker_ends_with_the_process_that_started_it() -> None:
         assert starter.stdout is not None
         pid, directory = starter.stdout.readline().split()
         starter.kill()
-    deadline = time.monotonic() + 10
+    command = Path(f"/proc/{pid}/cmdline")
     try:
-        while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
-            assert time.monotonic() < deadline, "the broker outlived the tests"
-            time.sleep(0.05)
+        until(lambda: not command.exists() or not command.read_bytes(), what="the broker ends")
     finally:
         shutil.rmtree(directory)
 

@@ -19,6 +19,7 @@ from libs.eventlog import EventLog
 from tests.support.feeds import append, log_of, ticking_clock
 from tests.support.kafka import Broker, kafka
 from tests.support.load import held
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +74,13 @@ async def publishing(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Any, seconds: float = 15.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - an outbox tells nobody
-            await asyncio.sleep(0.02)
-
-
 async def positions(broker: Broker, prefix: str) -> list[int]:
     records = await held(broker.servers, prefix + EVENTS_TOPIC)
     return [from_record(record).recorded.position for record in records]
+
+
+async def _held_at_least(broker: Broker, prefix: str, count: int) -> bool:
+    return len(await positions(broker, prefix)) >= count
 
 
 async def test_everything_is_sent_in_order_and_the_last_is_sent_again_in_silence(
@@ -92,10 +91,11 @@ async def test_everything_is_sent_in_order_and_the_last_is_sent_again_in_silence
     records = Kept()
     append(log, *(store(number) for number in range(1_200)))
     async with publishing(broker, log, records, "order."):
-        await until(lambda: records.checkpoint.position == 1_200)
+        await eventually(lambda: records.checkpoint.position == 1_200)
         append(log, store(9_999))
-        await until(lambda: records.checkpoint.position == 1_201)
-        await asyncio.sleep(1.0)
+        await eventually(lambda: records.checkpoint.position == 1_201)
+        # It is sent again in silence: 1,201 events and the last one at least twice more.
+        await eventually(lambda: _held_at_least(broker, "order.", 1_201 + 2))
 
     found = await positions(broker, "order.")
     again = [position for index, position in enumerate(found) if position in found[:index]]
@@ -112,13 +112,13 @@ async def test_one_leads_and_a_record_under_an_older_lease_is_not_taken(broker: 
         publishing(broker, log, records, "leads.", "a") as first,
         publishing(broker, log, records, "leads.", "b") as second,
     ):
-        await until(lambda: first.progress.leads or second.progress.leads)
+        await eventually(lambda: first.progress.leads or second.progress.leads)
         append(log, store(1))
-        await until(lambda: records.checkpoint.position == 1)
+        await eventually(lambda: records.checkpoint.position == 1)
         assert first.progress.leads != second.progress.leads
         records.fencing += 1  # a relay that came after both has recorded
         append(log, store(2))
-        await until(lambda: records.checkpoint.position == 2)
+        await eventually(lambda: records.checkpoint.position == 2)
     assert records.refused == 1, "it recorded only once it had the lease again"
 
 
@@ -128,20 +128,20 @@ async def test_a_log_that_was_put_back_is_published_on_only_in_a_new_epoch(broke
     clock = ticking_clock()
     lost = log_of(*(store(number) for number in range(6)), url=f"sqlite:///{tmp_path / 'lost.db'}", clock=clock)
     async with publishing(broker, lost, records, "back."):
-        await until(lambda: records.checkpoint.position == 6)
+        await eventually(lambda: records.checkpoint.position == 6)
     lost.close()
     restored = log_of(*(store(number) for number in range(3)), url=f"sqlite:///{tmp_path / 'back.db'}", clock=clock)
     before = await positions(broker, "back.")
 
     async with publishing(broker, restored, records, "back.") as outbox:
-        await until(lambda: outbox.progress.stopped)
+        await eventually(lambda: outbox.progress.stopped)
         assert "ends before position 6" in outbox.progress.stopped
     assert (records.checkpoint.position, await positions(broker, "back.")) == (6, before)
 
     restored.new_epoch("admin", "it was put back")
     append(restored, store(7))
     async with publishing(broker, restored, records, "back."):
-        await until(lambda: records.checkpoint.position == 5)
+        await eventually(lambda: records.checkpoint.position == 5)
     restored.close()
     assert (await positions(broker, "back."))[len(before) :][:2] == [4, 5]
 
@@ -151,12 +151,12 @@ async def test_what_follows_from_something_else_is_not_published(broker: Broker,
     records = Kept()
     log = log_of(*(store(number) for number in range(3)), url=f"sqlite:///{tmp_path / 'log.db'}")
     async with publishing(broker, log, records, "else.") as outbox:
-        await until(lambda: records.checkpoint.position == 3)
+        await eventually(lambda: records.checkpoint.position == 3)
         with log._write_engine.begin() as connection:
             connection.exec_driver_sql("UPDATE events SET hash = zeroblob(32) WHERE position = 3")
             connection.exec_driver_sql("UPDATE head SET hash = zeroblob(32)")
         append(log, store(4))
 
-        await until(lambda: outbox.progress.stopped)
+        await eventually(lambda: outbox.progress.stopped)
     log.close()
     assert max(await positions(broker, "else.")) == 3

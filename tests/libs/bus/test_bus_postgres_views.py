@@ -93,7 +93,7 @@ async def test_two_replicas_of_a_view_apply_each_event_once(log: EventLog, url: 
     for number in range(120):
         await log.append_async(submission(number))
         if number % 7 == 0:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # the replicas apply some of it, in pages of any size
 
     for feed in feeds:
         assert await feed.reached("view", 120, 20)
@@ -151,10 +151,10 @@ async def test_a_server_that_is_killed_and_started_again_is_caught_up_with(
     async def load() -> None:
         for number in range(150):
             await log.append_async(submission(number))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # it goes on while the server is away
 
     loading = asyncio.create_task(load())
-    await asyncio.sleep(0.2)
+    assert await feed.reached("view", 20, 20)
     await asyncio.to_thread(postgres.restart)
     await loading
     append(log, store(1_000))
@@ -171,7 +171,7 @@ async def test_reads_after_a_restart_find_new_connections(log: EventLog, postgre
     view = await in_order(log, DocumentsView("inventory", log, engine, [STORE]))
     await asyncio.gather(*(view.page("Store", "", 10) for _ in range(4)))
     postgres.cut_connections(url)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # the pool may hear of it or not: nothing tells
 
     found = await asyncio.gather(*(view.page("Store", "", 10) for _ in range(4)))
 
@@ -230,10 +230,12 @@ async def _terminated(engine: AsyncEngine, postgres: Cluster, url: str) -> None:
 async def _deadlocked(engine: AsyncEngine, *_: object) -> None:
     await _run(engine, "CREATE TABLE d (id int PRIMARY KEY, n int)", "INSERT INTO d VALUES (1, 0), (2, 0)")
 
+    each_holds_one = asyncio.Barrier(2)
+
     async def both(first: int, second: int) -> None:
         async with engine.begin() as connection:
             await connection.execute(text(f"UPDATE d SET n = 1 WHERE id = {first}"))  # noqa: S608 - a number
-            await asyncio.sleep(0.1)
+            await each_holds_one.wait()
             await connection.execute(text(f"UPDATE d SET n = 1 WHERE id = {second}"))  # noqa: S608 - a number
 
     for found in await asyncio.gather(both(1, 2), both(2, 1), return_exceptions=True):
