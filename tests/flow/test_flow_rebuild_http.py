@@ -35,8 +35,7 @@ async def settled_rebuild(server: Server, name: str) -> dict[str, Any]:
         found: dict[str, Any] = await server.get(f"/v1/projections/{name}")
         return found if found["state"] != "building" else None
 
-    settled: dict[str, Any] = await eventually(told)
-    return settled
+    return await eventually(told) or {}
 
 
 async def until_ready(server: Server, status: int) -> None:

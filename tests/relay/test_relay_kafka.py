@@ -140,8 +140,7 @@ async def inbox_of(outside: Outside, count: int, seconds: float = 20) -> list[di
         items = await outside.inbox()
         return items if len(items) >= count else None
 
-    rows: list[dict[str, Any]] = await eventually(found, seconds)
-    return rows[::-1]
+    return (await eventually(found, seconds) or [])[::-1]
 
 
 async def dead_letters(broker: Broker, prefix: str, count: int) -> list[Any]:
