@@ -31,11 +31,12 @@ ROOT = Path(__file__).parents[2]
 
 
 async def settled_rebuild(server: Server, name: str) -> dict[str, Any]:
-    async def told() -> dict[str, Any] | None:
+    async def told() -> dict[str, Any]:
         found: dict[str, Any] = await server.get(f"/v1/projections/{name}")
-        return found if found["state"] != "building" else None
+        return found if found["state"] != "building" else {}
 
-    return await eventually(told) or {}
+    settled: dict[str, Any] = await eventually(told)
+    return settled
 
 
 async def until_ready(server: Server, status: int) -> None:
