@@ -22,7 +22,7 @@ from libs.contracts.refusals import Invalid, Rejected
 from libs.gates import GATES
 from libs.runtime.settings import Settings
 from libs.selection.errors import SelectionError
-from scripts import architecture
+from scripts import architecture, kinds_page
 from services.catalog.publishing import REFUSED
 
 _ROOT = Path(__file__).parents[1]
@@ -256,6 +256,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli.reference.reference,
     architecture.PAGE: architecture.architecture_page,
     CALENDARS: calendars_page,
+    kinds_page.PAGE: kinds_page.kinds_page,
 }
 """Page → what it must hold."""
 

@@ -38,7 +38,8 @@ class Kind:
     roles name it. `name_path` is where its name is in an item, and `subject` are the categories of the streams by
     which the audit trail tells of it.
 
-    `category` is what the names of its streams begin with, where that is not `singular`.
+    `about` says what it is, in one sentence. `category` is what the names of its streams begin with, where that is not
+    `singular`.
 
     Of a declared kind, `document` is the `kind` of its documents (empty: it is not declared). `refers` maps the paths
     of references (`spec.stages[].roles`) to the document kinds that they name, or to `cluster`; `expressions` are the
@@ -56,6 +57,7 @@ class Kind:
     service: str
     columns: Sequence[Column]
     right: str
+    about: str = ""
     aliases: Sequence[str] = ()
     document: str = ""
     name_path: str = "metadata.name"

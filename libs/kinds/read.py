@@ -14,6 +14,7 @@ READ = (
         singular="cluster",
         plural="clusters",
         service="inventory",
+        about="A Kubernetes cluster of a store.",
         columns=(
             Column("NAME", "name"),
             Column("STORE", "store"),
@@ -34,6 +35,7 @@ READ = (
         singular="retired-cluster",
         plural="retired-clusters",
         service="rendering",
+        about="A deleted cluster whose directory stays for some time, so that Flux prunes what ran there.",
         columns=(
             Column("NAME", "name"),
             Column("STORE", "store"),
@@ -51,6 +53,7 @@ READ = (
         singular="release",
         plural="releases",
         service="catalog",
+        about="A published version of an application: its manifests, schema and defaults.",
         columns=(
             Column("APPLICATION", "application|metadata.application"),
             Column("VERSION", "version|release|metadata.name"),
@@ -69,6 +72,7 @@ READ = (
         singular="release-choice",
         plural="release-choices",
         service="catalog",
+        about="Which release of an application runs on the clusters that an expression selects.",
         columns=(Column("ORDER", "order"), Column("VERSION", "version"), Column("EXPRESSION", "expression")),
         right="ReleaseChoices",
         name_path="version",
@@ -81,6 +85,7 @@ READ = (
         singular="refusal",
         plural="refusals",
         service="rendering",
+        about="A placement that cannot be rendered, and why.",
         columns=(
             Column("APPLICATION", "application"),
             Column("CODE", "code|reason"),
@@ -97,6 +102,7 @@ READ = (
         singular="hold",
         plural="holds",
         service="rendering",
+        about="A plan with so many removals that somebody must confirm it.",
         columns=(
             _ID,
             Column("REMOVALS", "count|removals"),
@@ -113,6 +119,7 @@ READ = (
         singular="override",
         plural="overrides",
         service="policy",
+        about="A permission to pass a freeze or calendar for some minutes.",
         columns=(
             _ID,
             Column("STATE", "state"),
@@ -138,6 +145,7 @@ READ = (
         singular="approval",
         plural="approvals",
         service="policy",
+        about="A run of a sign-off: what it is about, its stage, and which votes are missing.",
         columns=(
             _ID,
             Column("STATE", "state"),
@@ -163,6 +171,7 @@ READ = (
         singular="token",
         plural="tokens",
         service="policy",
+        about="A token of a person or a service account, without its secret.",
         columns=(
             _ID,
             Column("USER", "user"),
@@ -183,6 +192,7 @@ READ = (
         singular="withheld",
         plural="withheld",
         service="policy",
+        about="A change whose effect on gates waits until somebody with `policy:affect` confirms it.",
         columns=(
             _ID,
             Column("WHAT", "what"),
@@ -202,6 +212,7 @@ READ = (
         singular="window",
         plural="windows",
         service="policy",
+        about="The times at which calendars are open on some clusters.",
         columns=(
             Column("CALENDAR", "calendars", "calendars"),
             Column("ZONE", "zone"),
@@ -220,6 +231,7 @@ READ = (
         singular="blocked",
         plural="blocked",
         service="rendering",
+        about="A gate that keeps changes back, and on which clusters.",
         columns=(
             Column("GATE", "gate"),
             Column("BY", "by"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from libs.contracts.rights import ROLE_KINDS
 from libs.kinds import DECLARED, KINDS, Kind, texts_at, told, understood
 from libs.kinds.categories import categories_read
 from scripts.edge import routes as edge_routes
+from scripts.kinds_page import example_of
 from services.audit.asking import subject_asked
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +39,7 @@ MAY_NAME: Mapping[str, str] = {
 
 
 def documents_of(kind: Kind) -> dict[str, Any]:
-    return {"apiVersion": "resedge.dev/v1", "kind": kind.document, **(kind.example or {})}
+    return example_of(kind)
 
 
 def described(service: str) -> Mapping[str, Any]:
@@ -55,6 +57,7 @@ def test_a_registration_travels_as_json(kind: Kind) -> None:
     back = understood(json.loads(json.dumps(told(kind))))
 
     assert told(back) == told(kind)
+    assert re.fullmatch(r"[A-Z][^.]+\.", kind.about), "one sentence"
     assert back.right in ROLE_KINDS
 
 
