@@ -70,6 +70,12 @@ class ApprovalRequested:
     and what counts are the process's as of now. Where `items`, `parts`, `requesters` and `publishers` together are too
     large for an event they are empty here, and `content` names the blobs of the log that hold them, in order, as one
     JSON document.
+
+    `effect` is the digest of what a change would admit: on each of `clusters` one variant. `variants` says which
+    clusters would get each of them, by its digest (32 zeros: the application is removed); of clusters that it does not
+    name, `variant_blobs` name the blobs that hold their variants, in order: 16 bytes each, by ascending ordinal.
+    `as_of` is the log's position whose facts it is about. A run without `effect` was recorded before there was one: it
+    is of its `items`, wherever `parts` still reach what they reached.
     """
 
     id: str
@@ -90,6 +96,10 @@ class ApprovalRequested:
     by: By = NOBODY
     parts: dict[str, bytes] = field(default_factory=dict)
     content: list[str] = field(default_factory=list)
+    effect: str = ""
+    variants: dict[str, bytes] = field(default_factory=dict)
+    variant_blobs: list[str] = field(default_factory=list)
+    as_of: int = 0
 
 
 @published("policy", "granted approval {id} as {role}", NOTHING)

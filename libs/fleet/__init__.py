@@ -4,6 +4,7 @@ from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
 from libs.fleet.columns import Codes, Column, Extent
 from libs.fleet.distinct import compact, distinct, distinct_rows
+from libs.fleet.effects import Effect, effect_of, fixed
 from libs.fleet.fleet import Fleet
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
@@ -18,6 +19,7 @@ __all__ = [
     "Codes",
     "Column",
     "Combination",
+    "Effect",
     "Extent",
     "Fact",
     "Fleet",
@@ -35,6 +37,8 @@ __all__ = [
     "content_digest",
     "distinct",
     "distinct_rows",
+    "effect_of",
+    "fixed",
     "held",
     "in_force",
     "ordinals",

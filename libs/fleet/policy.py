@@ -45,7 +45,8 @@ class Approval:
     """A run of a process: `state` is running, approved, refused, withdrawn or superseded.
 
     It has expired where it is running and the present is past `request.expires_at`. `at` is when it was requested,
-    `done_at` when it ended; `people` are those whose votes completed it.
+    `done_at` when it ended; `people` are those whose votes completed it. `refused` is the no that ended it, if one did.
+    `lapsed`: after it ended its subject was not wanted any more, so that wanting it again is another request.
     """
 
     request: ApprovalRequested
@@ -55,6 +56,8 @@ class Approval:
     people: tuple[str, ...] = ()
     done_at: datetime | None = None
     reason: str = ""
+    refused: ApprovalRefused | None = None
+    lapsed: bool = False
 
     @property
     def content(self) -> str:
@@ -186,11 +189,16 @@ class Policy:
         self.digests[event.sha256] = event.id
 
     def request(self, event: ApprovalRequested, at: datetime) -> None:
-        """Take a new run; an older one over the same change, of whatever content, is void where the content differs."""
+        """Take a new run, which voids one over the same change that is running.
+
+        What is approved stays so until something else is approved in its place; only a run that was recorded without
+        its effect is void with the next one of another content.
+        """
         fresh = Approval(event, at)
         if event.kind == "change":
             for known in self.changes_of(event.subject):
-                if known.content != fresh.content or known.state == RUNNING:
+                of_content = not known.request.effect
+                if known.state == RUNNING or (of_content and known.content != fresh.content):
                     self._end(known, "superseded", at, "the content or its clusters have changed")
         self.approvals[event.id] = fresh
         self.version += 1
@@ -229,9 +237,11 @@ class Policy:
                 left = tuple(each for each in known.grants if each.by.person != by.person)
                 self.approvals[event.id] = replace(known, grants=left)
             case ApprovalRefused():
-                self._end(known, "refused", at, event.reason)
+                self._end(replace(known, refused=event), "refused", at, event.reason)
             case ApprovalWithdrawn():
                 self._end(known, "withdrawn", at, event.reason)
+            case ApprovalSuperseded() if known.state in {"refused", "withdrawn"}:
+                self.approvals[event.id] = replace(known, lapsed=True)
             case ApprovalSuperseded():
                 self._end(known, "superseded", at, event.reason)
 

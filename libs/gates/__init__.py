@@ -1,6 +1,6 @@
 """The one ordered list of what may keep a change back: judged as bitmaps, explained for one case."""
 
-from libs.gates.approvals import covered, items_of, parts_of, unmoved
+from libs.gates.approvals import about, covered, items_of
 from libs.gates.change import Admitted, Case, Change, Held, Standing, Unsettled
 from libs.gates.explained import Explained
 from libs.gates.gate import Gate, Waiting
@@ -27,9 +27,8 @@ __all__ = [
     "Unsettled",
     "Waiting",
     "WindowRow",
+    "about",
     "covered",
     "items_of",
-    "parts_of",
-    "unmoved",
     "windows",
 ]

@@ -1,7 +1,7 @@
-"""What an application's content is, and which clusters approved runs of a sign-off let a change of it reach.
+"""What an application's content is, and where approved runs of a sign-off let a change of it through.
 
-The one rule: an approval is of one content on resolved clusters: another content needs another approval, and so does a
-cluster that another part of the same content reaches now, because of a label or a group.
+The one rule: an approval is of what reaches each cluster: of one variant there. Whatever makes it another one (content,
+a label, a zone, a group) needs another approval, and what makes no difference needs none.
 """
 
 from __future__ import annotations
@@ -12,31 +12,53 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.contracts import encode
-from libs.fleet import unpacked
+from libs.fleet import content_digest, effect_of, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libs.fleet import Approval, Fleet, Policy
+    from libs.fleet import Approval, Effect, Fleet
+
+NOBODY = ""
+"""Who approved where a run was completed without people."""
 
 
-def covered(
-    policy: Policy, application: str, content: str, parts: Mapping[str, BitMap] | None = None
-) -> tuple[BitMap, list[str]]:
-    """Return where this content of an application is approved, and the people who approved it, sorted.
+def covered(fleet: Fleet, application: str, wanted: Effect) -> dict[str, BitMap]:
+    """Return who approved what of a change: people, each with the clusters on which a run of theirs covers it.
 
-    `parts` are the clusters that each part of the content reaches now.
+    On a cluster the newest approved run counts, and covers what is `wanted` there if it is the same variant. A run that
+    was recorded without its effect covers its content, where the same parts of it reach the same clusters.
     """
-    clusters, people = BitMap(), set[str]()
-    for approval in policy.changes_of(application):
-        if approval.state == "approved" and approval.content == content:
-            clusters |= unmoved(approval, parts or {})
-            people.update(approval.people)
-    return clusters, sorted(people)
+    left, found = wanted.clusters.copy(), dict[str, BitMap]()
+    for run in reversed(fleet.policy.changes_of(application)):
+        if not left:
+            break
+        if run.state != "approved":
+            continue
+        here = _covered(fleet, application, run, wanted) & left
+        left -= run.clusters if run.request.effect else here
+        if here:
+            found.update({person: found.get(person, BitMap()) | here for person in run.people or (NOBODY,)})
+    return found
+
+
+def _covered(fleet: Fleet, application: str, run: Approval, wanted: Effect) -> BitMap:
+    """Return where a run that is approved, or asked for, is about what is wanted."""
+    if run.request.effect:
+        effect = effect_of(run.request, fleet.blob)
+        return BitMap() if effect is None else effect.shared(wanted)
+    if run.content != content_digest(items_of(fleet, application)):
+        return BitMap()
+    return unmoved(run, parts_of(fleet, application))
+
+
+def about(fleet: Fleet, application: str, run: Approval, wanted: Effect) -> bool:
+    """Whether a run is about all that is wanted."""
+    return not wanted.clusters - _covered(fleet, application, run, wanted)
 
 
 def unmoved(approval: Approval, parts: Mapping[str, BitMap]) -> BitMap:
-    """Return the clusters of a run that the same parts of its content reach now as when it was asked for."""
+    """Return the clusters of a run without an effect that the same parts of its content reach as when it was asked."""
     clusters = approval.clusters
     for name, packed_clusters in approval.request.parts.items():
         clusters = clusters - (unpacked(packed_clusters) ^ (parts.get(name, BitMap()) & approval.clusters))

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pyroaring import BitMap
 
+from libs.fleet import Effect
+
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from libs.fleet import Combination, Fact, Fleet
     from libs.gates.instant import Instant
@@ -68,7 +73,8 @@ class Standing:
 class Change:
     """The pending changes of an application in a namespace, `removals` among them, as bitmaps of clusters.
 
-    `first` are the clusters that have been admitted nothing yet; `stands` says how the placement stands on a cluster.
+    `first` are the clusters that have been admitted nothing yet; `stands` says how the placement stands on a cluster,
+    `variants` which variants some clusters are to get, by ascending ordinal (zeros: none).
     """
 
     instant: Instant
@@ -80,6 +86,7 @@ class Change:
     unsettled: Sequence[Unsettled]
     held: Held | None
     stands: Callable[[int], Standing]
+    variants: Callable[[BitMap], NDArray[np.uint64]]
 
     @property
     def fleet(self) -> Fleet:
@@ -100,6 +107,10 @@ class Change:
     def bound(self) -> BitMap:
         """The pending changes that gates may keep back: all but the removals that immediate law asks for."""
         return self.pending - (self.removals & self.forbidden_at_once)
+
+    def wanted(self, clusters: BitMap) -> Effect:
+        """Return what some clusters are to get."""
+        return Effect(clusters, self.variants(clusters))
 
     def on(self, ordinal: int) -> Case:
         """Return one cluster of it."""

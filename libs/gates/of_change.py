@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, content_digest, distinct, held, ordinals
-from libs.gates.approvals import covered, items_of, parts_of
+from libs.fleet import bitmap, distinct, held, ordinals
+from libs.gates.approvals import covered
 from libs.gates.explained import Explained, opened, shut
 from libs.gates.gate import NOTHING, Gate, Waiting
 from libs.gates.rules import Closed
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Approved(Gate):
-    """The sign-off has approved the content. What facts or law take away is nobody's content."""
+    """The sign-off has approved what the cluster is to get. What facts or law take away needs nobody's approval."""
 
     name = "approval"
-    open_when = "the sign-off of the application or namespace has approved this content there, or there is none"
+    open_when = "the sign-off of the application or namespace has approved these bytes there, or there is none"
     reads = ("application", "namespace", "release", "choices", "configuration", "approval")
 
     def keeps_back(self, change: Change) -> Closed:
@@ -36,11 +36,9 @@ class Approved(Gate):
             return NOTHING
         if fleet.signoff_of(application, change.namespace) is None:
             return NOTHING
-        content = content_digest(items_of(fleet, application))
-        clusters, people = covered(fleet.policy, application, content, parts_of(fleet, application))
+        people = covered(fleet, application, change.wanted(change.pending))
         taken = change.removals - (fleet.placed(application) - fleet.forbidden(application, change.now))
-        waits = change.pending - clusters - taken
-        return Closed(waits, people=people if (change.pending - waits) & clusters else ())
+        return Closed(change.pending - BitMap.union(taken, *people.values()), people=people)
 
     def told(self, case: Case) -> Explained:
         """Say which sign-off has approved it, or is asked."""

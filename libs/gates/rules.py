@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 class Closed:
     """Where a gate is closed for an application, and which overrides opened it where it would be closed otherwise.
 
-    Of two overrides that open the same both are `used`. `people` approved what passes; `until` is when some of
-    `clusters` pass although the gate itself does not change then. Shared between applications: never change it.
+    Of two overrides that open the same both are `used`. `people` approved what passes, each with where; `until` is when
+    some of `clusters` pass although the gate itself does not change then. Shared between applications: never change it.
     """
 
     clusters: BitMap = field(default_factory=BitMap)
     used: Mapping[str, BitMap] = field(default_factory=dict)
-    people: Sequence[str] = ()
+    people: Mapping[str, BitMap] = field(default_factory=dict)
     until: datetime | None = None
 
     def among(self, clusters: BitMap) -> Closed:
         """Return what it says of some clusters."""
         used = {each: here for each, where in self.used.items() if (here := where & clusters)}
-        return Closed(self.clusters & clusters, used, self.people, self.until)
+        people = {each: here for each, where in self.people.items() if (here := where & clusters)}
+        return Closed(self.clusters & clusters, used, people, self.until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Judge:
         if wanted is None and self.at_once(application, name, at):
             return []
         found = list(self.gates(application, name, at))
-        if self.world.signoff(application) is not None and not self.people.approved(application, name):
+        if self.world.signoff(application) is not None and not self.people.approved(application, name, wanted):
             laws = self.world.laws_on(application, name, at)
             if wanted is not None or (self.world.placed(application, name) and not laws):
                 found.append("nobody approved it")
@@ -123,7 +123,7 @@ class Judge:
                 closed.append("the fuse holds it")
             demand(bool(closed), f"{application} on {name} waits for nothing at {now}: {wanted} is not admitted")
             if "nobody approved it" in closed:
-                asked = self.people.asked(application, name, now)
+                asked = self.people.asked(application, name, wanted, now)
                 demand(asked, f"{application} on {name} waits for an approval that nobody was asked for")
         self._registrations(now)
 
@@ -131,7 +131,9 @@ class Judge:
         """Check that everything is as it should be, for every gate is open; somebody `refused` to let the fuse go."""
         for application, name in self.places():
             wanted, known = self.world.target(application, name, now), self.admitted.get((application, name))
-            excused = wanted is None and name in refused.get(application, ())
+            excused = wanted is None and (
+                name in refused.get(application, ()) or self.people.said_no(application, name, wanted)
+            )
             demand(excused or wanted == known, f"{application} on {name} should end as {wanted}, and is {known}")
         left = self.registered - set(self.world.clusters) if refused else set[str]()
         demand(self.registered - left == set(self.world.clusters), f"{self.registered} end registered")

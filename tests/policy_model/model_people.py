@@ -22,7 +22,7 @@ from libs.contracts import (
     OverrideUsed,
     RoleBindingDeclared,
 )
-from tests.policy_model.model_world import World
+from tests.policy_model.model_world import Variant, World
 
 BREAK_GLASS_MINUTES_MAX = 240
 
@@ -39,14 +39,19 @@ def demand(holds: bool, sentence: str) -> None:
 
 @dataclass
 class Run:
-    """One run: `votes` are (stage, person, who created the token) of those that may vote."""
+    """One run: `votes` are (stage, person, who created the token) of those that may vote.
+
+    `effect` is what each of its clusters would get, if it is about a change; `refused`: somebody ended it with a no.
+    """
 
     request: ApprovalRequested
     clusters: set[str]
     content: dict[str, object]
+    effect: dict[str, Variant | None]
     votes: list[tuple[int, str, str]] = field(default_factory=list)
     state: str = "running"
     completed: bool = False
+    refused: bool = False
 
     def quorum(self) -> bool:
         """Whether each stage has its number of different people."""
@@ -80,7 +85,7 @@ class People:
             case RoleBindingDeclared():
                 self.bindings.append(event)
             case ApprovalRequested():
-                self._requested(event)
+                self._requested(event, at)
             case ApprovalGranted():
                 self._granted(event, at)
             case ApprovalCompleted():
@@ -88,8 +93,10 @@ class People:
             case ApprovalWithdrawn(whole=False):
                 run = self.runs[event.id]
                 run.votes = [each for each in run.votes if each[1] != event.by.person]
-            case ApprovalRefused() | ApprovalWithdrawn() | ApprovalSuperseded():
-                self.runs[event.id].state = "over"
+            case ApprovalRefused() | ApprovalWithdrawn():
+                self.runs[event.id].state, self.runs[event.id].refused = "over", True
+            case ApprovalSuperseded():
+                self.runs[event.id].state, self.runs[event.id].refused = "over", False
             case _:
                 self._overridden(event, at)
 
@@ -107,15 +114,17 @@ class People:
 
     # --- votes -------------------------------------------------------------------------------------------------------
 
-    def _requested(self, event: ApprovalRequested) -> None:
+    def _requested(self, event: ApprovalRequested, at: datetime) -> None:
+        clusters = self.world.resolved(event.clusters)
         content = self.world.content(event.subject) if event.kind == "change" else {}
-        run = Run(event, self.world.resolved(event.clusters), content)
+        among = clusters if event.kind == "change" else set[str]()
+        run = Run(event, clusters, content, {name: self.world.target(event.subject, name, at) for name in among})
         if event.kind == "change":
             known = [each for each in self.runs.values() if each.request.kind == "change"]
             known = [each for each in known if each.request.subject == event.subject]
             self._behind(event, content, known)
             for each in known:
-                if each.state == "running" or (each.state == "approved" and each.content != content):
+                if each.state == "running":
                     each.state = "over"
         self.runs[event.id] = run
 
@@ -181,30 +190,26 @@ class People:
         covered = {name for name in run.clusters for each in mine if self.world.binds(each.clusters, name)}
         return bool(run.clusters) and run.clusters <= covered
 
-    def approved(self, application: str, name: str) -> bool:
-        """Whether the content of an application as it is now is approved on a cluster."""
-        content = self.world.content(application)
+    def over(self, application: str, name: str) -> list[Run]:
+        """Return the runs about what an application is to be on a cluster, the newest first."""
+        every = [each for each in self.runs.values() if each.request.kind == "change" and name in each.effect]
+        return [each for each in every if each.request.subject == application][::-1]
+
+    def approved(self, application: str, name: str, wanted: Variant | None) -> bool:
+        """Whether what was approved last on a cluster is what is wanted there now."""
+        done = [each for each in self.over(application, name) if each.state == "approved" and each.quorum()]
+        return bool(done) and done[0].effect[name] == wanted
+
+    def asked(self, application: str, name: str, wanted: Variant | None, at: datetime) -> bool:
+        """Whether somebody is asked about what is wanted on a cluster, or said no to it."""
         return any(
-            run.request.kind == "change"
-            and run.request.subject == application
-            and run.state == "approved"
-            and run.quorum()
-            and run.content == content
-            and name in run.clusters
-            for run in self.runs.values()
+            run.effect[name] == wanted and (run.refused or (run.state == "running" and at < run.request.expires_at))
+            for run in self.over(application, name)
         )
 
-    def asked(self, application: str, name: str, at: datetime) -> bool:
-        """Whether somebody was asked about the content as it is now on a cluster, and has not let the time run out."""
-        content = self.world.content(application)
-        return any(
-            run.request.kind == "change"
-            and run.request.subject == application
-            and run.content == content
-            and name in run.clusters
-            and (run.state == "over" or at < run.request.expires_at)
-            for run in self.runs.values()
-        )
+    def said_no(self, application: str, name: str, wanted: Variant | None) -> bool:
+        """Whether what is wanted on a cluster was refused."""
+        return any(run.refused and run.effect[name] == wanted for run in self.over(application, name))
 
     # --- overrides ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from pyroaring import BitMap
+
 from libs.contracts import (
     ApprovalCompleted,
     ApprovalRefused,
@@ -14,7 +16,7 @@ from libs.contracts import (
     SignOffDeclared,
     SignOffStage,
 )
-from tests.rendering.rendering_gated import KEY, at, fleet_of, why
+from tests.rendering.rendering_gated import KEY, at, fleet_of, nightly, why
 from tests.support.renderer import Renderer, application, choose, namespace, store
 
 SIGNOFF = SignOffDeclared("two-eyes", [SignOffStage(["release-manager"], 1)], 24)
@@ -136,3 +138,122 @@ async def test_an_approved_change_cannot_be_steered_by_a_label_afterwards() -> N
     renderer.facts(ApprovalCompleted(last.id, last.digest, ["omar"]))
     await renderer.settle()
     assert (renderer.version_on(KEY, "store-001"), renderer.version_on(KEY, "store-002")) == ("2.0.0", "1.0.0")
+
+
+async def approved(renderer: Renderer, *people: str) -> None:
+    """Complete every run that is open, and render."""
+    runs = renderer.model.fleet.policy.approvals.values()
+    for run in [each.request for each in runs if each.running(renderer.now)]:
+        renderer.facts(ApprovalCompleted(run.id, run.digest, [*people] or ["omar"]))
+    await renderer.settle()
+
+
+def trailers_of(renderer: Renderer) -> list[str]:
+    return renderer.model.decision.first.approved_by
+
+
+async def test_a_relabel_that_changes_approved_bytes_waits_for_a_run_of_its_own() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    await approved(renderer)
+    before = renderer.model.parent
+
+    renderer.facts(store("store-001", size="large"))
+    await renderer.settle()
+    assert renderer.model.parent == before
+    assert why(renderer, "store-001")["closed"] == "approval"
+    assert why(renderer, "store-000")["closed"] is None
+    assert len(requests_of(renderer)) == 2
+
+    await approved(renderer, "olga")
+    assert renderer.model.parent != before
+    assert trailers_of(renderer) == ["olga"]
+
+
+async def test_a_zone_that_changes_approved_bytes_waits_too() -> None:
+    renderer = await signed_off()
+    renderer.facts(replace(store("store-001", size="small"), timezone="America/Denver"))
+    await renderer.settle()
+    assert why(renderer, "store-001")["closed"] == "approval"
+    assert len(requests_of(renderer)) == 1
+
+
+async def test_what_changes_no_byte_waits_for_nobody_and_neither_voids_nor_restarts_a_run() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    renderer.facts(
+        choose("pos-api", ("size = huge", "2.0.0"), ("/c/*", "2.0.0")),
+        ConfigurationDeclared("quiet", "/c/store-000", ["pos-api"], values={"unread": 1}),
+        store("store-002", size="small", colour="red"),
+    )
+    await renderer.settle()
+    (asked,) = requests_of(renderer)
+    assert renderer.model.fleet.policy.approvals[asked.id].state == "running"
+
+    await approved(renderer)
+    assert renderer.version_on(KEY, "store-002") == "2.0.0"
+    renderer.facts(store("store-002", size="small", colour="blue"), choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    assert len(requests_of(renderer)) == 1
+
+
+async def test_approvers_are_named_only_where_what_they_approved_is_admitted() -> None:
+    renderer = await signed_off()
+    renderer.facts(nightly("night", "02:00", "03:00"), choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    await approved(renderer)
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+
+    renderer.facts(namespace("free"), application("other", "free"), renderer.release("other", "free", "1.0.0"))
+    renderer.facts(choose("other", ("/c/*", "1.0.0")), store("store-new", size="small"))
+    await renderer.settle()
+    assert renderer.version_on("free/other", "store-new") == "1.0.0"
+    assert trailers_of(renderer) == []
+
+
+async def test_what_was_refused_is_not_asked_again_by_an_edit_without_effect_but_when_it_is_wanted_anew() -> None:
+    renderer = await signed_off()
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    (asked,) = requests_of(renderer)
+    renderer.facts(ApprovalRefused(asked.id, asked.digest, "not tested", By("omar")))
+    renderer.facts(choose("pos-api", ("size = huge", "2.0.0"), ("/c/*", "2.0.0")))
+    await renderer.settle()
+    assert len(requests_of(renderer)) == 1
+
+    renderer.facts(choose("pos-api", ("/c/*", "1.0.0")))
+    await renderer.settle()
+    known = renderer.model.fleet.policy.approvals[asked.id]
+    assert (known.state, known.lapsed) == ("refused", True)
+    renderer.facts(choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    assert len(requests_of(renderer)) == 2
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+
+
+async def test_what_was_approved_stays_approved_while_something_else_is_asked_and_refused() -> None:
+    renderer = await signed_off()
+    renderer.facts(nightly("night", "02:00", "03:00"), choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    await approved(renderer)
+    renderer.facts(store("store-001", size="large"))
+    await renderer.settle()
+    last = requests_of(renderer)[-1]
+    assert renderer.model.fleet.policy.approvals[last.id].clusters == BitMap([1])
+    renderer.facts(ApprovalRefused(last.id, last.digest, "why", By("omar")))
+    await at(renderer, renderer.now.replace(hour=8, minute=30) + timedelta(days=1))
+    assert renderer.version_on(KEY, "store-000") == "2.0.0"
+    assert renderer.version_on(KEY, "store-001") == "1.0.0"
+
+
+async def test_a_rollback_to_what_was_approved_before_something_else_was_asks_again() -> None:
+    renderer = await signed_off()
+    for version in ("2.0.0", "1.0.0", "2.0.0"):
+        asked = len(requests_of(renderer))
+        renderer.facts(choose("pos-api", ("/c/*", version)))
+        await renderer.settle()
+        assert len(requests_of(renderer)) == asked + 1
+        await approved(renderer)
+        assert renderer.version_on(KEY, "store-000") == version

@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 class Passing:
     """What became of the pending changes of one placement: `admitted` may go, `closed` says by gate what may not.
 
-    `used` are the overrides without which some of `admitted` would have been kept back; `people` approved some of it.
+    `used` are the overrides without which some of `admitted` would have been kept back; `people` approved
+    some of what is pending, each with where.
     """
 
     admitted: BitMap
     removals: BitMap
     closed: dict[str, BitMap] = field(default_factory=dict)
     used: dict[str, BitMap] = field(default_factory=dict)
-    people: list[str] = field(default_factory=list)
+    people: dict[str, BitMap] = field(default_factory=dict)
     until: datetime | None = None
     """When some of what is closed passes although no gate changes then."""
 
@@ -69,7 +70,7 @@ class Gating:
                 answer.closed[gate.name] = closed.clusters
             if closed.until is not None:
                 answer.until = closed.until if answer.until is None else min(answer.until, closed.until)
-            answer.people += closed.people
+            answer.people.update(closed.people)
             used.append(closed.used)
         answer.admitted = change.pending - BitMap.union(BitMap(), *answer.closed.values())
         for by_override in used:
@@ -111,6 +112,7 @@ class Gating:
             ],
             held=Held(self.hold.plan, self.hold.count, self.hold.cause, held) if self.hold and held else None,
             stands=lambda ordinal: self._standing(placement, ordinal),
+            variants=lambda clusters: placement.target_variant.values[ordinals(clusters)],
         )
 
     def _standing(self, placement: Placement, ordinal: int) -> Standing:

@@ -199,7 +199,9 @@ def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go
             known = model.fleet.policy.overrides[override]
             # Who breaks the glass has nobody's approval.
             answer.approved_by.update(dict.fromkeys(() if known.request.break_glass else known.people))
-    answer.approved_by.update(dict.fromkeys(passed.people))
+    answer.approved_by.update(
+        dict.fromkeys(person for person, where in passed.people.items() if person and where & may_go)
+    )
 
 
 def _fuse(

@@ -1,25 +1,25 @@
 """Whom to ask: the runs of sign-off that pending changes and held removals need, as events.
 
-The one rule: a run covers one content on the clusters that wait for it; another content, or a cluster more, is another
-run, and what was given before is void.
+The one rule: a run is about an effect: one variant on each of the clusters that wait. Another variant, or a cluster
+more, is another run; an edit that makes no difference to any of them begins none.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
-from libs.contracts import stream_id
+from libs.contracts import ApprovalSuperseded, stream_id
 from libs.contracts.meaning import counted
-from libs.fleet import content_digest, packed, within_bounds
-from libs.gates import items_of, parts_of, unmoved
+from libs.fleet import Effect, content_digest, effect_of, fixed, ordinals, packed, within_bounds
+from libs.gates import about, items_of
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.events import ApprovalRequested, ConfirmationAccepted, ConfirmationLapsed
-from services.rendering.target.placements import split_key
+from services.rendering.target.placements import placement_key, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from libs.contracts import Event, SignOffDeclared
     from libs.fleet import Approval
+    from libs.fleet.effects import Fixed
     from services.rendering.deciding.plan import Plan
     from services.rendering.domain.fuse import Hold
     from services.rendering.model import Model
@@ -55,7 +56,7 @@ class About:
     digest: str
     clusters: BitMap
     summary: str
-    parts: Mapping[str, bytes] = field(default_factory=dict)
+    effect: Fixed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
     stream = f"hold-{model.branch}"
     found = [Outstanding(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
     found += [Outstanding(stream, ConfirmationAccepted(model.branch, name)) for name in planned.accepted]
+    found += _lapsed(model)
     for key, clusters in sorted(planned.unapproved.items()):
         try:
             if (run := _change(model, key, clusters, planned.now)) is not None:
@@ -97,21 +99,38 @@ def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstand
     process = model.fleet.process_of(application, namespace)
     if process is None:
         return None
-    items = items_of(model.fleet, application)
-    content = content_digest(items)
     runs = _runs(model, "change", application)
-    parts = parts_of(model.fleet, application)
-    if any(_answers(run, content, clusters, parts, now) for run in runs):
+    wanted = _wanted(model, key, clusters)
+    if any(_answers(model, run, wanted, now) for run in runs):
         return None
-    asked = _behind(model, key, items, runs)
-    reached = {part: packed(members & clusters) for part, members in sorted(parts.items())}
-    said = "".join(f"\0{part}\0{members.hex()}" for part, members in reached.items())
-    digest = hashlib.sha256(f"{application}\0{content}\0{said}\0".encode() + packed(clusters)).hexdigest()
+    items = items_of(model.fleet, application)
+    asked, effect = _behind(model, key, items, runs), fixed(wanted)
+    digest = hashlib.sha256(f"{application}\0{content_digest(items)}\0{effect.digest}".encode()).hexdigest()
     versions = ", ".join(sorted(each.removeprefix("release ") for each in items if each.startswith("release ")))
     summary = f"{application}: release {versions or 'none'} on {counted(len(clusters), 'cluster')}"[
         :SUMMARY_CHARACTERS_MAX
     ]
-    return _request(model, process, About(key, "", digest, clusters, summary, reached), asked, now)
+    return _request(model, process, About(key, "", digest, clusters, summary, effect), asked, now)
+
+
+def _wanted(model: Model, key: str, clusters: BitMap) -> Effect:
+    return Effect(clusters, model.placements.by_key[key].target_variant.values[ordinals(clusters)])
+
+
+def _lapsed(model: Model) -> list[Outstanding]:
+    """Return that what was refused, or taken back, is not wanted any more: who wants it again asks again."""
+    found = []
+    for run in model.fleet.policy.approvals.values():
+        if run.request.kind != "change" or run.state not in {"refused", "withdrawn"} or run.lapsed:
+            continue
+        effect = effect_of(run.request, model.fleet.blob)
+        declared = model.fleet.applications.get(run.request.subject)
+        key = "" if declared is None else placement_key(declared.namespace, declared.name)
+        placement = model.placements.by_key.get(key)
+        if effect is not None and (placement is None or not effect.shared(_wanted(model, key, placement.pending))):
+            event = ApprovalSuperseded(run.request.id, "what it was about is not wanted any more")
+            found.append(Outstanding(stream_id("approval", run.request.id), event))
+    return found
 
 
 def _held(model: Model, hold: Hold, now: datetime) -> list[Outstanding]:
@@ -153,11 +172,10 @@ def _runs(model: Model, kind: str, subject: str) -> list[Approval]:
     return [each for each in every if each.request.kind == kind and each.request.subject == subject]
 
 
-def _answers(run: Approval, content: str, clusters: BitMap, parts: Mapping[str, BitMap], now: datetime) -> bool:
-    """Whether a run goes on over this, or ended with a no that nobody has changed anything about since."""
-    if run.content != content or clusters - unmoved(run, parts):
-        return False
-    return run.running(now) or run.state in {"refused", "withdrawn"}
+def _answers(model: Model, run: Approval, wanted: Effect, now: datetime) -> bool:
+    """Whether a run goes on over this, or ended with a no to the same effect, which has been wanted ever since."""
+    said_no = run.state in {"refused", "withdrawn"} and not run.lapsed
+    return (run.running(now) or said_no) and about(model.fleet, run.request.subject, run, wanted)
 
 
 def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> _Asked:
@@ -186,26 +204,35 @@ def _people(names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if name and not name.startswith(OURS)})
 
 
-def _request(model: Model, process: SignOffDeclared, about: About, asked: _Asked, now: datetime) -> Outstanding:
-    name = hashlib.sha256(f"{about.digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
+def _request(model: Model, process: SignOffDeclared, of: About, asked: _Asked, now: datetime) -> Outstanding:
+    name = hashlib.sha256(f"{of.digest}\0{model.position}\0{model.hash.hex()}".encode()).hexdigest()[:12]
     event = ApprovalRequested(
         id=name,
-        kind="change" if about.key else "hold",
-        subject=split_key(about.key)[1] if about.key else about.plan,
-        digest=about.digest,
+        kind="change" if of.key else "hold",
+        subject=split_key(of.key)[1] if of.key else of.plan,
+        digest=of.digest,
         signoff=process.name,
         stages=process.stages,
         expires_at=now + timedelta(hours=process.expires_hours),
-        clusters=packed(about.clusters),
+        clusters=packed(of.clusters),
         count=process.count,
         requesters=asked.requesters,
         publishers=asked.publishers,
         items=asked.items,
-        summary=about.summary,
-        parts=dict(about.parts),
+        summary=of.summary,
+        as_of=model.position,
     )
-    event, blobs = within_bounds(event)
-    return Outstanding(stream_id("approval", name), event, blobs, about.key)
+    blobs: Mapping[str, bytes] = {}
+    if of.effect is not None:
+        blobs = of.effect.blobs
+        event = replace(
+            event,
+            effect=of.effect.digest,
+            variants=dict(of.effect.variants),
+            variant_blobs=of.effect.names,
+        )
+    event, further = within_bounds(event)
+    return Outstanding(stream_id("approval", name), event, {**blobs, **further}, of.key)
 
 
 def not_asked(model: Model, planned: Plan, asked: Outstanding, error: Exception) -> None:
