@@ -67,7 +67,7 @@ MEANINGS = {
     "maintain_every_commits": "The number of commits after which packs are merged.",
     "snapshot_every_events": "The number of events after which a snapshot of the renderer's model is written.",
     "snapshot_every_files": "The number of written files after which such a snapshot is written, too.",
-    "removals_settle_seconds": "How long a removal must be wanted without a break before it is admitted.",
+    "removals_settle_seconds": "How long a removal must be wanted without interruption before it is admitted.",
     "retired_days": "How long the empty directory of a deleted cluster stays, so that Flux prunes.",
     "layout_step_hours": "How long stores have to pull one step of `resedge gitops upgrade-layout` before the next.",
 }

@@ -1,4 +1,4 @@
-"""Between roaring bitmaps (sets of ordinals) and numpy arrays (columns over ordinals)."""
+"""Conversions between roaring bitmaps (sets of ordinals) and numpy arrays (columns over ordinals)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of the log, read once: a digest names the same bytes for ever."""
+"""A cache of bodies of the log: a digest always names the same bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEPT_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Blobs:
-    """Answers with the body of a digest, or nothing; keeps the bodies that were asked for last."""
+    """Returns the body of a digest, or None; caches the bodies that were used last."""
 
     def __init__(self, read: Callable[[str], bytes], kept_bytes_max: int = KEPT_BYTES_MAX) -> None:
         """`read` raises LookupError for a digest that the log does not hold."""
@@ -19,7 +19,7 @@ class Blobs:
         self._room = kept_bytes_max
 
     def __call__(self, digest: str) -> bytes | None:
-        """Return the body; what is missing now may come later, so nothing is remembered of it."""
+        """Return the body; a missing one is not remembered, since it may come later."""
         body = self._kept.get(digest)
         if body is not None:
             self._kept.move_to_end(digest)

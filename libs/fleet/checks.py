@@ -1,7 +1,7 @@
-"""What deciders of every service check alike: references and saved expressions.
+"""The checks that deciders of every service share: references and saved expressions.
 
-The one rule to know: a saved expression's references must exist when it is declared, and only then; one that is already
-in force stays valid after what it names has vanished.
+The one rule: the references of a saved expression must exist when it is declared, and only then; an expression that is
+in force stays valid after a referenced thing was removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class InvalidExpression(Invalid):
 
 
 def unknown(kind: str, name: str, pointer: str | None, known: Iterable[str]) -> UnknownReference:
-    """Return the refusal for a reference to something that does not exist, with the nearest name that does."""
+    """Return the refusal for a reference to something that does not exist, with the nearest existing name."""
     return nearly(kind, name, pointer, nearest(name, known))
 
 
@@ -56,8 +56,8 @@ def check_expression(
 ) -> None:
     """Refuse an expression that cannot be saved; `inside` is the group or namespace that it defines.
 
-    `allow_empty` is what the document says: then it may also speak of labels that no cluster carries yet. An expression
-    that has no such flag beside it, and `may_select_nothing`, only names what is there.
+    `allow_empty` is the document's flag: the expression may then also use labels that no cluster carries yet. An
+    expression without such a flag, with `may_select_nothing`, may name only existing things.
 
     Raises:
         UnknownReference, Cycle, SelectsNothing: why not.
@@ -85,7 +85,7 @@ def check_expression(
 
 
 def _no_label(problem: UnknownName, pointer: str, *, flag: bool) -> UnknownReference:
-    """Return the refusal of a label key that no cluster carries; `flag` says that `allow_empty` may stand beside it."""
+    """Return the refusal of a label key that no cluster carries; `flag`: the document may set `allow_empty`."""
     ways = [f"did you mean {problem.nearest!r}?"] if problem.nearest else []
     ways.append(f"label a store with it first (resedge label stores -l EXPRESSION {problem.name}=VALUE)")
     if flag:
@@ -100,7 +100,7 @@ def _no_label(problem: UnknownName, pointer: str, *, flag: bool) -> UnknownRefer
 
 
 def check_unreferenced(kind: str, name: str, referrers: Sequence[str]) -> None:
-    """Refuse to delete what others refer to.
+    """Refuse to delete a thing that others refer to.
 
     Raises:
         StillReferenced: `referrers` is not empty.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Extent:
-    """How many ordinals a fleet has given. The one rule: it grows in one place, where the fleet takes a new cluster."""
+    """How many ordinals a fleet has given. It grows in one place only, where the fleet adds a new cluster."""
 
     __slots__ = ("size",)
 
@@ -19,7 +19,7 @@ class Extent:
         self.size = size
 
     def reach(self, size: int) -> None:
-        """Note that there are at least `size` ordinals."""
+        """Grow to at least `size` ordinals."""
         self.size = max(self.size, size)
 
     def copy(self) -> Extent:
@@ -28,7 +28,7 @@ class Extent:
 
 
 class Column:
-    """A numpy array whose first axis is the ordinal, never shorter than its fleet; what was not written is `fill`."""
+    """A numpy array whose first axis is the ordinal, never shorter than its fleet; unwritten rows are `fill`."""
 
     __slots__ = ("_extent", "_values", "fill")
 
@@ -49,7 +49,7 @@ class Column:
         return self._values
 
     def put(self, ordinal: int, value: int) -> bool:
-        """Write one number; return whether it is another one."""
+        """Write one number; return whether it has changed."""
         values = self._values if ordinal < len(self._values) else self.values
         if values.item(ordinal) == value:
             return False
@@ -57,7 +57,7 @@ class Column:
         return True
 
     def copy(self, extent: Extent) -> Column:
-        """Return a column of another fleet that shares nothing with this one."""
+        """Return a copy for another fleet that shares nothing with this one."""
         return Column.of(extent, self._values.copy(), self.fill)
 
     @staticmethod
@@ -76,8 +76,8 @@ def filled(shape: tuple[int, ...], fill: Any, dtype: Any) -> NDArray[Any]:
 class Codes:
     """Names for dense integers: each distinct text gets the next code, from 1; 0 is "none".
 
-    Copies share what they hold until one of them gives a new code: a fork of 60,000 stores that tries one label must
-    not cost their names. Read `names`, never change it.
+    Copies share their names until one of them adds a code: a fork of 60,000 stores that tries one label must not copy
+    all names. Read `names`, never change it.
     """
 
     __slots__ = ("_code", "_shared", "names")
@@ -98,7 +98,7 @@ class Codes:
         return code
 
     def copy(self) -> Codes:
-        """Return codes of which neither side sees what the other adds."""
+        """Return a copy; neither side sees what the other adds."""
         twin = Codes.__new__(Codes)
         twin.names, twin._code = self.names, self._code  # noqa: SLF001 - its own class
         self._shared = twin._shared = True  # noqa: SLF001 - its own class

@@ -1,6 +1,7 @@
-"""What a fleet holds in memory, before anything is folded into it.
+"""The contents of a fleet in memory, before anything is folded into it.
 
-What folds events into it (`libs/fleet/facts.py`, `libs/fleet/policy_folding.py`) imports this, and not one another.
+The modules that fold events into it (`libs/fleet/facts.py`, `libs/fleet/policy_folding.py`) import this one, and not
+each other.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 
 
 class Contents:
-    """All that a fleet holds: its parts, its extent, and where the bodies of its log are found."""
+    """The contents of a fleet: its parts, its extent, and access to the bodies of its log."""
 
     __slots__ = ("blob", "extent", *PARTS)
 
     selection: Selection
     position: int
     now: Fact
-    """Where the event that is being taken stands in the log."""
+    """The position in the log of the event that is being folded."""
     stores: dict[str, Store]
     groups: dict[str, GroupDeclared]
     namespaces: dict[str, NamespaceDeclared]
@@ -68,11 +69,11 @@ class Contents:
     _gone_bound: dict[tuple[str, str], tuple[str, int, BitMap]]
     _layers: dict[str, Layers]
     _speaking: dict[str, list[ConfigurationDeclared]]
-    """Application → the configurations that speak of it; replaced, never changed, so that forks share it."""
+    """Application → the configurations that name it; replaced, never changed, so that forks share it."""
     _peers: dict[Peers, dict[str, ConfigurationDeclared]]
-    """Configurations by rank and by what they speak of; each group is replaced, never changed."""
+    """Configurations by rank and by what they name; each group is replaced, never changed."""
     _taken: dict[str, Taken]
-    """Resource → what namespaces take of it, as far as it was asked for."""
+    """Resource → what namespaces reserve of it; computed on demand."""
 
     def __init__(self, blob: Callable[[str], bytes | None] = lambda _: None) -> None:
         """`blob` gives a body of the log by its digest, or nothing."""
@@ -81,16 +82,16 @@ class Contents:
         begin_parts(self, PARTS, self.extent)
 
     def note(self, kind: str, name: str) -> None:
-        """Note that the log spoke of a thing just now."""
+        """Record the current event as the last one about a thing."""
         self.facts[kind, name] = self.now
 
     @staticmethod
     def parsed(text: str) -> Expression:
-        """Return an expression that was parsed before, most likely."""
+        """Parse an expression, with a cache."""
         return parsed(text)
 
     def bound(self, kind: str, name: str) -> BitMap:
-        """Return the clusters that a calendar, freeze, law or binding names by expression, gone ones included."""
+        """Return the clusters that a calendar, freeze, law or binding selects, removed ones included."""
         members = self.selection.saved((kind, name))
         if not self.gone.remains:
             return members

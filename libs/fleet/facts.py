@@ -1,6 +1,6 @@
-"""How events change the fleet that is held in memory.
+"""How events change the fleet in memory.
 
-The one rule: only events change it, in the order of the log; what each event touches is noted, so that readers
+The one rule: only events change it, in the order of the log; what each event changes is recorded, so that readers
 re-evaluate only that.
 """
 
@@ -56,19 +56,19 @@ class Facts(Contents):
     # --- folding -----------------------------------------------------------------------------------------------
 
     def fold(self, recorded: Recorded) -> None:
-        """Take one event of the log; events of no interest only move the position."""
+        """Fold one event of the log; unrelated events only move the position."""
         self.now = Fact(recorded.position, recorded.at, recorded.actor)
         _taker(type(recorded.event))(self, recorded.event)
         self.position = recorded.position
 
     def assume(self, event: Event) -> None:
-        """Take an event that is not in the log (on a fork)."""
+        """Fold an event that is not in the log (on a fork)."""
         self.now = Fact(self.position, UNIX_EPOCH, "")
         _taker(type(event))(self, event)
 
     @singledispatchmethod
     def _take(self, event: Event) -> None:
-        """Events that say nothing about the fleet change nothing here; what is left says what is allowed."""
+        """Events that do not concern the fleet change nothing here; the remaining ones are about policy."""
         fold_policy(event, self)
 
     @_take.register
@@ -194,7 +194,7 @@ class Facts(Contents):
             self._reconfigured(gone)
 
     def _regroup(self, before: ConfigurationDeclared | None, after: ConfigurationDeclared | None) -> None:
-        """Put a configuration among its peers, in place of what it was."""
+        """Add a configuration to its peers, or replace it there."""
         if before is not None:
             for group in peers_of(before):
                 self._peers[group] = {name: each for name, each in self._peers[group].items() if each is not before}
@@ -203,7 +203,7 @@ class Facts(Contents):
                 self._peers[group] = {**self._peers.get(group, {}), after.name: after}
 
     def peers(self, configuration: ConfigurationDeclared) -> list[ConfigurationDeclared]:
-        """Return the other configurations of its rank that speak of the same applications, sorted by name."""
+        """Return the other configurations of its rank that name the same applications, sorted by name."""
         if not self._peers:
             for each in self.configurations.values():
                 for group in peers_of(each):
@@ -249,12 +249,12 @@ class Facts(Contents):
         self.touched.whole.add(event.application)
 
     def take_touched(self) -> Touched:
-        """Return what changed since the last call, and start anew."""
+        """Return what changed since the last call, and start again."""
         touched, self.touched = self.touched, Touched()
         changes = self.selection.settle()
         touched.clusters |= changes.clusters
         touched.labels = dict(changes.labels)
-        # Who fits on a cluster depends on what all the namespaces there take.
+        # Which namespaces fit on a cluster depends on the capacity that all of them reserve there.
         for name in touched.namespaces & self.namespaces.keys():
             touched.clusters |= self.selection.saved(("in", name))
         for key, members in changes.saved.items():
@@ -272,7 +272,7 @@ class Facts(Contents):
         return touched
 
     def forget_touched(self) -> None:
-        """Forget what changed: only what changes from now on is told."""
+        """Forget the changes so far: only later ones are returned."""
         self.touched = Touched()
         self.selection.forget_changes()
 
@@ -281,7 +281,7 @@ class Facts(Contents):
         return sorted(name for name, each in self.applications.items() if each.namespace == namespace)
 
     def configured_by(self, configuration: ConfigurationDeclared) -> list[str]:
-        """Return the applications that a configuration speaks of."""
+        """Return the applications that a configuration names."""
         if configuration.applications:
             return list(configuration.applications)
         if configuration.namespace is not None:
@@ -290,7 +290,7 @@ class Facts(Contents):
 
 
 _taker: Callable[[type], Callable[[Facts, Event], None]] = cache(Facts.__dict__["_take"].dispatcher.dispatch)
-"""Returns what takes events of a class: `_take` would look for it again at each event."""
+"""Returns the folding function of an event class; cached, so that `_take` does not look it up for each event."""
 
 
 def _hours_text(store: StoreDeclared) -> str:

@@ -1,4 +1,4 @@
-"""The facts of the fleet and the questions that deciders and the renderer ask of them.
+"""The facts of the fleet, and the questions that deciders and the renderer ask about them.
 
 The one rule: answers depend on the folded events alone, so that a fork with assumed events answers "what if".
 """
@@ -107,7 +107,7 @@ class Fleet(Facts):
         return sorted(self._speaking.get(application, ()), key=lambda each: (rank(each), each.name))
 
     def chosen(self, application: str) -> list[tuple[str, BitMap]]:
-        """Return (version, clusters) for each release choice, those that a later choice takes left out."""
+        """Return (version, clusters) for each release choice, without the clusters that a later choice selects."""
         later = BitMap()
         answer = []
         for choice in reversed(self.choices.get(application, ())):
@@ -117,9 +117,9 @@ class Fleet(Facts):
         return answer[::-1]
 
     def fallbacks(self, application: str) -> Iterator[tuple[str, BitMap]]:
-        """Yield (version, clusters) of what was chosen before, the newest first: what a refused choice falls back to.
+        """Yield (version, clusters) of earlier choices, the newest first: a refused choice falls back to them.
 
-        First the choices that a later one of the present list outweighs, then earlier lists, each by its own order.
+        First the choices of the present list that a later one overrides, then earlier lists, each in its own order.
         """
         present = self.choices.get(application, ())
         for choice in reversed(present):
@@ -143,9 +143,9 @@ class Fleet(Facts):
         return self.layers(application).combine(ordinals(among), self.selection.size, f"{version}", defaults, schema)
 
     def kubernetes_on(self, namespace: str, among: BitMap) -> dict[str, BitMap]:
-        """Return per minor version the clusters of `among` that run it: as they say, else as the namespace says.
+        """Return per minor version the clusters of `among` that run it, by their own declaration or their namespace's.
 
-        Clusters of which nobody said it come under an empty text.
+        Clusters without a declared version are under an empty text.
         """
         declared = self.namespaces.get(namespace)
         members = ordinals(among)
@@ -165,19 +165,19 @@ class Fleet(Facts):
         return twin
 
     def declared(self, ordinal: int) -> Fact:
-        """Return where the log last spoke of a cluster's store."""
+        """Return the last event of the log about a cluster's store."""
         at = UNIX_EPOCH + np.timedelta64(int(self.declared_at.values[ordinal]), "us").item()
         return Fact(int(self.declared_position.values[ordinal]), at, "")
 
     # --- questions of deciders ---------------------------------------------------------------------------------
 
     def cluster_capacity(self, ordinal: int) -> dict[str, int]:
-        """Return what a cluster has of each resource (milli-units); a resource without a figure is unlimited."""
+        """Return a cluster's capacity by resource (milli-units); a resource without a figure is unlimited."""
         figures = {resource: int(column.values[ordinal]) for resource, column in self.capacity.items()}
         return {resource: figure for resource, figure in figures.items() if figure != UNLIMITED}
 
     def taken(self, resource: str, *, without: str | None = None) -> NDArray[np.int64]:
-        """Return per ordinal what the namespaces that select it take of a resource (milli-units)."""
+        """Return per ordinal how much of a resource the namespaces that select it reserve (milli-units)."""
         counted = {
             name: (self.selection.saved(("in", name)), milli(namespace.capacity[resource]))
             for name, namespace in self.namespaces.items()
@@ -187,7 +187,7 @@ class Fleet(Facts):
         known = self._taken.get(resource)
         if known is not None:
             total[: len(known.total)] = known.total
-        # What selects the same as before is another object only where that changed.
+        # A selection is a new object only if it changed.
         had = {} if known is None else known.counted
         for name in had.keys() | counted.keys():
             before, now = had.get(name), counted.get(name)
@@ -203,9 +203,9 @@ class Fleet(Facts):
         return others
 
     def oversubscribed(self, namespace: NamespaceDeclared) -> dict[str, BitMap]:
-        """Return per resource the clusters that would be over-subscribed if a namespace were declared so.
+        """Return per resource the clusters that would be over-subscribed after this declaration of a namespace.
 
-        Clusters on which it takes no more than it does already do not count.
+        Clusters on which it reserves no more than now do not count.
         """
         members = self.selection.select(parsed(namespace.expression)) & self.selection.everything
         before = self.namespaces.get(namespace.name)
@@ -235,7 +235,7 @@ class Fleet(Facts):
         return self.combine(application, version or "", BitMap([ordinal]))[1][0]
 
     def values_problems(self, application: str, version: str, among: BitMap) -> list[tuple[str, int, int]]:
-        """Return what a release's schema says against the values on `among`: (problem, example, clusters)."""
+        """Return how the values on `among` violate a release's schema: (problem, example, clusters)."""
         if not among:
             return []
         codes, combinations = self.combine(application, version, among)
@@ -255,7 +255,7 @@ class Fleet(Facts):
         return sorted(found)
 
     def _naming(self, kind: str, name: str) -> Iterator[str]:
-        """Yield what has the name of a thing in a field of its own."""
+        """Yield the things that have the name of a thing in one of their fields."""
         policy = self.policy
         match kind:
             case "application":
@@ -297,12 +297,12 @@ class Fleet(Facts):
 
 
 def _with(things: Mapping[str, Any], names: str, name: str) -> list[Any]:
-    """Return the things of which a field lists a name."""
+    """Return the things that list a name in a field."""
     return [each for each in things.values() if name in getattr(each, names)]
 
 
 def _of(things: Mapping[str, Any], of: str, name: str) -> list[Any]:
-    """Return the things of which a field is a name."""
+    """Return the things that have a name in a field."""
     return [each for each in things.values() if getattr(each, of) == name]
 
 

@@ -1,4 +1,4 @@
-"""Forks that hold events besides the log's: what a change would make of the fleet."""
+"""Forks of the fleet that hold events besides the log's: the fleet after a change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
 
 EVENTS_A_TURN = 500
-"""Events that a fork takes between two turns of the event loop."""
+"""Events that a fork folds between two turns of the event loop."""
 
 
 async def forked(facts: Fleet, events: Iterable[Event]) -> Fleet:
@@ -22,7 +22,7 @@ async def forked(facts: Fleet, events: Iterable[Event]) -> Fleet:
 
 
 async def assume(fork: Fleet, events: Iterable[Event]) -> None:
-    """Let a fork hold events; other work of the process goes on meanwhile."""
+    """Fold events into a fork; other work of the event loop runs in between."""
     for count, event in enumerate(events, start=1):
         fork.assume(event)
         if count % EVENTS_A_TURN == 0:

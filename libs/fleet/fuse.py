@@ -1,6 +1,6 @@
-"""When removals of placements are too many to happen by the way.
+"""Whether so many removals of placements at once need a confirmation.
 
-The one rule: what is too many is the same everywhere: for the fuse before a commit, and for an import that asks first.
+The one rule: the limit is the same everywhere: for the fuse before a commit, and for an import, which asks first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What law takes away from an application where something is declared, as warnings and refusals.
+"""What law takes away from an application at a declaration, as warnings and refusals.
 
 The one rule: law subtracts. A placement that law in force forbids does not exist; a declaration that would leave an
-application none is refused, and so is one that comes to forbidden clusters where that law says so.
+application without any placement is refused, and so is one that reaches forbidden clusters if that law says so.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Taken:
     example: str
 
     def sentence(self) -> str:
-        """Return it in words."""
+        """Return it as a sentence."""
         return (
             f"law {self.law} takes {len(self.clusters):,} of {self.total:,} placements of {self.application}, "
             f"e.g. {self.example}"

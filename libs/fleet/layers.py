@@ -1,4 +1,4 @@
-"""Configuration layers of an application over the fleet: which apply where, and what they come to.
+"""Configuration layers of an application over the fleet: which apply where, and the values that result.
 
 Clusters share few distinct combinations of layers, so values are merged once for each combination.
 """
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 DEFAULTS_RANK = (0, 0)
 Peers = tuple[int, int, str]
-"""Rank, and the application or the namespace that is spoken of; empty: all applications."""
+"""Rank, and the application or the namespace that is named; empty: all applications."""
 _WORD = 62
 
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One distinct set of layers, in ascending rank, and what it comes to for one release."""
+    """One distinct set of layers, in ascending rank, and the resulting values for one release."""
 
     layers: tuple[str, ...]
     merged: Merged

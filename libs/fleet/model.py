@@ -19,8 +19,8 @@ FORGETS_EVERY_EVENTS = 64
 class FleetModel(ModelConsumer):
     """A fleet that follows the log; read `fleet` in the event loop, never change it.
 
-    Nobody asks it what changed, so it forgets that now and then: otherwise it would grow with the log, and every fork
-    with it.
+    Nobody reads its record of changes, so it is cleared now and then: otherwise it would grow with the log, and every
+    fork with it.
     """
 
     def __init__(self, log: EventLog, name: str = "fleet") -> None:

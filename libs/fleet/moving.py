@@ -1,6 +1,6 @@
-"""Which placements differ between two states of a fleet: what is placed anew, removed, or comes to another release.
+"""Which placements differ between two states of a fleet: added, removed, or with another release.
 
-The one rule: a placement counts where the expressions select the cluster, no law in force forbids it and, once an
+The one rule: a placement counts if the expressions select the cluster, no law in force forbids it and, once an
 application has release choices, one of them selects it.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The clusters where one application is placed anew, removed, or comes to another release."""
+    """The clusters where one application is added, removed, or gets another release."""
 
     application: str
     added: BitMap
@@ -43,7 +43,7 @@ def placements(fleet: Fleet, application: str, at: datetime) -> Mapping[str, Bit
 
 
 def moved(before: Fleet, after: Fleet, at: datetime) -> Iterator[tuple[Moved, int]]:
-    """Yield for each application what differs, and how many placements it had."""
+    """Yield the differences for each application, and how many placements it had."""
     for application in sorted(before.applications.keys() | after.applications.keys()):
         was, now = (placements(fleet, application, at) for fleet in (before, after))
         had, has = (BitMap.union(*each.values()) if each else BitMap() for each in (was, now))

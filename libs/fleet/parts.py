@@ -1,4 +1,4 @@
-"""What a fleet consists of: its parts, each with how it begins, is forked, and goes into a snapshot."""
+"""The parts of a fleet, each with how it begins, is forked, and goes into a snapshot."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ parsed: Callable[[str], Expression] = lru_cache(maxsize=16_384)(parse)
 
 
 class Store(NamedTuple):
-    """A store as the fleet knows it: what its event says by these names, and the names of its clusters.
+    """A store as the fleet knows it: the fields of its event with these names, and the names of its clusters.
 
     A field that is added here (with a default) is folded and kept in snapshots.
     """
@@ -60,7 +60,7 @@ class Store(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """Where the log says a thing last: evidence."""
+    """The last event about a thing in the log, as evidence."""
 
     position: int
     at: datetime
@@ -69,23 +69,23 @@ class Fact(NamedTuple):
 
 @dataclass(slots=True)
 class Touched:
-    """What changed since it was last taken; a reader re-evaluates only that."""
+    """The changes since they were last taken; a reader re-evaluates only those."""
 
     applications: dict[str, BitMap] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
     namespaces: set[str] = field(default_factory=set)
-    """Those that take other capacity than before; what that changes is in `clusters` once it is taken."""
+    """Namespaces that reserve another capacity than before; the affected clusters are added when this is taken."""
     clusters: BitMap = field(default_factory=BitMap)
     labels: dict[str, BitMap] = field(default_factory=dict)
 
     def touch(self, application: str, clusters: BitMap) -> None:
-        """Note that an application must be looked at again on `clusters`."""
+        """Record that an application must be evaluated again on `clusters`."""
         known = self.applications.get(application)
         self.applications[application] = clusters.copy() if known is None else known | clusters
 
 
 class Taken(NamedTuple):
-    """What namespaces take of a resource: per ordinal, and for each namespace its clusters and its milli-units."""
+    """What namespaces reserve of a resource: per ordinal, and for each namespace its clusters and milli-units."""
 
     total: NDArray[np.int64]
     counted: dict[str, tuple[BitMap, int]]
@@ -108,7 +108,7 @@ GONE: Parts = {
     "version": value(0),
     "_facts": remembered(lambda: None),
 }
-"""What the memory of deleted clusters consists of."""
+"""The parts of the memory of deleted clusters."""
 
 PARTS: Parts = {
     "selection": made(Selection, Selection.dump, Selection.load, Selection.fork),
@@ -147,7 +147,7 @@ PARTS: Parts = {
     "_peers": remembered(dict, dict),
     "_taken": remembered(dict, dict),
 }
-"""All that a fleet is, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
+"""All parts of a fleet, but for `extent` (how many ordinals it has given) and `blob` (the bodies of its log)."""
 
 
 def microseconds(at: datetime) -> int:

@@ -1,7 +1,7 @@
-"""What is allowed, when, and after whose approval, as every process folds it from events.
+"""Policy as every process folds it from events: what is allowed, when, and after whose approval.
 
 Expressions are saved in the fleet's selection under ("calendar" | "freeze" | "law" | "binding", name). The one rule:
-these are facts, not answers: whether something is open at an instant is asked of libs/gates.
+these are facts, not answers: ask libs/gates whether something is open at an instant.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Approval:
         return self.state == RUNNING and now < self.request.expires_at
 
     def state_at(self, now: datetime) -> str:
-        """Return the state, in which what has run out of time is `expired`."""
+        """Return the state; `expired` if a running one has passed its end."""
         return "expired" if self.state == RUNNING and not self.running(now) else self.state
 
 
@@ -85,7 +85,7 @@ def content_digest(items: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """An override: asked for, then in force from `begins` until `ends` (exclusive), unless revoked."""
+    """An override: requested, then in force from `begins` until `ends` (exclusive), unless revoked."""
 
     request: OverrideRequested
     clusters: BitMap
@@ -105,7 +105,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """What gates looked at on some clusters before facts changed that do not count for gates yet.
+    """The facts that gates used on some clusters before a change that does not count for gates yet.
 
     `calendars` are (as declared then, its clusters among these); `freezes` and `laws` by name; `zones` and `hours` are
     codes, one for each of `clusters` in ascending order.
@@ -123,7 +123,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Forbidding:
-    """A law in force that forbids an application: on the clusters that it names now (`bound`), and on others still.
+    """A law in force that forbids an application: on the clusters that it names now (`bound`), and on others.
 
     `withheld` are those others: the clusters that a withheld change takes out of the law, by the change's id.
     """
@@ -138,7 +138,7 @@ class Forbidding:
         return BitMap.union(self.bound, *self.withheld.values()) if self.withheld else self.bound
 
     def withheld_on(self, ordinal: int) -> list[str]:
-        """Return the withheld changes without which the law would not forbid anything on a cluster any more."""
+        """Return the withheld changes that alone keep the law in force on a cluster."""
         if ordinal in self.bound:
             return []
         return [name for name, clusters in self.withheld.items() if ordinal in clusters]
@@ -151,7 +151,7 @@ def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
 
 @dataclass(slots=True)
 class Policy:
-    """All of it. `version` moves whenever anything that a gate looks at is declared, removed, started or ended."""
+    """All policy. `version` moves whenever anything that a gate uses is declared, removed, started or ended."""
 
     calendars: dict[str, CalendarDeclared] = field(default_factory=dict)
     freezes: dict[str, FreezeDeclared] = field(default_factory=dict)
@@ -169,11 +169,11 @@ class Policy:
 
     @property
     def empty(self) -> bool:
-        """Whether no gate can be closed by anything here."""
+        """Whether nothing here can close a gate."""
         return not (self.calendars or self.freezes or self.laws or self.withheld)
 
     def by_digest(self, sha256: str) -> TokenIssued | None:
-        """Return the local token of this digest; whether it has expired is the caller's to ask."""
+        """Return the local token of this digest; the caller must check whether it has expired."""
         found = self.digests.get(sha256)
         return None if found is None or found in self.revoked else self.tokens.get(found)
 
@@ -220,7 +220,7 @@ class Policy:
             self.approvals[event.id] = replace(known, grants=(*known.grants, event))
 
     def complete(self, event: ApprovalCompleted, at: datetime) -> None:
-        """The run has what it needs."""
+        """A run is completed."""
         known = self.approvals.get(event.id)
         if known is not None:
             done = replace(known, state="approved", people=tuple(event.people), done_at=at)

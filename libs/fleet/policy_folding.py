@@ -1,6 +1,6 @@
-"""How events change what is allowed, when, and after whose approval.
+"""How events change policy in memory.
 
-The one rule: what is withheld is remembered just before the facts that would open a gate, from the same fold.
+The one rule: the facts that a withheld change would replace are remembered just before that change, in the same fold.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 
 @singledispatch
 def fold_policy(_event: Event, _facts: Contents) -> None:
-    """Take an event; those that say nothing about policy change nothing."""
+    """Fold an event; events that do not concern policy change nothing."""
 
 
 def _save(facts: Contents, kind: str, name: str, expression: str | None) -> None:
-    """Save what a document binds, or forget it."""
+    """Save the clusters that a document binds, or forget them."""
     if expression is None:
         facts.selection.forget((kind, name))
     else:
@@ -62,7 +62,7 @@ def _save(facts: Contents, kind: str, name: str, expression: str | None) -> None
 
 
 class _Document(NamedTuple):
-    """A kind of policy document: how evidence calls it, where it is held, and as what its clusters are saved."""
+    """A kind of policy document: its name in evidence, its dictionary, and the key of its saved clusters."""
 
     kind: str
     held_in: str

@@ -1,6 +1,6 @@
-"""A fleet as bytes, so that a process starts from where another one was.
+"""A fleet as bytes, so that a process starts from the state of another one.
 
-The one rule: a snapshot is disposable: whatever cannot be read is folded from the log again.
+The one rule: a snapshot is disposable: if it cannot be read, the fleet is folded from the log again.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ VERSION = f"fleet-7/{'-'.join(Store._fields)}"
 
 
 def dump_fleet(fleet: Fleet) -> bytes:
-    """Return all that `load_fleet` needs."""
+    """Return the bytes that `load_fleet` needs."""
     return msgspec.msgpack.encode({"extent": fleet.extent.size, **dump_parts(fleet, PARTS)})
 
 
 def load_fleet(fleet: Fleet, data: bytes) -> None:
-    """Make a new fleet what the dumped one was.
+    """Load a dump into a new fleet.
 
     Raises:
         ValueError: the bytes are not such a dump (also msgspec.DecodeError, KeyError).
     """
     read = msgspec.msgpack.decode(data)
-    fleet.extent.reach(read["extent"])  # all that follows this fleet keeps its extent
+    fleet.extent.reach(read["extent"])  # everything that follows this fleet refers to its extent
     load_parts(fleet, PARTS, read, fleet.extent)

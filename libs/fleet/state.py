@@ -1,7 +1,7 @@
-"""What a model in memory consists of, declared once: how each part begins, is forked, and goes into a snapshot.
+"""The parts of a model in memory, declared once: how each begins, is forked, and goes into a snapshot.
 
-The one rule: a model has no attribute beside its parts (its `__slots__` are made from them), so that neither a fork nor
-a snapshot can leave one out.
+The one rule: a model has no attribute besides its parts (its `__slots__` are made from them), so that neither a fork
+nor a snapshot can leave one out.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def made(
 
 
 def remembered(make: Callable[[], Any], fork: Callable[[Any], Any] | None = None) -> Part:
-    """Return a part that only saves work: it may begin empty whenever it likes."""
+    """Return a part that is only a cache: it may begin empty at any time."""
     return Part(
         lambda _: make(),
         lambda it, _: make() if fork is None else fork(it),
@@ -117,7 +117,7 @@ def typed(kind: Any, fork: Callable[[Any], Any] = never) -> Part:
 def copied(it: Any) -> Any:
     """Return a copy of a dataclass whose dictionaries, lists and sets hold nothing that is changed in place.
 
-    What it does not take when it is made only saves work, and begins anew.
+    Fields that are not arguments of its constructor are caches, and begin empty.
     """
     kept = {each.name: getattr(it, each.name) for each in fields(it) if each.init}
     return type(it)(
@@ -177,7 +177,7 @@ def column(dtype: Any, *, width: int = 0, fill: Any = 0) -> Part:
 
 
 def columns() -> Part:
-    """Return columns by name, which come up as they are needed."""
+    """Return columns by name, created on demand."""
     return Part(
         lambda _: {},
         lambda it, extent: {name: each.copy(extent) for name, each in it.items()},
@@ -205,7 +205,7 @@ def _event_of(name: str, data: bytes) -> Any:
 
 
 def plain_column(it: Column) -> dict[str, Any]:
-    """Return a column as msgpack takes it; of one that is mostly empty, only the rows that are written."""
+    """Return a column as msgpack takes it; for a mostly empty one, only the written rows."""
     values = it.values
     plain = {"type": values.dtype.str, "shape": values.shape, "fill": it.fill, "rows": None}
     if np.count_nonzero(_written(values[::_SAMPLED], it.fill)) * 2 * _SAMPLED < len(values):
@@ -215,7 +215,7 @@ def plain_column(it: Column) -> dict[str, Any]:
 
 
 _SAMPLED = 61
-"""One row in so many tells whether a column is mostly empty: most are full, and need not be looked through."""
+"""A sample of the rows decides whether a column is mostly empty: most columns are full, and need no full scan."""
 
 
 def _written(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:

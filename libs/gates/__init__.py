@@ -1,4 +1,4 @@
-"""The one ordered list of what may keep a change back: judged as bitmaps, explained for one case."""
+"""The ordered list of gates, which may keep a change back: judged as bitmaps, explained for one case."""
 
 from libs.gates.approvals import about, covered, items_of
 from libs.gates.change import Admitted, Case, Change, Held, Standing, Unsettled

@@ -1,6 +1,6 @@
-"""What a gate is asked about: the pending changes of one placement at an instant, and one cluster of that placement.
+"""The input of a gate: the pending changes of one placement at an instant, and one cluster of that placement.
 
-Rendering makes these from its model. Gates know nothing else of it.
+Rendering makes these from its model; gates know nothing else of it.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a placement stands on one cluster.
+    """The state of a placement on one cluster.
 
-    `runs` and `wanted` are versions, `variant` the digest of what is wanted; `fell_back`: it is wanted in place of a
-    refused choice. `refusals` are codes with details. `unreadable` says why `values` cannot be read, if so.
+    `runs` and `wanted` are versions, `variant` the digest of the wanted one; `fell_back`: it replaces a refused choice.
+    `refusals` are codes with details. `unreadable` says why `values` cannot be read, if so.
     """
 
     runs: str | None

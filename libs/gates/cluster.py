@@ -1,6 +1,7 @@
-"""Freezes and windows of one application on one cluster, in words, and when they open.
+"""Freezes and windows of one application on one cluster: explanations, and when they open.
 
-The one rule: it judges as the bitmaps do, but for one cluster at any instant, so that it can also look ahead.
+The one rule: the judgement is the same as that of the bitmaps, but for one cluster at any instant, so that it can also
+look ahead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from libs.gates.views import View
 
 STEPS_MAX = 1_000
-"""So many changes of gates are looked at to find when all are open; levels that do not meet by then never do."""
+"""The number of gate changes that are searched for an instant when all are open; after that the answer is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class OnCluster:
         return _Found(documents, bound, min(edges, default=None), override, passed)
 
     def opens_at(self, at: datetime) -> datetime | None:
-        """Return the first instant from `at` on at which nothing keeps the application back; nothing: never."""
+        """Return the first instant from `at` on at which nothing keeps the application back; None: never."""
         return self._first_open(at, lambda now: (*self.freezes(now), *self.windows(now)))
 
     @staticmethod
@@ -116,14 +117,14 @@ class OnCluster:
             edges = [found.until for found in holding]
             if None in edges:
                 return None
-            # Everything that holds now must have changed before all can be open.
+            # Everything that is closed now must change before all can be open.
             at = max(edge for edge in edges if edge is not None)
         return None
 
     # --- words -------------------------------------------------------------------------------------------------------
 
     def explain_freeze(self) -> Explained:
-        """Return what freezes say."""
+        """Explain the freezes."""
         found = list(self.freezes(self.now))
         holding = [each for each in found if each.holds]
         if holding:
@@ -135,7 +136,7 @@ class OnCluster:
             return Explained(open=True, reason=told, evidence=_cited(found))
         bound = [(freeze, each) for each in self.bound for freeze in each.freezes]
         if not bound:
-            return Explained(open=True, reason="no freeze binds it")
+            return Explained(open=True, reason="no freeze applies to it")
         coming = [(begins, *each) for each in bound if (begins := _begins(*each)) > self.now]
         if not coming:
             return Explained(open=True, reason="no freeze is in force")
@@ -145,7 +146,7 @@ class OnCluster:
         return Explained(open=True, reason=told, evidence=[cited])
 
     def explain_window(self) -> Explained:
-        """Return what calendars say."""
+        """Explain the calendars."""
         found = list(self.windows(self.now))
         holding = [each for each in found if each.holds]
         if holding:
@@ -168,7 +169,7 @@ class OnCluster:
                     ends = "" if until is None else f" until {_local(until, bound.pair[0])}"
                     told.append(f"calendar {calendar.name} is open{ends}{_as_withheld(bound)}")
                     evidence.append((f"calendar {calendar.name}", ("calendar", calendar.name), {"until": until}))
-        reason = "; ".join(dict.fromkeys(told)) or "no calendar binds it"
+        reason = "; ".join(dict.fromkeys(told)) or "no calendar applies to it"
         return Explained(open=True, reason=reason, evidence=evidence)
 
     def _let_through(self, found: _Found) -> str:

@@ -1,4 +1,4 @@
-"""What a gate says of one case: whether it is open, why, on what evidence, and when it opens."""
+"""The explanation of one gate for one case: whether it is open, why, on what evidence, and when it opens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Explained:
 
     @property
     def by(self) -> str:
-        """What is cited by its key, such as the freezes that are in force: `freeze black-friday`."""
+        """The things that are cited by their key, such as the freezes in force: `freeze black-friday`."""
         keys = [source for _, source, _ in self.evidence if source is not None and not isinstance(source, Fact)]
         return ", ".join(dict.fromkeys(f"{kind} {name}" for kind, name in keys))
 

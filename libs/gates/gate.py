@@ -1,6 +1,6 @@
-"""What a gate is: where it is closed at an instant, what it says of one case, what it reads, and when it changes next.
+"""The interface of a gate: where it is closed, how it explains one case, what it reads, and when it changes next.
 
-A new gate is a subclass in a file of its own and a row in `libs/gates/ordered.py`. Whoever asks gates goes through that
+A new gate is a subclass in a file of its own and a row in `libs/gates/ordered.py`. All users of gates go through that
 list: planning, `resedge why`, `resedge get blocked`, the guard of admissions, the next instant, the table in the docs.
 """
 
@@ -27,7 +27,7 @@ NOTHING = Closed()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Clusters on which a change waits for a gate: for what there (`by`), until when as far as is known, and why."""
+    """Clusters on which a change waits for a gate: for what (`by`), until when if known, and why."""
 
     by: str
     until: datetime | None
@@ -36,10 +36,10 @@ class Waiting:
 
 
 class Gate(ABC):
-    """One thing that must be so before a change is admitted. It keeps nothing itself: all follows from the facts.
+    """One condition for admitting a change. It has no state: everything follows from the facts.
 
-    A gate says where it is closed for an application (`closed_for`), or which clusters of
-    a change it keeps back (`keeps_back`). What immediate law removes passes all gates but the fuse.
+    A gate says where it is closed for an application (`closed_for`), or which clusters of a change it keeps back
+    (`keeps_back`). What immediate law removes passes all gates but the fuse.
     """
 
     name: ClassVar[str]
@@ -48,18 +48,18 @@ class Gate(ABC):
     reads: ClassVar[tuple[str, ...]] = ()
     """The categories of the log's streams whose facts it reads: an admission is guarded by those of all gates."""
     refusals: ClassVar[tuple[str, ...]] = ()
-    """The codes of the refusals at rendering that it tells."""
+    """The codes of the refusals at rendering that it reports."""
     keeps: ClassVar[bool] = True
-    """Whether it keeps changes back; the others say what is to be on a cluster at all, and what is there."""
+    """Whether it keeps changes back; the other gates decide the target of a cluster, or report its state."""
     lets_law_through: ClassVar[bool] = True
-    """Whether what immediate law removes passes."""
+    """Whether removals by immediate law pass."""
     blocked_rank: ClassVar[int] = 2
     """Where `resedge get blocked` lists it, the lowest first; of equal ranks in the order of the list."""
 
     def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:
-        """Return where it is closed for an application, whatever the change; "" stands for what belongs to none.
+        """Return where it is closed for an application, for any change; "" stands for things of no application.
 
-        `first` are the clusters that have been admitted nothing yet. The answer may be shared: never change it.
+        `first` are the clusters without any admission yet. The answer may be shared: never change it.
         """
         del instant, application, first
         return NOTHING
@@ -79,10 +79,10 @@ class Gate(ABC):
         return None
 
     def explain(self, case: Case) -> Explained:
-        """Return whether it is open for one case, and why; what immediate law removes passes."""
+        """Return whether it is open for one case, and why; removals by immediate law pass."""
         said = self.told(case)
         if self.keeps and not said.open and case.removed_at_once and self.lets_law_through:
-            reason = f"immediate law removes it, whatever is closed: {said.reason}"
+            reason = f"immediate law removes it, even though gates are closed: {said.reason}"
             return Explained(open=True, reason=reason, evidence=said.evidence)
         return said
 
@@ -91,9 +91,9 @@ class Gate(ABC):
         """Return whether it is open for one case, and why, immediate law aside."""
 
     def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
-        """Return what waits on some of the clusters that it keeps back, alike ones together.
+        """Return what waits on some of the clusters that it keeps back, grouped.
 
-        Clusters that `alike` does not tell apart are explained by one of them.
+        Each group of `alike` is explained by one of its clusters.
         """
         found: dict[tuple[str, datetime | None, str], BitMap] = {}
         for alike in self.alike(change, clusters):
@@ -104,6 +104,6 @@ class Gate(ABC):
             yield Waiting(by, until, reason, where)
 
     def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
-        """Return some of the clusters that it keeps back in groups for each of which it says the same."""
+        """Group some of the clusters that it keeps back; all clusters of a group have the same explanation."""
         del change
         return [clusters]

@@ -1,6 +1,6 @@
-"""The gates of one fleet, asked at one instant after another.
+"""The gates of one fleet, evaluated at one instant after another.
 
-The one rule: what a schedule found is kept until the document or the stores' hours change, and judged again only then.
+The one rule: the result of a schedule is cached until the document or the stores' hours change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Gates:
-    """The gates of one fleet: asked again and again, they judge only what changed."""
+    """The gates of one fleet, with caches: each evaluation judges only what changed."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -28,15 +28,15 @@ class Gates:
         self._withheld: dict[str, tuple[Withheld, View]] = {}
 
     def at(self, now: datetime) -> Instant:
-        """Return what the gates say at an instant, of the facts as they are; ask it before the fleet folds on."""
+        """Return the gates at an instant, on the current facts; use it before the fleet folds more events."""
         return Instant(self.fleet, self.views(), now, [gate.next_change for gate in GATES])
 
     def next_change(self, now: datetime) -> datetime | None:
-        """Return the first instant after `now` at which any gate may change: perhaps too early, never too late."""
+        """Return the first instant after `now` at which any gate may change; it may be too early, never too late."""
         return self.at(now).until
 
     def views(self) -> list[View]:
-        """Return what gates look at now, and for each withheld change what they looked at before."""
+        """Return the view that gates use now, and for each withheld change the view before it."""
         as_they_are(self._now, self.fleet)
         known, self._withheld = self._withheld, {}
         for name, withheld in self.fleet.policy.withheld.items():

@@ -1,6 +1,6 @@
 """Where freezes and windows are closed at one instant, and when any gate changes next.
 
-The one rule: nothing here is stored or told from outside: everything follows from the fleet's facts and the instant.
+The one rule: nothing is stored here: everything follows from the fleet's facts and the instant.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Instant:
 
     @cached_property
     def _named(self) -> frozenset[str]:
-        """The applications of which something says more than of all."""
+        """The applications that a document names."""
         documents = [document for view in self.views for document, _ in view.documents.values()]
         named = {name for each in documents for name in each.applications}
         return frozenset(named.union(*(each.request.applications for each in self.overrides)))
@@ -100,7 +100,7 @@ class Instant:
         return [view.level_rule(application, self.now, self.overrides) for view in self.views]
 
     def opens_at(self, application: str, ordinal: int, *, first: bool = False) -> datetime | None:
-        """Return when freeze and window will both be open, as far as the calendars know today; nothing: never."""
+        """Return when freeze and window will both be open by today's calendars; None: never."""
         return self._case(application, ordinal, first=first).opens_at(self.now)
 
     def explain_freeze(self, application: str, ordinal: int, first: bool) -> Explained:
@@ -114,7 +114,7 @@ class Instant:
     def _explained(
         self, application: str, ordinal: int, first: bool, explain: Callable[[OnCluster], Explained]
     ) -> Explained:
-        """Explain a gate; where one of its documents cannot be judged, it is closed."""
+        """Explain a gate; if one of its documents cannot be judged, it is closed."""
         try:
             return explain(self._case(application, ordinal, first=first))
         except Exception as error:  # noqa: BLE001 - the answer says what it is

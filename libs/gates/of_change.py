@@ -1,4 +1,4 @@
-"""The gates of people and time, in their order: each keeps a change back that the target asks for. Last, the result."""
+"""The gates of people and time, in order: each may keep a change back. The last one reports the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Approved(Gate):
     reads = ("application", "namespace", "release", "choices", "configuration", "approval")
 
     def keeps_back(self, change: Change) -> Closed:
-        """Return what nobody approved, and who approved the rest."""
+        """Return the clusters without approval, and who approved the rest."""
         fleet, application = change.fleet, change.application
         if not change.bound or application not in fleet.applications:
             return NOTHING
@@ -41,10 +41,10 @@ class Approved(Gate):
         return Closed(change.pending - BitMap.union(taken, *people.values()), people=people)
 
     def told(self, case: Case) -> Explained:
-        """Say which sign-off has approved it, or is asked."""
+        """Name the sign-off that has approved it, or must."""
         name = case.fleet.signoff_of(case.application, case.namespace)
         if name is None:
-            return opened(f"changes of {case.application} need nobody's approval")
+            return opened(f"changes of {case.application} need no approval")
         runs = [
             run
             for run in case.fleet.policy.approvals.values()
@@ -56,7 +56,7 @@ class Approved(Gate):
             said = shut(f"sign-off {name} has not approved this change{asked}")
         else:
             given = "" if last is None or not last.people else f", approved by {', '.join(last.people)}"
-            said = opened(f"nothing waits for sign-off {name}{given}")
+            said = opened(f"no change waits for sign-off {name}{given}")
         if last is not None:
             source = "approval", last.request.id
             said.cite(f"approval {last.request.id}", source, state=last.state_at(case.now), people=list(last.people))
@@ -84,11 +84,11 @@ class Unfrozen(Gate):
         return instant.next_of("freeze", instant.spans_of_overrides("freeze"))
 
     def told(self, case: Case) -> Explained:
-        """Say which freezes are in force, or what opens them."""
+        """Name the freezes in force, or the overrides that open them."""
         return case.change.instant.explain_freeze(case.application, case.ordinal, case.first)
 
     def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
-        """Return the clusters in groups that no freeze or override can tell apart."""
+        """Group the clusters so that freezes and overrides treat all of a group alike."""
         return _alike(change, clusters)
 
 
@@ -112,16 +112,16 @@ class InWindow(Gate):
         return case.change.instant.explain_window(case.application, case.ordinal, case.first)
 
     def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
-        """Return the clusters in groups that no calendar or override can tell apart."""
+        """Group the clusters so that calendars and overrides treat all of a group alike."""
         return _alike(change, clusters)
 
 
 class Settled(Gate):
-    """A removal has been wanted for a while without a break."""
+    """A removal has been wanted for a while without interruption."""
 
     name = "settled"
     open_when = (
-        "the removal has been wanted without a break for 15 seconds (a setting); "
+        "the removal has been wanted without interruption for 15 seconds (a setting); "
         "a removal by immediate law does not wait"
     )
     blocked_rank = 1
@@ -137,7 +137,9 @@ class Settled(Gate):
         """Say since when the removal has been wanted."""
         for each in case.change.unsettled:
             if case.ordinal in each.clusters & case.change.bound:
-                said = shut("the removal is admitted once it has been wanted for a while without a break", each.until)
+                said = shut(
+                    "the removal is admitted once it has been wanted for a while without interruption", each.until
+                )
                 return said.cite("removal wanted", None, since=each.since)
         return opened("no removal is waiting to settle")
 
@@ -145,7 +147,7 @@ class Settled(Gate):
         """List the removals by when they settle."""
         for each in change.unsettled:
             if there := each.clusters & clusters:
-                yield Waiting("removal", each.until, "it must be wanted for a while without a break", there)
+                yield Waiting("removal", each.until, "it must be wanted for a while without interruption", there)
 
 
 class Fused(Gate):
@@ -157,32 +159,32 @@ class Fused(Gate):
     blocked_rank = 0
 
     def keeps_back(self, change: Change) -> Closed:
-        """Return the removals that are held, whatever asks for them."""
+        """Return the held removals, whatever their cause."""
         return NOTHING if change.held is None else Closed(change.held.clusters)
 
     def told(self, case: Case) -> Explained:
         """Name the plan that is held, and how to confirm it."""
         plan = case.change.held
         if plan is None or case.ordinal not in plan.clusters:
-            return opened("no removal of it is held back")
+            return opened("no removal of it is held")
         said = shut(f"its removal is one of {plan.count:,} held as plan {plan.plan}: `resedge confirm {plan.plan}`")
         return said.cite(f"plan {plan.plan}", None, count=plan.count, cause=plan.cause)
 
     def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
         """Name the plan, once for all clusters."""
         plan = "" if change.held is None else change.held.plan
-        yield Waiting(f"plan {plan}", None, f"`resedge confirm {plan}` lets it go", clusters)
+        yield Waiting(f"plan {plan}", None, f"confirm it with `resedge confirm {plan}`", clusters)
 
 
 class AsAdmitted(Gate):
-    """What should be there is what was admitted. It keeps nothing back: it says how the others ended."""
+    """The target was admitted. This gate keeps nothing back: it reports the result of the others."""
 
     name = "admitted"
-    open_when = "the cluster was given what it should have"
+    open_when = "the target of the cluster was admitted"
     keeps = False
 
     def told(self, case: Case) -> Explained:
-        """Say what is admitted, and what waits."""
+        """Name the admitted release, and the one that waits."""
         stands, pending = case.stands, case.ordinal in case.change.pending
         if not pending and stands.runs is not None:
             said = opened(f"release {stands.runs} is admitted")
@@ -199,7 +201,7 @@ class AsAdmitted(Gate):
 
 
 def _alike(change: Change, clusters: BitMap) -> list[BitMap]:
-    """Return clusters in groups that no calendar, freeze or override can tell apart."""
+    """Group clusters so that calendars, freezes and overrides treat all of a group alike."""
     fleet, policy = change.fleet, change.fleet.policy
     among, size = ordinals(clusters), fleet.selection.size
     columns = [fleet.zone_of.values[among], fleet.hours_of.values[among]]

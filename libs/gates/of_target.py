@@ -1,6 +1,7 @@
-"""The gates that say what is to be on a cluster at all, in their order: they are part of the target, or refuse it.
+"""The gates that decide the target of a cluster, in order: whether it gets the application, and which release.
 
-Each reads how the target came about; where one is closed, no change comes about that could be kept back.
+Each reports how the target was determined; a closed one means that there is no change which later gates could keep
+back.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Registered(Gate):
     keeps = False
 
     def told(self, case: Case) -> Explained:
-        """Say whether the cluster is there, or was removed."""
+        """Say whether the cluster exists, or was removed."""
         live = case.ordinal in case.fleet.selection.everything
         store = case.fleet.selection.store_of(case.ordinal)
         reason = f"cluster of store {store}" if live else "the cluster was removed, or its store"
@@ -74,7 +75,7 @@ class InApplication(Gate):
         """Say which terms of the expression decided."""
         expression = case.fleet.applications[case.application].expression
         if expression is None:
-            said = opened(f"it goes wherever namespace {case.namespace} does")
+            said = opened(f"it runs wherever namespace {case.namespace} does")
         else:
             said = _selected(case, f"application {case.application}", expression)
         return said.cite(f"application {case.application}", ("application", case.application))
@@ -123,7 +124,7 @@ class Fitting(Gate):
     keeps = False
 
     def told(self, case: Case) -> Explained:
-        """Say what the namespace takes, and what the cluster has."""
+        """Name the capacity that the namespace reserves, and that of the cluster."""
         fleet, namespace = case.fleet, case.namespace
         refused = case.refused(self.refusals)
         takes = fleet.namespaces[namespace].capacity
@@ -199,16 +200,16 @@ class Rendered(Gate):
     keeps = False
 
     def told(self, case: Case) -> Explained:
-        """Say what is rendered, or why nothing is."""
+        """Name the rendered release, or say why there is none."""
         refused, wanted = case.refused(self.refusals), case.stands.wanted
         chosen = case.fleet.release_on(case.application, case.ordinal)
         release = case.fleet.releases.get((case.application, chosen or ""))
         if refused is not None:
             said = shut(f"{refused[0]}: {refused[1]}{_still_runs(case)}")
         elif wanted is None:
-            said = opened("nothing to render here")
+            said = opened("no release is wanted here")
         elif wanted != chosen and chosen is not None and case.stands.fell_back:
-            told = f"{chosen} is refused (see values); {wanted} is given instead, as fallback: previous says"
+            told = f"{chosen} is refused (see values); {wanted} is used instead (fallback: previous)"
             said = opened(told)
         else:
             said = opened(f"release {wanted} renders, as variant {case.stands.variant[:12]}")
@@ -232,7 +233,7 @@ def _selected(case: Case, owner: str, text: str) -> Explained:
 
 
 def _groups_behind(case: Case, path: str) -> list[str]:
-    """Return the declared groups through which the cluster is in `path`; the group itself where it is not."""
+    """Return the declared groups through which the cluster is in `path`; the group itself if it is not in it."""
     inside = case.fleet.selection.groups_of(case.ordinal)
     found = [each for each in inside if each in case.fleet.groups and f"{each}/".startswith(f"{path}/")]
     return found or [path]
@@ -247,5 +248,5 @@ def _still_runs(case: Case) -> str:
 
 
 def _whole(milli: int) -> int | float:
-    """Return an amount in units, without a fraction where it has none."""
+    """Return an amount in units, with a fraction only if it has one."""
     return milli // 1000 if milli % 1000 == 0 else milli / 1000

@@ -1,4 +1,4 @@
-"""The one list of gates, in the order in which `resedge why` shows them. A gate that is not in it does not exist."""
+"""The list of all gates, in the order in which `resedge why` shows them."""
 
 from libs.gates.gate import Gate
 from libs.gates.of_change import Approved, AsAdmitted, Fused, InWindow, Settled, Unfrozen
@@ -30,6 +30,6 @@ GATES: tuple[Gate, ...] = (
     AsAdmitted(),
 )
 KEEPING = tuple(gate for gate in GATES if gate.keeps)
-"""The gates that keep a change back; the others say what is to be there at all."""
+"""The gates that keep a change back; the others decide the target."""
 READ = tuple(dict.fromkeys(category for gate in GATES for category in gate.reads))
 """The categories of the log that some gate reads: an admission is guarded by all of them."""

@@ -1,4 +1,4 @@
-"""Codes of the refusals at rendering: why an application cannot be rendered on some clusters, as gates tell it."""
+"""Codes of the refusals at rendering: why an application cannot be rendered on some clusters."""
 
 CAPACITY = "capacity-exceeded"
 UNRESOLVED = "unresolved-placeholder"

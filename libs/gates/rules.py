@@ -1,6 +1,6 @@
-"""What closes a gate and what opens it again, as bitmaps: rules of one instant, and what they say of an application.
+"""Rules that close a gate at one instant and overrides that open it, as bitmaps, combined for an application.
 
-The one rule: every rule must be open; an override opens only the rule that it names, only where it covers.
+The one rule: every rule must be open; an override opens only the rule that it names, only on its clusters.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Where a gate is closed for an application, and which overrides opened it where it would be closed otherwise.
+    """Where a gate is closed for an application, and which overrides opened it elsewhere.
 
     Of two overrides that open the same both are `used`. `people` approved what passes, each with where; `until` is when
     some of `clusters` pass although the gate itself does not change then. Shared between applications: never change it.
@@ -30,7 +30,7 @@ class Closed:
     until: datetime | None = None
 
     def among(self, clusters: BitMap) -> Closed:
-        """Return what it says of some clusters."""
+        """Return it limited to some clusters."""
         used = {each: here for each, where in self.used.items() if (here := where & clusters)}
         people = {each: here for each, where in self.people.items() if (here := where & clusters)}
         return Closed(self.clusters & clusters, used, people, self.until)
@@ -38,7 +38,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One freeze, or one level of calendars: `closed` without regard to overrides, each of which opens some of it.
+    """One freeze, or one level of calendars: `closed` ignores overrides; each override opens a part of it.
 
     `applications` limit it (none: all); `passes_first`: a cluster's first admission passes.
     """
@@ -55,7 +55,7 @@ def covers(override: Override, application: str) -> bool:
 
 
 def combined(rules: Iterable[Rule], application: str, first: BitMap) -> Closed:
-    """Return what some rules together say of an application."""
+    """Combine rules for an application."""
     closed, used = BitMap(), dict[str, BitMap]()
     for rule in rules:
         if not rule.closed or (rule.applications and application not in rule.applications):

@@ -1,6 +1,6 @@
-"""When a calendar is open, or a freeze in force, for each distinct (time zone, opening hours) that was asked about.
+"""When a calendar is open, or a freeze in force, for each distinct (time zone, opening hours).
 
-The one rule: a combination is judged once, and what was found holds until its next change. Numbers are microseconds.
+The one rule: a combination is judged once, and the result is valid until its next change. Numbers are microseconds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def micros(at: datetime) -> int:
 
 
 def instant(microseconds: int) -> datetime | None:
-    """Return the instant that `micros` wrote; nothing for never."""
+    """Return the instant of a number from `micros`; None for never."""
     return None if microseconds == NEVER else UNIX_EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -86,7 +86,7 @@ class Ahead:
 
 
 def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
-    """Look some days ahead; stores differ in how many, so that not all of them are looked at again at one time."""
+    """Look some days ahead; the number differs between stores, so that not all are judged again at one time."""
     days = AHEAD_DAYS + crc32((pair[0] + pair[1]).encode()) % SPREAD_DAYS
     begins, ends = micros(at), micros(at) + days * _DAY
     found = openings(calendar, pair[0], hours_of(pair[1]), at, at + days * timedelta(days=1))
@@ -95,7 +95,7 @@ def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
 
 
 def by_hours(calendar: CalendarDeclared) -> bool:
-    """Whether a calendar looks at opening hours; one that cannot be read is judged, and closed, without them."""
+    """Whether a calendar uses opening hours; an unreadable one is judged without them, and is closed."""
     try:
         return compiled(calendar).by_hours
     except Exception:  # noqa: BLE001 - whatever it is, judging it tells
@@ -110,7 +110,7 @@ def unreadable(error: Exception) -> str:
 class Schedule:
     """One document's answers, a row a combination (`pairs`): `on`, `since` (inclusive), `until` (exclusive).
 
-    What cannot be judged is closed (a freeze: in force), and judged again after a while.
+    A combination that cannot be judged is closed (a freeze: in force), and judged again after a while.
     """
 
     def __init__(self, document: CalendarDeclared | FreezeDeclared) -> None:
@@ -126,7 +126,7 @@ class Schedule:
         self._by_zone = isinstance(document, CalendarDeclared) or document.local
 
     def _looked_at(self, pair: Pair) -> Pair:
-        """Leave out what the document does not look at, so that stores alike share a row."""
+        """Drop the parts that the document does not use, so that similar stores share a row."""
         return pair[0] if self._by_zone else "", pair[1] if self._by_hours else ""
 
     def rows(self, pairs: Sequence[Pair]) -> NDArray[np.int64]:
@@ -142,7 +142,7 @@ class Schedule:
         more = len(self.pairs) - len(self.on)
         if more:
             self.on = np.concatenate([self.on, np.zeros(more, np.bool_)])
-            # An empty span holds at no instant: the row is judged when it is first asked for.
+            # An empty span is never valid: the row is judged when it is first used.
             self.since = np.concatenate([self.since, np.full(more, NEVER)])
             self.until = np.concatenate([self.until, np.full(more, UNJUDGED)])
         return found
@@ -174,6 +174,6 @@ class Schedule:
         place = bisect_right(known.edges, at)
         if place < len(known.edges):
             return bool(place % 2), known.edges[place]
-        # Nothing changes as far as was looked ahead.
+        # Nothing changes within the days looked ahead.
         is_on, until = calendar_at(self.document, pair, now)
         return is_on, NEVER if until is None else micros(until)

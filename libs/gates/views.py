@@ -1,6 +1,6 @@
-"""What gates look at: calendars and freezes with their members, zones and hours, as they are or as they were withheld.
+"""The inputs of gates: calendars and freezes with their members, zones and hours, as now or before a withheld change.
 
-The one rule: clusters of equal zone and hours are judged together, and what did not change is not grouped again.
+The one rule: clusters of equal zone and hours are judged together, and unchanged ones are not grouped again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ScheduleOf = Callable[[Document], Schedule]
 
 @dataclass(slots=True)
 class Spread:
-    """One document over its members: which row of its schedule each member looks at."""
+    """One document over its members: which row of its schedule each member uses."""
 
     document: Document
     members: BitMap
@@ -148,7 +148,7 @@ class View:
                 yield Rule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
 
     def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> Rule:
-        """Return the rule of one level of calendars: open where any that binds is."""
+        """Return the rule of one level of calendars: open where any calendar that applies is open."""
         bound, is_open, members_of = BitMap(), BitMap(), dict[str, BitMap]()
         for calendar, members in self.calendars(application):
             bound = bound | members
@@ -180,7 +180,7 @@ def as_they_are(view: View, fleet: Fleet) -> None:
 
 
 def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
-    """Bring the view of what held before a withheld change up to date: freezes are as they are declared today."""
+    """Bring the view before a withheld change up to date: freezes are as declared today."""
     view.put(withheld.clusters, _codes(withheld.zones, withheld.hours), _pair_of(fleet))
     documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
     for name, (calendar, bound) in withheld.calendars.items():

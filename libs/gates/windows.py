@@ -1,6 +1,6 @@
 """When calendars are open, for each distinct (calendar, hours, zone) among some clusters, in store time.
 
-The one rule: a row says what one calendar says; whether a change passes depends on all that bind, on freezes and on
+The one rule: a row is about one calendar; whether a change passes depends on all that apply, on freezes and on
 overrides.
 """
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class WindowRow:
     """One calendar in stores of one zone and, where it looks at them, one set of hours (as `Hours.text` writes them).
 
-    Instants are on the stores' clocks, with their offset from UTC. `never_opens` says why, where it does not open any
-    more. `example` is the name of one of its `clusters`, which is their number.
+    Instants are on the stores' clocks, with their offset from UTC. `never_opens` says why, if it no longer opens.
+    `example` is the name of one of its clusters; `clusters` is their number.
     """
 
     calendar: str

@@ -1,1 +1,1 @@
-"""Audit tells what happened: it reads the log to people, and verifies it."""
+"""Audit shows what happened: it reads the log for people, and verifies it."""

@@ -1,4 +1,4 @@
-"""The routes of audit: the log's events, paged, followed or exported, the trail of them, and the log's verification."""
+"""The routes of audit: the log's events (paged, followed, exported), the trail, and the log's verification."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Events:
 
 
 class Trail:
-    """Answers who did what, when and why, and hands out events that verify by themselves."""
+    """Answers who did what, when and why, and exports events that can be verified without the log."""
 
     def __init__(self, log: EventLog, trail: AuditTrail, positions: Positions) -> None:
         self._log = log
@@ -98,11 +98,11 @@ class Trail:
         limit: str = "100",
         cursor: str = "",
     ) -> Any:
-        """Return a page of what was done, the newest first; `from` ≤ time < `until`, RFC 3339 with offset."""
+        """Return a page of the trail, the newest first; `from` ≤ time < `until`, RFC 3339 with offset."""
         del subject, actor, type, since, until, limit, cursor  # asked_of and page_of read them
         asked, page = asked_of(request), page_of(request)
         if order not in _ORDERS:
-            raise invalid(f"order is {' or '.join(_ORDERS)}", pointer="?order")
+            raise invalid(f"order must be {' or '.join(_ORDERS)}", pointer="?order")
         await self._positions.seen(wanted_position(request), self._trail)
         newest = order == "newest"
         if page.after:

@@ -1,7 +1,7 @@
-"""What a request asks of the trail or of the log, read from its query.
+"""The query parameters of audit, read from a request.
 
-The one rule: what cannot be read is refused with what to write instead; an actor or a subject that nobody has heard of
-is merely an empty answer.
+The one rule: a parameter that cannot be read is refused, with what to write instead; an unknown actor or subject gives
+an empty answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.audit.projections import Asked
 
 _TEXT_CHARACTERS_MAX = 1_024
 SLIP_MIN = 0.8
-"""From what likeness on (0 to 1) a word is taken for a mistyped kind."""
+"""The similarity (0 to 1) from which a word counts as a mistyped kind."""
 
 _KINDS: Mapping[str, tuple[str, ...]] = {
     **{word: tuple(kind.subject) for kind in KINDS if kind.subject for word in kind.words},
@@ -40,7 +40,7 @@ def position(text: str, pointer: str) -> int:
     """Return a position of the log.
 
     Raises:
-        Problem: 422, it is none.
+        Problem: 422, it is not a position.
     """
     if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
         raise invalid(f"{text[:40]!r} is not a position of the log", pointer=pointer, fix="write a whole number")
@@ -48,7 +48,7 @@ def position(text: str, pointer: str) -> int:
 
 
 def asked_of(request: Request) -> Asked:
-    """Return what `subject`, `actor`, `type`, `from` and `until` ask for.
+    """Return the filters `subject`, `actor`, `type`, `from` and `until` of a query.
 
     Raises:
         Problem: 422, one of them cannot be read.
@@ -60,7 +60,7 @@ def asked_of(request: Request) -> Asked:
     kinds, subject = subject_asked(query.get("subject") or None)
     since, until = _time(request, "from"), _time(request, "until")
     if since is not None and until is not None and until <= since:
-        raise invalid("until is not later than from", pointer="?until", fix="an interval begins with from")
+        raise invalid("until must be later than from", pointer="?until", fix="until needs from")
     return Asked(
         subject=subject,
         kinds=kinds,

@@ -1,7 +1,7 @@
-"""How an event is told to people: shown whole, and as who did what, when, why.
+"""An event as people read it: whole, and as who did what, when, why.
 
-The one rule: nothing is changed here, and an event is shown with its exact data and its chain hash, so that anybody
-can compute the chain again. The sentence of each type stands beside its definition in `libs/contracts`.
+The one rule: nothing is changed here; an event is shown with its exact data and its chain hash, so that anybody can
+compute the chain again. The sentence of each type is in its definition in `libs/contracts`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def tell(recorded: Recorded) -> _Told:
 
 
 def subject_of(stream: str) -> Subject:
-    """Return what a stream is about: `choices-pos-api` is about the application."""
+    """Return the subject of a stream: `choices-pos-api` is about the application."""
     category, _, name = stream.partition("-")
     return _KINDS.get(category, category), _text(name, _NAME_CHARACTERS_MAX)
 
@@ -73,7 +73,7 @@ def instant(text: str, pointer: str | None = None) -> datetime:
     """Return an instant in UTC, written as RFC 3339 with its offset.
 
     Raises:
-        Invalid: it is none; the message says what to write.
+        Invalid: it is not an instant; the message says what to write.
     """
     try:
         return read_instant(text, pointer, ALL_YEARS)

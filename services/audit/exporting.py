@@ -1,7 +1,7 @@
-"""Events as lines that anybody can verify: JSON Lines with the exact bytes that the chain covers.
+"""Events as JSON Lines that anybody can verify, with the exact bytes that the chain covers.
 
-The one rule: a line holds everything that its own hash is made of, in one spelling only (ASCII, no spaces, the keys in
-this order), so that no byte of it can change unseen.
+The one rule: a line contains everything that its hash is computed from, in one spelling only (ASCII, no spaces, the
+keys in this order), so that no byte of it can change unnoticed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TOLD = ("position", "epoch", "stream", "version", "type", "time", "actor")
 
 
 def line(raw: Raw, previous: bytes) -> bytes:
-    """Return the line of one event; what is told of the envelope is told in the envelope's own words."""
+    """Return the line of one event; its keys are those of the envelope."""
     envelope, data, hash_ = raw
     said = json.loads(envelope)
     told = {

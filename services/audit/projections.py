@@ -1,4 +1,4 @@
-"""The trail: one row an event, who did what, when and why, and a row for everything that the event speaks of.
+"""The trail: one row per event (who did what, when and why), and a row for each thing that the event mentions.
 
 The one rule: the trail is the fold of the whole log, so positions in it have no gaps, and a page of it is a range of
 positions.
@@ -68,12 +68,12 @@ subjects = Table(
     Column("kind", String(512), primary_key=True),
     sqlite_with_rowid=False,
 )
-"""Everything that an event speaks of, its stream's subject among them."""
+"""Everything that an event mentions, including its stream's subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Which entries: what is None (or, of `types`, empty) does not narrow. Positions are exclusive, `since` is not.
+    """A filter of entries: None (for `types`, empty) does not narrow. Positions are exclusive, `since` is not.
 
     `kinds` belong to `subject`, which is a name; `since` ≤ recorded_at < `until`.
     """
@@ -89,7 +89,7 @@ class Asked:
 
 
 class AuditTrail(ViewConsumer):
-    """The projection of every event, and the questions that are asked of it."""
+    """The projection of every event, and its queries."""
 
     metadata = metadata
 
@@ -106,7 +106,7 @@ class AuditTrail(ViewConsumer):
         return self.tables[subjects.name]
 
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
-        """Write down each event, and what it speaks of."""
+        """Record each event, and what it mentions."""
         rows: list[tuple[Any, ...]] = []
         spoken: list[tuple[Any, ...]] = []
         for recorded in batch:
@@ -148,7 +148,7 @@ class AuditTrail(ViewConsumer):
     async def _found(
         self, query: Select[Any], asked: Asked, limit: int | None = None, *, newest: bool = False
     ) -> Sequence[Any]:
-        """Run a query of entries, narrowed to those that are asked for; ordered if it is limited."""
+        """Run a query of entries with a filter; ordered if it is limited."""
         async with self.reading.connect() as connection:
             after, before = asked.after, asked.before
             if asked.since is not None:
@@ -175,7 +175,7 @@ class AuditTrail(ViewConsumer):
             else:
                 about = select(spoken.position).distinct().where(spoken.name == asked.subject)
                 about = about.where(spoken.kind.in_(asked.kinds)) if asked.kinds else about
-                # Where nothing else narrows, the subject's own page is enough, however much is known of it.
+                # Without another filter, the subject's own page is enough, however many entries it has.
                 about = about.where(spoken.position > after) if others else page(about, spoken.position)
                 query = page(query, columns.position).where(columns.position.in_(about))
             rows: Sequence[Any] = (await connection.execute(query.where(*others))).all()
@@ -195,7 +195,7 @@ _ELEMENTS: Mapping[type[TypeEngine[Any]], str] = {String: "varchar", Text: "text
 
 
 async def _insert(connection: AsyncConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    # An import is 60,000 rows: what the drivers take as it is costs a fraction of what bound parameters do.
+    # An import is 60,000 rows: values that the driver takes as they are cost a fraction of bound parameters.
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql(_sqlite_insert(table.name, len(table.c)), list(rows))
     else:

@@ -1,6 +1,6 @@
-"""Reading the log for people: pages, and a tail that follows.
+"""Reads the log for people: pages, and a tail that followers read.
 
-The one rule: reading never blocks the event loop, and a follower that goes away costs nothing.
+The one rule: reading never blocks the event loop, and a follower that disconnects leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Tail:
         self._unlisten = self._log.on_append(announce)
 
     async def stop(self) -> None:
-        """End all followers and listen no more."""
+        """End all followers and stop listening."""
         self._unlisten()
         self.end()
 

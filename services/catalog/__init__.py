@@ -1,1 +1,1 @@
-"""Decides what can run: namespaces, applications, their releases and configuration, and which release runs where."""
+"""The catalog decides what can run: namespaces, applications, their releases and configuration, and release choices."""

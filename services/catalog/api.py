@@ -1,4 +1,4 @@
-"""The routes of the catalog: namespaces, applications, configurations; releases and release choices lie beside it."""
+"""The routes of the catalog: namespaces, applications, configurations. Those of releases and choices are beside it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ CONFIGURATION: DeclaredKind[configurations.Command, configurations.State] = Decl
 
 
 class Catalog:
-    """What can be done with the catalog besides declaring its documents."""
+    """Routes of the catalog besides those of documents."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands

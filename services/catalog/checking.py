@@ -1,7 +1,8 @@
-"""Whether the objects of a release can be applied by the API servers of its clusters.
+"""Whether the API servers of a release's clusters would accept its objects.
 
-The one rule: what can never be applied is refused before it is in the log; the rest is a warning, or with `strict` a
-refusal too. What depends on a cluster's values is kept with the release, and judged where they are known.
+The one rule: a release that can never be applied is refused before it is in the log; other findings are warnings or,
+with `strict`, refusals too. Checks that depend on a cluster's values are kept with the release, and evaluated where the
+values are known.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ _SCALER = "HorizontalPodAutoscaler"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a release meets: versions, what custom kinds there are, and who makes the namespaces that it names.
+    """The environment of a release: Kubernetes versions, custom kinds, and who creates the namespaces that it names.
 
-    `named` tells whether somebody said the version of each of its clusters; `others` are the digests of the templates
-    of other applications that hold what the release may rest on.
+    `named` tells whether the version of each of its clusters is declared; `others` are the digests of the templates of
+    other applications that the release may depend on.
     """
 
     versions: tuple[str, ...]
@@ -47,14 +48,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found; `body` is what is kept of the release's slots, None if nothing depends on them."""
+    """The findings; `body` holds the checks of the release's slots, None if nothing depends on them."""
 
     report: Report
     body: bytes | None
 
 
 def surroundings(facts: Fleet, application: str, allow: Sequence[str]) -> Surroundings:
-    """Return what a release of an application would meet on the clusters where it is placed."""
+    """Return the environment of a release on the clusters where its application is placed."""
     declared = facts.applications[application]
     namespace = facts.namespaces[declared.namespace]
     placed = facts.placed(application)
@@ -83,7 +84,7 @@ def _lacking(namespace: str, clusters: int, facts: Fleet) -> str:
 
 
 def _others(facts: Fleet, application: str) -> tuple[str, ...]:
-    """Return the templates in force of other applications that hold what this one's objects may rest on."""
+    """Return the templates in force of other applications that this one's objects may depend on."""
     namespace = facts.applications[application].namespace
     chosen = {(name, choice.version) for name, choices in facts.choices.items() for choice in choices}
     found = (
@@ -103,7 +104,7 @@ def _matters(kind: str, beside: bool) -> bool:
 def check(
     template: Template, objects: Outline, meets: Surroundings, application: str, others: Sequence[bytes]
 ) -> Checked:
-    """Return what the API servers would say to a release; `others` are the bodies that `meets` names."""
+    """Return how the API servers would judge a release; `others` are the bodies that `meets` names."""
     manifests = manifests_of(template.objects, objects, template)
     known = [each for body in others for each in _read(body)]
     registered = [*meets.registered, *(kind for each in known for kind in kubernetes.kinds_of(each.value))]
@@ -111,7 +112,9 @@ def check(
     for each in manifests:
         for namespace, why in meets.lacking:
             if each.namespace == namespace:
-                report.doubt(str(each), "/metadata/namespace", why, "declare it, or see that something else makes it")
+                report.doubt(
+                    str(each), "/metadata/namespace", why, "declare it, or make sure that something else creates it"
+                )
     if file := kubernetes.ignored_as(application):
         report.doubt(f"Application {application}", "/metadata/name", f"Flux leaves {file} out of what it fetches")
     return Checked(report, _kept(report, kubernetes.missing_apis(manifests, registered)))
@@ -130,7 +133,7 @@ def manifests_of(references: Sequence[ObjectRef], objects: Outline, template: Te
 
 
 def _open(slot: Slot, first: dict[Slot, int]) -> Open:
-    """Return what stands for a slot: the same for slots that are the same."""
+    """Return the placeholder of a slot: equal slots have equal ones."""
     only = slot.parts[0]
     if slot.mode == "text" or not isinstance(only, Reference) or only.default is not MISSING:
         return Open(first[slot], slot.mode == "text")
@@ -176,7 +179,7 @@ def refuse(checked: Checked, *, strict: bool) -> None:
     if report.refused:
         raise _named(report, Problem(409, "never-applies", "No API server would accept this release.", ""))
     if strict and report.doubtful:
-        raise _named(report, Problem(409, "doubtful-manifests", "The release may not do what is meant.", ""))
+        raise _named(report, Problem(409, "doubtful-manifests", "The release may not do what you intend.", ""))
 
 
 def _named(report: Report, problem: Problem) -> Problem:
@@ -193,7 +196,7 @@ def _named(report: Report, problem: Problem) -> Problem:
 
 
 def warnings(checked: Checked) -> list[str]:
-    """Return what is accepted and may not be meant."""
+    """Return the warnings: accepted, but probably not intended."""
     found = [str(each) for each in checked.report.doubtful]
     if checked.report.left_out:
         found.append(f"{checked.report.left_out:,} more are not shown")

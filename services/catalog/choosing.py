@@ -1,6 +1,6 @@
 """The routes of release choices: which release of an application runs where.
 
-The one rule: what `GET` answers can be `PUT` back, and changes nothing.
+The one rule: a document from `GET` can be `PUT` back, and changes nothing.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ CHOICES: DeclaredKind[Command, State] = DeclaredKind(
 
 
 class ReleaseChoices:
-    """What can be done with the release choices of an application."""
+    """The handlers of release choices."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -167,7 +167,7 @@ class ReleaseChoices:
                 raise Problem(
                     409,
                     "doubtful-choice",
-                    "The choice may not do what is meant.",
+                    "The choice may not do what you intend.",
                     warned[0],
                     extra={"problems": warned},
                 )

@@ -1,6 +1,6 @@
-"""The catalog's documents: read into commands, and rendered from what was declared.
+"""The catalog's documents: parsed into commands, and rendered from events.
 
-The one rule: what a document renders, declared again, changes nothing; fields that say nothing are left out.
+The one rule: a rendered document, declared again, changes nothing; empty fields are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class NamespaceSpec(Spec):
-    """Where a namespace is, whose it is, what it takes of each cluster, what its releases may bring."""
+    """The clusters, owners and capacity of a namespace, and what its releases may contain."""
 
     expression: str
     owners: list[str] = Field(default_factory=list)
@@ -40,7 +40,7 @@ class NamespaceSpec(Spec):
 
 
 class ApplicationSpec(Spec):
-    """The application's namespace, what narrows it, and what a cluster gets whose chosen release is refused."""
+    """The application's namespace, its expression, and what a cluster gets if its chosen release is refused."""
 
     namespace: str
     expression: str | None = None
@@ -50,7 +50,7 @@ class ApplicationSpec(Spec):
 
 
 class ConfigurationSpec(Spec):
-    """What the layer is for (`applications`, or a `namespace`, or all), where, how it ranks, and its values."""
+    """The layer's scope (`applications`, or a `namespace`, or all), clusters, rank and values."""
 
     expression: str
     applications: list[str] = Field(default_factory=list)

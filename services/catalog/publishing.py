@@ -1,8 +1,8 @@
-"""An upload becomes a release: read within bounds, compiled for its namespace, named by digests.
+"""An upload becomes a release: parsed within bounds, compiled for its namespace, named by digests.
 
-The one rule: nothing of an upload that is refused is kept; what is kept are exactly the bytes that the digests name.
-The defaults alone need not fit the schema: what it requires may come from configurations; both are tried together
-where a release is chosen.
+The one rule: nothing of a refused upload is kept; the kept bytes are exactly those that the digests name. The defaults
+alone need not match the schema: required values may come from configurations; both are checked together where a release
+is chosen.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REFUSED = frozenset(
         "secret-data",
     }
 )
-"""Codes of manifests that can be read, and may not be published; the others are answered as unreadable (422)."""
+"""Codes of manifests that can be read but must not be published (409); the others are unreadable (422)."""
 
 _sorted = msgspec.json.Encoder(order="deterministic")
 

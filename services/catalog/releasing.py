@@ -40,7 +40,7 @@ READ = (*PLACES, "application", "release", "choices", "placementpolicy", "withhe
 
 
 class Releases:
-    """What can be done with the releases of an application."""
+    """The handlers of releases."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -60,7 +60,7 @@ class Releases:
             namespace = _application(facts, application).namespace
             published = facts.releases.get((application, version))
             if published and (published.digest, published.namespace) == (upload.digest, namespace):
-                # Not compiled again: what the namespace allows, or this server takes, may have narrowed since.
+                # Not compiled again: the namespace, or this server, may allow less since.
                 intent.check_version(RELEASE_VERSION, exists=True)
                 return Proposal(expected={stream: RELEASE_VERSION}, guards=READ, stream=stream, version=RELEASE_VERSION)
             allow = facts.namespaces[namespace].allow

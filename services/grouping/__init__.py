@@ -1,1 +1,1 @@
-"""Decides who belongs together: the groups of business hierarchies."""
+"""Grouping decides who belongs together: the groups of business hierarchies."""

@@ -49,7 +49,7 @@ GROUP: DeclaredKind[Command, State] = DeclaredKind(
 
 
 class Groups:
-    """What can be asked of groups besides their documents."""
+    """The handlers of groups besides those of documents."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands

@@ -1,7 +1,7 @@
 """A group is a node of a business hierarchy; its own members are listed by name and selected by an expression.
 
-The one rule to know: a group declared below another makes the upper path exist, so what a removal takes away is every
-path that no declared group holds up any more, and none of those may still be referred to.
+The one rule: a group's path also makes the paths above it exist. So a removal also removes each path that no other
+declared group is below, and no expression may still refer to one of those.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATH_DEPTH_MAX = 16
 PATH_CHARACTERS_MAX = 253
-"""Names listed in one group, together: they have to fit an event of 256 KiB."""
+"""Names listed in one group, together: they must fit into an event of 256 KiB."""
 COMPARED_MAX = 500
 """Names that are compared to find the nearest one."""
 
@@ -35,7 +35,7 @@ Event = GroupDeclared | GroupRemoved
 
 @dataclass(frozen=True, slots=True)
 class DeclareGroup:
-    """Let the group's own members be exactly these."""
+    """Replace the group's own members."""
 
     group: GroupDeclared
     actor: str
@@ -44,7 +44,7 @@ class DeclareGroup:
 
 @dataclass(frozen=True, slots=True)
 class RemoveGroup:
-    """Take the group's declaration back."""
+    """Remove the group's declaration."""
 
     path: str
     actor: str
@@ -70,7 +70,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def check_path(path: str, pointer: str = "/metadata/path") -> None:
-    """Refuse what is not a group path: `/`-separated elements of `[a-z0-9-]`, the first of them the hierarchy.
+    """Refuse text that is not a group path: `/`-separated elements of `[a-z0-9-]`, the first of them the hierarchy.
 
     Raises:
         Invalid: with what is wrong with it.
@@ -102,7 +102,7 @@ def living(event: GroupDeclared, facts: Fleet) -> GroupDeclared:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return what is accepted but may not be meant."""
+    """Return the warnings: accepted, but probably not intended."""
     del facts
     if not isinstance(command, DeclareGroup):
         return []
@@ -136,7 +136,7 @@ def _remove(command: RemoveGroup, state: State, facts: Fleet) -> Sequence[Event]
     for path in _vanishing(command.path, facts):
         if referrers := facts.referrers("group", path):
             raise StillReferenced(
-                f"{path} would be gone, and it is referred to by {some(referrers)}",
+                f"{path} would no longer exist, and it is referred to by {some(referrers)}",
                 fix="change or delete these first",
                 referrers=referrers,
             )
@@ -144,7 +144,7 @@ def _remove(command: RemoveGroup, state: State, facts: Fleet) -> Sequence[Event]
 
 
 def _vanishing(path: str, facts: Fleet) -> Iterator[str]:
-    """Give the paths that exist only through the declaration of `path`: it and the implicit parents above it."""
+    """Yield the paths that exist only through the declaration of `path`: it and the implicit parents above it."""
     others = [other for other in facts.groups if other != path]
     while path:
         if any(other == path or other.startswith(path + "/") for other in others):
@@ -164,7 +164,7 @@ def _check_listed(asked: GroupDeclared, facts: Fleet) -> None:
 
 
 def _alike(name: str, known: Iterable[str]) -> list[str]:
-    """Return the few of perhaps 60,000 names that are worth comparing: of like length, with most of a start or end."""
+    """Return the few of perhaps 60,000 names that are worth comparing: similar length, a common start or end."""
     alike = [other for other in known if abs(len(other) - len(name)) <= 2]
     for kept in (len(name) - 1, len(name) - 2, len(name) // 2):
         if closest := [other for other in alike if other.startswith(name[:kept]) or other.endswith(name[-kept:])]:

@@ -36,7 +36,7 @@ from services.inventory.events import ClusterSpec, StoreDeclared, StoreRemoved
 
 _NEAR_MAX = 500
 _TEXTS = tuple(each.name for each in fields(ClusterSpec) if each.default == "")
-"""The plain texts that a cluster says of itself."""
+"""The text fields of a cluster."""
 IMPORTED = taking({"text/csv": {"type": "string"}, "application/x-ndjson": {"type": "string"}})
 
 STORE: DeclaredKind[Command, State] = DeclaredKind(
@@ -54,7 +54,7 @@ STORE: DeclaredKind[Command, State] = DeclaredKind(
 
 
 class Clusters:
-    """What can be asked of clusters, and their deletion, which edits their store."""
+    """The handlers of clusters: queries, and their deletion, which edits their store."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -190,10 +190,11 @@ class _Bulk:
         self._commands = commands
 
     async def load(self, request: Request, empty_removes: str = "false", confirmed: str = "false") -> Response:
-        """Import stores from CSV or JSON lines: all rows are valid, or none is taken.
+        """Import stores from CSV or JSON lines: all rows are valid, or none is imported.
 
-        What has no column, and an empty cell, stays as it is; `empty_removes=true` lets an empty cell remove it. An
-        import that removes many placements is refused (409 needs-confirmation) unless `confirmed=true` is said.
+        Fields without a column, and empty cells, stay unchanged; with `empty_removes=true` an empty cell removes its
+        field. An import that removes many placements is refused (409 needs-confirmation) unless `confirmed=true` is
+        given.
         """
         del empty_removes, confirmed  # declared for the schema; flag reads them
         rows, body = await read_rows(request)
@@ -204,7 +205,7 @@ class _Bulk:
         async def propose(facts: Fleet) -> Proposal:
             proposal, question = await propose_import(rows, commands.view, intent, commands.clock(), facts)
             if question is not None and not said and not intent.dry_run:
-                # Whoever may not do it at all is not asked.
+                # A sender without the right gets a 403, not a question.
                 await commands.judged(proposal, facts, intent)
                 raise question
             return proposal

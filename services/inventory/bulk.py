@@ -1,6 +1,6 @@
 """Many stores at once: imports and bulk labelling, each one submission, whole or not at all.
 
-The one rule: long work is cut into chunks between which the event loop answers others.
+The one rule: long work is done in chunks, between which the event loop answers others.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LabelChange(Spec):
 
 
 async def read_rows(request: Request) -> tuple[Rows, bytes]:
-    """Return an import's rows, those that are wrong noted in it, and its body.
+    """Return an import's rows, with the invalid ones recorded, and its body.
 
     Raises:
         Problem: 413, 415, or 422 for a header that cannot be used.
@@ -66,7 +66,7 @@ async def read_rows(request: Request) -> tuple[Rows, bytes]:
     body = await read_body(request, IMPORT_BYTES_MAX)
     for count, (row, cells) in enumerate(rows_of(body, kind, rows.error), start=1):
         if count > ROWS_MAX:
-            rows.error(row, "", f"an import has at most {ROWS_MAX} rows")
+            rows.error(row, "", f"an import may have at most {ROWS_MAX} rows")
             break
         rows.take(row, cells)
         if count % ROWS_A_CHUNK == 0:
@@ -101,7 +101,7 @@ class _Decided:
     taken: list[RowError] = field(default_factory=list)
 
     def take(self, row: StoreRow, state: StoreDeclared | Absent, version: int) -> None:
-        """Decide one row; what is wrong with it is noted."""
+        """Decide one row; record its errors."""
         before = state if isinstance(state, StoreDeclared) else None
         try:
             after = row.over(before)
@@ -126,10 +126,10 @@ class _Decided:
 async def propose_import(
     rows: Rows, view: DocumentsView, intent: Intent, at: datetime, facts: Fleet
 ) -> tuple[Proposal, Problem | None]:
-    """Return the events of an import, and the question that has to be answered first, if there is one.
+    """Return the events of an import, and the confirmation that it needs first, if any.
 
     Raises:
-        Problem: 422 or 409 with every row that is wrong, on its own or on the stores that are there.
+        Problem: 422 or 409 with every row that is invalid, by itself or with the existing stores.
     """
     # Beside rows that are wrong by themselves, only a zone that is missing is still looked for.
     good = [row for row in rows.good if row.timezone is None] if rows.errors else rows.good
@@ -172,7 +172,7 @@ def _check_rows(rows: Rows, decided: _Decided) -> None:
         raise Problem(
             409,
             ClusterNameTaken.code,
-            "Some rows name clusters that other stores have, so none was taken.",
+            "Some rows name clusters of other stores, so nothing was imported.",
             refusal.detail,
             refusal.pointer,
             "give those stores other names, or delete the clusters there first",
@@ -181,16 +181,16 @@ def _check_rows(rows: Rows, decided: _Decided) -> None:
 
 
 def label_change(change: LabelChange) -> tuple[Labels, list[str]]:
-    """Return which labels to put and which keys to remove.
+    """Return which labels to set and which keys to remove.
 
     Raises:
-        Invalid: a label breaks a rule, a key is in both, or nothing is to be done.
+        Invalid: a label breaks a rule, a key is in both, or there is nothing to do.
     """
     put = check_labels(change.set, "/set")
     check_labels(dict.fromkeys(change.remove, "x"), "/remove")
     both = sorted(put.keys() & set(change.remove))
     if both:
-        raise Invalid(f"label {both[0]} is to be both set and removed", pointer=f"/set/{both[0]}")
+        raise Invalid(f"label {both[0]} is in both set and remove", pointer=f"/set/{both[0]}")
     if not put and not change.remove:
         raise Invalid("there is nothing to set and nothing to remove", fix="give set or remove")
     return put, change.remove

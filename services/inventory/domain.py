@@ -1,7 +1,7 @@
-"""A store is as its last declaration says, whole: time zone, labels, opening hours, clusters.
+"""A store and its clusters: time zone, labels, opening hours. The last declaration replaces it whole.
 
-Facts about the world are accepted, whatever they make impossible elsewhere. Refused is only what would make a name
-mean two things: a cluster name that another store has, and dropping a cluster that an expression names.
+Facts about the world are accepted, even if they make something else impossible. Only two things are refused: a cluster
+name that another store has, and removing a cluster that an expression names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ State = Absent | StoreDeclared
 
 @dataclass(frozen=True, slots=True)
 class DeclareStore:
-    """Let the store be as this says, whole."""
+    """Declare the store, whole."""
 
     store: StoreDeclared
     actor: str
@@ -32,7 +32,7 @@ class DeclareStore:
 
 @dataclass(frozen=True, slots=True)
 class RemoveStore:
-    """Let the store and its clusters be gone."""
+    """Remove the store and its clusters."""
 
     name: str
     actor: str
@@ -78,7 +78,7 @@ def without_cluster(store: StoreDeclared, cluster: str, actor: str, at: datetime
 
 
 def relabelled(store: StoreDeclared, put: Labels, remove: Iterable[str]) -> StoreDeclared:
-    """Return the store with some labels put and some removed; clusters' own labels stay."""
+    """Return the store with some labels set and some removed; clusters' own labels stay."""
     gone = set(remove)
     labels = {key: value for key, value in store.labels.items() if key not in gone} | put
     return replace(store, labels=labels)

@@ -1,4 +1,4 @@
-"""What inventory publishes: a store as it is now, or that it is gone."""
+"""The events of inventory, as published for every other service."""
 
 from libs.contracts import ClusterSpec, HoursException, OpeningHours, StoreDeclared, StoreRemoved
 

@@ -1,7 +1,7 @@
-"""Rows of a bulk import, read into changes of stores; one bad row and none is taken.
+"""Rows of a bulk import, parsed into changes of stores; one invalid row, and nothing is imported.
 
-The one rule: an import changes only what it has columns for. A column that is missing, or a key of a JSON line, leaves
-what was there; so does an empty cell (`null`, `""`, `[]`), unless empty cells are to remove.
+The one rule: an import changes only fields for which it has columns. A missing column, or key of a JSON line, leaves
+the field unchanged; so does an empty cell (`null`, `""`, `[]`), unless empty cells remove.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VALUES_KEPT_MAX = 5_000
 
 
 class NoRoom(Exception):  # noqa: N818 - a refusal states the fact
-    """A cell speaks of what the store does not have; `column` says which cell."""
+    """A cell needs something that the store does not have; `column` names the cell."""
 
     def __init__(self, column: str, detail: str) -> None:
         super().__init__(detail)
@@ -38,9 +38,9 @@ class NoRoom(Exception):  # noqa: N818 - a refusal states the fact
 
 @dataclass(frozen=True, slots=True)
 class StoreRow:
-    """One good row, as a change of its store: what is `None` or not mentioned stays as it is.
+    """One valid row, as a change of its store: `None` and missing fields stay unchanged.
 
-    `remove` are keys of labels that go; of `capacity`, a resource that is `None` goes.
+    `remove` are keys of labels to remove; in `capacity`, a resource that is `None` is removed.
     """
 
     row: int
@@ -54,14 +54,14 @@ class StoreRow:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, before: StoreDeclared | None) -> StoreDeclared:
-        """Return the store that this row makes of the one that was there.
+        """Return the store after this row.
 
         Raises:
-            NoRoom: the store is new and has no time zone, or no cluster that a capacity would be of.
-            Invalid: the time zone of the place that is given instead cannot be told.
+            NoRoom: the store is new and has no time zone, or has no cluster for a capacity.
+            Invalid: the time zone of the given place is unknown.
         """
         if before is None:
-            # Made at once: an import of a whole fleet makes tens of thousands.
+            # Constructed directly: an import of a whole fleet makes tens of thousands.
             made: dict[str, Any] = {"timezone": self._zone(), **self._said({})}
             return StoreDeclared(name=self.name, clusters=[ClusterSpec(self.name, capacity=self._over({}))], **made)
         changes = self._said(before.labels)
@@ -95,7 +95,7 @@ class StoreRow:
         )
 
     def _clusters(self, before: StoreDeclared) -> list[ClusterSpec]:
-        """Return the clusters with the capacity of the one that has the store's name as the row says."""
+        """Return the clusters, with the row's capacity for the one that has the store's name."""
         if all(each.name != self.name for each in before.clusters):
             if not any(self.capacity.values()):
                 return list(before.clusters)
@@ -103,7 +103,7 @@ class StoreRow:
             names = ", ".join(each.name for each in before.clusters[:3]) or "none at all"
             raise NoRoom(
                 column,
-                f"the store has no cluster of its own name (but {names}); say the capacity in the store's document",
+                f"the store has no cluster of its own name (but {names}); declare the capacity in the store's document",
             )
         return [
             replace(each, capacity=self._over(each.capacity)) if each.name == self.name else each
@@ -119,8 +119,8 @@ class StoreRow:
 class Rows:
     """Reads rows one by one, keeping the good ones and (up to a bound) what is wrong with the others.
 
-    With `empty_removes` an empty cell removes what its column speaks of. `unusual` are label values that look like
-    numbers but are none to expressions.
+    With `empty_removes` an empty cell removes its field. `unusual` are label values that look like numbers but are text
+    to expressions.
     """
 
     empty_removes: bool = False
@@ -133,10 +133,10 @@ class Rows:
     _hours: dict[str, StoreHours] = field(default_factory=dict)
 
     def error(self, row: int, column: str, detail: str) -> None:
-        """Note what is wrong.
+        """Record an error.
 
         Raises:
-            Problem: 422, it is as much as is ever told: reading on would change nothing.
+            Problem: 422, the number of reported errors is reached, so reading stops.
         """
         self.errors_count += 1
         self.errors.append(RowError(row, column, detail))
@@ -147,14 +147,14 @@ class Rows:
         """Read one row."""
         errors_before = self.errors_count
         if len(cells) > COLUMNS_MAX:
-            self.error(row, "", f"the row has {len(cells):,} columns, of which {COLUMNS_MAX} are taken")
+            self.error(row, "", f"the row has {len(cells):,} columns; at most {COLUMNS_MAX} are read")
             return
         name = self._read_name(row, cells.get("name", ""))
         zone = self._read_zone(row, cells.get("timezone"))
         hours = self._read_hours(row, cells["hours"]) if "hours" in cells else None
         capacity = self._read_capacity(row, cells)
         labels, remove = self._read_labels(row, cells)
-        # Whoever exists already keeps its zone, so whether the place counts is decided with the stores at hand.
+        # An existing store keeps its zone, so it is decided with the stores at hand whether the place counts.
         place = place_of(cells) if zone is None else None
         texts = self._read_texts(row, cells) if TEXTS else {}
         if self.errors_count == errors_before:
@@ -181,7 +181,7 @@ class Rows:
         labels: Labels = {}
         remove: list[str] = []
         for column, cell in cells.items():
-            # A fleet says the same things over and over: each is read once.
+            # A fleet repeats the same cells: each is parsed once.
             read = self._labels.get(column)
             if read is None:
                 if column in OWN_COLUMNS:
@@ -238,7 +238,7 @@ class Rows:
                     texts[column] = ""
                 continue
             try:
-                # As a document says it: the time zone is only there because a store needs one.
+                # Parsed as a document: the time zone is only given because a store needs one.
                 texts[column] = getattr(validated(StoreSpec, {"timezone": "UTC", column: cell}), column)
             except Invalid as refusal:
                 self.error(row, column, words(refusal))
@@ -264,7 +264,7 @@ class Rows:
 
 
 def _empty(cell: Any) -> bool:
-    """Whether a cell says nothing; an empty list of a JSON line does not either."""
+    """Whether a cell is empty; an empty list of a JSON line is, too."""
     return cell is None or (not cell and isinstance(cell, str | list))
 
 

@@ -1,7 +1,7 @@
-"""The bytes of an import, read into rows of cells: CSV as spreadsheets write it, or JSON lines.
+"""The bytes of an import, parsed into rows of cells: CSV as spreadsheets write it, or JSON lines.
 
-The one rule: what cannot be read is called by its name, with its line; nothing is guessed that could mean two things.
-Rows are counted as a spreadsheet does: the header of a CSV file is row 1.
+The one rule: an error names the exact fault, with its line; ambiguous input is never guessed. Rows are counted as a
+spreadsheet does: the header of a CSV file is row 1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from services.inventory.events import StoreDeclared
 
 RESOURCES = ("cpu", "memory")
 TEXTS = tuple(each.name for each in fields(StoreDeclared) if each.default == "")
-"""The plain texts that a store may say of itself, each a column and a field of its document by the same name."""
+"""The text fields of a store; each is a column, and a field of its document with the same name."""
 OWN_COLUMNS = ("name", "timezone", "hours", *RESOURCES, *TEXTS)
-"""What is not a label."""
+"""The columns that are not labels."""
 
 COLUMNS_MAX = LABELS_MAX + len(OWN_COLUMNS)
 
 Note = Callable[[int, str, str], None]
-"""Takes note of what is wrong: row, column, sentence."""
+"""Records an error: row, column, sentence."""
 
 Cells = Mapping[str, Any]
 
@@ -111,14 +111,18 @@ def rows_of(body: bytes, media_type: str, note: Note) -> Iterator[tuple[int, Cel
 
 
 def _text(body: bytes, note: Note) -> str:
-    """Return the text of a file; where it cannot be read, what comes before that, and a note of the line."""
+    """Return the text of a file; if a part is unreadable, the text before it, and record the line."""
     if body.startswith(_WORKBOOKS):
         note(1, "", "the file is a workbook, not a text file: save it as CSV UTF-8 in the spreadsheet")
         return ""
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if body.startswith(mark)), "utf-8")
     looked_at = body[:_LOOKED_AT_BYTES]
     if encoding == "utf-8" and b"\0" in looked_at:
-        note(1, "", "the file has zero bytes: it is UTF-16 without a byte order mark, or no text; save it as CSV UTF-8")
+        note(
+            1,
+            "",
+            "the file contains NUL bytes: it is UTF-16 without a byte order mark, or not text; save it as CSV UTF-8",
+        )
         return ""
     try:
         return body.decode(encoding)
@@ -126,7 +130,9 @@ def _text(body: bytes, note: Note) -> str:
         before = body[: error.start].decode(encoding, "ignore")
         line = before.count("\n") + 1
         if encoding != "utf-8":
-            note(line, "", f"the file says that it is {encoding.upper()} but is not from this line on; save it again")
+            note(
+                line, "", f"the file is marked as {encoding.upper()} but is not valid from this line on; save it again"
+            )
         else:
             note(
                 line,
@@ -195,14 +201,14 @@ def _separator(text: io.StringIO) -> str:
         found = first.rstrip("\r\n")[len(_EXCEL_SEPARATOR) :][:1]
         return found if found in _SEPARATORS else ","
     text.seek(0)
-    begins = first[:_LOOKED_AT_BYTES]  # by another separator than the file's own it would be one endless cell
+    begins = first[:_LOOKED_AT_BYTES]  # with a separator other than the file's own it would be one endless cell
     headers = {each: [cleaned(cell) for cell in next(csv.reader([begins], delimiter=each), [])] for each in _SEPARATORS}
     named = [each for each, header in headers.items() if len(header) > 1 and "name" in header]
     return named[0] if named else max(headers, key=lambda each: len(headers[each]))
 
 
 def _check_header(header: Sequence[str], separator: str) -> None:
-    """Refuse a header that names no store, a column twice, or what cannot be a label.
+    """Refuse a header without store names, with a column twice, or with a column that cannot be a label.
 
     Raises:
         Problem: 422.
@@ -213,13 +219,13 @@ def _check_header(header: Sequence[str], separator: str) -> None:
         detail = f"the columns are separated by {_OTHER_SEPARATORS[other]}; separate them by commas, semicolons or tabs"
         raise bad_rows([RowError(1, header[0][:80], detail)], 1)
     errors = [
-        RowError(1, column, "the column is there twice") for column, count in Counter(header).items() if count > 1
+        RowError(1, column, "the column is listed twice") for column, count in Counter(header).items() if count > 1
     ]
     errors += [error for column in header if (error := _column_error(column, header)) is not None]
     if "name" not in header and not any("spelled name" in each.detail for each in errors):
         between = f" ({_SEPARATORS[separator]} separate the columns)" if len(header) > 1 else ""
         near = nearest("name", header)
-        detail = f"the column name is missing{between}" + (f"; is it {near}?" if near else "")
+        detail = f"the column name is missing{between}" + (f"; did you mean {near}?" if near else "")
         errors.append(RowError(1, "name", detail))
     if errors:
         raise bad_rows(sorted(errors, key=lambda each: each.column)[:ERRORS_MAX], len(errors))
@@ -264,7 +270,7 @@ def json_rows(body: bytes, note: Note) -> Iterator[tuple[int, Cells]]:
         for key, member in value.items():
             column = cleaned(key)
             if column in members:
-                note(number, column, "the key is there twice")
+                note(number, column, "the key is listed twice")
             elif (error := _column_error(column, value)) is not None:
                 note(number, column, error.detail)
             members[column] = _cleaned_member(member)

@@ -1,6 +1,6 @@
-"""What an import changes, as its answer says it, dry runs first.
+"""The changes of an import, as its answer and its dry run show them.
 
-The one rule: it tells what is lost before it tells what is new, and by name: label, field, application.
+The one rule: removals come before additions, each by name: label, field, application.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _ZONES_SHOWN_MAX = 1_000
 VALUES_SHOWN_MAX = 20
 APPLICATIONS_NAMED_MAX = 5
 _PLAIN = tuple(each.name for each in fields(StoreDeclared) if each.name not in {"name", "labels", "clusters"})
-"""What is told as changed or not; of labels each key is told, of clusters their capacity."""
+"""The fields that are reported as changed or not; for labels each key, for clusters their capacity."""
 _DIFFERENCES = ("removed", "changed", "set")
 
 
 @dataclass(slots=True)
 class Report:
-    """Counts what rows change on stores that existed, and what that moves.
+    """Counts the changes of rows to existing stores, and the placements that move.
 
-    `meant` are zones that never change their clocks, and the zone that people who write them mean, most likely.
+    `meant` are zones that never change their clocks, each with the zone that is most likely meant.
     """
 
     meant: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Report:
     never_changing: Counter[str] = field(default_factory=Counter)
 
     def store(self, before: StoreDeclared | None, after: StoreDeclared) -> None:
-        """Count what one row makes of its store."""
+        """Count the changes of one row to its store."""
         word = "created" if before is None else "unchanged" if before == after else "configured"
         self.counts[word] += 1
         if (before is None or before.timezone != after.timezone) and after.timezone in self.meant:
@@ -63,7 +63,7 @@ class Report:
         self.fields["capacity"] += _capacities(before.clusters) != _capacities(after.clusters)
 
     def zone(self, row: int, store: str, zone: str, source: str) -> None:
-        """Note a time zone that was told from a place."""
+        """Record a time zone that was derived from a place."""
         self.zones_count += 1
         if len(self.zones) < _ZONES_SHOWN_MAX:
             self.zones.append({"row": row, "store": store, "timezone": zone, "from": source})
@@ -82,7 +82,7 @@ class Report:
 
     @property
     def asks(self) -> bool:
-        """Whether it removes so many placements that somebody has to confirm it."""
+        """Whether it removes so many placements that somebody must confirm it."""
         return fuse_trips(self.removed, 0, self.placed)
 
     def body(self, unusual: Sequence[str]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Report:
             "needs-confirmation",
             "The import removes many placements, so it needs a confirmation.",
             f"it would remove {self.removed:,} of {self.placed:,} placements: {named}{rest}",
-            fix="try it with ?dry_run=true; send it again with ?confirmed=true if this is meant",
+            fix="check it with ?dry_run=true; send it again with ?confirmed=true if this is intended",
             extra={"removed": self.removed, "placed": self.placed, "report": body},
         )
 
@@ -130,8 +130,8 @@ def _capacities(clusters: Sequence[ClusterSpec]) -> list[tuple[str, dict[str, st
 def unusual_values(found: dict[tuple[str, str], str]) -> list[str]:
     """Return a sentence for each label value that looks like a number, but is text to every comparison."""
     sentences = [
-        f"label {column}: {value!r} is no number to expressions, {why}"
+        f"label {column}: {value!r} is text, not a number, to expressions: {why}"
         for (column, value), why in sorted(found.items())[:VALUES_SHOWN_MAX]
     ]
     rest = len(found) - VALUES_SHOWN_MAX
-    return [*sentences, f"{rest} more values look like numbers and are none"] if rest > 0 else sentences
+    return [*sentences, f"{rest} more values look like numbers but are text"] if rest > 0 else sentences

@@ -152,7 +152,7 @@ def test_what_is_doubtful_is_told_and_refused_with_strict(resedge: Resedge, serv
     (tmp_path / "menu.yaml").write_text(CONFIG_MAP)
     server.on("GET", "/v1/applications/pos-api", Answer(200, APPLICATION))
     warned = Answer(201, {"result": "created", "position": 4, "warnings": ["ConfigMap/pos/menu /dat: no such field"]})
-    refused = problem(409, "doubtful-manifests", "The release may not do what is meant.", detail="/dat")
+    refused = problem(409, "doubtful-manifests", "The release may not do what you intend.", detail="/dat")
     server.on("PUT", "/v1/applications/pos-api/releases/1.4.0", warned, refused)
 
     told = resedge("publish", "pos-api", "1.4.0", str(tmp_path))

@@ -144,7 +144,7 @@ def test_an_exception_says_one_date_and_when_it_is_open(item: dict[str, object],
 
 
 def test_a_date_has_one_exception() -> None:
-    with pytest.raises(Invalid, match="2026-12-25 is there twice"):
+    with pytest.raises(Invalid, match="2026-12-25 is listed twice"):
         parse_store(with_hours(HOURS[2], HOURS[2]), None)
     many = [{"date": f"20{year}-01-{day:02}", "closed": True} for year in range(26, 40) for day in range(1, 32)]
     with pytest.raises(Invalid, match="more than 400"):

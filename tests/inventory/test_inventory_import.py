@@ -324,7 +324,7 @@ def test_a_slip_in_a_key_of_a_json_line_never_makes_a_label() -> None:
     rows = read('{"name": "a", "Timezone": "UTC"}\n{"name": "b", " name ": "c"}\n', "application/x-ndjson")
     assert [(each.row, each.detail) for each in rows.errors] == [
         (1, "the column is spelled timezone"),
-        (2, "the key is there twice"),
+        (2, "the key is listed twice"),
     ]
 
 

@@ -1,7 +1,6 @@
 """An application is a workload in one namespace; its expression narrows the namespace's.
 
-The one rule to know: releases are compiled for their application's namespace, so an application that has any stays
-where it is.
+The one rule: releases are compiled for their application's namespace, so an application with releases cannot move.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class ReleasesStay(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareApplication:
-    """Let the application be as this says, whole; without an expression it runs all over its namespace."""
+    """Declare the application, whole; without an expression it runs on all clusters of its namespace."""
 
     application: ApplicationDeclared
     actor: str
@@ -55,7 +54,7 @@ class DeclareApplication:
 
 @dataclass(frozen=True, slots=True)
 class RemoveApplication:
-    """Take the application back, and with it its release choices."""
+    """Remove the application, and with it its release choices."""
 
     name: str
     actor: str
@@ -82,7 +81,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return what is accepted but may not be meant."""
+    """Return the warnings: accepted, but probably not intended."""
     if not isinstance(command, DeclareApplication):
         return []
     asked = command.application
@@ -116,7 +115,7 @@ def _declare(command: DeclareApplication, state: State, facts: Fleet) -> Sequenc
         raise NameReserved(
             f"an application cannot be called {asked.name!r}",
             pointer="/metadata/name",
-            fix=f"Flux leaves {file} out of what it fetches, which stops the whole namespace: choose another name",
+            fix=f"choose another name: Flux does not fetch {file}, which would stop the whole namespace",
         )
     if asked.namespace not in facts.namespaces:
         raise unknown("namespace", asked.namespace, "/spec/namespace", facts.namespaces)

@@ -1,7 +1,7 @@
-"""What a release changes in objects that clusters have from the release that is chosen there now.
+"""Changes of a release to objects that clusters already have from the release chosen there now.
 
-The one rule: a field that no API server ever changes is refused when the release is chosen, not when a store tries it.
-What is admitted is taken to be what is chosen: a choice that was never admitted can be unset first.
+The one rule: a change of an immutable field is refused when the release is chosen, not when a store applies it. The
+chosen release counts as admitted: a choice that was never admitted can be removed first.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def check_changes(
 
 
 def change_warnings(facts: Fleet, key: tuple[str, str], fresh: BitMap, before: Mapping[str, BitMap]) -> list[str]:
-    """Return what may be refused by an API server, and depends on what it filled in or on a cluster's values."""
+    """Return changes that an API server may refuse, depending on its defaults or on a cluster's values."""
     return [
         f"{finding} (on {counted(len(clusters), 'cluster')} running {version})"
         for version, clusters, finding in _changes(facts, key, fresh, before)

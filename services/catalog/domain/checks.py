@@ -1,4 +1,4 @@
-"""What the catalog's deciders share beside what all services check alike (`libs.fleet.checks`)."""
+"""Checks that the catalog's deciders share, besides those of all services (`libs.fleet.checks`)."""
 
 from __future__ import annotations
 

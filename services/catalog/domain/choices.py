@@ -1,6 +1,6 @@
-"""Release choices say which release of an application runs where: of an ordered list the last that selects wins.
+"""Release choices say which release runs where: the last one of an ordered list that selects a cluster wins.
 
-The one rule to know: a choice is in force for whatever its expression selects now; it is one per canonical expression.
+The one rule: a choice applies to whatever its expression selects now; there is one per canonical expression.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class SetReleaseChoices:
-    """Let the whole list be exactly this."""
+    """Replace the whole list."""
 
     application: str
     choices: tuple[Choice, ...]
@@ -135,7 +135,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return how many of the chosen placements law takes away."""
+    """Return how many of the chosen placements law removes."""
     application = command.application
     known = facts.choices.get(application)
     state = Absent() if known is None else ReleaseChoicesSet(application, list(known))
@@ -177,7 +177,7 @@ def _distinct(choices: Sequence[Choice]) -> dict[str, Choice]:
         expression = canonical(read_expression(each.expression, f"{each.pointer}/expression"))
         if expression in asked:
             raise Invalid(
-                f"{expression!r} is chosen for twice, and only the last would count",
+                f"{expression!r} has two choices, and only the last would count",
                 pointer=f"{each.pointer}/expression",
                 fix="leave one of the two out",
             )
@@ -187,7 +187,7 @@ def _distinct(choices: Sequence[Choice]) -> dict[str, Choice]:
 
 def _replaced(command: SetRelease, current: Sequence[ReleaseChoice]) -> dict[str, Choice]:
     if command.expression is None:
-        # Nobody wrote an expression here, so none can be wrong in selecting nothing yet.
+        # The request has no expression here, so it cannot be wrong that it selects nothing yet.
         return {EVERYWHERE: Choice(ReleaseChoice(EVERYWHERE, command.version), allow_empty=True)}
     expression = canonical(read_expression(command.expression, "/expression"))
     asked = {each.expression: Choice(each) for each in current}
@@ -210,7 +210,7 @@ def _check_version(application: str, choice: Choice, facts: Fleet) -> None:
 
 
 def _try(chosen: ReleaseChoicesSet, asked: dict[str, Choice], facts: Fleet, at: datetime) -> None:
-    """Refuse what law forbids, and values that a release's schema refuses, on clusters that come to that release."""
+    """Refuse what law forbids, and values that a release's schema refuses, on clusters that get that release."""
     application = chosen.application
     tried = facts.fork()
     tried.assume(chosen)
@@ -234,7 +234,7 @@ def _chosen(facts: Fleet, application: str) -> dict[str, BitMap]:
 
 
 def _fresh(tried: Fleet, before: Mapping[str, BitMap], application: str) -> list[tuple[str, BitMap]]:
-    """Return for each choice its version and the clusters that come to it from another version, or from none."""
+    """Return for each choice its version and the clusters that newly get that version."""
     placed = tried.placed(application)
     return [
         (version, (clusters & placed) - before.get(version, BitMap()))

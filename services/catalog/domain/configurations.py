@@ -1,7 +1,7 @@
 """A configuration is one layer of values for applications, on the clusters that its expression selects.
 
-The one rule to know: it is tried on a fork of the fleet first. Two layers of equal rank may not set one key differently
-on a cluster, and no release in force may get values that its schema newly refuses.
+The one rule: it is tried on a fork of the fleet first. Two layers of equal rank must not set one key differently on a
+cluster, and no release in force may get values that its schema newly refuses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ConfigurationConflict(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareConfiguration:
-    """Let the layer be as this says, whole: for `applications`, or all of `namespace`, or (neither) for all."""
+    """Declare the layer, whole: for `applications`, or all of `namespace`, or (neither) for all."""
 
     configuration: ConfigurationDeclared
     actor: str
@@ -52,7 +52,7 @@ class DeclareConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class RemoveConfiguration:
-    """Take the layer back; what lies below it shows again."""
+    """Remove the layer; lower layers apply again."""
 
     name: str
     actor: str
@@ -106,7 +106,7 @@ def _check_document(asked: ConfigurationDeclared) -> None:
             fix="leave one of the two out",
         )
     if abs(asked.priority) > PRIORITY_MAX:
-        raise Invalid(f"a priority is between -{PRIORITY_MAX:,} and {PRIORITY_MAX:,}", pointer="/spec/priority")
+        raise Invalid(f"a priority must be between -{PRIORITY_MAX:,} and {PRIORITY_MAX:,}", pointer="/spec/priority")
     check_values(asked.values, "/spec/values")
 
 
@@ -153,7 +153,7 @@ def _check_values(declared: ConfigurationDeclared, state: State, facts: Fleet, a
 
 
 def values_invalid(facts: Fleet, release: tuple[str, str], found: tuple[str, int, int], pointer: str) -> ValuesInvalid:
-    """Return the refusal for what a release's schema says: (problem, a cluster as example, count of clusters)."""
+    """Return the refusal for a violation of a release's schema: (problem, a cluster as example, count of clusters)."""
     application, version = release
     problem, example, count = found
     cluster = facts.selection.name(example)

@@ -1,6 +1,6 @@
-"""What the catalog's deciders ask of law in force: what it leaves of what they would declare.
+"""Law in the catalog's deciders: which placements it leaves of a declaration.
 
-The one rule to know: it is asked on a fork with the declaration in it, and only where law names the application at all.
+The one rule: it is evaluated on a fork that includes the declaration, and only if law names the application at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def under_law(facts: Fleet, applications: Iterable[str]) -> list[str]:
 
 
 def check_placements(event: Event, applications: Iterable[str], facts: Fleet, at: datetime, pointer: str) -> None:
-    """Refuse a declaration by which applications come to where law does not let them.
+    """Refuse a declaration that places applications where law forbids them.
 
     Raises:
         LawLeavesNothing, LawForbids: why not.
@@ -37,13 +37,13 @@ def check_placements(event: Event, applications: Iterable[str], facts: Fleet, at
         for name in concerned:
             placed, before = tried.placed(name), facts.placed(name)
             forbidden = tried.forbidden(name, at)
-            # Narrowed to where law leaves nothing, it comes nowhere new and has no cluster left all the same.
+            # A narrowed application is placed nowhere new, but may have no cluster left.
             emptied = placed <= forbidden and not before <= forbidden
             check_law(tried, name, placed, placed if emptied else placed - before, at, pointer=pointer, fix=NARROW)
 
 
 def placement_warnings(event: Event, applications: Iterable[str], facts: Fleet, at: datetime) -> list[str]:
-    """Return how many placements of applications law takes away once `event` is declared."""
+    """Return how many placements of applications law removes once `event` is declared."""
     concerned = under_law(facts, applications)
     if not concerned:
         return []

@@ -1,7 +1,7 @@
-"""A namespace is a team's part of every cluster that its expression selects, with what it may take of it.
+"""A namespace is a team's share of every cluster that its expression selects, with its capacity there.
 
-The one rule to know: a declaration that takes more of a cluster than the cluster has left is refused; one that takes no
-more than before is not, even where later facts have made the cluster too small.
+The one rule: a declaration that reserves more of a cluster than is free is refused; one that reserves no more than
+before is not, even if later facts have made the cluster too small.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CapacityExceeded(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareNamespace:
-    """Let the namespace be as this says, whole; `capacity` in Kubernetes quantities a cluster."""
+    """Declare the namespace, whole; `capacity` in Kubernetes quantities per cluster."""
 
     namespace: NamespaceDeclared
     actor: str
@@ -66,7 +66,7 @@ class DeclareNamespace:
 
 @dataclass(frozen=True, slots=True)
 class RemoveNamespace:
-    """Take the namespace back; it has no applications any more."""
+    """Remove the namespace, which has no applications any more."""
 
     name: str
     actor: str
@@ -96,7 +96,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return how much law takes from the namespace's applications."""
+    """Return how many placements law removes from the namespace's applications."""
     if not isinstance(command, DeclareNamespace):
         return []
     declared = _normal(command.namespace)
@@ -124,7 +124,7 @@ def _declare(command: DeclareNamespace, state: State, facts: Fleet) -> Sequence[
         raise NameReserved(
             f"a namespace cannot be called {declared.name!r}",
             pointer="/metadata/name",
-            fix=f"Flux leaves {file} out of what it fetches, so a store would never get it: choose another name",
+            fix=f"choose another name: Flux does not fetch {file}, so a store would never get it",
         )
     check_signoff(declared.signoff, facts)
     if isinstance(state, Absent) or (state.expression, state.allow_empty) != (
@@ -148,7 +148,7 @@ def _check_document(asked: NamespaceDeclared) -> None:
         raise NameReserved(
             f"a namespace cannot be called {asked.name!r}",
             pointer="/metadata/name",
-            fix="flux-system, default and kube-* belong to the cluster: choose another name",
+            fix="choose another name: flux-system, default and kube-* belong to the cluster",
         )
     for key, value in asked.namespace_labels.items():
         _check_label(key, value)
@@ -158,18 +158,18 @@ def _check_document(asked: NamespaceDeclared) -> None:
     for index, entry in enumerate(asked.crds):
         if registered_kind(entry) is None:
             raise Invalid(
-                f"{entry[:80]!r} names no custom kind",
+                f"{entry[:80]!r} does not name a custom kind",
                 pointer=f"/spec/crds/{index}",
                 fix="write <Kind>.<version>.<group>, such as Certificate.v1.cert-manager.io",
             )
     if len(asked.crds) > CRDS_MAX:
-        raise Invalid(f"a namespace names at most {CRDS_MAX} custom kinds", pointer="/spec/crds")
+        raise Invalid(f"a namespace can name at most {CRDS_MAX} custom kinds", pointer="/spec/crds")
     if len(asked.owners) > OWNERS_MAX:
-        raise Invalid(f"a namespace has at most {OWNERS_MAX} owners", pointer="/spec/owners")
+        raise Invalid(f"a namespace can have at most {OWNERS_MAX} owners", pointer="/spec/owners")
 
 
 def _check_label(key: str, value: str) -> None:
-    """Refuse what Kubernetes would not take as a label, and the labels by which Kubernetes and Flux find objects."""
+    """Refuse labels that Kubernetes would not accept, and those by which Kubernetes and Flux find objects."""
     pointer = f"/spec/labels/{escape(key)}"
     if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
         raise Invalid(
@@ -194,7 +194,7 @@ def _exceeded(declared: NamespaceDeclared, resource: str, clusters: BitMap, fact
         f"{declared.capacity.get(resource, '0')} for {declared.name}: {some(names)}"
         + (f" and {len(clusters) - len(names):,} more" if len(clusters) > len(names) else ""),
         pointer=f"/spec/capacity/{escape(resource)}",
-        fix="take less, narrow the expression, or take less in another namespace first",
+        fix="lower its capacity, narrow its expression, or lower the capacity of another namespace first",
         resource=resource,
         clusters=names,
         count=len(clusters),

@@ -1,7 +1,7 @@
 """A release is one immutable version of an application: manifests, the schema of its values, their defaults.
 
-The one rule to know: what a version means never changes. Publishing the same content again adds nothing; other content
-needs another version, also after the application was removed and declared anew.
+The one rule: the meaning of a version never changes. Publishing the same content again adds nothing; other content
+needs another version, also after the application was removed and declared again.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return how many placements of the application law takes away."""
+    """Return how many placements of the application law removes."""
     application = command.release.application
     return law_warnings(facts, [(application, facts.placed(application))], command.at)
 
 
 def _version_fix(version: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", version).strip("._-")
-    why = "a version is part of paths and labels, so it has no slash; " if "/" in version else ""
+    why = "a version is part of paths and labels, so it must not contain a slash; " if "/" in version else ""
     return f"{why}use a version such as {plain if _VERSION.fullmatch(plain) else '1.4.0 or 2026-11-24.3'}"
 
 
 def check_version(version: str) -> None:
-    """Refuse what is not a version: such text is a Kubernetes label value, an OCI tag and a file name all the same.
+    """Refuse text that is not a version: a version is a Kubernetes label value, an OCI tag and a file name.
 
     Raises:
         Invalid: with what a version looks like.

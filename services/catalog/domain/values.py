@@ -1,6 +1,6 @@
 """Values of a configuration layer: JSON within bounds.
 
-The one rule to know: what passes here can be kept in an event, merged and rendered without any further limit.
+The one rule: accepted values can be kept in an event, merged and rendered without any further limit.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def check_values(values: Mapping[str, Any], pointer: str) -> None:
     _check(values, pointer, 1)
     if len(msgspec.json.encode(values)) > VALUES_BYTES_MAX:
         raise Invalid(
-            f"the values come to more than {VALUES_BYTES_MAX // 1024} KiB",
+            f"the values are larger than {VALUES_BYTES_MAX // 1024} KiB",
             pointer=pointer,
-            fix="divide them over several configurations",
+            fix="split them into several configurations",
         )
 
 
@@ -62,9 +62,9 @@ def _check_scalar(value: Any, pointer: str) -> None:
                 raise Invalid("an integer has to fit 64 bits", pointer=pointer, fix="write it as text")
         case float():
             if not math.isfinite(value):
-                raise Invalid("a number has to be finite", pointer=pointer)
+                raise Invalid("a number must be finite", pointer=pointer)
         case _:
-            raise Invalid("values are text, numbers, true, false, null, lists and maps", pointer=pointer)
+            raise Invalid("values must be text, numbers, true, false, null, lists or maps", pointer=pointer)
 
 
 def _check_text(text: str, pointer: str) -> None:

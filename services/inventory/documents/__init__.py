@@ -1,7 +1,7 @@
-"""Store documents: read into commands, and rendered from what was declared.
+"""Store documents: parsed into commands, and rendered from events.
 
-The one rule: what a document says is checked here, once, so that an event never holds a time zone, an hour, a label
-or a quantity that nobody can read.
+The one rule: documents are validated here, once, so that an event never holds an invalid time zone, hour, label or
+quantity.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ClusterItem(Spec):
 
 
 class StoreSpec(Spec):
-    """What a store is besides its name and labels; without `clusters` it has one, of its own name."""
+    """The fields of a store besides name and labels; without `clusters` it has one, with its own name."""
 
     timezone: str
     hours: list[HoursItem] = Field(default_factory=list, max_length=HOURS_MAX + EXCEPTIONS_MAX)
@@ -91,7 +91,7 @@ def parse_store(document: Any, name: str | None) -> tuple[str, Make[Command]]:
 def store_document(event: StoreDeclared, _facts: Fleet) -> dict[str, Any]:
     """Return the document of a store; declaring it again changes nothing."""
     document = document_of("Store", event, StoreSpec, hours=hours_items(event), clusters=())
-    # Said even where there is none: a document without `clusters` means one of the store's own name.
+    # Written even if empty: a document without `clusters` means one with the store's own name.
     document["spec"]["clusters"] = [cluster_item(each) for each in event.clusters]
     return document
 

@@ -1,4 +1,4 @@
-"""Opening hours as documents and imports write them: on days of the week, and other ones on some dates.
+"""Opening hours as in documents and imports: on days of the week, and exceptions on dates.
 
 The one rule: an exception replaces the whole of its local date, so a date has only one.
 """
@@ -49,7 +49,7 @@ def check_hours(days: Sequence[str], opens: str, closes: str, pointer: str) -> O
     """Return opening hours as they are kept: days in the order of the week.
 
     Raises:
-        Invalid: a day or a time is none.
+        Invalid: a day or a time is not valid.
     """
     for index, day in enumerate(days):
         if day not in DAYS:
@@ -77,16 +77,20 @@ def _check_times(opens: str, closes: str, pointer: str) -> None:
 
 
 def check_items(items: Sequence[HoursItem], at: str = "/spec/hours") -> StoreHours:
-    """Return the hours that a document's list says.
+    """Return the hours of a document's list.
 
     Raises:
-        Invalid: one of them says none, or two speak of one date.
+        Invalid: an entry is not valid, or two entries are for one date.
     """
     found: list[OpeningHours | HoursException] = []
     for index, item in enumerate(items):
         pointer = f"{at}/{index}"
         if (item.days is None) == (item.date is None):
-            raise Invalid("hours are for days of the week or for one date", pointer=pointer, fix="say days, or date")
+            raise Invalid(
+                "an entry of hours must be for days of the week or for one date",
+                pointer=pointer,
+                fix="give either days or date",
+            )
         if item.closed is not None:
             found.append(_closed(item, pointer))
             continue
@@ -102,7 +106,7 @@ def check_items(items: Sequence[HoursItem], at: str = "/spec/hours") -> StoreHou
 def _closed(item: HoursItem, pointer: str) -> HoursException:
     if item.date is None or item.closed is not True or item.open is not None or item.close is not None:
         raise Invalid(
-            "closed is said of a date, and of nothing else",
+            "closed is only allowed with a date",
             pointer=f"{pointer}/closed",
             fix="write {date, closed: true}",
         )
@@ -122,7 +126,7 @@ def _gathered(found: Iterable[OpeningHours | HoursException], at: str) -> StoreH
         if isinstance(each, OpeningHours):
             regular.append(each)
         elif each.date in exceptions:
-            raise Invalid(f"{each.date} is there twice", pointer=f"{at}/{index}/date")
+            raise Invalid(f"{each.date} is listed twice", pointer=f"{at}/{index}/date")
         else:
             exceptions[each.date] = each
     for count, count_max in ((len(regular), HOURS_MAX), (len(exceptions), EXCEPTIONS_MAX)):
@@ -132,10 +136,10 @@ def _gathered(found: Iterable[OpeningHours | HoursException], at: str) -> StoreH
 
 
 def hours_from_text(text: str) -> StoreHours:
-    """Return the hours that a cell says: `mon-fri 06:00-23:00; 2026-12-24 08:00-14:00; 2026-12-25 closed`.
+    """Return the hours of a cell: `mon-fri 06:00-23:00; 2026-12-24 08:00-14:00; 2026-12-25 closed`.
 
     Raises:
-        Invalid: it says none.
+        Invalid: it is not opening hours.
     """
     parts = [each.strip() for each in text.split(";") if each.strip()]
     return _gathered([_part(part) for part in parts], "/spec/hours")
@@ -149,7 +153,7 @@ def _part(part: str) -> OpeningHours | HoursException:
     found = _TIMES.fullmatch(times)
     if found is None:
         raise Invalid(
-            f"{part[:60]!r} is not opening hours",
+            f"{part[:60]!r} are not opening hours",
             fix="write mon-fri 06:00-23:00; sat,sun 07:00-02:00; 2026-12-24 08:00-14:00; 2026-12-25 closed",
         )
     if _DATE.fullmatch(when):

@@ -1,8 +1,8 @@
 """The time zone of a place that an import gives by coordinates, or by a state and ZIP code of the United States.
 
-The one rule: a zone is only taken where it is certain; a ZIP code whose two sources (its coordinates on the map of
-zones, and the table's own zone) differ is refused with both names. The map (timezonefinder) and the table (zipcodes)
-are loaded by the first row that needs them.
+The one rule: a zone is used only if it is certain; a ZIP code whose two sources (its coordinates on the map of zones,
+and the table's own zone) differ is refused with both names. The map (timezonefinder) and the table (zipcodes) are
+loaded by the first row that needs them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Place:
         """Return its time zone.
 
         Raises:
-            Invalid: it is none, or its zone is not certain; the pointer names the column.
+            Invalid: it is not valid, or its zone is not certain; the pointer names the column.
         """
         cells = dict(self.given)
         if COORDINATES[0] in cells:
@@ -70,14 +70,14 @@ def zone_at(latitude: float, longitude: float) -> str:
     """Return the time zone of a point on land.
 
     Raises:
-        Invalid: the point lies at sea, most likely because its numbers are exchanged or lack a sign.
+        Invalid: the point is at sea, most likely because its numbers are swapped or lack a sign.
     """
     zone = _finder().timezone_at_land(lat=latitude, lng=longitude)
     if zone is None or zone not in zones():
         raise Invalid(
             f"no time zone is known at latitude {latitude:g}, longitude {longitude:g}",
             pointer=f"/{COORDINATES[0]}",
-            fix="look whether the two are exchanged or a minus sign is missing (west and south are negative), "
+            fix="check whether the two are swapped or a minus sign is missing (west and south are negative), "
             f"or {_WRITE_ZONE}",
         )
     return zone

@@ -1,7 +1,7 @@
-"""Time zones of documents and imports: IANA names of a place, and for other names the one that is meant.
+"""Time zones in documents and imports: IANA names of a place; for other names, the zone that is probably meant.
 
-The one rule: a zone that is kept has the clocks of some place or a fixed offset; names that stand for "not set" or for
-"whatever this machine has" (`Factory`, `localtime`, `posixrules`) are refused although tzdata may hold them.
+The one rule: an accepted zone has the clocks of some place or a fixed offset; names that mean "not set" or "this
+machine's zone" (`Factory`, `localtime`, `posixrules`) are refused although tzdata may have them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from libs.contracts.refusals import Invalid
 
 NO_ZONES = frozenset({"Factory", "localtime", "posixrules"})
 NEVER_CHANGING = {"EST": "America/New_York", "MST": "America/Denver"}
-"""IANA names of zones without daylight time, and the zone that people who write them mean, most likely."""
+"""IANA names of zones without daylight saving time, and the zone that is most likely meant."""
 
 _NAME_CHARACTERS_MAX = 80
 _EXAMPLE = "write an IANA name such as America/Chicago"
@@ -50,7 +50,7 @@ _ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "NZST": ("Pacific/Auckland",),
     "NZDT": ("Pacific/Auckland",),
 }
-# How Windows, Rails and people call the zones that CLDR's table knows by another name.
+# Names that Windows, Rails and people use for zones that CLDR's table knows by another name.
 _WINDOWS = {
     "alaska standard time": "alaskan standard time",
     "alaska": "alaskan standard time",
@@ -129,7 +129,7 @@ def _meant(name: str) -> tuple[str, ...]:
 
 
 def _an_offset(shown: str, offset: re.Match[str], pointer: str) -> Invalid:
-    """Return the refusal of `UTC-6` and its like, which say nothing of daylight time."""
+    """Return the refusal of offsets such as `UTC-6`, which do not define daylight saving time."""
     sign = 1 if offset[1] == "+" else -1
     hours = sign * int(offset[2])
     place = _BY_OFFSET.get(hours) if offset[3] in (None, "00") else None

@@ -102,7 +102,7 @@ def _parts(rule: str, pointer: str) -> dict[str, str]:
             fix = f"did you mean {near}?" if near else _FIX
             raise Invalid(f"{name[:20]!r} is not a part of a window's rule", pointer=pointer, fix=fix, nearest=near)
         if name in parts:
-            raise Invalid(f"{name} is there twice", pointer=pointer)
+            raise Invalid(f"{name} is listed twice", pointer=pointer)
         if not _PARTS[name].fullmatch(value):
             if name == "UNTIL" and (date_of := re.match(r"[12][0-9]{3}-?[0-9]{2}-?[0-9]{2}", value)):
                 raise Invalid(

@@ -74,7 +74,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return what is accepted but may not be meant."""
+    """Return the warnings: accepted, but probably not intended."""
     if not isinstance(command, DeclareRoleBinding):
         return []
     binding = command.binding

@@ -65,7 +65,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, _facts: Fleet) -> list[str]:
-    """Return what is accepted but may not be meant."""
+    """Return the warnings: accepted, but probably not intended."""
     if isinstance(command, DeclareFreeze) and _over(command.freeze, command.at):
         return ["the freeze is over already: it holds nothing back"]
     return []

@@ -65,7 +65,7 @@ class Placement:
     target_variant: Column
     pending: BitMap = field(default_factory=BitMap)
     unwanted: list[Unwanted] = field(default_factory=list)
-    """The pending removals, each since it has been wanted without a break."""
+    """The pending removals, each since it has been wanted without interruption."""
     fallbacks: dict[str, BitMap] = field(default_factory=dict)
     """Where the target is not the chosen release, as that is refused, but this version."""
 

@@ -51,7 +51,7 @@ def test_what_is_not_frozen_says_which_freeze_comes() -> None:
     over = gates(fleet, at("2027-01-01T00:00")).explain_freeze("pos", 0, first=False)
     assert over.reason == "no freeze is in force"
     unbound = gates(fleet_of(store("tx")), NOW).explain_freeze("pos", 0, first=False)
-    assert (unbound.open, unbound.reason) == (True, "no freeze binds it")
+    assert (unbound.open, unbound.reason) == (True, "no freeze applies to it")
 
 
 def test_an_override_that_opened_a_freeze_is_evidence() -> None:
@@ -102,7 +102,7 @@ def test_an_open_window_says_until_when() -> None:
 
     assert found.open
     assert found.reason == "calendar night is open until Thu 2026-11-26 05:00 America/Chicago"
-    assert gates(fleet_of(store("tx")), NOW).explain_window("pos", 0, first=False).reason == "no calendar binds it"
+    assert gates(fleet_of(store("tx")), NOW).explain_window("pos", 0, first=False).reason == "no calendar applies to it"
 
 
 def test_two_levels_open_when_both_do() -> None:
