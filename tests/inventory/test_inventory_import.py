@@ -81,7 +81,7 @@ def test_every_bad_row_is_told_with_row_and_column() -> None:
     [
         ("{", "line 1"),
         ("[1]", "not a JSON object"),
-        ('{"name": "a", "name": "b"}', "there twice"),
+        ('{"name": "a", "name": "b"}', "listed twice"),
         ('{"name": "a", "timezone": "UTC", "size": 3}', "must be text"),
         ('{"name": "a", "timezone": "UTC", "hours": [{"days": 1}]}', "valid list"),
         ('{"name": 1, "timezone": null}', "not a name"),
@@ -95,7 +95,11 @@ def test_a_bad_line_is_told(line: str, detail: str) -> None:
 
 @pytest.mark.parametrize(
     ("header", "detail"),
-    [("nam,timezone", "is it nam?"), ("name,timezone,a,a", "there twice"), ("name,timezone,-x", "not a label key")],
+    [
+        ("nam,timezone", "did you mean nam?"),
+        ("name,timezone,a,a", "listed twice"),
+        ("name,timezone,-x", "not a label key"),
+    ],
 )
 def test_a_header_that_cannot_be_read_is_refused_at_once(header: str, detail: str) -> None:
     with pytest.raises(Problem) as problem:
@@ -280,7 +284,7 @@ def test_what_spreadsheets_write_is_read(separator: str, encoding: str, excel: b
             "0xE9 is not UTF-8: the file is Latin-1",
         ),
         ("name,timezone\na,UTC\n".encode("utf-16-le"), 1, "UTF-16 without a byte order mark"),
-        (codecs.BOM_UTF16_LE + b"n\0a\0m\0e\0\n\0\0\xd8a\0", 2, "says that it is UTF-16"),
+        (codecs.BOM_UTF16_LE + b"n\0a\0m\0e\0\n\0\0\xd8a\0", 2, "is marked as UTF-16"),
         (b"name," + b"x" * 200_000 + b"\na,b\n", 1, "field larger than field limit"),
         (b"PK\x03\x04\x14\0", 1, "the file is a workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", 1, "the file is a workbook"),

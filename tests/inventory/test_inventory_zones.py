@@ -131,7 +131,7 @@ def test_half_a_place_is_none(cells: dict[str, str]) -> None:
         ((("latitude", "-97.74"), ("longitude", "30.27")), "latitude", "not a latitude"),
         ((("latitude", "30,27"), ("longitude", "-97.74")), "latitude", "decimal comma; write 30.27"),
         ((("latitude", "nan"), ("longitude", "1")), "latitude", "not a latitude"),
-        ((("latitude", "0"), ("longitude", "-150")), "latitude", "exchanged"),
+        ((("latitude", "0"), ("longitude", "-150")), "latitude", "swapped"),
         ((("state", "CA"), ("zip", "78701")), "zip", "is in TX, not in CA"),
         ((("state", "Texas"), ("zip", "78701")), "state", "not the code of a state"),
         ((("state", "TX"), ("zip", "\uff17\uff18\uff17\uff10\uff11")), "zip", "not a ZIP code"),
