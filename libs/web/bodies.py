@@ -89,7 +89,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _malformed(f"the key {key[:80]!r} is there twice")
+                raise _malformed(f"the key {key[:80]!r} is listed twice")
             seen.add(key)
     return found
 

@@ -38,8 +38,8 @@ def test_the_deepest_that_is_allowed_is_read() -> None:
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b'{"a": 1, "a": 2}', "there twice"),
-        (b'{"x": {"a": 1, "a": 2}}', "there twice"),
+        (b'{"a": 1, "a": 2}', "listed twice"),
+        (b'{"x": {"a": 1, "a": 2}}', "listed twice"),
         (b"[" * 1_000_000, "levels"),
         (b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), "levels"),
         (b"[1," * DEPTH_MAX + b"[1" + b"]" * (DEPTH_MAX + 1), "levels"),
