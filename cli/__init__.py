@@ -1,1 +1,1 @@
-"""The `resedge` command: it talks HTTP to the services and holds no rule of its own."""
+"""The `resedge` command: it calls the services over HTTP and holds no rule of its own."""

@@ -1,6 +1,6 @@
 """The entry point of `resedge`.
 
-The one rule: nothing is imported before it is known to be needed; `--version` loads no library at all.
+The one rule: nothing is imported before it is needed; `--version` loads no library at all.
 """
 
 from __future__ import annotations

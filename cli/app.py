@@ -1,4 +1,4 @@
-"""The root command: which verbs there are, and what becomes of every error.
+"""The root command: its verbs, and the handling of every error.
 
 The one rule: a verb's module is imported only when that verb runs (or for `resedge --help`).
 """
@@ -67,7 +67,7 @@ class Verbs(TyperGroup):
         """Run the verb.
 
         Raises:
-            ReaderGone: whoever read our stdout has seen enough; Typer would make that an error.
+            ReaderGone: the reader of our stdout has closed it; Typer would make that an error.
         """
         try:
             return super().invoke(ctx)
@@ -75,7 +75,7 @@ class Verbs(TyperGroup):
             raise ReaderGone from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Find the verb, or say which one was meant; completion (resilient parsing) only finds nothing.
+        """Find the verb, or suggest the nearest; completion (resilient parsing) just finds nothing.
 
         Raises:
             UsageProblem: there is no such verb.
@@ -139,7 +139,7 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Say whether `-o json` (or jsonl) was asked for; known even when the rest cannot be parsed."""
+    """Tell whether `-o json` (or jsonl) was requested, even if the rest cannot be parsed."""
     pairs = pairwise([*arguments, ""])
     return any(
         (word in ("-o", "--output") and after in ("json", "jsonl"))
@@ -149,7 +149,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; every error ends here, told on stderr."""
+    """Run one command and return its exit code; every error ends here, as a message on stderr."""
     session = Session()
     as_json = wants_json(arguments)
     try:
@@ -189,7 +189,7 @@ def _complete_line() -> None:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuse bytes that are no text before they reach an address or a request."""
+    """Refuse arguments that are not text before they reach an address or a request."""
     for argument in arguments:
         try:
             argument.encode()
@@ -198,7 +198,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _tell(error: CliError, session: Session, *, as_json: bool) -> None:
-    """Say on stderr what went wrong: as lines for a person, or as a problem document."""
+    """Write an error to stderr: as lines for a person, or as a problem document."""
     if as_json:
         session.say(json.dumps(error.document(), ensure_ascii=False, default=list))
         return
@@ -207,7 +207,7 @@ def _tell(error: CliError, session: Session, *, as_json: bool) -> None:
 
 
 def _usage(error: typer.TyperException, session: Session, arguments: Sequence[str], *, as_json: bool) -> int:
-    """Tell what Typer could not parse; no words at all get the help."""
+    """Report what Typer could not parse; show the help if there are no arguments."""
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)
     else:

@@ -1,6 +1,6 @@
-"""Documents sent as one change: all of them, or none; the server puts them in order.
+"""Sends documents as one change: all of them, or none; the server puts them in order.
 
-The one rule: what is said of a document names its file and line.
+The one rule: every message about a document names its file and line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ROUTE = "/v1/documents"
 SHOWN_MAX = 10
-"""Refused documents that are told in full; the others are counted."""
+"""Refused documents that are shown in full; the others are counted."""
 _NO_SUCH_ROUTE = (404, 405)
 _POINTS_INTO = "/documents/"
 
@@ -44,7 +44,7 @@ class _Refused(Problem):
         self.problems = problems
 
     def lines(self) -> list[str]:
-        """Return what is said of each of the first, and how many there are."""
+        """Return the messages of the first ones, and how many there are."""
         lines = [line for each in self.problems[:SHOWN_MAX] for line in each.lines()]
         count = int(self.body.get("refused_count") or len(self.problems))
         more = count - min(len(self.problems), SHOWN_MAX)
@@ -58,7 +58,7 @@ class _Refused(Problem):
 
 
 def declare_together(client: Client, documents: Sequence[Document], *, dry_run: bool) -> Applied:
-    """Declare documents, or try them, in one request.
+    """Declare documents, or run a dry run, in one request.
 
     Raises:
         UsageProblem: one thing is declared twice, or they are more than one change takes.
@@ -103,16 +103,16 @@ def _check_size(documents: Sequence[Document]) -> None:
 
 
 def _located(problem: Problem, documents: Sequence[Document]) -> CliError:
-    """Return the problem as it is told of documents in files."""
+    """Return the problem with the places of the documents in their files."""
     if problem.status in _NO_SUCH_ROUTE and "document" not in problem.body:
         return CliError(
-            "the server does not take documents as one change",
+            "the server does not accept several documents as one change",
             why=f"{_ROUTE} answers {problem.status}",
             fix="update the server, or check that --server names a Resilient Edge server",
         )
     if problem.code == "body-too-large":
         return UsageProblem(
-            f"the documents are larger than one apply takes ({DOCUMENTS_BYTES_MAX >> 20} MiB)",
+            f"the documents are larger than one apply allows ({DOCUMENTS_BYTES_MAX >> 20} MiB)",
             fix="apply them in parts; stores can be imported (`resedge import stores`)",
         )
     listed = problem.body.get("refused")

@@ -1,4 +1,4 @@
-"""What an approval still needs, told to whoever asked for it or has just voted."""
+"""What an approval still needs, shown to its requester and after each vote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def tell_what_is_needed(session: Session, approval: str) -> None:
-    """Say on stderr what the approval waits for; only how to grant it, where it may not be read."""
+    """Write to stderr what the approval waits for; only how to grant it, if it may not be read."""
     grant = f"resedge approval grant {approval} --reason TEXT"
     try:
         item = session.client.get(path_of("approvals", approval)).body

@@ -1,7 +1,7 @@
-"""How a table writes what a registered column names: the forms of values, and the columns of a kind.
+"""How tables show registered columns: the forms of values, and the columns of a kind.
 
-The one rule: a form reads one item and returns what its cell shows; a form that is not known here changes nothing, so
-that a newer server's kinds can be shown.
+The one rule: a form reads one item and returns the text of its cell; an unknown form changes nothing, so that a newer
+server's kinds can be shown.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def missing(item: Item) -> str:
 
 
 def store_time(begin: object, end: object = None) -> str:
-    """Return an instant, or an interval, as the clock on the store's wall shows it, with its offset from UTC.
+    """Return an instant, or an interval, in the store's local time, with its offset from UTC.
 
-    The day of the end and its offset are told where they differ.
+    The day of the end and its offset are shown if they differ.
     """
     first = _instant(begin)
     if first is None:
@@ -81,7 +81,7 @@ def _count(_item: Item, value: object) -> object:
 
 
 def _clusters(item: Item, value: object) -> object:
-    """Return the names of a document's clusters; without a list it has one of its own name."""
+    """Return the names of a document's clusters; without a list it has one with its own name."""
     return [each.get("name") for each in _maps(value)] if isinstance(value, list) else field("metadata.name")(item)
 
 
@@ -194,4 +194,4 @@ FORMS: Mapping[str, Callable[[Item, object], object]] = {
     "subjects": _subjects,
     "windows": _windows,
 }
-"""`form` of a registered column → what writes its cell from the item and the value at the column's path."""
+"""`form` of a registered column → the function that makes its cell from the item and the value at the path."""

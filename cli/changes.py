@@ -1,6 +1,6 @@
-"""How the outcome of a change is told: a line for people, the name, or JSON for scripts.
+"""The output of a change: a line for people, the name, or JSON for scripts.
 
-The one rule: whatever the format, what deserves attention goes to stderr as a warning as well.
+The one rule: in every format, warnings also go to stderr.
 """
 
 import json
@@ -31,7 +31,7 @@ ChangeOutput = Annotated[
 def tell_answer(
     session: Session, name: str, answer: Answer, how: ChangeFormat, *, dry_run: bool = False, result: str = ""
 ) -> None:
-    """Tell one outcome on stdout, as the server answered it; `result` replaces its word."""
+    """Write one outcome to stdout, as the server answered it; `result` replaces its word."""
     tell(
         session, name, result or answer.result, how, dry_run=dry_run, position=answer.position, warnings=answer.warnings
     )
@@ -47,7 +47,7 @@ def tell(
     position: int = 0,
     warnings: Iterable[str] = (),
 ) -> None:
-    """Tell one outcome on stdout."""
+    """Write one outcome to stdout."""
     warned = list(warnings)
     match how:
         case ChangeFormat.JSON:
@@ -62,7 +62,7 @@ def tell(
 
 
 def tell_counts(session: Session, text: str, body: Mapping[str, Any], how: ChangeFormat, *, dry_run: bool) -> None:
-    """Tell the outcome of a bulk change: the sentence, or the server's own counts."""
+    """Write the outcome of a bulk change: the sentence, or the server's own counts."""
     if how is ChangeFormat.JSON:
         print(json.dumps({**body, "dry_run": dry_run}, ensure_ascii=False))
     else:

@@ -1,6 +1,6 @@
-"""The HTTP client: one place that sends tokens, keys and positions, and turns answers into errors.
+"""The HTTP client: the one place that sends tokens, keys and positions, and turns answers into errors.
 
-The one rule: every change carries an idempotency key, so that sending it again after a dropped connection is safe.
+The one rule: every change carries an idempotency key, so that it is safe to send it again after a dropped connection.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _NOTICES: Mapping[str, Callable[[str], str]] = {
     "Resedge-Clock": lambda told: f"the server's clock is {told}",
     HEADER: _other_version,
 }
-"""A header that answers may have → the notice that it is worth; empty for none."""
+"""A header of answers → the notice for it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer: its status, its body (None when empty) and the position it was given at (0 when not said)."""
+    """A successful answer: its status, body (None if empty) and position (0 if not given)."""
 
     status: int
     body: Any
@@ -65,13 +65,13 @@ class Answer:
 
     @property
     def warnings(self) -> list[str]:
-        """Return what the server wants a person to know although it did what was asked."""
+        """Return the server's warnings about a successful request."""
         return [str(w) for w in self.body.get("warnings") or ()] if isinstance(self.body, Mapping) else []
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A good answer while its body is still coming."""
+    """A successful answer whose body is still arriving."""
 
     headers: Mapping[str, str]
     parts: Iterator[bytes]
@@ -92,8 +92,8 @@ def path_of(*parts: str) -> str:
 class Client:
     """Requests of one connection. Blocking; not for several threads.
 
-    `notice` is told, once each, what deserves attention about the server whatever is asked: that its clock is virtual,
-    that its version and this command's may not understand each other.
+    `notice` is called once for each general warning about the server: its clock is virtual, or its version may not work
+    with this command's.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Client:
         self._notice = notice
         self._unheard = dict(_NOTICES)
         self.kinds_version = ""
-        """The version of the kinds that the server publishes, as its last answer said; empty where it did not."""
+        """The version of the server's kinds, from its last answer; empty if unknown."""
         headers = {"User-Agent": f"resedge/{VERSION}", "Accept": "application/json"}
         if connection.token:
             headers["Authorization"] = f"Bearer {connection.token}"
@@ -216,7 +216,7 @@ class Client:
 
     @contextmanager
     def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[Streamed]:
-        """Yield an answer whose body is read as it comes, however large it is.
+        """Yield an answer whose body is read as it arrives, however large it is.
 
         Raises:
             CliError: as `get`, or the connection dropped in the middle.
@@ -234,11 +234,11 @@ class Client:
                 raise self._failure(error) from error
             server = redacted_url(self._server)
             raise CliError(
-                f"{server} broke off in the middle of its answer", why=str(error), fix="ask again"
+                f"{server} closed the connection in the middle of its answer", why=str(error), fix="ask again"
             ) from error
 
     def _seen(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask again while the server is still on its way to the position that we named, and getting on."""
+        """Retry while the server is still behind our position, but makes progress."""
         seen: object = None
         while True:
             try:
@@ -247,13 +247,13 @@ class Client:
                 if problem.code != "position-timeout":
                     raise
                 if seen == (seen := problem.body.get("position")):
-                    # A log that does not get there is another one (restored, or new): do not wait for it next time.
+                    # A log that never reaches it is another one (restored, or new): do not wait for it next time.
                     if not self._reached():
                         self._positions.forget()
                     raise
 
     def _reached(self) -> bool:
-        """Whether the log itself holds our last change, however late the services are that answer from it."""
+        """Whether the log itself has our last change, even if the services are behind."""
         try:
             head = self._answer("GET", "/v1/events", params={"limit": 1}, headers={}, read_seconds=READ_SECONDS)
         except CliError:
@@ -313,6 +313,6 @@ class Client:
             return TimedOut(
                 f"{server} did not answer in time",
                 why="a change that was sent may or may not have been made",
-                fix="run the same command again: what was already changed stays as it is",
+                fix="run the same command again: changes that were already made stay",
             )
         return Unreachable(server, str(error) or type(error).__name__)

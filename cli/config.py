@@ -1,6 +1,6 @@
-"""Which server the command talks to, as whom: contexts in a file, the environment, flags.
+"""Which server the command calls, and with which token: contexts in a file, the environment, flags.
 
-The one rule: a context's token is sent to that context's server and to no other.
+The one rule: a context's token is sent to that context's server only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ADDRESS_CHARACTERS_MAX = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """With whom `resedge login` signed in, until when its token is good (RFC 3339), and what renews it."""
+    """The sign-in of `resedge login`: the provider, the token's expiry (RFC 3339), and the refresh token."""
 
     issuer: str
     client_id: str
@@ -46,7 +46,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The file: contexts by name, and which of them is used when nothing else is said."""
+    """The file: contexts by name, and which of them is the current one."""
 
     current: str = ""
     contexts: Mapping[str, Context] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Config:
         """Return the context of that name.
 
         Raises:
-            UsageProblem: there is none; says the nearest.
+            UsageProblem: there is none; it names the nearest.
         """
         if name not in self.contexts:
             raise UsageProblem(
@@ -72,7 +72,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line said; empty means that it said nothing."""
+    """The values from the command line; empty if not given."""
 
     server: str = ""
     token: str = field(default="", repr=False)
@@ -99,13 +99,13 @@ def state_path(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def kinds_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder that keeps which kinds each server publishes."""
+    """Return the folder that caches the kinds of each server."""
     return state_path(environment).parent
 
 
 def _xdg(environment: Mapping[str, str], variable: str, default: str) -> Path:
     base = environment.get(variable, "")
-    # The specification has relative values ignored.
+    # The specification says that relative values are ignored.
     root = Path(base) if Path(base).is_absolute() else Path(environment.get("HOME") or Path.home()) / default
     return root / "resedge"
 
@@ -249,7 +249,7 @@ def one_word(token: str) -> str:
         raise UsageProblem(
             "the token is not one word",
             why="it contains a space, a line break or a character that tokens never contain",
-            fix="give only the token: what `resedge token create` writes to stdout, without what it says on stderr",
+            fix="give only the token, as `resedge token create` writes it to stdout",
         )
     return token
 

@@ -1,6 +1,6 @@
-"""Documents from files: read within bounds, each with its file and number.
+"""Reads documents from files, within limits, each with its file and number.
 
-The one rule: every message about a document says which file and which document in it.
+The one rule: every message about a document names its file and the document in it.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _values(file: str, number: int, line: int, chunk: bytes) -> Sequence[Any]:
 
     try:
         if is_json(file):
-            # YAML's reader refuses the tabs that JSON may be indented with. A JSON file may be a list of everything.
+            # YAML forbids tabs as indentation, JSON allows them. A JSON file may be a list of documents.
             return [read_json(chunk, Limits(bytes_max=FILE_BYTES_MAX, nodes_max=_JSON_NODES_MAX))]
         return read_yaml(chunk)
     except YamlRejected as error:

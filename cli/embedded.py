@@ -1,4 +1,4 @@
-"""The services that `resedge up` runs in one process: the one place where they are listed."""
+"""The list of the services that `resedge up` runs in one process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What can go wrong, said as what / why / what to do, and the exit code that scripts read.
+"""The errors of the command (what, why, fix), and the exit codes that scripts read.
 
-The one rule: an exit code is decided here and nowhere else (CONVENTIONS §3).
+The one rule: exit codes are decided only here (CONVENTIONS §3).
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ _BY_STATUS = {
     503: ExitCode.UNREACHABLE,
     504: ExitCode.TIMEOUT,
 }
-# A 409 with one of these is not a rule of the fleet that says no, but somebody else who was faster.
+# A 409 with one of these codes is not a refusal by a rule, but a conflict with another writer.
 _CONFLICT_CODES = frozenset({"idempotency-conflict", "version-conflict", "guard-conflict", "precondition-failed"})
 
 
 class CliError(Exception):
-    """The command cannot do what was asked; carries what a person and a script need to know."""
+    """The command failed; holds the information for a person and for a script."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class CliError(Exception):
 
 
 class UsageProblem(CliError):  # noqa: N818 - it states the fact, as refusals do
-    """What was typed or written in a file cannot be understood; nothing was sent."""
+    """The command line or a file cannot be understood; nothing was sent."""
 
     def __init__(self, what: str, *, why: str = "", fix: str = "", nearest: Sequence[str] = ()) -> None:
         super().__init__(what, why=why, fix=fix, exit_code=ExitCode.USAGE, code="usage", nearest=nearest)

@@ -1,6 +1,6 @@
-"""Writing an export: the events as JSON Lines, and the manifest that says what they are.
+"""Writes an export: the events as JSON Lines, and a manifest that describes them.
 
-The one rule: both files appear whole or not at all, the manifest last; what the server broke off leaves nothing behind.
+The one rule: both files appear whole or not at all, the manifest last; an interrupted export leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LINE_BYTES_MAX = 4 << 20
 
 
 def manifest_path(file: Path) -> Path:
-    """Return where the manifest of an export lies: `FILE.manifest.json` beside `FILE.jsonl`."""
+    """Return the path of an export's manifest: `FILE.manifest.json` beside `FILE.jsonl`."""
     return file.with_name(f"{file.name.removesuffix('.jsonl')}.manifest.json")
 
 
 @dataclass
 class Summary:
-    """What was written so far; only the ends are kept, however long the export is."""
+    """A summary of the written events; its size does not grow with the export."""
 
     count: int = 0
     size_bytes: int = 0
@@ -74,7 +74,7 @@ def export_events(session: Session, file: Path, query: Mapping[str, Any], *, for
 
     Raises:
         UsageProblem: one of them already exists.
-        CliError: the server refused, or broke off.
+        CliError: the server refused, or closed the connection.
     """
     manifest = manifest_path(file)
     for each in (file, manifest):
@@ -104,23 +104,23 @@ def _written(answer: Streamed, out: BinaryIO, count: int, *, contiguous: bool) -
         out.write(line)
     if summary.count != count:
         raise CliError(
-            f"the server broke off after {summary.count:,} of {count:,} events",
-            fix="ask again; if it goes on, see `resedge verify`",
+            f"the server closed the connection after {summary.count:,} of {count:,} events",
+            fix="try again; if it fails again, run `resedge verify`",
         )
     return summary
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield whole lines, however the body was cut on its way."""
+    """Yield whole lines, however the body was split in transit."""
     rest = b""
     for part in parts:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             yield line + b"\n"
         if len(rest) > _LINE_BYTES_MAX:
-            raise CliError("the server sent a line without an end")
+            raise CliError("the server sent a line that is too long")
     if rest:
-        raise CliError("the server broke off in the middle of a line", fix="ask again")
+        raise CliError("the server closed the connection in the middle of a line", fix="ask again")
 
 
 def _manifest(
@@ -169,7 +169,7 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
 
 
 def _sync(folder: Path) -> None:
-    """Bring a directory's names to the disk."""
+    """Sync a directory to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

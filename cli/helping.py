@@ -1,6 +1,6 @@
-"""The kinds in help and completion: those that the server published last, without asking it.
+"""The kinds in help and completion: those that the server published last, without asking it again.
 
-The one rule: nothing here waits for a server; what cannot be read is as if it were not there.
+The one rule: nothing here waits for a server; an unreadable cache counts as missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an import changes, in lines for people: losses first, then what is new.
+"""The changes of an import, as lines for people: losses first, then additions.
 
-The one rule: each line stands alone, so that it can be found with grep.
+The one rule: each line can be understood alone, so that grep can find it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLACEMENT_WORDS = {"removed": "removed from", "other_release": "another release
 
 
 def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what an import changes on stores that exist, which placements that moves, and zones told from places."""
+    """Yield the changes of an import to existing stores, the placements that move, and zones derived from places."""
     for key, counts in (report.get("labels") or {}).items():
         yield f"label {key}: {_counted(counts, _LABEL_WORDS, 'store')}"
     for name, count in (report.get("fields") or {}).items():

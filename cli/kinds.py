@@ -1,7 +1,7 @@
-"""The kinds that the command knows: those of its server, as far as it was told of them, else those of its own version.
+"""The kinds that the command knows: the cached ones of its server, otherwise those of its own version.
 
-The one rule: no kind is listed here. A word that is not known is looked up once in what the server publishes now, and
-what a server publishes is kept for the next run, for its help and for completion.
+The one rule: no kind is listed here. An unknown word is looked up once in what the server publishes now; the result is
+cached for the next run, for its help and for completion.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Kinds:
         return iter(self._kinds)
 
     def ask_again(self) -> None:
-        """Take what the server publishes now, if it says so; asks once."""
+        """Load the kinds that the server publishes now; asks at most once."""
         if self._ask is None:
             return
         ask, self._ask = self._ask, None
@@ -50,10 +50,10 @@ class Kinds:
         except (TimedOut, Unreachable) as error:
             self._why = f"{error.what}, so it could not be asked which kinds it has"
         except CliError:
-            return  # it publishes none, or not to us
+            return  # it publishes none, or we may not read them
 
     def of_document(self, name: object) -> Kind | None:
-        """Return the kind whose documents are called so."""
+        """Return the kind whose documents have this `kind`."""
         if not isinstance(name, str):
             return None
         if name not in self.by_document:
@@ -74,7 +74,7 @@ class Kinds:
         """Return the kind that a word on the command line means; `deletable` allows only what can be deleted.
 
         Raises:
-            UsageProblem: no kind is called so; says the nearest.
+            UsageProblem: no kind has this name; it names the nearest.
         """
         kind = self.of_word(word)
         if kind is None:
@@ -126,7 +126,7 @@ def published(body: Any) -> Published:
     """Return the kinds of an answer.
 
     Raises:
-        ValueError: it is no answer of this route.
+        ValueError: it is not an answer of this route.
     """
     try:
         return [understood(each) for each in body["items"]], str(body["version"])

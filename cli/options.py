@@ -1,4 +1,4 @@
-"""The options that several verbs share, declared once so that they read the same everywhere."""
+"""The options that several verbs share, declared once so that they are the same everywhere."""
 
 from typing import Annotated
 

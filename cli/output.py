@@ -1,6 +1,6 @@
 """Items as table, wide, json, yaml, name or jsonl.
 
-The one rule: `yaml` and `json` of declared things are what `apply` takes back, value for value.
+The one rule: `apply` accepts the `yaml` and `json` of declared things again, value for value.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def write_items(
     single: bool = False,
     empty: str = "",
 ) -> None:
-    """Write items to stdout; `single` writes one as itself instead of as a list; `empty` is said of none, on stderr."""
+    """Write items to stdout; `single` writes one item instead of a list; `empty` goes to stderr if there are none."""
     match how:
         case Format.JSON:
             everything = list(items)
@@ -164,7 +164,7 @@ def to_yaml(value: Any) -> str:
     import yaml  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
     class Dumper(yaml.CSafeDumper):
-        """Quotes every text that some reader would take for something else, and writes no aliases."""
+        """Quotes every text that some reader would read as another type, and writes no aliases."""
 
         def ignore_aliases(self, _data: Any) -> bool:
             return True

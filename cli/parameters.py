@@ -1,7 +1,7 @@
-"""Words on the command line become values: text, whole numbers, choices, paths, and lists of these.
+"""Converts arguments of the command line to values: text, whole numbers, choices, paths, and lists of these.
 
-The one rule: nothing here loads a library. Typer would do the same through pydantic, whose import takes longer than
-the read that it delays (0.2 of 0.4 s); a parameter of a type that is not listed here is left to it.
+The one rule: nothing here loads a library. Typer would do the same through pydantic, whose import takes longer than the
+request that it delays (0.2 of 0.4 s); a parameter of another type is left to Typer.
 """
 
 from enum import Enum
@@ -27,7 +27,7 @@ class PlainValue:
         """Return the value of a word, of a list of words, or of a default.
 
         Raises:
-            UsageProblem: the word is no such value.
+            UsageProblem: the word is not such a value.
         """
         many = param.multiple or param.nargs == -1
         if value is None:

@@ -1,6 +1,6 @@
-"""How far each context has written, so that the next command reads its own writes.
+"""The last written position of each context, so that the next command reads its own writes.
 
-The one rule: this file is a convenience; when it is lost or broken, reads are merely not waited for.
+The one rule: this file is only a convenience; without it, reads just do not wait.
 """
 
 from __future__ import annotations
@@ -54,4 +54,4 @@ class Positions:
         try:
             write_private(self._path, json.dumps(dict(list(known.items())[-_CONNECTIONS_MAX:])).encode())
         except OSError:
-            return  # a read-only home must not fail a command that has done its work
+            return  # a read-only home must not make a successful command fail

@@ -1,6 +1,6 @@
-"""`docs/reference/cli.md`, written from the command itself.
+"""Writes `docs/reference/cli.md` from the command itself.
 
-The one rule: the page is never edited; `python -m cli.reference > docs/reference/cli.md` makes it, a test compares.
+The one rule: never edit the page; `python -m cli.reference > docs/reference/cli.md` makes it, and a test compares.
 """
 
 import inspect
@@ -71,7 +71,7 @@ def _parameters(command: Any) -> list[str]:
 
 
 def _shown(default: Any) -> str:
-    """Return a default worth telling: an unset one, and a flag that is off, are not."""
+    """Return a default for the page; none if it is unset, or a flag that is off."""
     return "" if default in (None, "", False, True) or callable(default) else str(default)
 
 

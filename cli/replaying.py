@@ -1,7 +1,7 @@
-"""Rebuilding views, and the Git tree, as they were at a position of the log.
+"""Rebuilds views, and the Git tree, as they were at a position of the log.
 
-The one rule: the log is opened for reading alone and nothing else is read; what is rebuilt lies in a temporary
-directory, or in the one that was asked for.
+The one rule: the log is opened read-only and nothing else is read; results are in a temporary directory, or in the one
+that was given.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ NAMES = (*FLEET, _RELEASES, *VIEWS)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the log: the position, when it was recorded, and the log's epoch there."""
+    """A place in the log: the position, when it was recorded, and the log's epoch there."""
 
     position: int
     at: datetime
@@ -107,7 +107,7 @@ def opened(url: str) -> Iterator[EventLog]:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise UsageProblem("--log-url is no address of a database", fix="write sqlite:///FILE") from None
+        raise UsageProblem("--log-url is not the address of a database", fix="write sqlite:///FILE") from None
     shown = parsed.render_as_string(hide_password=True)
     file = parsed.database or ""
     if parsed.get_backend_name() == "sqlite" and not Path(file).is_file():
@@ -133,7 +133,7 @@ def place_of(log: EventLog, text: str) -> _Place:
     """Return the place that `--as-of` means: a position, or the last one recorded at or before a time.
 
     Raises:
-        UsageProblem: it is none of this log.
+        UsageProblem: it is not in this log.
     """
     head = log.head()
     if head.position == 0:
@@ -253,7 +253,7 @@ async def _started(view: ViewConsumer) -> None:
 
 
 def _engine(file: Path) -> AsyncEngine:
-    """Return an engine for a view that nobody needs after this process: without any care for power cuts."""
+    """Return an engine for a temporary view: without protection against power cuts."""
     engine = view_engine(f"sqlite+aiosqlite:///{file}")
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -278,7 +278,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def temporary() -> Iterator[Path]:
-    """Make a directory that is gone afterwards."""
+    """Make a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="resedge-replay-") as folder:
         yield Path(folder)
 

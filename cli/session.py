@@ -1,6 +1,6 @@
-"""What one run of the command shares: streams, connection, client, how it talks to a person.
+"""The state that one run of the command shares: streams, connection, client, messages.
 
-The one rule: stdout is data; everything that is said about the data goes to stderr, without secrets.
+The one rule: stdout has only data; every message about the data goes to stderr, without secrets.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Session:
         self.__dict__["connection"] = replace(used, token=token)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close everything that was opened."""
         if "client" in self.__dict__:
             if "kinds" in self.__dict__:
                 self._refresh_kinds()
@@ -126,11 +126,11 @@ class Session:
         return text
 
     def say(self, text: str) -> None:
-        """Tell a person something on stderr."""
+        """Write a message to stderr."""
         print(self.redacted(text), file=sys.stderr)
 
     def warn(self, *warnings: str) -> None:
-        """Tell a person what deserves attention although nothing failed."""
+        """Write a warning to stderr."""
         for warning in warnings:
             self.say(f"warning: {warning}")
 
@@ -138,7 +138,7 @@ class Session:
         self.say(f"notice: {text}")
 
     def ask(self, question: str, *, yes: bool) -> None:
-        """Go on only if a person agrees, or `--yes` was given.
+        """Continue only if a person agrees, or `--yes` was given.
 
         Raises:
             UsageProblem: there is no terminal to ask on, or the answer was no.

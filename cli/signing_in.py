@@ -1,7 +1,7 @@
-"""Signing in with an identity provider by a code that is typed on another device (RFC 8628), and staying signed in.
+"""Signs in with an identity provider by a code that is typed on another device (RFC 8628), and renews the token.
 
-The one rule: what the provider says is checked before it is shown, followed or kept: https (http on loopback only), its
-own name, bounded answers, no redirects.
+The one rule: the provider's answers are checked before they are shown, followed or kept: https (http on loopback only),
+its own name, bounded size, no redirects.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What the person is shown, and what is polled with: `interval` and `lifetime` in seconds."""
+    """The code for the person, and the values for polling: `interval` and `lifetime` in seconds."""
 
     device: str = field(repr=False)
     user: str
@@ -98,7 +98,7 @@ class Provider:
             )
         place = said.get(name)
         if not isinstance(place, str):
-            raise CliError(f"the identity provider has no {name}", fix="ask its administrator for device codes")
+            raise CliError(f"the identity provider does not offer {name}", fix="ask its administrator for device codes")
         return _secure(place, CliError)
 
     def code(self, scope: str, audience: str) -> Code:

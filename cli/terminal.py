@@ -1,6 +1,6 @@
-"""What a terminal can show: colour, width, progress.
+"""The abilities of a terminal: colour, width, progress.
 
-The one rule: what is not a terminal gets plain lines: no colour, no progress, nothing cut off.
+The one rule: output to anything else is plain: no colour, no progress, nothing cut off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COLOURS = {"red": 31, "green": 32, "yellow": 33, "bold": 1}
 
 
 def is_plain(stream: TextIO) -> bool:
-    """Say whether a stream takes no control sequences: not a terminal, `TERM=dumb`."""
+    """Tell whether a stream accepts no control sequences: not a terminal, or `TERM=dumb`."""
     return not stream.isatty() or os.environ.get("TERM") == "dumb"
 
 

@@ -1,6 +1,6 @@
-"""`resedge up`: everything embedded in this process, and how to talk to it.
+"""`resedge up`: all services in this process, and the local context for it.
 
-The one rule: when it returns, nothing is half-done: the port is free, the directory's lock is gone, the log is closed.
+The one rule: when it returns, the port is free, the directory's lock is released, and the log is closed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def virtual_clock(at: str, speed: str) -> VirtualClock | None:
 
     if not at:
         if speed:
-            raise UsageProblem("--speed is of a virtual clock", fix="say with --at where it begins")
+            raise UsageProblem("--speed needs a virtual clock", fix="give its start with --at")
         return None
     if speed and not _SPEED.fullmatch(speed):
         raise UsageProblem(f"--speed takes a number, not {speed!r}", fix="write --speed 60 for an hour a minute")
@@ -62,7 +62,7 @@ def virtual_clock(at: str, speed: str) -> VirtualClock | None:
     except Invalid as refusal:
         raise UsageProblem(f"--at: {refusal.detail}", fix=refusal.fix or "") from None
     except ValueError:
-        raise UsageProblem(f"--speed is above 0 and at most {SPEED_MAX:,.0f}, not {speed}") from None
+        raise UsageProblem(f"--speed must be above 0 and at most {SPEED_MAX:,.0f}, not {speed}") from None
 
 
 def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock | None) -> int:
@@ -116,7 +116,9 @@ def _remote_problem() -> str:
 
     if not RenderingSettings().remote:
         return ""
-    return "stores would get what a virtual clock admits: RESEDGE_RENDERING_REMOTE is set; unset it, or leave --at out"
+    return (
+        "RESEDGE_RENDERING_REMOTE is set, so stores would get what a virtual clock admits: unset it, or leave --at out"
+    )
 
 
 def _announce(embedded: Embedded, url: str, clock: VirtualClock | None) -> None:

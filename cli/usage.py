@@ -1,6 +1,6 @@
-"""What a command takes, and what is told where the words typed are not that.
+"""The usage line of a command, and the messages about arguments that do not match it.
 
-The one rule: the help, the page of reference and the errors say it from the same declarations.
+The one rule: the help, the reference page and the errors use the same declarations.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ GLOBAL_OPTIONS = ("--server", "--token", "--context")
 
 
 def usage(path: str, command: Any) -> str:
-    """Return the line that shows what has to be typed, and in which order."""
+    """Return the line that shows the arguments and options, in order."""
     words = [path]
     if isinstance(command, TyperGroup) and not command.invoke_without_command:
         return f"{path} COMMAND [OPTIONS]"
@@ -28,7 +28,7 @@ def usage(path: str, command: Any) -> str:
 
 
 def metavar(param: Any) -> str:
-    """Return what stands for a parameter's value."""
+    """Return the placeholder of a parameter's value."""
     return str(param.metavar or param.name.upper())
 
 

@@ -1,7 +1,7 @@
-"""How one of our processes starts another: with the same interpreter, on the same import path.
+"""Starts child processes of ours: with the same interpreter, on the same import path.
 
-The one rule: the working directory is never on that path, because a `cli.py` or a folder `libs` that lies there would
-be run in place of ours.
+The one rule: the working directory is never on that path: a `cli.py` or a folder `libs` there would run instead of
+ours.
 """
 
 from __future__ import annotations

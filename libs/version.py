@@ -1,6 +1,6 @@
-"""The version of the whole program, in its one place: `pyproject.toml` reads it from here.
+"""The version of the whole program, defined here only: `pyproject.toml` reads it from here.
 
-It is a module and no package metadata, because images and clones run the code without installing it.
+It is a module, not package metadata, because images and clones run the code without installing it.
 """
 
 from __future__ import annotations

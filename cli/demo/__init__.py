@@ -1,4 +1,4 @@
-"""The demo: a made-up restaurant chain on the real map of the United States, driven through the public API only."""
+"""The demo: a made-up restaurant chain on the real map of the United States, created through the public API only."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _farewell(connection: Connection, journey: Journey, *, again: str = "") -> N
 
 
 def _command() -> str:
-    """Return how a person calls `resedge` from here."""
+    """Return the command with which a person calls `resedge` here."""
     beside = Path(sys.executable).with_name("resedge")
     if not beside.exists():
         return "resedge"

@@ -1,6 +1,6 @@
-"""The system that the distributed demo drives: every service a process of its own, by `scripts/compose-local`.
+"""The system of the distributed demo: every service in its own process, by `scripts/compose-local`.
 
-The one rule: a system that runs already is used as it is and left alone; one that the demo brought up ends with it.
+The one rule: a running system is used and left running; a system that the demo started ends with it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def system(home: Path, port: int) -> Iterator[_System]:
     """Give the system of the context `dev` if it runs, else bring one up in the empty directory `home`.
 
     Raises:
-        CliError: it cannot be brought up; says its last words.
+        CliError: it cannot be started; it shows the end of its log.
         UsageProblem: this is not a clone of the project.
     """
     if (running := _running()) is not None:

@@ -1,7 +1,7 @@
 """The demo's fleet: stores made from the real US places, the same bytes on every machine.
 
-What a store is like follows from the seed and its name (one hash each), so that it keeps its equipment whatever the
-size of the fleet around it; only its district depends on its neighbours.
+The properties of a store follow from the seed and its name (one hash each), so that it keeps its equipment for every
+size of the fleet; only its district depends on its neighbours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The demo's business hierarchies: who belongs together, by geography, owner, campaign, shelf plan, device, delivery.
+"""The demo's business hierarchies: geography, owner, campaign, shelf plan, device, delivery.
 
-Hierarchies are jagged on purpose: Texas goes down to cities, Ohio to markets and districts, Vermont stops at the state.
-Nearly every group is an expression, so that a new store joins by its labels alone.
+Hierarchies are uneven on purpose: Texas has groups down to cities, Ohio to markets and districts, Vermont only the
+state. Nearly every group is an expression, so that a new store joins by its labels alone.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ EVENTS_PAGE = 1_000
 _POLL_SECONDS = 20
 POLL_MARGIN_SECONDS = 10.0
 NOT_YET = 504
-"""What a server answers that waited for a position, or for rendering to settle, and did not get there yet."""
+"""The status of a server that waited for a position, or for rendering, and has not reached it yet."""
 SETTLED_SECONDS_MAX = 900
 FAVOURITE_STORE = "tx-austin-0042"
 
@@ -217,10 +217,10 @@ class Journey:
 
 
 def _patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask again while the server says that it has not come so far yet; a timeout of the connection itself is an error.
+    """Retry while the server answers that it is not there yet; a timeout of the connection itself is an error.
 
     Raises:
-        CliError: it refused, or did not come so far in time.
+        CliError: it refused, or did not get there in time.
     """
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
     while True:

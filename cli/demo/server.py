@@ -1,6 +1,6 @@
-"""The server that the demo drives: `resedge up` in a process of its own, as a person would start it.
+"""The server of the demo: `resedge up` in a process of its own, as a person would start it.
 
-The one rule: whatever ends the demo ends the server too, cleanly.
+The one rule: however the demo ends, the server ends too, cleanly.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
     """Run a server for as long as the block, from when it is ready; what it says goes to the file `log`.
 
     Raises:
-        CliError: it ended, or did not become ready in time; says its last words.
+        CliError: it ended, or did not become ready in time; it shows the end of its log.
     """
     with log.open("wb") as output:
         # An interrupt between its start and our knowing of it would leave it running: it is raised a moment later.

@@ -1,1 +1,1 @@
-"""One module a verb; each holds `app`, a Typer with that verb's command or commands."""
+"""One module per verb; each holds `app`, a Typer with that verb's command or commands."""

@@ -1,6 +1,6 @@
-"""`resedge admin`: what an administrator of the log's and the views' databases does, on the database itself.
+"""`resedge admin`: an administrator's work on the databases of the log and of the views.
 
-The one rule: these verbs ask no server: they work before there is one, and when none may run.
+The one rule: these verbs need no server: they work before there is one, and while none may run.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def init_log(
         bool, typer.Option("--print", help="Only print the statements, for an administrator to run.")
     ] = False,
 ) -> None:
-    """Create the event log's tables where they are missing, and check what the database must be set to.
+    """Create missing tables of the event log, and check the settings of the database.
 
     On SQL Server the database needs READ_COMMITTED_SNAPSHOT, which is set by --database-options or by hand, once.
     """
@@ -81,7 +81,7 @@ def new_epoch(
 ) -> None:
     """Begin a new incarnation of the log after it was restored from a backup, and print its name.
 
-    What is ahead of the restored log stops at it and says so, instead of taking new facts for old ones.
+    Consumers that are ahead of the restored log then stop with a message, instead of mixing up new and old events.
     """
     from libs.eventlog import EventLog  # noqa: PLC0415 - loaded only when it is needed: start-up time
     from libs.runtime.clock import utc_now  # noqa: PLC0415 - start-up time

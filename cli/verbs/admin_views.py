@@ -1,4 +1,4 @@
-"""`resedge admin init-views`: the roles and schemas in which services keep their views on PostgreSQL."""
+"""`resedge admin init-views`: roles and schemas for the services' views on PostgreSQL."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def init_views(
     passwords = passwords_of(os.environ, password_file or [])
     if not place or not passwords:
         fix = f"give --url (or {_URL}) and --password-file inventory=FILE (or RESEDGE_INVENTORY_VIEWS_PASSWORD), …"
-        raise UsageProblem("which database, and whose passwords?", fix=fix)
+        raise UsageProblem("the database or the passwords are missing", fix=fix)
     try:
         roles = asyncio.run(set_up_views(place, passwords))
     except (exc.DBAPIError, OSError) as error:

@@ -65,8 +65,8 @@ def _confirm(session: Session, plan: str, reason: str, how: ChangeFormat) -> Non
     if plan not in held:
         raise CliError(
             f"plan {plan} is not what is held",
-            why=f"held is {', '.join(held)}: the removals are others than those of {plan}",
-            fix=f"look at them with `resedge get holds`, then apply again with --confirm {held[0]}",
+            why=f"held is {', '.join(held)}, with other removals than {plan}",
+            fix=f"check them with `resedge get holds`, then apply again with --confirm {held[0]}",
             exit_code=ExitCode.REFUSED,
             code="other-plan-held",
         )

@@ -1,4 +1,4 @@
-"""`resedge approval`: one person's word in a run of a sign-off process."""
+"""`resedge approval`: grant, refuse or withdraw an approval."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""`resedge audit`: who did what, when and why; and exports of it that verify without the product."""
+"""`resedge audit`: who did what, when and why; and exports that can be verified without the product."""
 
 import sys
 from collections.abc import Mapping

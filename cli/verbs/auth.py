@@ -1,4 +1,4 @@
-"""`resedge auth`: who the server takes us for, and whom it takes at all."""
+"""`resedge auth`: the identity that the server sees, the rights, and tokens."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ def auth() -> None:
 
 @app.command()
 def whoami(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """Show the context, the server, and who the server takes this token for."""
+    """Show the context, the server, and the identity of this token."""
     session = session_of(ctx)
     connection = session.connection
     body = session.client.get("/v1/whoami").body
@@ -86,7 +86,7 @@ def issue(
 ) -> None:
     """Issue a token on the server's machine and write it to stdout, once; an older one of that name ends.
 
-    A running server takes it at once.
+    A running server accepts it at once.
     """
     from libs.contracts.refusals import Invalid  # noqa: PLC0415 - start-up time
     from libs.web.auth import ROLES, TokenStore  # noqa: PLC0415 - start-up time

@@ -1,4 +1,4 @@
-"""`resedge confirm`: let the removals of one held plan go on, or a change that is withheld from the gates count."""
+"""`resedge confirm`: confirm the removals of a held plan, or a withheld change."""
 
 from typing import Annotated
 

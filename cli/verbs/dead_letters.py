@@ -1,4 +1,4 @@
-"""`resedge dead-letters`: external events that were refused, and consumers that stand before an event."""
+"""`resedge dead-letters`: refused external events, and consumers that are halted at an event."""
 
 import json
 import sys
@@ -73,7 +73,9 @@ def list_(
 
 def _path(letter: str) -> str:
     if "/" in letter:
-        raise UsageProblem(f"{letter!r} is no dead letter's name", fix="list them with resedge dead-letters list")
+        raise UsageProblem(
+            f"{letter!r} is not the name of a dead letter", fix="list them with resedge dead-letters list"
+        )
     return path_of("dead-letters", letter)
 
 
@@ -83,7 +85,7 @@ def _name(item: Item) -> str:
 
 @app.command()
 def show(ctx: typer.Context, letter: _Letter, output: Output = Format.TABLE) -> None:
-    """Show a dead letter with what came and why it was refused."""
+    """Show a dead letter with the received message and the reason of its refusal."""
     item = session_of(ctx).client.get(_path(letter)).body
     if output not in {Format.TABLE, Format.WIDE}:
         write_items([item], output, _COLUMNS, _name, single=True)
@@ -105,7 +107,7 @@ def _readable(body: str) -> str:
 
 @app.command()
 def retry(ctx: typer.Context, letter: _Letter, reason: _Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
-    """Try a dead letter again: an external event at once, as it came; a consumer by asking it to.
+    """Retry a dead letter: an external event at once, as it came; a consumer by asking it to.
 
     An event that is refused again stays open, and this ends with the refusal.
     """
@@ -114,7 +116,7 @@ def retry(ctx: typer.Context, letter: _Letter, reason: _Why, output: ChangeOutpu
 
 @app.command()
 def skip(ctx: typer.Context, letter: _Letter, reason: _Why, output: ChangeOutput = ChangeFormat.TEXT) -> None:
-    """Pass a dead letter over: nothing comes of the event; a consumer goes on after it."""
+    """Skip a dead letter: the event has no effect; a consumer continues after it."""
     _decide(session_of(ctx), letter, "skip", reason, output)
 
 

@@ -1,4 +1,4 @@
-"""`resedge delete`: remove what was declared; refused while something refers to it."""
+"""`resedge delete`: remove declared things; refused while something refers to them."""
 
 from typing import Annotated
 

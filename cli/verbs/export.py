@@ -1,4 +1,4 @@
-"""`resedge export`: everything that was declared, in the form that `apply` and `import fleet` take back."""
+"""`resedge export`: everything that is declared, in the form that `apply` and `import fleet` accept."""
 
 import json
 from collections.abc import Iterator, Mapping

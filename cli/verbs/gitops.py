@@ -1,4 +1,4 @@
-"""`resedge gitops`: what concerns the repository that stores pull from."""
+"""`resedge gitops`: maintenance of the repository that stores pull from."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`resedge import`: take in many stores from a list, or a whole export."""
+"""`resedge import`: import many stores from a list, or a whole export."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`resedge inbox`: the events that came from outside, and what became of each."""
+"""`resedge inbox`: external events and their outcomes."""
 
 from itertools import islice
 from typing import Annotated

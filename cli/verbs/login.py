@@ -69,7 +69,7 @@ def _whom(session: Session, context: Context, issuer: str, client_id: str) -> tu
     client_id = client_id or session.environment.get("RESEDGE_OIDC_CLIENT_ID", "") or (known.client_id if known else "")
     if not issuer or not client_id:
         raise UsageProblem(
-            "which identity provider, and as which client?", fix="resedge login --issuer URL --client-id ID"
+            "the identity provider or the client id is missing", fix="resedge login --issuer URL --client-id ID"
         )
     return issuer, client_id
 

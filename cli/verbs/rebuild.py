@@ -1,4 +1,4 @@
-"""`resedge rebuild`: build a projection anew from the log, beside the live one."""
+"""`resedge rebuild`: rebuild a projection from the log, beside the live one."""
 
 import sys
 import time
@@ -115,7 +115,7 @@ def _swapped(client: Client, path: str, generation: int, seconds: float) -> Mapp
                 raise TimedOut(
                     f"no progress since position {at} of {told['head']}",
                     why="the process that built it may have ended",
-                    fix="run the same command again: what was left is dropped",
+                    fix="run the same command again: the unfinished tables are dropped",
                 )
             line.show(f"building: {building:,}/{told['head']:,}")
             time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""`resedge replay`: any view, and the Git tree, as they were."""
+"""`resedge replay`: any view, and the Git tree, as of an earlier position."""
 
 import os
 from collections.abc import Mapping

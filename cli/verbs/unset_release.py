@@ -1,4 +1,4 @@
-"""`resedge unset-release`: take one choice out of an application's list."""
+"""`resedge unset-release`: remove one choice from an application's list."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`resedge verify`: prove that the log and the repository are what was written."""
+"""`resedge verify`: check that the log and the repository are unchanged and match."""
 
 import sys
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ _POLL_SECONDS_MAX = 20.0
 
 
 class Condition(StrEnum):
-    """What can be waited for."""
+    """The conditions that can be waited for."""
 
     RENDERED = "rendered"
 
@@ -63,5 +63,5 @@ def settled(client: Client, position: int, deadline: float, timeout: str) -> dic
                 raise TimedOut(
                     f"not rendered within {timeout}",
                     why=error.why,
-                    fix="wait longer with --timeout; a closed gate is no reason to wait, see `resedge get holds`",
+                    fix="wait longer with --timeout; closed gates are not waited for, see `resedge get holds`",
                 ) from error

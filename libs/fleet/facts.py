@@ -300,7 +300,7 @@ def _hours_text(store: StoreDeclared) -> str:
 
 @lru_cache(maxsize=DISTINCT_KEPT_MAX)
 def _text_of_hours(encoded: bytes) -> str:
-    # A fleet opens at the same few times, which are told apart quickest by their bytes.
+    # A fleet has few distinct hours, which are compared fastest as bytes.
     return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
 
 

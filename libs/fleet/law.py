@@ -37,7 +37,7 @@ class LawForbids(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What one law takes of an application's placements: some of the `total`, `example` among them."""
+    """The placements that one law takes from an application: some of the `total`, `example` among them."""
 
     law: str
     application: str
@@ -54,7 +54,7 @@ class _Taken:
 
 
 def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[_Taken]:
-    """Return what each law in force at an instant takes of an application's placements `among`, by the law's name."""
+    """Return the placements of an application `among` that each law in force takes away, by the law's name."""
     found = []
     for each in sorted(facts.laws_of(application, at), key=lambda each: each.law.name):
         clusters = among & each.clusters

@@ -15,12 +15,12 @@ from libs.contracts import ApprovalRequested, encode
 from libs.contracts.instants import UNIX_EPOCH
 
 _INLINE_BYTES_MAX = 160 * 1024
-"""What an event holds itself; the bound of an event leaves room for all that is not the content."""
+"""The largest content that is kept in the event; its bound leaves room for all other fields."""
 CHUNK_BYTES = 2 * 1024 * 1024
 
 
 class _Content(msgspec.Struct, frozen=True):
-    """What grows with the configurations, the fleet and the people behind a change."""
+    """The fields that grow with the configurations, the fleet and the people behind a change."""
 
     items: dict[str, str]
     parts: dict[str, bytes]
@@ -29,7 +29,7 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 def within_bounds(run: ApprovalRequested) -> tuple[ApprovalRequested, Mapping[str, bytes]]:
-    """Return a run as the log takes it, and the blobs that go with it."""
+    """Return the event of a run, and its blobs."""
     if len(encode(run)) <= _INLINE_BYTES_MAX:
         return run, {}
     body = msgspec.json.encode(_Content(run.items, run.parts, run.requesters, run.publishers))

@@ -27,7 +27,7 @@ STEPS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """What binds the application on the cluster in one view: `levels` are calendars of which one must be open each."""
+    """What applies to the application on the cluster in one view: in each of `levels`, one calendar must be open."""
 
     pair: Pair
     withheld: str | None
@@ -37,7 +37,7 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A freeze in force, or a level of which no calendar is open: unless `override` opens it, until `until`."""
+    """A freeze in force, or a level without an open calendar, unless `override` opens it until `until`."""
 
     documents: Sequence[FreezeDeclared | CalendarDeclared]
     bound: _Bound
@@ -79,7 +79,7 @@ class OnCluster:
                     yield self._found([freeze], bound, until, at, passed=passed)
 
     def windows(self, at: datetime) -> Iterator[_Found]:
-        """Return the levels of which no calendar is open at an instant."""
+        """Return the levels without an open calendar at an instant."""
         for bound in self.bound:
             for level in bound.levels:
                 judged = [calendar_at(calendar, bound.pair, at) for calendar in level]

@@ -9,10 +9,10 @@ from typing import Any
 from libs.fleet import Fact
 
 _Source = Fact | tuple[str, str] | None
-"""A fact of the log, the key under which the fleet knows one, or nothing: then it follows from other evidence."""
+"""An event of the log, the fleet's key of one, or None: then it follows from other evidence."""
 
 Evidence = tuple[str, _Source, dict[str, Any]]
-"""What it is, the fact behind it, and what else there is to say of it."""
+"""Its name, the event behind it, and further details."""
 
 
 @dataclass(slots=True)

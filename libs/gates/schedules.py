@@ -30,9 +30,9 @@ _DAY = 86_400 * 1_000_000
 AHEAD_DAYS = 4
 SPREAD_DAYS = 8
 AGAIN = 60 * 1_000_000
-"""After how long what could not be judged is judged again."""
+"""How long until a document that could not be judged is judged again."""
 TRUSTED = 5 * 365 * _DAY
-"""How long "never" is believed, in microseconds: a calendar looks ahead ten years."""
+"""How long "never" stays valid, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
 
 Found = tuple[bool, datetime | None]

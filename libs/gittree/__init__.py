@@ -1,4 +1,4 @@
-"""Git objects, packs and one branch, written directly: the tree writer that rendering stands on."""
+"""Git objects, packs and one branch, written directly: the tree writer of rendering."""
 
 from libs.gittree.commits import Author, Commit, CommitUnreadable, Trailer
 from libs.gittree.family import Column, Family, IdColumn, Kind, ObjectSink, plain, tree_family

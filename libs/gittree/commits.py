@@ -1,4 +1,4 @@
-"""Commits as bytes: equal input gives the equal commit id, and no text can pass for a trailer.
+"""Commits as bytes: equal input gives the same commit id, and no text can imitate a trailer.
 
 The one rule: trailers are typed fields, written as the last paragraph; lines of a message that look like one are
 indented.
@@ -86,7 +86,7 @@ def normalise_message(message: str) -> str:
     lines = [_one_line_keeping_indent(line) for line in message[:MESSAGE_CHARACTERS_MAX].splitlines()]
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
     if not text:
-        raise ValueError("a commit message says something")
+        raise ValueError("a commit message must not be empty")
     subject, *body = text.split("\n")
     guarded = [f" {line}" if _LOOKS_LIKE_TRAILER.match(line) else line for line in body]
     return "\n".join([subject, *guarded]) + "\n"
@@ -114,7 +114,7 @@ def encode_commit(
             empty.
     """
     if when.tzinfo is None or when.timestamp() < 0:
-        raise ValueError("a commit's time has a zone and lies after 1970")
+        raise ValueError("a commit's time must have a zone and be after 1970")
     for identity in (tree, *parents):
         if _HEX.fullmatch(identity) is None:
             raise ValueError(f"{identity!r} is not an object id")

@@ -1,8 +1,8 @@
 """Git's exact bytes: object ids, pack entries and deltas (gitformat-pack(5)).
 
 A family is written as one whole object and, against it, deltas that copy the literals and insert the slots' values. A
-delta is as good as incompressible, so its zlib stream holds one stored block: framing costs a tenth of compressing.
-The one rule: a delta's base is always a whole object of the same pack, so every chain has length one.
+delta is nearly incompressible, so its zlib stream holds one stored block: framing costs a tenth of compressing. The one
+rule: a delta's base is always a whole object of the same pack, so every chain has length one.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _replace_long(family: Family, base_id: bytes, entries: list[bytes], crcs: li
 
 
 def _stored_head(base_id: bytes, size: int) -> bytes:
-    """Return what precedes a delta of `size` bytes: entry head, base, zlib head (RFC 1950), block head (RFC 1951)."""
+    """Return the bytes before a delta of `size` bytes: entry, base, zlib head (RFC 1950), block head (RFC 1951)."""
     length = min(size, _STORED_BYTES_MAX)
     block = b"\x78\x01\x01" + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little")
     return entry_head(REF_DELTA, size) + base_id + block

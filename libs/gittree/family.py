@@ -1,7 +1,7 @@
 """Families: many Git objects of one shape, held as columns.
 
-Object `i` is `parts[0] col0[i] parts[1] col1[i] … parts[-1]`. The one rule: nothing here is ever turned into one Python
-object per file; rows exist only inside the loop that hashes them.
+Object `i` is `parts[0] col0[i] parts[1] col1[i] … parts[-1]`. The one rule: no file becomes a Python object of its own;
+rows exist only inside the loop that hashes them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Column:
         return Column([self.values[code] for code in used.tolist()], inverse.astype(np.int32))
 
     def rows(self, encoded: Callable[[bytes], bytes] | None = None) -> list[bytes]:
-        """Return one value a row; `encoded` is applied once per distinct value, not once per row."""
+        """Return one value per row; `encoded` is applied once per distinct value, not once per row."""
         values = self.values if encoded is None else [encoded(value) for value in self.values]
         if self.codes is None:
             return list(values)
@@ -150,7 +150,7 @@ def tree_family(entries: Mapping[str, tuple[Mode, NDArray[np.uint8] | bytes]], c
 
 
 class ObjectSink(Protocol):
-    """Where families go: it answers with their ids, in order, shape (count, 20)."""
+    """A destination of families: it returns their ids, in order, shape (count, 20)."""
 
     def write(self, family: Family) -> NDArray[np.uint8]:
         """Take the family's objects; blocks."""
@@ -161,7 +161,7 @@ class ObjectSink(Protocol):
         ...
 
     def add(self, kind: Kind, body: bytes) -> bytes:
-        """Take one object; answers with its 20-byte id."""
+        """Take one object; return its 20-byte id."""
         ...
 
 

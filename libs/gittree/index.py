@@ -1,6 +1,6 @@
-"""Pack indexes, version 2 (gitformat-pack(5)): which object starts where in a pack.
+"""Pack indexes, version 2 (gitformat-pack(5)): the offset of each object in a pack.
 
-The one rule: an entries lists each object once, sorted by id; the arrays here are in the order of the pack's entries.
+The one rule: an `Entries` lists each object once, sorted by id; the arrays here are in the order of the pack's entries.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def sorted_order(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def has_repetition(ids: NDArray[np.uint8]) -> bool:
-    """Say whether an id stands there twice."""
+    """Tell whether an id is listed twice."""
     prefixes = np.sort(_prefixes(ids))
     if not (prefixes[1:] == prefixes[:-1]).any():
         return False
@@ -89,13 +89,13 @@ def _prefixes(ids: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def codes_at(path: Path, starts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the type of the entries that start there."""
+    """Return the types of the entries that start at `starts`."""
     pack = np.memmap(path, dtype=np.uint8, mode="r")
     return ((pack[starts] >> 4) & 7).astype(np.uint8)
 
 
 def read_index(pack: Path) -> Entries | None:
-    """Read an index, or None if the pack's entries do not stand for themselves (offset deltas)."""
+    """Read an index; None if the pack has offset deltas, whose entries depend on their place."""
     data = np.frombuffer(pack.with_suffix(".idx").read_bytes(), dtype=np.uint8)
     if data[:8].tobytes() != b"\xfftOc\0\0\0\2":
         return None
@@ -117,7 +117,7 @@ def read_index(pack: Path) -> Entries | None:
 
 
 def _stands_alone(entries: Entries) -> bool:
-    """Say whether each delta names, by id, a whole object of the same pack; only such entries may move."""
+    """Tell whether each delta names, by id, a whole object of the same pack; only such entries may move."""
     if not len(entries.ids):
         return False
     if (entries.codes == _OFS_DELTA).any():
@@ -126,7 +126,7 @@ def _stands_alone(entries: Entries) -> bool:
     if not len(at):
         return True
     pack = np.memmap(entries.path, dtype=np.uint8, mode="r")
-    for _ in range(10):  # an entry's head goes on while the high bit is set
+    for _ in range(10):  # an entry's head continues while the high bit is set
         at += pack[at] >= 0x80
     at += 1
     bases = pack[at[:, None] + np.arange(ID_BYTES)]

@@ -1,7 +1,7 @@
-"""Packs after many small commits are merged into few: by copying entries, with nothing inflated and no object judged.
+"""Merges the packs of many small commits into few, by copying entries, without inflating or judging objects.
 
 Sizes follow a geometric progression, so that a byte is copied a logarithmic number of times and the big first pack
-almost never. The one rule: a pack is removed only after every object in it stands, durably and visibly, in another one.
+almost never. The one rule: a pack is removed only after every object in it is, durably and visibly, in another one.
 """
 
 from __future__ import annotations

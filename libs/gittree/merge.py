@@ -1,6 +1,7 @@
-"""Merging packs by copying their entries: nothing is inflated, and no object is judged to be needed or not.
+"""Merges packs by copying their entries: nothing is inflated, and no object is judged to be needed or not.
 
-The one rule: of copies of one object a whole one is kept, so every delta's base stays whole and no chain can close.
+The one rule: of several copies of one object a whole one is kept, so every delta's base stays whole and no cycle of
+deltas can arise.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class WrittenPack:
 
 
 class PackDamaged(RuntimeError):  # noqa: N818 - it states the fact
-    """A pack's bytes are not those that its trailer names; nothing was removed."""
+    """A pack's bytes do not match its trailer; nothing was removed."""
 
     code = "pack-damaged"
 
@@ -59,7 +60,7 @@ def merge(path: Path, packs: Sequence[Entries]) -> WrittenPack:
     """Copy one copy of each object into a new pack at `path`, its index beside it with the suffix `.idx`; both synced.
 
     Raises:
-        PackDamaged: a pack is not what its trailer says.
+        PackDamaged: a pack does not match its trailer.
     """
     kept = _kept(packs)
     count = sum(int(mask.sum()) for mask in kept)
@@ -85,13 +86,13 @@ def merge(path: Path, packs: Sequence[Entries]) -> WrittenPack:
 
 
 def _copy(pack: Entries, mask: NDArray[np.bool_], target: BinaryIO, digest: _Hash) -> NDArray[np.int64]:
-    """Append the kept entries of one pack, after checking the pack against its trailer; answers with their sizes."""
+    """Append the kept entries of one pack, after checking the pack against its trailer; return their sizes."""
     with pack.path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
         view = memoryview(data)
         try:
             end = len(view) - TRAILER_BYTES
             if sha1(view[:end], usedforsecurity=False).digest() != view[end:]:
-                raise PackDamaged(f"{pack.path.name} does not have the bytes that its trailer names")
+                raise PackDamaged(f"{pack.path.name} does not match its trailer")
             stops = np.append(pack.starts[1:], end)
             for start, stop in _ranges(pack.starts, stops, mask):
                 piece = view[start:stop]
@@ -116,7 +117,7 @@ def _ranges(starts: NDArray[np.int64], stops: NDArray[np.int64], mask: NDArray[n
 
 
 def sync_path(path: Path) -> None:
-    """Bring a file or a directory to the disk."""
+    """Sync a file or a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""What may be an entry of a tree: plain names from a short alphabet, as file or as directory, in Git's order.
+"""Names of entries in a tree: plain names from a short alphabet, as file or as directory, in Git's order.
 
-The one rule: the alphabet is allowed, nothing else is. Escapes that differ from platform to platform (HFS+ ignorable
-code points, NTFS short names and streams, backslashes) need characters that are not in it, so no list of them is kept.
+The one rule: only the alphabet is allowed. Escapes that differ between platforms (HFS+ ignorable code points, NTFS
+short names and streams, backslashes) need characters that are not in it, so no list of them is needed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def validate_name(name: str) -> bytes:
         raise NameRefused(f"{name!r} ends with a dot, which some file systems drop")
     folded = name.lower()
     if folded.startswith(".git") or folded in _MEANT_FOR_FLUX:
-        raise NameRefused(f"{name!r} means something to Git or Flux and is never written")
+        raise NameRefused(f"{name!r} has a meaning for Git or Flux and is never written")
     return name.encode("ascii")
 
 
@@ -72,7 +72,7 @@ def tree_parts(entries: Sequence[tuple[str, Mode]]) -> tuple[tuple[bytes, ...], 
     `parts[i]` comes before the id of `entries[order[i]]`; the last part is empty.
 
     Raises:
-        NameRefused: a name is not allowed or stands there twice.
+        NameRefused: a name is not allowed or is listed twice.
     """
     ordered = _sorted(entries)
     parts = [mode.value + b" " + name + b"\0" for name, mode, _ in ordered]

@@ -1,8 +1,8 @@
-"""Names and locks that say which process they belong to, to tell what a dead one left behind from work in progress.
+"""Names and locks that identify their process, to tell the leftovers of a dead process from work in progress.
 
-The one rule: a name is removed only when the very process that made it (number and start) is gone. A lock whose owner
-cannot be looked for here, since it is Git's or of another host, is left behind only when it is old and nobody has it
-open.
+The one rule: a name is removed only when the process that made it (number and start time) is gone. A lock whose owner
+cannot be checked here, because it is Git's or of another host, counts as abandoned only when it is old and no process
+has it open.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _NAME = re.compile(r"tmp_(?:pack|ref)_([0-9]+)_([0-9]+)_[0-9a-z]+(?:\.idx)?")
 _OWNED = re.compile(r"resedge ([0-9a-f]{16}) (tmp_ref_([0-9]+)_[0-9]+_[0-9a-z]+)\n")
 _LOCK_BYTES_MAX = 256
 UNNAMED_SECONDS = 10.0
-"""How old a lock of Git's own must be, which it holds for milliseconds and has open all the while."""
+"""The age from which a lock of Git counts as abandoned: Git holds one for milliseconds, and keeps it open."""
 ELSEWHERE_SECONDS = 60.0
-"""How old a lock of ours must be whose owner ran in another container or on another host."""
+"""The age from which a lock of ours by another container or host counts as abandoned."""
 _numbers = itertools.count()
 
 
@@ -51,19 +51,19 @@ def temporary_name(kind: str, suffix: str = "") -> str:
 
 
 def is_stale(name: str) -> bool:
-    """Say whether `name` is a temporary name of a process that is gone."""
+    """Tell whether `name` is a temporary name of a process that is gone."""
     found = _NAME.fullmatch(name)
     return found is not None and _start_of(int(found[1])) != int(found[2])
 
 
 def is_ours(name: str) -> bool:
-    """Say whether `name` is a temporary name that this very process has made."""
+    """Tell whether `name` is a temporary name that this process has made."""
     found = _NAME.fullmatch(name)
     return found is not None and (int(found[1]), int(found[2])) == (os.getpid(), _start_of(os.getpid()) or 0)
 
 
 def remove_stale(directory: Path) -> list[str]:
-    """Remove what dead processes left in `directory`; answers with the names."""
+    """Remove the leftovers of dead processes in `directory`; return their names."""
     names = [path.name for path in directory.iterdir() if is_stale(path.name)]
     for name in names:
         with contextlib.suppress(FileNotFoundError):
@@ -73,7 +73,7 @@ def remove_stale(directory: Path) -> list[str]:
 
 @functools.cache
 def _place() -> str:
-    """Return a mark of where process numbers mean what they mean here: this boot, this process namespace."""
+    """Return an id of the scope of process numbers: this boot, this process namespace."""
     parts = []
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
@@ -82,13 +82,13 @@ def _place() -> str:
 
 
 def owner_line(name: str) -> bytes:
-    """Return what a lock holds, so that whoever meets it knows whose it is; `name` is a temporary name of `ref`."""
+    """Return the content of a lock, which names its owner; `name` is a temporary name of `ref`."""
     return f"resedge {_place()} {name}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class LockFound:
-    """A lock as it was met: what it says and how old it is."""
+    """A lock that was found: its content and age."""
 
     path: Path
     said: str
@@ -115,13 +115,13 @@ class LockFound:
 
     @property
     def marker(self) -> str:
-        """Return the temporary name that it was taken under in this place; empty for another's."""
+        """Return the temporary name under which it was taken in this scope; empty for another one."""
         owned = _OWNED.fullmatch(self.said)
         return owned[2] if owned is not None and owned[1] == _place() else ""
 
     @property
     def owner(self) -> str:
-        """Return who holds it, in words."""
+        """Return its holder as text."""
         owned = _OWNED.fullmatch(self.said)
         if owned is None:
             return "a git command"
@@ -129,14 +129,14 @@ class LockFound:
 
 
 def _open_somewhere(path: Path) -> bool:
-    """Tell whether a process that can be seen from here has the file open; yes where none can be seen."""
+    """Tell whether a visible process has the file open; True if processes are not visible."""
     try:
         wanted = path.stat()
         processes = [each for each in Path("/proc").iterdir() if each.name.isdecimal()]
     except FileNotFoundError:
         return not Path("/proc").exists()
     for process in processes:
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's, who cannot write here
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user, who cannot write here
             for descriptor in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
                     found = descriptor.stat()

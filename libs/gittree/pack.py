@@ -1,6 +1,6 @@
 """One pack and its index, written as a stream beside the repository's packs and shown only when it is safe on disk.
 
-The one rule: an object stands in a pack once (`git index-pack --strict`), and memory holds ids, sizes and checksums.
+The one rule: an object is in a pack once (`git index-pack --strict`), and memory holds ids, sizes and checksums.
 Formats: gitformat-pack(5), pack version 2 and index version 2.
 """
 
@@ -79,7 +79,7 @@ class PackFile:
         self._file.seek(0)
         checksum = file_digest(self._file, "sha1")
         if self._file.tell() != HEADER.size + int(sizes.sum(dtype=np.int64)):
-            raise OSError(f"{self._path} does not hold what was written to it: an earlier write failed")
+            raise OSError(f"{self._path} is incomplete: an earlier write failed")
         self._file.write(checksum.digest())
         self._file.close()
         starts = np.cumsum(sizes, dtype=np.int64) - sizes + HEADER.size
@@ -99,8 +99,8 @@ class PackFile:
         return written
 
     def abort(self) -> None:
-        """Forget everything written, also on a disk that is full: what is left there would keep it so."""
-        with contextlib.suppress(OSError):  # closing writes what is still buffered, and closes all the same
+        """Delete everything written, also on a full disk: leftovers would keep it full."""
+        with contextlib.suppress(OSError):  # closing writes the buffer, and closes even if that fails
             self._file.close()
         remove_pack(self._path)
 
@@ -132,10 +132,10 @@ class PackFile:
 
 
 def remove_pack(path: Path) -> None:
-    """Remove whatever there is of a pack that was being written at `path`."""
+    """Remove all files of an unfinished pack at `path`."""
     for name in (path, _merged(path)):
         for each in (name, _index_of(name)):
-            with contextlib.suppress(OSError):  # where its disk is read-only, the next process that opens it does that
+            with contextlib.suppress(OSError):  # on a read-only disk, the next process that opens it does that
                 each.unlink(missing_ok=True)
 
 
@@ -148,6 +148,6 @@ def _index_of(path: Path) -> Path:
 
 
 def sync_pack(written: WrittenPack) -> None:
-    """Bring a finished pack and its index to the disk."""
+    """Sync a finished pack and its index to the disk."""
     sync_path(written.pack)
     sync_path(written.index)

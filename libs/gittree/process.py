@@ -37,13 +37,13 @@ _FIXED = {
 
 
 class GitFailed(RuntimeError):  # noqa: N818 - it states the fact
-    """A git command did not succeed; the message is what it said."""
+    """A git command failed; the message is its output."""
 
     code = "git-failed"
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for git: what it needs of ours, and nothing that configures it."""
+    """Return the environment for git: the variables that it needs, and none that configures it."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | _FIXED | dict(extra or {})
 
@@ -58,7 +58,7 @@ def command(path: Path, *arguments: str) -> list[str]:
 def run(
     arguments: Sequence[str], *, timeout_seconds: float = 600, check: bool = True
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git to its end and return what it wrote.
+    """Run git to its end and return its output.
 
     Raises:
         GitFailed: it failed (with `check`), or took longer than `timeout_seconds`.

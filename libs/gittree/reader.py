@@ -1,6 +1,6 @@
-"""Reading objects through one long-lived `git cat-file --batch`.
+"""Reads objects through one long-lived `git cat-file --batch`.
 
-The one rule: answers are what git says, not what was written here; that is what makes them worth verifying with.
+The one rule: answers come from git itself, not from what this process wrote, so that they can be used for verification.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Reader:
         """Return the bytes of the object `name`: an id, or `<commit or tree id>:<path>`.
 
         Raises:
-            ObjectMissing: there is none, or it is no `kind`.
+            ObjectMissing: there is none, or it is not a `kind`.
             GitFailed: git ended.
         """
         if _NAME.fullmatch(name) is None:
@@ -59,7 +59,7 @@ class Reader:
         with self._lock:
             found, data = self._ask(name)
         if found != kind:
-            raise ObjectMissing(f"{name} is {found}, no {kind}")
+            raise ObjectMissing(f"{name} is a {found}, not a {kind}")
         return data
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The branch: read it, and move it from the value last seen to a new one, or not at all.
+"""The branch: reads it, and moves it from the value last seen to a new one, or not at all.
 
-The one rule: a ref is only ever replaced while `<ref>.lock` is ours, as Git's own commands do, and after its value was
-read again. The lock says whose it is; that of a dead owner is taken over, a live one's is respected.
+The one rule: a ref is only replaced while we hold `<ref>.lock`, as Git's own commands do, and after its value was read
+again. The lock names its owner; that of a dead owner is taken over, a live one's is respected.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _HEX = re.compile(rb"([0-9a-f]{40})\n?")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOCK_WAIT_SECONDS = 1.0
 _GUARD = "resedge-takeover.guard"
-"""The file by whose `flock` one process at a time takes over the lock of a dead one."""
+"""The file whose `flock` lets one process at a time take over the lock of a dead one."""
 _moving: set[str] = set()
-"""The markers of moves that are under way in this process; any other one of ours could not be removed at its end."""
+"""The markers of running moves of this process; any other marker of ours is a leftover."""
 
 
 class RefMoved(RuntimeError):  # noqa: N818 - it states the fact
@@ -73,7 +73,7 @@ class Ref:
         except FileNotFoundError:
             return self._read_packed()
         if found is None:
-            raise ValueError(f"{self._path} holds no object id")
+            raise ValueError(f"{self._path} does not hold an object id")
         return found[1].decode()
 
     def move(self, expected: str | None, new: str) -> None:
@@ -86,7 +86,7 @@ class Ref:
         if _HEX.fullmatch(new.encode()) is None:
             raise ValueError(f"{new!r} is not an object id")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # The lock is a second name of a file that says whose it is, from the instant at which the lock is there.
+        # The lock is a hard link to a file that names its owner, so that it has an owner from the start.
         marker = self._root / temporary_name("ref")
         value = self._root / temporary_name("ref")
         _moving.update((marker.name, value.name))
@@ -108,7 +108,7 @@ class Ref:
         crash_point("gittree.ref-locked")
         found = self.read()
         if found != expected:
-            if found == new:  # an earlier move got as far as that, and may have failed to make it durable
+            if found == new:  # an earlier move did this, and may have failed to make it durable
                 with contextlib.suppress(FileNotFoundError):  # packed, by a git command that made it durable
                     sync_path(self._path)
                     sync_path(self._path.parent)
@@ -138,7 +138,7 @@ class Ref:
 
     def _take_over(self) -> str:
         """Remove the lock if its owner is gone; else return who holds it."""
-        # One at a time: between a look at a lock and its removal nobody may put another there.
+        # One at a time: nobody may replace the lock between a check and its removal.
         guard = os.open(self._root / _GUARD, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(guard, fcntl.LOCK_EX)
@@ -155,13 +155,13 @@ class Ref:
             os.close(guard)
 
     def _tidy(self) -> None:
-        """Remove what a move left that could not even clean up after itself, as on a read-only disk."""
+        """Remove the leftovers of a move that could not clean up, as on a read-only disk."""
         for path in self._root.glob("tmp_ref_*"):
             if is_stale(path.name) or (is_ours(path.name) and path.name not in _moving):
                 path.unlink(missing_ok=True)
 
     def _has_stale_marker(self) -> bool:
-        """Tell whether the lock is a second name of a dead process's file, as locks were before they said whose."""
+        """Tell whether the lock is a hard link to a dead process's file, as in older versions."""
         stale = [path for path in self._root.iterdir() if is_stale(path.name)]
         with contextlib.suppress(FileNotFoundError):
             return any(marker.samefile(self._lock) for marker in stale)
@@ -181,11 +181,11 @@ class Ref:
     def release_stale(self) -> bool:
         """Remove the lock if the move that took it has ended or its process is gone; return whether it was removed.
 
-        A disk that became read-only in the middle of a move keeps its lock, though the process goes on.
+        A disk that becomes read-only during a move keeps its lock, though the process continues.
         """
         return self._lock.exists() and not self._take_over()
 
 
 def _ended_here(lock: LockFound) -> bool:
-    """Tell whether a lock is of this very process, which moves nothing any more under its name."""
+    """Tell whether a lock is of this process, but of a move that has ended."""
     return is_ours(lock.marker) and lock.marker not in _moving

@@ -1,4 +1,4 @@
-"""A bare repository with one branch that one writer moves.
+"""A bare repository with one branch that only one writer moves.
 
 The one rule: objects are on disk before the branch names them, and the branch moves only from the value last seen.
 """
@@ -50,7 +50,7 @@ _PUSH_TIMEOUT_SECONDS = 900
 
 
 class PushOutcome(StrEnum):
-    """What became of a push."""
+    """The outcome of a push."""
 
     PUSHED = "pushed"
     UP_TO_DATE = "up-to-date"
@@ -86,7 +86,7 @@ class Repository:
 
     @classmethod
     def create(cls, path: Path, branch: str = "main") -> Self:
-        """Make an empty repository at `path`, or complete one whose making was cut short.
+        """Create an empty repository at `path`, or complete one whose creation was interrupted.
 
         Raises:
             GitFailed: git refused.
@@ -100,7 +100,7 @@ class Repository:
 
     @classmethod
     def open(cls, path: Path, branch: str = "main") -> Self:
-        """Open the repository and remove what dead writers left: temporary packs, and our own stale lock.
+        """Open the repository and remove the leftovers of dead writers: temporary packs, and our own stale lock.
 
         Raises:
             FileNotFoundError: there is no bare repository at `path`.
@@ -187,7 +187,7 @@ class Repository:
             identity = commit.parents[0] if commit.parents else None
 
     def maintain(self) -> Maintained:
-        """Bound the number of packs; blocks, so run it on a thread. Safe beside a sink, readers and pushes."""
+        """Limit the number of packs; blocks, so run it on a thread. Safe beside a sink, readers and pushes."""
         done = consolidate(self._packs)
         if done.removed:
             self._reader.close()
@@ -200,7 +200,7 @@ class Repository:
             ValueError: `remote_url` is not a URL of a transport that git ships, or an absolute path.
         """
         if _REMOTE.fullmatch(remote_url) is None:
-            raise ValueError("a remote is an https, ssh, git or file URL, user@host:path or an absolute path")
+            raise ValueError("a remote must be an https, ssh, git or file URL, user@host:path or an absolute path")
         target = f"refs/heads/{validate_branch(branch or self.branch)}"
         arguments = command(
             self.path, "push", "--porcelain", "--no-verify", "--", remote_url, f"{self._ref.name}:{target}"
@@ -213,7 +213,7 @@ class Repository:
         return PushResult(_push_outcome(result.returncode, said), _CREDENTIALS.sub(r"\1", said.strip())[:2000])
 
     def holds_all(self, tree: str) -> bool:
-        """Whether every object of a tree is there; git walks all of it."""
+        """Whether every object of a tree exists; git walks all of it."""
         return run(command(self.path, "rev-list", "--objects", "--quiet", tree), check=False).returncode == 0
 
     def fsck(self) -> Fsck:
@@ -224,7 +224,7 @@ class Repository:
         return Fsck(result.returncode == 0 and not problems, problems)
 
     def close(self) -> None:
-        """End the reading git process; the next reading starts it again."""
+        """End the reading git process; the next read starts it again."""
         self._reader.close()
 
     def __enter__(self) -> Self:
@@ -243,7 +243,7 @@ def _below(identity: str, path: str) -> str:
 
 
 def _push_outcome(returned: int, said: str) -> PushOutcome:
-    """Read `git push --porcelain`: one line a ref, `<flag>TAB<from>:<to>TAB<summary>`."""
+    """Read `git push --porcelain`: one line per ref, `<flag>TAB<from>:<to>TAB<summary>`."""
     flags = {line[0]: line for line in said.splitlines() if line[1:2] == "\t"}
     if "!" in flags:
         refused = any(

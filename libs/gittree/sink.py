@@ -1,6 +1,6 @@
-"""Where objects go: `IdSink` only hashes, `PackSink` writes packs that become visible all at once.
+"""Sinks of objects: `IdSink` only hashes, `PackSink` writes packs that become visible all at once.
 
-The one rule: nothing of a sink shows in the repository before `finish`, and after it everything is on disk.
+The one rule: nothing of a sink is visible in the repository before `finish`, and after it everything is on disk.
 """
 
 from __future__ import annotations
@@ -118,11 +118,11 @@ class PackSink:
         return names
 
     async def finish_async(self) -> tuple[str, ...]:
-        """Do `finish` beside the event loop."""
+        """Run `finish` without blocking the event loop."""
         return await asyncio.to_thread(self.finish)
 
     def abort(self) -> None:
-        """Forget everything written."""
+        """Delete everything written."""
         if self._closed:
             return
         if self._local is not None:

@@ -1,4 +1,4 @@
-"""How a process and its workers talk: pickles (protocol 5) in frames, arrays beside them instead of within.
+"""Messages between a process and its workers: pickles (protocol 5) in frames, with arrays out of band.
 
 The one rule: both ends are this program, joined by anonymous pipes; nothing from outside is ever unpickled.
 """

@@ -1,6 +1,6 @@
-"""A worker process: hashes and packs the chunks that it is sent, one pack file a sink.
+"""A worker process: hashes and packs the chunks that it receives, one pack file per sink.
 
-The one rule: it ends when its pipe closes, whatever it was doing; what it leaves behind has temporary names.
+The one rule: it ends when its pipe closes, whatever it was doing; its leftovers have temporary names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from libs.gittree.family import Family
 
-# Whoever answers requests comes first on a busy machine.
+# The processes that answer requests have priority on a busy machine.
 NICENESS = 5
 
 
@@ -33,7 +33,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Complete the pack at `path` and bring it to the disk; answered with a `WrittenPack`."""
+    """Complete the pack at `path` and sync it to the disk; answered with a `WrittenPack`."""
 
     path: Path
 
@@ -50,7 +50,7 @@ Request = Write | Finish | Abort
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The request could not be carried out; the worker lives on."""
+    """The request failed; the worker continues."""
 
     reason: str
 
@@ -75,7 +75,7 @@ def _carry_out(request: Request, packs: dict[Path, PackFile]) -> object:
 
 
 def _serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Carry out requests until the other end is gone."""
+    """Execute requests until the other end is gone."""
     packs: dict[Path, PackFile] = {}
     while True:
         try:

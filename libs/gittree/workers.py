@@ -1,7 +1,7 @@
 """Worker processes that hash and pack large families beside the process that answers requests.
 
-They are started by `exec`, so that it does not matter which threads run already, and again when one has died. The one
-rule: when a worker dies, every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever shows.
+They are started by `exec`, so that running threads do not matter, and again when one has died. The one rule: when a
+worker dies, every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever becomes visible.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _END_SECONDS = 5
 
 
 class WorkerDied(RuntimeError):  # noqa: N818 - it states the fact
-    """A worker process ended or failed; what was being packed is lost and nothing of it shows. Do it again."""
+    """A worker process ended or failed; its packs are lost and nothing of them is visible. Repeat the work."""
 
     code = "worker-died"
 
@@ -59,12 +59,12 @@ class _Task:
         if self.request is not None:
             return self.request
         if self.family is None:
-            raise AssertionError("a task is a request or a chunk")
+            raise AssertionError("a task must be a request or a chunk")
         return Write(self.packs.path_for(worker), self.family.part(self.start, self.stop))
 
 
 class _Worker:
-    """One process, the thread that sends to it and the thread that hears from it."""
+    """One process, the thread that sends to it and the thread that receives from it."""
 
     def __init__(self, pool: Workers, number: int) -> None:
         self._pool = pool
@@ -101,7 +101,7 @@ class _Worker:
             try:
                 send(stream, task.request_for(self))
             except OSError:
-                break  # the hearing thread meets the end of the process too, and says so
+                break  # the receiving thread also sees the end of the process, and reports it
             except (WorkerDied, ValueError, TypeError, IndexError, MemoryError) as error:
                 self._sent.pop()
                 self._room.release()
@@ -139,7 +139,7 @@ class _Worker:
             thread.join(_END_SECONDS)
 
     def drain(self) -> list[_Task]:
-        """Return and forget what will never be answered."""
+        """Return and forget the requests that will never be answered."""
         lost = [*self._sent, *self.own]
         self._sent.clear()
         self.own.clear()
@@ -159,7 +159,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         if count < 1:
-            raise ValueError("there is at least one worker")
+            raise ValueError("at least one worker is needed")
         self._changed = threading.Condition()
         self._starting = threading.Lock()
         self._shared: deque[_Task] = deque()
@@ -192,7 +192,7 @@ class Workers:
             self._changed.notify_all()
 
     def next_task(self, worker: _Worker) -> _Task | None:
-        """Return the worker's next task, waiting for one; None when there will be no more."""
+        """Wait for the worker's next task and return it; None when there will be no more."""
         with self._changed:
             while True:
                 if not worker.alive or self._closing:
@@ -204,7 +204,7 @@ class Workers:
                 self._changed.wait()
 
     def lose(self, worker: _Worker) -> None:
-        """Note that a worker is gone; fail what it was to do, and what waits, since that may be of the same sinks."""
+        """Record that a worker is gone; fail its tasks, and the waiting ones, which may be of the same sinks."""
         with self._changed:
             if not worker.alive:
                 return
@@ -246,7 +246,7 @@ class WorkerPacks:
         """Return the temporary name of the worker's pack.
 
         Raises:
-            WorkerDied: a part is lost or the sink was given up, so that more of it would be in vain.
+            WorkerDied: a part is lost or the sink was given up, so that further work would be useless.
         """
         with self._lock:
             if self._failed is not None:
@@ -256,7 +256,7 @@ class WorkerPacks:
             return self._paths[worker]
 
     def fail(self, reason: str) -> None:
-        """Note that a chunk is lost, so that `finish` refuses."""
+        """Record that a chunk is lost, so that `finish` refuses."""
         with self._lock:
             self._failed = self._failed or reason
 
@@ -292,7 +292,7 @@ class WorkerPacks:
         return [pack for pack in written if pack is not None]
 
     def abort(self) -> None:
-        """Forget the packs."""
+        """Delete the packs."""
         self.fail("the sink was given up")
         for worker, path in self._paths.items():
             task = _Task(self, request=Abort(path))

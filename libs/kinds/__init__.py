@@ -1,4 +1,4 @@
-"""Every kind of things: what is declared by documents, and what can only be read. Each is registered here once."""
+"""All kinds of things: declared by documents, or only readable. Each is registered here once."""
 
 from libs.kinds.declared import DECLARED
 from libs.kinds.kind import Column, Kind, texts_at, told, understood, value_at, version_of

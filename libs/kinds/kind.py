@@ -18,7 +18,7 @@ VERSION_CHARACTERS = 16
 class Column:
     """A column of a table.
 
-    `path` is where its value is in an item (`spec.timezone`); of several, `|` between them, the first that has one.
+    `path` is where its value is in an item (`spec.timezone`); of several, separated by `|`, the first that has one.
     `form` says how the command writes the value (`cli.cells`); a form that the command does not know is left out.
     `otherwise` is shown where there is no value, and only `-o wide` shows a `wide` column.
     """
@@ -76,7 +76,7 @@ class Kind:
 
     @property
     def streams(self) -> str:
-        """Return what the names of its streams begin with."""
+        """Return the category of its streams."""
         return self.category or self.singular
 
     @property
@@ -95,16 +95,16 @@ class Kind:
         return (self.singular, self.plural, *self.aliases)
 
     def key_of(self, item: Mapping[str, Any]) -> str:
-        """Return the name of an item, of a group its path without the leading slash; `-` where it has none."""
+        """Return the name of an item (of a group, its path without the leading slash); `-` if it has none."""
         value = value_at(item, self.name_path)
         return str(value if value is not None else item.get("name") or item.get("id") or "-").removeprefix("/")
 
     def name(self, item: Mapping[str, Any]) -> str:
-        """Return `kind/name`, which `resedge get` and `delete` take back."""
+        """Return `kind/name`, which `resedge get` and `delete` accept."""
         return f"{self.singular}/{self.key_of(item)}"
 
     def shown(self, name: str) -> str:
-        """Return a name that has no slashes around it as people write it."""
+        """Return a name without outer slashes as people write it."""
         return f"/{name}" if self.is_path else name
 
 
@@ -135,7 +135,7 @@ def value_at(item: Mapping[str, Any], path: str) -> Any:
 def texts_at(document: Any, path: str) -> Iterator[str]:
     """Yield the texts at a path of a document: `[]` after a step means every item of a list, whose end may be left out.
 
-    What is not there, or is something else than a text, is left out.
+    Missing values, and values other than text, are left out.
     """
     step, _, rest = path.partition(".")
     value = document.get(step.removesuffix("[]")) if isinstance(document, Mapping) else None
@@ -153,7 +153,7 @@ def told(kind: Kind) -> dict[str, Any]:
 
 
 def version_of(kinds: Sequence[Kind]) -> str:
-    """Return what tells one set of registrations from another."""
+    """Return the digest of a set of registrations."""
     content = json.dumps([told(kind) for kind in kinds], sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:VERSION_CHARACTERS]
 
@@ -163,11 +163,11 @@ def _said(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _TYPES: Mapping[str, type] = {"str": str, "bool": bool, "Sequence": list, "Mapping": dict}
-"""How the annotation of a field begins → what JSON has for it."""
+"""Start of a field's annotation → its types in JSON."""
 
 
 def understood(said: Mapping[str, Any]) -> Kind:
-    """Return the registration that a server told of; what a newer one says besides is left out.
+    """Return a registration that a server published; unknown fields of a newer one are left out.
 
     Raises:
         TypeError: a part is missing, or is of another type.

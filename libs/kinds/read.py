@@ -1,6 +1,6 @@
-"""The kinds that no document declares: what services tell of, and `resedge get` shows.
+"""The kinds that no document declares: services provide them, and `resedge get` shows them.
 
-The one rule: a table shows what a person acts on (id, state, what is missing); the rest is in `wide` and `json`.
+A table shows what a person acts on (id, state, what is missing); the rest is in `wide` and `json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READ = (
         ),
         right="Cluster",
         name_path="name",
-        subject=("cluster", "store"),  # a store's cluster of its own name is told of as the store
+        subject=("cluster", "store"),  # a cluster with its store's name is shown as the store
         letter="c",
         deletable=True,
     ),

@@ -1,6 +1,6 @@
-"""Kubernetes: what its API servers take, told before a store's Flux has to find out.
+"""Checks of Kubernetes objects: whether API servers accept them, before a store's Flux tries.
 
-Schemas of several minor versions lie in `packs` (see its NOTICE.md); everything here is a function of them and of the
+Schemas of several minor versions are in `packs` (see its NOTICE.md); everything here is a function of them and of the
 objects, without I/O besides reading a pack once.
 """
 

@@ -1,4 +1,4 @@
-"""Kinds that CustomResourceDefinitions add: their schemas, as the CustomResourceDefinition's own versions say them."""
+"""Kinds that CustomResourceDefinitions add, with the schemas of their versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _META = {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
 
 
 def registered_kind(entry: str) -> tuple[str, str] | None:
-    """Return the (apiVersion, kind) that `Kind.version.group` names, or nothing."""
+    """Return the (apiVersion, kind) that `Kind.version.group` names, or None."""
     match = _REGISTERED.fullmatch(entry)
     return (f"{match[3]}/{match[2]}", match[1]) if match else None
 
@@ -40,7 +40,7 @@ def kinds_of(value: Any) -> dict[tuple[str, str], Schema]:
 
 
 def _whole(schema: Any) -> Schema:
-    """Return a schema with the fields that every object has; one that says nothing takes everything."""
+    """Return a schema with the fields that every object has; an empty one accepts everything."""
     clean = _clean(schema)
     if "properties" not in clean:
         return {"type": "object", "properties": {"metadata": _META}, "x-kubernetes-preserve-unknown-fields": True}
@@ -49,7 +49,7 @@ def _whole(schema: Any) -> Schema:
 
 
 def _clean(schema: Any) -> dict[str, Any]:
-    """Return what the check reads of a schema: somebody wrote it, so that nothing in it can be relied on."""
+    """Return the parts of a schema that the check reads; it is user input, so nothing in it is trusted."""
     answer: dict[str, Any] = {}
     for key, value in schema.items() if isinstance(schema, dict) else ():
         if key == "properties" and isinstance(value, dict):

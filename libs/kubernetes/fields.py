@@ -1,7 +1,7 @@
-"""Which fields of Kubernetes' own types have a rule beside their type: what `RULES` of the API server's validation say.
+"""Rules for fields of Kubernetes' own types, besides the fields' types.
 
-`<group>.<Type>.<field>`, or `<group>.<Type>.<field>.*` for the items or values of it. Only what the API server checks
-for every object, in every version at hand, stands here.
+Keys are `<group>.<Type>.<field>`, or `<group>.<Type>.<field>.*` for its items or values. Only rules that the API server
+checks for every object, in every version at hand, are listed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ LABEL_KEYED = frozenset(each.removesuffix(".*") for each in _LABELS)
 """Maps whose keys are label keys."""
 
 NOT_CLOSED = frozenset({"core.LimitRangeItem.type"})
-"""Sets of values that the document calls closed, and the API server does not."""
+"""Enums of the OpenAPI document that the API server does not enforce."""
 
 NEEDED = frozenset(
     f"{type_}.{field}"

@@ -1,6 +1,6 @@
-"""What a check finds: something that no API server takes, or something that is probably not meant.
+"""Findings of a check: an object that no API server accepts, or one that probably does not do what is intended.
 
-The one rule: `never` only where every API server of the version refuses the object, whatever else the cluster holds.
+The one rule: `never` is only for objects that every API server of the version refuses, whatever else the cluster has.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FINDINGS_MAX = 100
-"""Of one release; what comes after is counted only."""
+"""Findings of one release; further ones are only counted."""
 
 SLOT = "\x00"
-"""The key of a map that stands for a slot where a part is kept; no manifest can hold it."""
+"""The key of a map that represents a slot in a stored part; no manifest can contain it."""
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Stands for a scalar whose value is known per cluster only; `number` is its slot's.
+    """A scalar whose value is only known per cluster; `number` is its slot's.
 
     `text` if it is text whatever its values are; `listed` if it is text or a list of texts, as a label is.
     """
@@ -31,7 +31,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`never` if the object can never be applied so; else it can, and is probably not what is meant."""
+    """`never` if the object can never be applied; otherwise it can, but probably does not do what is intended."""
 
     never: bool
     object: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the value of a slot must be like: `wanted` in the words of `libs.kubernetes.scalars`."""
+    """The requirement on the value of a slot: `wanted` as in `libs.kubernetes.scalars`."""
 
     slot: int
     object: str
@@ -56,7 +56,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Values that must fit together, some of them slots: a rule of `libs.kubernetes.relations` and what it reads."""
+    """Values that must fit together, some of them slots: a rule of `libs.kubernetes.relations` and its input."""
 
     rule: str
     object: str
@@ -66,18 +66,18 @@ class Relation:
 
 @dataclass(slots=True)
 class Report:
-    """What was found so far."""
+    """The findings so far."""
 
     findings: list[Finding] = field(default_factory=list)
     demands: list[Demand] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     left_out: int = 0
     full: bool = False
-    """Whether so much is refused that nothing more need be looked for."""
+    """Whether the limit of refusals is reached, so that the check can stop."""
     _seen: set[tuple[str, str, str]] = field(default_factory=set)
 
     def add(self, finding: Finding) -> None:
-        """Take a finding once; the first that say `never` are kept before all others."""
+        """Add a finding once; those with `never` are kept before all others."""
         key = (finding.object, finding.pointer, finding.detail)
         if key in self._seen:
             return
@@ -93,26 +93,26 @@ class Report:
 
     @property
     def crowded(self) -> bool:
-        """Whether nothing more that is only doubtful is kept."""
+        """Whether the limit of doubtful findings is reached."""
         return len(self.findings) >= FINDINGS_MAX
 
     def doubt(self, object_: str, pointer: str, detail: str, fix: str = "") -> None:
-        """Take what is probably not meant."""
+        """Add a doubtful finding."""
         self.add(Finding(never=False, object=object_, pointer=pointer, detail=detail, fix=fix))
 
     @property
     def refused(self) -> list[Finding]:
-        """What can never be applied."""
+        """The findings with `never`."""
         return [each for each in self.findings if each.never]
 
     @property
     def doubtful(self) -> list[Finding]:
-        """What can be applied, and is probably not meant."""
+        """The doubtful findings."""
         return [each for each in self.findings if not each.never]
 
 
 def is_open(value: Any) -> bool:
-    """Tell whether a slot stands anywhere in a value."""
+    """Tell whether a value contains a slot."""
     if isinstance(value, dict):
         return any(map(is_open, value.values()))
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What an API server never changes in an object that exists: another value is refused, for ever.
+"""Fields that an API server never changes in an existing object: a new value is refused, permanently.
 
 Flux can be told to delete and recreate the one object: the annotation `kustomize.toolkit.fluxcd.io/force: enabled`.
 Sources: `k8s.io/kubernetes/pkg/apis/*/validation` (…Update), `pkg/registry/*/strategy.go`.
@@ -51,7 +51,7 @@ _DEFAULTED = frozenset(
         *("serviceName", "selector", "dataSourceRef", "dataSource", "hostNetwork", "fieldRef", "optional"),
     )
 )
-"""Fields that the API server fills in: that one is written or left out may change nothing."""
+"""Fields with defaults of the API server: adding or removing one may change nothing."""
 _CONTENT = ("data", "binaryData", "stringData")
 _MISSING = object()
 
@@ -107,7 +107,7 @@ def _finding(new: Manifest, path: Path, detail: str, *, never: bool) -> Finding:
 
 
 def _difference(was: Any, new: Any, path: Path) -> tuple[bool, Path | None]:  # noqa: PLR0911 - one answer a case
-    """Return (whether it is a change for sure, the first path that differs); None where nothing does."""
+    """Return (whether it is certainly a change, the first path that differs); None if nothing differs."""
     if isinstance(was, Mapping) and isinstance(new, Mapping):
         return _first(
             _difference(was.get(key, _MISSING), new.get(key, _MISSING), (*path, key)) for key in sorted({*was, *new})
@@ -147,7 +147,7 @@ def _sealed(was: Manifest, new: Manifest) -> Iterator[Finding]:
     if at(was.value, "immutable") is not True:
         return
     if at(new.value, "immutable") is not True:
-        yield _finding(new, ("immutable",), "what is immutable stays so", never=True)
+        yield _finding(new, ("immutable",), "an immutable object cannot become mutable", never=True)
     for part in _CONTENT:
         sure, where = _difference(_at(was.value, (part,)), _at(new.value, (part,)), (part,))
         if where is not None:
@@ -161,21 +161,21 @@ def _clustered(was: Manifest, new: Manifest) -> Iterator[Finding]:
     old, now = at(was.value, "spec", "clusterIP"), at(new.value, "spec", "clusterIP")
     if now not in (None, "") and now != old:
         sure = not isinstance(now, Open) and not isinstance(old, Open) and (old not in (None, "") or now == "None")
-        detail = f"the API server never changes clusterIP, here from {shown(old) if old else 'the one it gave'}"
+        detail = f"the API server never changes clusterIP, here from {shown(old) if old else 'the assigned one'}"
         yield _finding(new, ("spec", "clusterIP"), detail, never=sure)
 
 
 def _shrunk(was: Manifest, new: Manifest) -> Iterator[Finding]:
-    """Yield a claim that asks for less than before."""
+    """Yield a claim that requests less than before."""
     path = ("spec", "resources", "requests", "storage")
     old, now = at(was.value, *path), at(new.value, *path)
     if isinstance(old, Open) or isinstance(now, Open):
         if old != now:
-            yield _finding(new, path, "a volume never gets smaller, and this depends on values", never=False)
+            yield _finding(new, path, "a volume cannot shrink, and this depends on values", never=False)
         return
     had, asks = (quantity_milli(each) if each is not None else None for each in (old, now))
     if had is not None and asks is not None and asks < had:
-        yield _finding(new, path, f"a volume never gets smaller: {old} becomes {now}", never=True)
+        yield _finding(new, path, f"a volume cannot shrink: {old} becomes {now}", never=True)
 
 
 def _pod(was: Manifest, new: Manifest) -> Iterator[Finding]:
@@ -183,7 +183,7 @@ def _pod(was: Manifest, new: Manifest) -> Iterator[Finding]:
     old, now = (_without_images(at(each.value, "spec")) for each in (was, new))
     sure, where = _difference(old, now, ("spec",))
     if where is not None:
-        yield _finding(new, where, "the API server changes nothing but the images of a Pod", never=sure)
+        yield _finding(new, where, "the API server changes only the images of a Pod", never=sure)
 
 
 def _without_images(spec: Any) -> Any:

@@ -17,7 +17,7 @@ from libs.kubernetes.findings import Open, shown
 from libs.kubernetes.scalars import quantity_milli
 
 _Problem = tuple[tuple[str | int, ...], str]
-"""Where below the part's owner, and what is wrong."""
+"""The place below the part's owner, and what is wrong."""
 
 NAMES_SHOWN_MAX = 10
 _COMPARED = ("cpu", "memory", "ephemeral-storage")
@@ -25,7 +25,7 @@ _COMPARED = ("cpu", "memory", "ephemeral-storage")
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`read` gives the part of a value that `judge` looks at, or None where there is nothing to judge."""
+    """`read` returns the part of a value that `judge` needs, or None if there is nothing to judge."""
 
     read: Callable[[Any], Any]
     judge: Callable[[Any], Iterator[_Problem]]
@@ -62,7 +62,7 @@ def _unique(part: Any) -> Iterator[_Problem]:
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
             named = ", ".join(f"{key} {shown(each[key])}" for key in part["keys"])
-            yield (index,), f"{named} is in the list twice: item {first} has it too"
+            yield (index,), f"{named} is in the list twice: see item {first}"
 
 
 def _set(part: Any) -> Iterator[_Problem]:
@@ -70,7 +70,7 @@ def _set(part: Any) -> Iterator[_Problem]:
     for index, each in enumerate(part):
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
-            yield (index,), f"{shown(each)} is in the list twice: item {first} is it too"
+            yield (index,), f"{shown(each)} is in the list twice: see item {first}"
 
 
 # --- pods -----------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def _resources(part: Any) -> Iterator[_Problem]:
         elif name not in _COMPARED and ("/" in name or name.startswith("hugepages-")) and asked != most:
             yield (
                 ("requests", name),
-                f"the request {request} differs from the limit {limit}: {name} takes no overcommit",
+                f"the request {request} differs from the limit {limit}: {name} allows no overcommit",
             )
 
 
@@ -123,7 +123,7 @@ def _containers(part: Any) -> Iterator[_Problem]:
     before = {name for name in part["initContainers"] if isinstance(name, str)}
     for index, name in enumerate(part["containers"]):
         if isinstance(name, str) and name in before:
-            yield ("containers", index, "name"), f"an init container is called {shown(name)} too"
+            yield ("containers", index, "name"), f"an init container also has the name {shown(name)}"
 
 
 def _read_mounts(value: Any) -> Any:
@@ -155,7 +155,7 @@ def _read_env(value: Any) -> Any:
 
 def _env(part: Any) -> Iterator[_Problem]:
     if part != "":
-        yield ("valueFrom",), "a variable has value or valueFrom, not both"
+        yield ("valueFrom",), "a variable can have value or valueFrom, not both"
 
 
 # --- workloads ------------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
 
 def _always(part: Any) -> Iterator[_Problem]:
     if part not in ("", "Always"):
-        yield ("template", "spec", "restartPolicy"), f"{shown(part)}: only Always is taken here"
+        yield ("template", "spec", "restartPolicy"), f"{shown(part)}: only Always is allowed here"
 
 
 def _read_once(value: Any) -> Any:
@@ -215,7 +215,7 @@ def _read_once(value: Any) -> Any:
 def _once(part: Any) -> Iterator[_Problem]:
     if part not in ("OnFailure", "Never"):
         said = f"{shown(part)}: " if part else "the default is Always: "
-        yield ("template", "spec", "restartPolicy"), f"{said}a Job takes OnFailure or Never only"
+        yield ("template", "spec", "restartPolicy"), f"{said}a Job allows only OnFailure or Never"
 
 
 def _read_rolling(value: Any) -> Any:
@@ -249,7 +249,7 @@ def _ports(part: Any) -> Iterator[_Problem]:
     seen: dict[str, int] = {}
     for index, name in enumerate(part):
         if not name:
-            yield ("ports", index), "a Service with several ports names each of them"
+            yield ("ports", index), "a Service with several ports must name each of them"
         elif seen.setdefault(str(name), index) != index:
             yield ("ports", index, "name"), f"the name {shown(name)} is in the list twice"
 

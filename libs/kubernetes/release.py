@@ -1,6 +1,6 @@
-"""All objects of a release against one or several versions of Kubernetes.
+"""Checks all objects of a release against one or several versions of Kubernetes.
 
-The rule to know: what one version refuses and another takes is only doubtful; the release may run where it can.
+The one rule: an object that one version refuses and another accepts is only doubtful; the release may run where it can.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from libs.kubernetes.schemas import Kubernetes, kubernetes, minors
 from libs.kubernetes.walk import Walk
 
 CONFIG_BYTES_MAX = 1024 * 1024
-"""What a ConfigMap or a Secret may hold."""
+"""The size limit of a ConfigMap or a Secret."""
 ANNOTATIONS_BYTES_MAX = 256 * 1024
 STORED_BYTES_MAX = 1536 * 1024
-"""What etcd takes as one object unless it is told otherwise."""
+"""The default limit of etcd for one object."""
 LARGE_BYTES = 1024 * 1024
 SLOT_BYTES_MAX = 256 * 1024
-"""What one configuration, and so nearly every slot, can hold."""
+"""The size limit of one configuration, and so of nearly every slot."""
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet")
 
 
@@ -51,7 +51,7 @@ def check(
     *,
     named: bool,
 ) -> Report:
-    """Return what is wrong with a release on the minor versions of its clusters.
+    """Return the findings for a release on the minor versions of its clusters.
 
     Of several versions the oldest and the newest are asked: what lies between has the fields of one of them, and which
     APIs it lacks `missing_apis` says. `named` tells whether somebody said these versions; else a missing API is only
@@ -118,7 +118,7 @@ def _unknown(each: Manifest, version: Kubernetes, *, never: bool) -> Finding:
 
 
 def _merged(reports: Sequence[Report], versions: Sequence[str]) -> Report:
-    """Return the newest version's report; what not every version refuses becomes doubtful, and says where."""
+    """Return the newest version's report; a finding that not every version has becomes doubtful."""
     answer = Report(demands=reports[-1].demands, relations=reports[-1].relations)
     places: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
     for version, report in zip(versions, reports, strict=True):
@@ -152,7 +152,7 @@ def _configured(each: Manifest, walk: Walk) -> None:
             if problem := config_key_problem(key):
                 walk.never((part, key), problem)
             if seen.setdefault(key, part) != part and each.kind == "ConfigMap":
-                walk.never((part, key), f"the key is in {seen[key]} too")
+                walk.never((part, key), f"the key is also in {seen[key]}")
     constant, slots = _weighed([at(each.value, part) for part in parts], keys=False)
     encoded = "binaryData" if each.kind == "ConfigMap" else "data"
     constant -= _weighed([at(each.value, encoded)], keys=False)[0] // 4  # base64 takes four characters for three bytes
@@ -160,7 +160,7 @@ def _configured(each: Manifest, walk: Walk) -> None:
 
 
 def _sized(each: Manifest, walk: Walk) -> None:
-    """Check what annotations and the whole object come to."""
+    """Check the size of the annotations and of the whole object."""
     annotations = at(each.value, "metadata", "annotations")
     if isinstance(annotations, dict):
         _limited(
@@ -173,7 +173,7 @@ def _sized(each: Manifest, walk: Walk) -> None:
     constant, slots = _weighed([each.value], keys=walk.custom)
     _limited(walk, (), "the texts of the object", STORED_BYTES_MAX, constant, slots)
     if LARGE_BYTES < constant <= STORED_BYTES_MAX:
-        walk.doubtful((), f"the object's texts come to {constant:,} bytes, and many API servers take 1 MiB only")
+        walk.doubtful((), f"the object's texts come to {constant:,} bytes, and many API servers allow only 1 MiB")
 
 
 def _limited(walk: Walk, path: tuple[str, ...], what: str, most: int, constant: int, slots: list[Open]) -> None:
@@ -207,7 +207,7 @@ def _leaves(values: Iterable[Any], *, keys: bool) -> Iterator[Any]:
 
 
 def _scaled(manifests: Sequence[Manifest], others: Sequence[Manifest], report: Report) -> None:
-    """Note each workload with `replicas` that a HorizontalPodAutoscaler of this release or of `others` manages."""
+    """Report each workload with `replicas` that a HorizontalPodAutoscaler of this release or of `others` manages."""
     scalers = {_target(each): each for each in (*others, *manifests) if each.kind == "HorizontalPodAutoscaler"}
     for each in manifests:
         scaler = scalers.get((str(each.kind), each.namespace, str(each.name)))

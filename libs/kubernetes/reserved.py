@@ -19,6 +19,6 @@ _ENDINGS = ("", ".yaml", ".yml", ".json")
 
 
 def ignored_as(name: str) -> str | None:
-    """Return the file or folder that a thing of this name could become and that Flux leaves out, or nothing."""
+    """Return the file or folder of a thing of this name that Flux would leave out, or None."""
     found = (f"{name}{ending}" for ending in _ENDINGS)
     return next((each for each in found if any(fnmatchcase(each, pattern) for pattern in _IGNORED)), None)

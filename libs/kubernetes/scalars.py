@@ -1,8 +1,8 @@
-"""What an API server takes as one scalar: its type, its format, its closed set, and the rule of its field.
+"""Which scalars an API server accepts: type, format, enum, and the rule of the field.
 
-What a release's slots must be like is kept in the log and judged whenever a cluster's values change: what a rule of a
-given name says never changes; a stricter one gets another name.
-Sources: apimachinery `validation` and `content`; `k8s.io/kubernetes/pkg/apis/*/validation`.
+The one rule: the requirements on a release's slots are stored in the log, and judged whenever a cluster's values
+change, so the meaning of a rule's name never changes; a stricter rule gets another name. Sources: apimachinery
+`validation` and `content`; `k8s.io/kubernetes/pkg/apis/*/validation`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _NUMBERS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
 def value_problem(wanted: Mapping[str, Any], value: Any) -> str | None:
-    """Return why no API server takes a value where `wanted` is asked, or nothing.
+    """Return why no API server accepts a value for `wanted`, or None.
 
     `wanted` has some of `type`, `format`, `enum`, `rule`, `needed`; for a list or map `each` is what its values must be
     like, and `keys` is `label` where its keys are those of labels. A null is as if the field were not there.
     """
     if value is None or value == "":
         if wanted.get("needed"):
-            return "the field is needed, and is empty"
+            return "the field is required, and is empty"
         if value is None or not wanted.get("type") or wanted["type"] == "string":
             return None
     if isinstance(value, (dict, list)):
@@ -140,7 +140,7 @@ def _quantity(value: Any) -> str | None:
     try:
         milli(text.lstrip("+-") if text[:1] in "+-" else text)
     except ValueError as error:
-        # What is larger than a quantity can be is capped by Kubernetes, and longer texts than we read exist.
+        # Kubernetes caps larger quantities, and texts may be longer than we read.
         return (
             None
             if "larger" in str(error) or len(text) > 20
@@ -150,7 +150,7 @@ def _quantity(value: Any) -> str | None:
 
 
 def quantity_milli(value: Any) -> int | None:
-    """Return a quantity in thousandths; None if it is none or too large to be compared."""
+    """Return a quantity in thousandths; None if it is not a quantity or too large to compare."""
     text = str(value)
     sign = -1 if text.startswith("-") else 1
     try:
@@ -224,14 +224,14 @@ def _config_key(value: Any) -> str | None:
 
 
 def config_key_problem(key: str) -> str | None:
-    """Return why a ConfigMap or Secret takes no such key, or nothing."""
+    """Return why a ConfigMap or Secret does not accept a key, or None."""
     if _CONFIG_KEY.fullmatch(key) and key != "." and not key.startswith(".."):
         return None
     return f"{shown(key)} is not a key of a ConfigMap or Secret: letters, digits, -, _ and ., at most 253, not . or .."
 
 
 def qualified_name_problem(key: str) -> str | None:
-    """Return why a text is no key of a label or annotation, or nothing."""
+    """Return why a text is not a key of a label or annotation, or None."""
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix)):
         return f"{shown(key)} has a prefix that is not a lower-case DNS name"
@@ -241,7 +241,7 @@ def qualified_name_problem(key: str) -> str | None:
 
 
 def annotation_key_problem(key: str) -> str | None:
-    """Return why a text is no key of an annotation, or nothing: unlike a label's, its prefix may have upper case."""
+    """Return why a text is not a key of an annotation, or None: unlike a label's, its prefix may have upper case."""
     return qualified_name_problem(key.lower()) and qualified_name_problem(key)
 
 
@@ -253,7 +253,7 @@ def _inner_path(value: Any) -> str | None:
 
 def _schedule(value: Any) -> str | None:
     if "TZ" in value:
-        return f"{shown(value)} holds a time zone: use spec.timeZone"
+        return f"{shown(value)} contains a time zone: use spec.timeZone"
     if _SCHEDULE_WORDS.fullmatch(value) or len(value.split()) == 5:
         return None
     return f"{shown(value)} is not a schedule of five fields such as '0 3 * * *'"
@@ -304,4 +304,4 @@ RULES: Mapping[str, Callable[[Any], str | None]] = {
     "quantity-not-negative": _quantity_not_negative,
     "quantity-positive": _quantity_positive,
 }
-"""What a field wants beside its type, by the name that is kept in the log."""
+"""The rules of fields besides their types, by the name that is kept in the log."""

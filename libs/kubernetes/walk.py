@@ -1,8 +1,8 @@
-"""One object against the schema of its kind: types, closed sets, needed and unknown fields, list keys, rules of fields.
+"""Checks one object against the schema of its kind: types, enums, required and unknown fields, list keys, rules.
 
-A slot (`Open`) is not known yet: what its value must be like is noted, to be judged for each cluster. Types and list
-keys are what server-side apply itself refuses; a field that the API does not have is dropped silently, so that it is
-only doubtful.
+The value of a slot (`Open`) is not known yet: its requirement is recorded, to be judged for each cluster. Server-side
+apply itself refuses wrong types and list keys; a field that the API does not have is dropped silently, so it is only
+doubtful.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ class Walk:
                 self.never((*path, *where), detail)
 
     def never(self, path: Path, detail: str, fix: str = "") -> None:
-        """Note what no API server takes."""
+        """Record what no API server accepts."""
         self.report.add(Finding(never=True, object=self.object, pointer=pointer_of(path), detail=detail, fix=fix))
 
     def doubtful(self, path: Path, detail: str, fix: str = "") -> None:
-        """Note what is probably not meant."""
+        """Record what is probably not intended."""
         self.report.doubt(self.object, pointer_of(path), detail, fix)
 
     def relation(self, rule: str, part: Any, path: Path) -> None:
         """Judge values that must fit together, or keep them until their slots have values.
 
-        What a StatefulSet mounts may be a claim of its own, and older API servers do not look at it.
+        A StatefulSet may mount its own claim, and older API servers do not check that.
         """
         if part is None or (rule == "mounts" and self.object.startswith("StatefulSet/")):
             return
@@ -114,7 +114,7 @@ class Walk:
             )
 
     def wanted(self, schema: Schema, field: str) -> dict[str, Any]:
-        """Return what a scalar at a place must be like, in the words of `scalars`."""
+        """Return the requirement on a scalar at a place, as in `scalars`."""
         wanted = {key: schema[key] for key in ("type", "format") if key in schema}
         if schema.get("x-kubernetes-int-or-string"):
             wanted["format"] = "int-or-string"
@@ -184,7 +184,7 @@ class Walk:
             found = value.get(key)
             if found is None or (found == "" and key in needed) or (found == [] and key in needed):
                 if key in needed or self.custom:
-                    self.never((*path, key), "the field is needed")
+                    self.never((*path, key), "the field is required")
                 elif found is None:
                     self.doubtful((*path, key), "the API describes this field as required")
 
@@ -220,7 +220,7 @@ def _probe(value: Mapping[str, Any]) -> Problems:
     if len(found) != 1:
         yield (
             (),
-            f"a probe has exactly one of {', '.join(_HANDLERS[:4])}"
+            f"a probe must have exactly one of {', '.join(_HANDLERS[:4])}"
             + (f"; here {' and '.join(found)}" if found else ""),
         )
 
@@ -228,12 +228,12 @@ def _probe(value: Mapping[str, Any]) -> Problems:
 def _volume(value: Mapping[str, Any]) -> Problems:
     found = [key for key, each in value.items() if key != "name" and isinstance(each, Mapping)]
     if len(found) > 1:
-        yield (), f"a volume has one source; here {' and '.join(found)}"
+        yield (), f"a volume can have one source; here {' and '.join(found)}"
 
 
 def _source(value: Mapping[str, Any]) -> Problems:
     if len([each for each in value.values() if each is not None]) > 1:
-        yield (), f"valueFrom has one source; here {' and '.join(value)}"
+        yield (), f"valueFrom can have one source; here {' and '.join(value)}"
 
 
 def _budget(value: Mapping[str, Any]) -> Problems:
@@ -243,17 +243,17 @@ def _budget(value: Mapping[str, Any]) -> Problems:
 
 def _strategy(value: Mapping[str, Any]) -> Problems:
     if value.get("type") == "Recreate" and value.get("rollingUpdate") is not None:
-        yield ("rollingUpdate",), "the strategy Recreate takes no rollingUpdate"
+        yield ("rollingUpdate",), "the strategy Recreate does not allow rollingUpdate"
 
 
 def _backend(value: Mapping[str, Any]) -> Problems:
     if value.get("service") is not None and value.get("resource") is not None:
-        yield (), "a backend is a service or a resource, not both"
+        yield (), "a backend can be a service or a resource, not both"
 
 
 def _metadata(value: Mapping[str, Any]) -> Problems:
     if value.get("managedFields"):
-        yield ("managedFields",), "server-side apply takes no managedFields"
+        yield ("managedFields",), "server-side apply does not allow managedFields"
 
 
 def _resources(value: Mapping[str, Any]) -> Problems:
@@ -261,7 +261,7 @@ def _resources(value: Mapping[str, Any]) -> Problems:
         named = value.get(part)
         for name in named if isinstance(named, Mapping) else ():
             if "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
-                yield (part, name), f"{shown(name)} is no resource of a container: cpu, memory, … or domain/name"
+                yield (part, name), f"{shown(name)} is not a resource of a container: cpu, memory, … or domain/name"
 
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")

@@ -1,1 +1,1 @@
-"""What every process is started with: settings, logs, traces, the clock, and the embedded composition of services."""
+"""The start of every process: settings, logs, traces, the clock, and the embedded composition of services."""

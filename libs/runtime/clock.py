@@ -1,7 +1,8 @@
 """The real clock, a virtual one, and real ids, for composition roots only (DESIGN rule 18).
 
-The one rule: a virtual clock never runs on a log that others may write or that ends later than it begins, because a
-recorded time never decreases: what a clock puts into a log stays its end until real time gets there.
+The one rule: a virtual clock never runs on a log that others may write to or that ends later than the clock starts,
+because recorded times never decrease: after a virtual clock, a log's end stays in the future until real time gets
+there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from libs.eventlog import EventLog
 
 SPEED_MAX = 100_000.0
 AHEAD_SECONDS_MAX = 5.0
-"""How far a log may end after the present before it is worth a warning: another machine's clock may be that far off."""
+"""How far in the future a log may end without a warning: another machine's clock may be that far off."""
 
 
 def utc_now() -> datetime:
@@ -49,22 +50,22 @@ class VirtualClock:
         if start.tzinfo is None:
             raise ValueError("an instant needs an offset")
         if not 0 < speed <= SPEED_MAX:
-            raise ValueError(f"a speed is above 0 and at most {SPEED_MAX:,.0f}")
+            raise ValueError(f"a speed must be above 0 and at most {SPEED_MAX:,.0f}")
         self.start = start.astimezone(UTC)
         self.speed = speed
         self._monotonic = monotonic
         self._began = monotonic()
 
     def __call__(self) -> datetime:
-        """Return the instant that it shows, in UTC."""
+        """Return its present instant, in UTC."""
         return self.start + timedelta(seconds=(self._monotonic() - self._began) * self.speed)
 
     def told(self) -> str:
-        """Return what every answer says: `virtual 2026-11-27T05:00:00Z x60`."""
+        """Return the header of every answer: `virtual 2026-11-27T05:00:00Z x60`."""
         return f"virtual {_instant_text(self())} x{self.speed:g}"
 
     def check(self, log: EventLog, kafka_servers: str = "") -> None:
-        """Let it run on a log of one process's own that does not end after it begins.
+        """Check that the log is not shared, and ends before the clock starts.
 
         Raises:
             ClockRefused: the log is shared with others, or has recorded what is later.
@@ -87,7 +88,7 @@ class VirtualClock:
 
 
 def ahead_warning(log: EventLog, now: datetime) -> str:
-    """Return what to say where a log ends in the future, as a virtual clock leaves it; empty where it does not."""
+    """Return a warning if a log ends in the future, as after a virtual clock; otherwise empty."""
     head = log.head()
     if (head.recorded_at - now).total_seconds() <= AHEAD_SECONDS_MAX:
         return ""

@@ -1,7 +1,7 @@
-"""Connections within bounds, whoever opens them: how many, how long for a head, how slowly a client may read.
+"""Limits on connections: how many, how long for a head, how slowly a client may read.
 
-The one rule: whoever waits for nothing but a client gives way. A new connection takes the place of the one that has
-gone longest without a whole request, so that half-open connections never keep others out.
+The one rule: a connection that only waits for its client is closed first. A new connection replaces the one that has
+waited longest without a whole request, so that half-open connections never keep others out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from libs.web.metrics import CONNECTIONS, CONNECTIONS_ENDED
 from libs.web.problems import MEDIA_TYPE, answer
 
 FILES_WANTED = 65_536
-"""Open files that a process asks the system for; it takes fewer where the system's own limit is lower."""
+"""Open files that a process asks the system for; fewer if the system's own limit is lower."""
 FILES_KEPT = 256
 """Files that are never used for connections: databases, packs, child processes."""
 CONNECTIONS_MIN = 16
@@ -35,7 +35,7 @@ CONNECTIONS_MIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one process grants its clients together (`connections_max`) and each of them."""
+    """The limits of a process for all its clients together (`connections_max`) and for each of them."""
 
     connections_max: int = 1_000
     head_bytes_max: int = 64 * 1024
@@ -44,9 +44,9 @@ class Bounds:
     idle_seconds: int = 5
     """Between an answer and the next request."""
     drain_seconds: float = 30.0
-    """For the rest of a body that was answered before it had come."""
+    """For the rest of a body whose request was answered before it arrived."""
     linger_seconds: float = 2.0
-    """For a client to hear that what it sent is no request, before the connection is closed."""
+    """For a client to read that it did not send a request, before the connection is closed."""
     send_seconds: float = 30.0
     """For the next `send_bytes_min` of an answer to leave, while there are so many."""
     send_bytes_min: int = 16 * 1024
@@ -54,13 +54,13 @@ class Bounds:
     """How often each connection is looked at."""
 
     def within(self, files_max: int) -> Bounds:
-        """Return bounds that leave files for everything else where the process may open only `files_max`."""
+        """Return limits that leave enough files for everything else if the process may open only `files_max`."""
         room = max(CONNECTIONS_MIN, (files_max - FILES_KEPT) // 2)
         return replace(self, connections_max=min(self.connections_max, room))
 
 
 def open_files_max() -> int:
-    """Raise the process's limit of open files as far as it is wanted and allowed; return what it is then."""
+    """Raise the process's limit of open files as far as needed and allowed; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -72,14 +72,14 @@ def open_files_max() -> int:
 
 @dataclass(slots=True)
 class Connections:
-    """All connections of one server; `waiting` are those without a whole request, in the order of their waiting."""
+    """All connections of one server; `waiting` are those without a whole request, the longest first."""
 
     bounds: Bounds
     count: int = 0
     waiting: dict[BoundedProtocol, None] = field(default_factory=dict)
 
     def admit(self, new: BoundedProtocol) -> None:
-        """Count a connection; where it is one too many, another gives way or it is answered that there is no room."""
+        """Count a connection; above the limit, another one is closed or this one is refused."""
         self.count += 1
         CONNECTIONS.set(self.count)
         if self.count > self.bounds.connections_max:
@@ -91,7 +91,7 @@ class Connections:
         self.waiting[new] = None
 
     def forget(self, gone: BoundedProtocol) -> None:
-        """Count no more what is closed."""
+        """Stop counting a closed connection."""
         self.count -= 1
         CONNECTIONS.set(self.count)
         self.waiting.pop(gone, None)
@@ -120,12 +120,12 @@ class Counted:
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request on a connection that is one too many."""
-    problem = unavailable("this process has as many connections as it takes", code="too-many-connections")
+    problem = unavailable("this process has reached its limit of connections", code="too-many-connections")
     await answer(replace(problem, headers={**problem.headers, "Connection": "close"}), "")(scope, receive, send)
 
 
 def _told(problem: Problem) -> bytes:
-    """Return the bytes of an answer to what never became a request."""
+    """Return the bytes of an answer to data that is not a request."""
     body = bytes(answer(problem, "").body)
     lines = [
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
@@ -168,7 +168,7 @@ class BoundedProtocol(H11Protocol):
         self._timer = self.loop.call_later(self._bounds.look_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         if self._timer is not None:
             self._timer.cancel()
         if self._counted:
@@ -187,14 +187,14 @@ class BoundedProtocol(H11Protocol):
             self._look_at_request()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the rest of a body that nobody reads any more."""
+        """Wait for the next request, or for the rest of a body that is no longer read."""
         self._fresh = False
         self._ended = self._began = self.loop.time()
         super().on_response_complete()  # the next request may have come already
         self._look_at_request()
 
     def _look_at_request(self) -> None:
-        """See whether a request is being answered; who has none is waiting."""
+        """Check whether a request is being answered; a connection without one is waiting."""
         self._partial = self._idle and self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
         if self._idle and not self.transport.is_closing():
             self._all.waiting.setdefault(self, None)
@@ -202,7 +202,7 @@ class BoundedProtocol(H11Protocol):
             self._all.waiting.pop(self, None)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or more of it than is taken, with a problem document."""
+        """Answer data that is not HTTP, or exceeds a limit, with a problem document."""
         error = sys.exc_info()[1]
         hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
         self._refuse(_problem_of(hint, str(error or msg)))
@@ -215,7 +215,7 @@ class BoundedProtocol(H11Protocol):
         return cycle is None or cycle.response_complete
 
     def turn_away(self) -> None:
-        """Answer whatever comes on this connection with 503."""
+        """Answer every request on this connection with 503."""
         self.app = _full
 
     def end(self, why: str) -> None:
@@ -242,7 +242,7 @@ class BoundedProtocol(H11Protocol):
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.close()
             return
-        # Closed at once, with bytes that nobody read, the connection would be reset before its client sees the answer.
+        # Closing at once, with unread bytes, would reset the connection before its client sees the answer.
         self.transport.write(_told(problem))
         self.transport.write_eof()
         self._refused, self._ended = True, self.loop.time()
@@ -281,7 +281,7 @@ _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 def _problem_of(status: int, detail: str) -> Problem:
-    """Return the problem of a request that never became one."""
+    """Return the problem for data that is not a request."""
     if status == _TOO_LARGE:
         return Problem(431, "headers-too-large", "The headers are too large.", detail, fix="send less in headers")
     if status == HTTPStatus.REQUEST_TIMEOUT:
@@ -291,5 +291,5 @@ def _problem_of(status: int, detail: str) -> Problem:
 
 
 def protocol_of(bounds: Bounds) -> Callable[..., asyncio.Protocol]:
-    """Return what makes the connections of one server, which count as one."""
+    """Return a factory of connections of one server, which are counted together."""
     return functools.partial(BoundedProtocol, connections=Connections(bounds))

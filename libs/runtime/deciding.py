@@ -1,7 +1,7 @@
-"""Deciding many documents on one fork of the fleet, for the services that declare their kinds.
+"""Decides many documents on one fork of the fleet, for the services that declare their kinds.
 
-The one rule: a document is decided on what those before it would make of the fleet; one that is refused changes
-nothing there.
+The one rule: a document is decided on the fleet as the earlier documents would change it; a refused one changes nothing
+there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DOCUMENTS_A_TURN = 25
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A kind and who executes its commands."""
+    """A kind and the executor of its commands."""
 
     kind: DeclaredKind[Any, Any]
     commands: Commands
@@ -41,7 +41,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What one document comes to: `events` (none: it is so already), on top of which version, and what that read."""
+    """The result for one document: `events` (none: unchanged), the version before them, and the categories read."""
 
     name: str
     stream: str
@@ -63,7 +63,7 @@ class _Parsed:
 async def decide(
     served: Mapping[str, Served], documents: Sequence[Any], intent: Intent, fork: Fleet, position: int
 ) -> list[Decided | Problem]:
-    """Return what each document comes to, in their order, or why it is refused; `fork` is left as they make it.
+    """Return the result for each document, in order, or its refusal; `fork` keeps their events.
 
     The views have seen `position` before their rows are read. `intent.assume` is what the fork holds besides the log.
     """
@@ -74,7 +74,7 @@ async def decide(
     assumed: dict[str, list[tuple[str, Event]]] = defaultdict(list)
     for stream, event in intent.assume:
         assumed[stream].append((stream, event))
-    intent = replace(intent, if_match=None, if_none_match=None)  # they are about one thing
+    intent = replace(intent, if_match=None, if_none_match=None)  # they declare the same thing
     found: list[Decided | Problem] = []
     async for each in _in_turns(parsed):
         if isinstance(each, _Parsed):
@@ -122,7 +122,7 @@ def unknown_kind(kind: object, known: Mapping[str, Any]) -> Invalid:
 
 
 async def _rows(parsed: Sequence[_Parsed], position: int) -> dict[tuple[str, str], Row]:
-    """Return what was last said of the things, by kind and name."""
+    """Return the rows of the things, by kind and name."""
     names: dict[str, dict[str, None]] = defaultdict(dict)
     commands: dict[str, Commands] = {}
     for each in parsed:

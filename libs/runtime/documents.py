@@ -1,8 +1,7 @@
 """`POST /v1/documents`: documents of any kind, in any order, as one change: all of them or none.
 
-The one rule: each is decided on what those before it would make of the fleet, and what all of them come to is appended
-once, under the union of what their decisions rest on. Who decides a kind, this process or a service of its own, makes
-no difference.
+The one rule: each is decided on the fleet as the earlier ones would change it, and all their events are appended once,
+under the union of their guards. It makes no difference which process decides a kind.
 """
 
 from __future__ import annotations
@@ -54,11 +53,11 @@ _DOCUMENTS = {
 T = TypeVar("T")
 
 ROUNDS_MAX = 8
-"""How often what is refused is tried again on what the others come to: a cluster may move from one store to another."""
+"""How often refused documents are tried again after the others: a cluster may move from one store to another."""
 REFUSED_MAX = 1_000
-"""With so many refused documents nothing is tried any more."""
+"""With so many refused documents nothing is tried again."""
 INLINE_DOCUMENTS_MAX = 1_000
-"""More are put in order, and told of, beside the event loop."""
+"""More documents than this are ordered, and reported, in a thread."""
 WARNINGS_BYTES_MAX = 128 * 1024
 _LETTERS = {"created": "c", "configured": "f", "unchanged": "u"}
 _WORDS = {letter: word for word, letter in _LETTERS.items()}
@@ -72,7 +71,7 @@ class Documents:
         self._commands = next(iter(served.values())).commands
 
     async def post(self, request: Request) -> Response:
-        """Declare documents as one change, or with `?dry_run=true` say what they come to."""
+        """Declare documents as one change, or with `?dry_run=true` return the events that they would append."""
         value, body = await read_document(request, DOCUMENTS_BYTES_MAX)
         documents = _documents(value)
         intent = intent_of(request, body, assume=value.get("assume"))
@@ -93,7 +92,7 @@ class Documents:
         return Response(told, media_type="application/json", headers={HEADER: str(answer.position)})
 
     def _check(self, documents: Sequence[Any], sender: Principal, rights: Rights | None) -> None:
-        """Refuse what is declared twice, what nobody declares, and kinds to which the sender has no right.
+        """Refuse things that are declared twice, unknown kinds, and kinds to which the sender has no right.
 
         Raises:
             Problem: 409, 422 or 403.
@@ -121,7 +120,7 @@ class Documents:
 
 @dataclass(slots=True)
 class _Change:
-    """The documents of one request on their way."""
+    """The documents of one request being decided."""
 
     documents: Sequence[Any]
     order: Ordered
@@ -199,7 +198,7 @@ class _Change:
         )
 
     def _check_streams(self) -> None:
-        """Refuse one thing that is declared twice although its name is written in two ways.
+        """Refuse a thing that is declared twice, even if its name is written in two ways.
 
         Raises:
             Problem: 422.
@@ -211,12 +210,12 @@ class _Change:
                 raise documents_refused({index: twice}, self.documents)
 
     def document_of(self, event: int) -> int:
-        """Return which document the so-many-th event comes from."""
+        """Return the document from which the n-th event comes."""
         owners = [index for index, each in self.decided.items() for _ in each.events]
         return owners[event]
 
     def told(self, answer: Answer) -> dict[str, Any]:
-        """Return what is answered: a result for each document, and where the change stands in the log."""
+        """Return the answer: a result for each document, and the change's position in the log."""
         body = answer.body or {}
         letters = body.get("results") or _LETTERS["unchanged"] * len(self.documents)
         noted = body.get("noted", {})
@@ -230,7 +229,7 @@ class _Change:
         if self.intent.dry_run:
             for index, result in enumerate(results):
                 result["events"] = [shown_event(*each) for each in self.decided[index].events]
-            return {**told, "events": body.get("events", [])}  # what the change says besides the documents
+            return {**told, "events": body.get("events", [])}  # warnings of the change besides those of the documents
         changed = [index for index in order if results[index]["result"] != "unchanged"]
         for position, index in zip(
             range(answer.position - len(changed) + 1, answer.position + 1), changed, strict=True
@@ -283,7 +282,7 @@ def _twice(kind: str, name: str, first: int) -> Problem:
 
 
 async def _beside(count: int, act: Callable[..., T], *arguments: Any) -> T:
-    """Return what `act` returns about so many documents; about many, the event loop answers others meanwhile."""
+    """Run `act` on so many documents; with many, in a thread, so that the event loop answers others."""
     return act(*arguments) if count <= INLINE_DOCUMENTS_MAX else await asyncio.to_thread(act, *arguments)
 
 
@@ -304,7 +303,7 @@ def _documents(value: Any) -> list[Any]:
 
 
 def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None) -> APIRouter:
-    """Return the routes that take documents of all kinds, and that say what those of the `served` ones come to.
+    """Return the routes that declare documents of all kinds, and that decide those of the `served` kinds.
 
     `elsewhere` opens a client that reaches the services which decide the others.
     """
@@ -326,7 +325,7 @@ def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None)
         methods=["POST"],
         dependencies=[requires("decide", "Document")],
         operation_id="decide_documents",
-        summary="Say what documents of this service's kinds come to (for the relay)",
+        summary="Decide documents of this service's kinds (for the relay)",
         response_model=None,
         responses=answers(200),
         openapi_extra=taking({JSON: {"type": "object"}}),

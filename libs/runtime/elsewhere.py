@@ -1,7 +1,7 @@
-"""Documents that services of their own decide: what they are asked and answer (`POST /v1/documents:decide`).
+"""Documents that separate services decide: requests and answers of `POST /v1/documents:decide`.
 
-The one rule: a service is asked only by the relay, which has authorised the change itself and appends it itself; what
-is answered changes nothing anywhere.
+The one rule: only the relay asks a service, after it has authorised the change, and it appends the change itself; the
+answer changes nothing anywhere.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one document comes to, or the `problem` that it meets."""
+    """The result for one document, or its `problem`."""
 
     name: str = ""
     stream: str = ""
@@ -70,7 +70,7 @@ class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """What the documents come to, in their order; `position` is how far the service had read."""
+    """The results for the documents, in order; `position` is how far the service had read."""
 
     position: int
     documents: list[_Told]
@@ -90,7 +90,7 @@ class Here:
                 403,
                 "forbidden",
                 "You are not allowed to do this.",
-                f"{sender.name} may not ask what documents come to: only the relay may",
+                f"{sender.name} may not call this route: only the relay may",
                 fix="send them to POST /v1/documents; ?dry_run=true only tries them",
             )
         body = await read_body(request, DECIDE_BYTES_MAX)
@@ -98,7 +98,7 @@ class Here:
             asked, documents = await asyncio.to_thread(_understood, body)
             assumed = [(each.stream, decode(each.type, each.data)) for each in asked.assume]
         except (ValueError, UnknownEventType) as error:  # msgspec's are of the first kind too
-            raise invalid(f"it is not what the relay asks: {error}") from None
+            raise invalid(f"it is not a request of the relay: {error}") from None
         intent = replace(intent_of(request, b""), actor=asked.actor, assume=assumed)
         commands = next(iter(self.served.values())).commands
         await commands.positions.seen(intent.position, commands.facts, by_log=True)
@@ -129,7 +129,7 @@ class Elsewhere:
         intent: Intent,
         position: int,
     ) -> tuple[list[Decided | Problem], int]:
-        """Return what the documents of one service come to, and how far it had read; it waits for `position`.
+        """Return the results for the documents of one service, and how far it had read; it waits for `position`.
 
         Raises:
             Problem: 503, the service cannot be asked now.
@@ -154,7 +154,7 @@ class Elsewhere:
 
 
 def _asked(actor: str, documents: Sequence[Any], assumed: Sequence[tuple[str, Event]]) -> bytes:
-    # The documents as Python's own reader understood them: its integers may be longer than msgspec's.
+    # The documents as Python's own parser reads them: its integers may be longer than msgspec's.
     said = msgspec.Raw(json.dumps(documents).encode())
     return msgspec.json.encode(_Asked(actor, said, [_assumed(*each) for each in assumed]))
 
@@ -163,12 +163,12 @@ def _understood(body: bytes) -> tuple[_Asked, list[Any]]:
     asked = msgspec.json.decode(body, type=_Asked)
     documents = json.loads(bytes(asked.documents))
     if not isinstance(documents, list):
-        raise ValueError("documents is not a list")  # noqa: TRY004 - it is the body that is wrong
+        raise ValueError("documents must be a list")  # noqa: TRY004 - it is the body that is wrong
     return asked, documents
 
 
 def _not_now(service: str, answer: httpx2.Response) -> Problem:
-    """Return why a service does not answer: as it says itself where it only is not so far yet."""
+    """Return why a service does not answer: its own reason if it is only behind."""
     with contextlib.suppress(ValueError, AttributeError):
         problem = said_problem(answer.status_code, answer.json())
         if answer.status_code in _NOT_YET:

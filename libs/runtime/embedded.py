@@ -1,6 +1,6 @@
 """The embedded composition: services, their log, their views and one feed, in one process under one application.
 
-The one rule: this is the only place that knows all parts of a process; services see nothing but their `Ports`.
+The one rule: only this module knows all parts of a process; services see only their `Ports`.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Embedded:
         return Tokens(self.tokens, known, self._clock, ProviderTokens(provider, self._clock, self._service_accounts))
 
     def _service_accounts(self) -> set[str]:
-        """Return the names that no person has, whatever the identity provider says."""
+        """Return the names that no person can have, whatever the identity provider claims."""
         position, known = self._accounts
         if position != self.facts.position:
             policy = self.facts.fleet.policy
@@ -204,7 +204,7 @@ class Embedded:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FastAPI]:
-        """Start, hand out the application, stop; what tests do instead of serving it."""
+        """Start, yield the application, stop; for tests, instead of serving it."""
         await self.start()
         try:
             yield self.app
@@ -233,13 +233,13 @@ class Embedded:
         return [self.facts, *(consumer for service in self.services for consumer in service.consumers)]
 
     def drain(self) -> None:
-        """Let answers that would go on for ever end now."""
+        """End endless answers now."""
         for service in self.services:
             if service.drain is not None:
                 service.drain()
 
     async def stop(self) -> None:
-        """Stop the services, bring the consumers to the log's end, keep a snapshot, let go of everything; once."""
+        """Stop the services, bring the consumers to the log's end, write a snapshot, release everything; once."""
         if self._stopped:
             return
         self._stopped = True
@@ -295,7 +295,7 @@ class Embedded:
             await self._snapshot()
 
     async def _snapshot(self) -> None:
-        """Keep the fleet as it is now, unless the last snapshot that was kept is of this position."""
+        """Write a snapshot of the fleet, unless the last one is of this position."""
         position = self.facts.position
         if position == self._snapshot_at:
             return
@@ -306,6 +306,6 @@ class Embedded:
         try:
             await asyncio.to_thread(self._snapshots.write, self.facts.name, content)
         except OSError as error:
-            log.warning("snapshot not kept", reason=str(error))
+            log.warning("snapshot not written", reason=str(error))
         else:
             self._snapshot_at = position

@@ -1,4 +1,4 @@
-"""One process a data directory: a lock that ends with the process, however it ends."""
+"""A lock on a data directory, for one process; it ends with the process, however that ends."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Hook = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
-    """Where Kafka is (`host:port,…`), what its topics' names begin with, and whether they may be created."""
+    """Kafka's address (`host:port,…`), the prefix of its topics, and whether they may be created."""
 
     servers: str
     prefix: str = ""
@@ -40,10 +40,10 @@ class Ports:
     """The outside world of one service: the log, the process's fleet, its own view database, time and ids.
 
     `facts` is the process's shared query fleet: read it in the event loop, never change it. `positions` waits for
-    consumers. `turns` is shared by all services of the process. `instance` names this replica; `kafka`
-    is None where events do not travel by it. `api` makes a client of this very process's routes, with the rights of
-    the relay; call it once the process runs. `clock` runs `speed` times as fast as real time: who sleeps until an
-    instant of it sleeps `speed` times shorter.
+    consumers. `turns` is shared by all services of the process. `instance` names this replica; `kafka` is None where
+    events do not travel by it. `api` makes a client of this very process's routes, with the rights of the relay; call
+    it once the process runs. `clock` runs `speed` times as fast as real time: divide a sleep until one of its instants
+    by `speed`.
     """
 
     service: str

@@ -1,6 +1,6 @@
-"""Serving a composition on a socket until the process is told to end.
+"""Serves a composition on a socket until the process gets a signal.
 
-The one rule: ending on request is a success: SIGTERM and Ctrl-C stop taking work, finish what is begun, and exit 0.
+The one rule: ending on request is a success: SIGTERM and Ctrl-C stop accepting work, finish what is begun, and exit 0.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from libs.runtime.embedded import Embedded
 
 _GRACE_SECONDS = 4
 BACKLOG = 256
-"""Connections that the system holds for us; with every look at them all are taken, so they are files of ours too."""
+"""The listen backlog: connections that the system holds for us; all are accepted at once, so they count as our files.
+"""
 COLLECT_AFTER = (100_000, 20, 50)
-"""The collector's thresholds: a fleet is millions of objects that stay, and walking them stops every answer."""
+"""The garbage collector's thresholds: a fleet is millions of permanent objects, and a scan of them stops every answer.
+"""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one.
+    """Return a listening socket; port 0 picks a free one.
 
     Raises:
-        OSError: the address is in use, or cannot be had.
+        OSError: the address is in use, or not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) only on what is TCP by name; else a client waits 40 ms for an answer's body.
+    # asyncio sets TCP_NODELAY only if the protocol is TCP by name; otherwise a client waits 40 ms for a body.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -62,8 +64,8 @@ def serve(
 def configuration(app: FastAPI, trusted_proxies: str, bounds: Bounds) -> uvicorn.Config:
     """Return how an application is served: the same for one service and for all of them together.
 
-    From `trusted_proxies` (addresses and networks, `,` between) `X-Forwarded-For` is believed; from nobody else, as
-    whoever sends it could say to be anywhere.
+    From `trusted_proxies` (addresses and networks, `,` between) `X-Forwarded-For` is trusted; from no other address,
+    since any client could claim to be anywhere.
     """
     return uvicorn.Config(
         app,
@@ -103,7 +105,7 @@ async def _until_told_to_end(
 async def _once_started(server: uvicorn.Server, announce: Callable[[], None]) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.02)
-    # What was made while starting stays; the collector need not walk it again and again.
+    # Objects made at the start stay; the garbage collector need not scan them again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

@@ -42,7 +42,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """What all services share; a service's own settings derive from it with their own prefix."""
+    """The settings that all services share; a service's own settings derive from it with their own prefix."""
 
     model_config = SettingsConfigDict(env_prefix="RESEDGE_", frozen=True, extra="ignore")
 
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
 
 
 class ProcessSettings(Settings):
-    """Where a process listens and keeps its data, and what it is connected to; loopback unless told otherwise.
+    """The address, data directory and connections of a process; loopback by default.
 
     Without `kafka_servers` the log is read as it grows; without `views_url` views are SQLite files in `data_dir`;
     without `oidc_issuer` only the server's own tokens are accepted. `trusted_proxies` are the addresses and networks

@@ -1,6 +1,6 @@
-"""Snapshots of in-memory models on disk: disposable, replaced at once, ignored when damaged.
+"""Snapshots of in-memory models on disk: disposable, replaced at once, ignored if damaged.
 
-The one rule: a snapshot only saves time; whatever is wrong with it, the log brings the model all the same.
+The one rule: a snapshot only saves time; if it is unusable, the model is built from the log.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from libs.bus import ModelConsumer
 from libs.eventlog import EventLog
 
 DIGEST_BYTES = 32
-"""A file begins with the SHA-256 of the rest: a flipped bit in a label would be believed otherwise."""
+"""A file begins with the SHA-256 of the rest: otherwise a flipped bit in a label would not be noticed."""
 
 log = structlog.get_logger("resedge.snapshots")
 
 
 class Snapshots:
-    """The snapshots of a process's models, one file a model."""
+    """The snapshots of a process's models, one file per model."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -31,7 +31,7 @@ class Snapshots:
         return self._directory / f"{model.name}.snapshot"
 
     def restore(self, model: ModelConsumer, event_log: EventLog) -> bool:
-        """Begin a model with its snapshot, if there is one that this log has made."""
+        """Load a model's snapshot, if there is one of this log."""
         path = self._path(model)
         try:
             content = path.read_bytes()
@@ -60,7 +60,7 @@ class Snapshots:
         return taken
 
     def save(self, model: ModelConsumer) -> None:
-        """Keep a model as it is now: written beside, then put in place of the last one."""
+        """Write a snapshot of a model to a new file, then replace the last one."""
         self.write(model.name, model.snapshot())
 
     def write(self, name: str, content: bytes) -> None:
@@ -76,14 +76,14 @@ class Snapshots:
                 os.fsync(file.fileno())
             fresh.replace(path)
         except OSError:
-            _remove(fresh)  # half a snapshot is of no use to anybody, least of all on a full disk
+            _remove(fresh)  # half a snapshot is useless, and takes space on a full disk
             raise
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # what cannot be removed now is replaced, or ignored, later
+    with contextlib.suppress(OSError):  # a file that cannot be removed now is replaced, or ignored, later
         path.unlink(missing_ok=True)
 
 
 class DamagedSnapshot(RuntimeError):  # noqa: N818 - it states the fact
-    """A snapshot was taken but cannot be trusted; it is gone now, and the model must be made anew."""
+    """A loaded snapshot cannot be trusted; it was deleted, and the model must be built again."""

@@ -1,4 +1,4 @@
-"""One service in a process of its own: `python -m services.<name>`.
+"""Runs one service in a process of its own: `python -m services.<name>`.
 
 The one rule: it is the embedded composition with one service, so that a service behaves the same alone.
 """
@@ -28,7 +28,7 @@ def run_service(name: str, build: Build, settings: ProcessSettings) -> None:
 
     Raises:
         DataDirInUse: the same service runs there already.
-        SystemExit: it cannot begin, or ended by itself; what is missing was said.
+        SystemExit: it cannot start, or ended by itself; the reason was printed.
     """
     try:
         wiring = Wiring.of(settings)

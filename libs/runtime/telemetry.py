@@ -23,7 +23,7 @@ from libs.version import VERSION
 EXPORT_SECONDS_MAX = 2.0
 EXPORT_EVERY_MILLISECONDS = 1_000
 SPANS_WAITING_MAX = 4_096
-"""What is more waits for nobody: it is dropped."""
+"""Spans beyond this number are dropped."""
 END_SECONDS_MAX = 3.0
 _NOISY = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal", "opentelemetry.sdk.trace.export")
 
@@ -31,7 +31,7 @@ log = structlog.get_logger("resedge.telemetry")
 
 
 class Shielded(SpanExporter):
-    """An exporter whose trouble is told once, not with every batch, and that does not hold up the end of a process."""
+    """An exporter that logs a failure once, not with every batch, and does not delay the end of a process."""
 
     def __init__(self, exporter: SpanExporter, destination: str) -> None:
         self._exporter = exporter
@@ -46,22 +46,22 @@ class Shielded(SpanExporter):
         result = self._exporter.export(spans)
         failing = result is not SpanExportResult.SUCCESS
         if failing and not self._failing:
-            log.warning("traces cannot be sent, and are dropped until they can", collector=self._destination)
+            log.warning("traces cannot be sent, and are dropped", collector=self._destination)
         elif self._failing and not failing:
             log.info("traces are sent again", collector=self._destination)
         self._failing = failing
         return result
 
     def end(self) -> None:
-        """Try once more at the most."""
+        """Retry at most once."""
         self._ending = True
 
     def shutdown(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what the exporter itself keeps back."""
+        """Send the exporter's own buffer."""
         return self._exporter.force_flush(timeout_millis)
 
 
@@ -74,13 +74,13 @@ def set_up_telemetry(
     sent yet goes there when the process ends, within `END_SECONDS_MAX`.
 
     Raises:
-        ValueError: the endpoint is no such address.
+        ValueError: the endpoint is not such an address.
     """
     attributes = {"service.name": f"resedge-{service}", "service.namespace": "resedge", "service.version": VERSION}
     if instance:
         attributes["service.instance.id"] = instance
     exporter = exporter or (_otlp(endpoint) if endpoint else None)
-    # Without an exporter only what a caller has asked to be traced is kept: spans that nobody reads cost time.
+    # Without an exporter only requests that the caller traces get spans: unread spans cost time.
     sampler = ParentBased(ALWAYS_ON if exporter else ALWAYS_OFF)
     provider = TracerProvider(sampler, Resource.create(attributes), shutdown_on_exit=False)
     if exporter is not None:
@@ -96,7 +96,7 @@ def set_up_telemetry(
 
 
 def end_telemetry(provider: TracerProvider, shielded: Shielded) -> None:
-    """Send what was not sent yet, but for no longer than `END_SECONDS_MAX`."""
+    """Send the remaining spans, for at most `END_SECONDS_MAX`."""
     shielded.end()
     # A collector that does not answer must not keep the process from ending.
     ending = threading.Thread(target=provider.shutdown, name="telemetry-end", daemon=True)

@@ -1,7 +1,7 @@
-"""Roles and schemas for the services' views on one PostgreSQL database.
+"""Creates roles and schemas for the services' views on one PostgreSQL database.
 
-The one rule: a service's role owns one schema, of its own name, and may do nothing anywhere else; passwords reach the
-server only as what it keeps of them.
+The one rule: a service's role owns one schema, with its own name, and has no rights anywhere else; the server gets
+passwords only as SCRAM verifiers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import URL, exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 SCRAM_ITERATIONS = 4_096
-"""What PostgreSQL itself takes; passwords of services are long and random."""
+"""PostgreSQL's own number of iterations; passwords of services are long and random."""
 _SALT_BYTES = 16
 _SERVICE = re.compile(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?")
 _SETUP_LOCK = 7_305_133_706
@@ -27,8 +27,8 @@ _SETUP_LOCK = 7_305_133_706
 async def set_up_views(admin_url: str, services: Mapping[str, str]) -> list[str]:
     """Make for each service (name → password) the role `resedge_<name>` with a schema of its own; return the roles.
 
-    What already exists stays, with the given password. `admin_url` names the database that the views are to lie in
-    and a superuser, or a role that owns the database and may create roles.
+    What already exists stays, with the given password. `admin_url` names the database of the views and a superuser, or
+    a role that owns the database and may create roles.
 
     Raises:
         ValueError: a service's name or password cannot be used, or the URL is not PostgreSQL's.
@@ -54,12 +54,12 @@ def _asynchronous(admin_url: str) -> URL:
     except (exc.ArgumentError, ValueError):
         raise ValueError("the database's URL cannot be understood") from None  # it may hold a password
     if url.get_backend_name() != "postgresql":
-        raise ValueError("views lie in PostgreSQL: postgresql://ADMIN:PASSWORD@HOST/DATABASE")
+        raise ValueError("views need PostgreSQL: postgresql://ADMIN:PASSWORD@HOST/DATABASE")
     return url.set(drivername="postgresql+asyncpg")
 
 
 async def _close_to_all(connection: AsyncConnection) -> None:
-    """Take from everybody what PostgreSQL gives everybody: connecting, temporary tables and the schema `public`."""
+    """Revoke what PostgreSQL grants to PUBLIC: connecting, temporary tables and the schema `public`."""
     database = (await connection.execute(text("SELECT quote_ident(current_database())"))).scalar_one()
     await connection.exec_driver_sql(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
     await connection.exec_driver_sql("REVOKE ALL ON SCHEMA public FROM PUBLIC")
@@ -86,7 +86,7 @@ async def _open_to(connection: AsyncConnection, service: str, password: str) -> 
 
 
 def _verifier(password: str) -> str:
-    """Return what PostgreSQL keeps of a password (SCRAM-SHA-256, RFC 5803), so that no log of it shows the password."""
+    """Return the SCRAM-SHA-256 verifier of a password (RFC 5803), so that no log of PostgreSQL shows the password."""
     salt = secrets.token_bytes(_SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

@@ -1,4 +1,4 @@
-"""What a process is connected to: how events reach it, where its views lie, whose tokens it takes.
+"""The connections of a process: how events reach it, where its views are, whose tokens it accepts.
 
 The one rule: services see none of this; the same service runs in one process on SQLite and alone on Kafka.
 """
@@ -39,7 +39,7 @@ class Wiring:
 
     @classmethod
     def of(cls, settings: ProcessSettings) -> Wiring:
-        """Return what a process's settings say.
+        """Return the connections of a process's settings.
 
         Raises:
             BadProvider: the identity provider's settings cannot be used.
@@ -56,7 +56,7 @@ class Wiring:
 
     @property
     def kafka(self) -> KafkaAccess | None:
-        """Return what a service that speaks to Kafka itself needs to know."""
+        """Return the Kafka settings for a service that uses Kafka itself."""
         if not self.kafka_servers:
             return None
         return KafkaAccess(self.kafka_servers, self.kafka_prefix, self.kafka_create_topics)
@@ -85,7 +85,7 @@ class Wiring:
         return view_engine(self.views_url.replace("{service}", service))
 
     def feed(self, log: EventLog, consumers: Iterable[Consumer], service: str, instance: str) -> Feed:
-        """Return what brings events to the consumers."""
+        """Return the feed of the consumers."""
         if not self.kafka_servers:
             return LogFeed(log, consumers, service)
         from libs.bus.kafka import KafkaFeed  # noqa: PLC0415 - the embedded default does without a broker's client
@@ -114,4 +114,4 @@ def _provider(settings: ProcessSettings) -> Provider | None:
 
 
 ON_DISK = Wiring()
-"""No connections: everything lies in the data directory."""
+"""No connections: everything is in the data directory."""

@@ -1,4 +1,4 @@
-"""Which clusters: the selection language, and the index that answers it and keeps its answers up to date."""
+"""The selection language, and the index that evaluates it and keeps the results up to date."""
 
 from libs.selection.canonical import canonical, canonicalise
 from libs.selection.column import LabelValue

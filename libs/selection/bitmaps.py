@@ -1,4 +1,4 @@
-"""Between numpy and roaring bitmaps by way of roaring's portable format, which is far faster than iterating.
+"""Conversion between numpy and roaring bitmaps by roaring's portable format, which is far faster than iterating.
 
 Format: https://github.com/RoaringBitmap/RoaringFormatSpec (no run containers).
 """

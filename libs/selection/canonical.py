@@ -1,4 +1,4 @@
-"""The one way to write an expression: flattened, operands sorted, duplicates and double negation removed.
+"""The canonical text of an expression: flattened, operands sorted, duplicates and double negation removed.
 
 Equal canonical text means equal selection on every fleet; the text parses to the tree that it was made from.
 """

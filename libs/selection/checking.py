@@ -1,4 +1,4 @@
-"""Whether everything that an expression names exists, and if not, what it may have meant."""
+"""Whether all names in an expression exist, and if not, which ones were probably meant."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-/._ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Existing(Protocol):
-    """What is asked whether a name exists."""
+    """The facts that tell whether a name exists."""
 
     names: Names
 

@@ -34,9 +34,9 @@ _OPERATORS: dict[str, Callable[[Decimal, Decimal], bool]] = {
 
 
 class Column:
-    """Codes by ordinal; `values[code]` is what a code stands for, `values[0]` is None: no such label.
+    """Codes by ordinal; `values[code]` is the value of a code, `values[0]` is None: no such label.
 
-    Everything derived is made when first asked for, and holds for the codes as they are.
+    Everything derived is computed on first use, and is valid for the current codes.
     """
 
     __slots__ = ("_bitmaps", "_combinations", "_masks", "_numbers", "_tables", "code_of", "codes", "values")
@@ -124,7 +124,7 @@ class Column:
         return differences
 
     def forget_bitmaps(self) -> None:
-        """Make every bitmap anew when it is next asked for: the codes changed in many places."""
+        """Drop every bitmap, to be computed again on its next use: the codes changed in many places."""
         self._bitmaps.clear()
         self._masks.clear()
 

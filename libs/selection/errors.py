@@ -1,4 +1,4 @@
-"""What can be wrong with an expression, told with the place where it is wrong.
+"""Errors of an expression, each with its place in the text.
 
 Positions are 0-based character offsets into the expression's text; `caret` draws them.
 """

@@ -38,7 +38,7 @@ _VALUES_BY_BITMAP_MAX = 8
 
 
 class Facts(Protocol):
-    """What evaluation reads."""
+    """The facts that evaluation reads."""
 
     names: Names
     labels: Labels

@@ -1,4 +1,4 @@
-"""Why an expression selects a cluster or does not: every term of it, whether it holds, and because of what."""
+"""Why an expression selects a cluster or not: every term, whether it holds, and why."""
 
 from __future__ import annotations
 

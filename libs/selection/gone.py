@@ -1,7 +1,7 @@
-"""Clusters that no longer exist, as expressions selected them last.
+"""Clusters that no longer exist, with their last facts, so that expressions still select them.
 
-What is still admitted on a deleted cluster passes the same gates as before: this remembers what those gates look at.
-The one rule: a cluster that comes back is forgotten here, and selected by what it is now.
+Removals from a deleted cluster pass the same gates as before: this remembers the facts that those gates need. The one
+rule: a cluster that comes back is forgotten here, and selected by its present facts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Remains(NamedTuple):
-    """What a cluster was when it went: its groups hold their ancestors too."""
+    """The last facts of a removed cluster; its groups include their ancestors."""
 
     name: str
     store: str
@@ -40,7 +40,7 @@ class Gone:
     _facts: tuple[Selection, list[int]] | None = field(default=None, init=False, compare=False)
 
     def remember(self, selection: Selection, ordinal: int) -> None:
-        """Keep what a cluster is; call it just before the cluster is dropped."""
+        """Keep the facts of a cluster; call it just before the cluster is dropped."""
         namespaces = tuple(each for each in selection.namespaces() if ordinal in selection.namespace_members(each))
         self.remains[ordinal] = Remains(
             selection.name(ordinal),

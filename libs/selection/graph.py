@@ -1,4 +1,4 @@
-"""What depends on what: groups, namespaces and saved expressions, and the facts that each of them looks at.
+"""Dependencies between groups, namespaces and saved expressions, and the facts that each of them uses.
 
 A node is a group (declared, or implied by one below it), a namespace or a saved expression. Watchers go from a fact to
 the nodes whose members may change with it, so that a change touches only those; ranks say in which order.

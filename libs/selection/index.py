@@ -72,7 +72,7 @@ class Selection:
         self._unsettled = Unsettled()
 
     def put_cluster(self, name: str, store: str, labels: Mapping[str, str | Sequence[str]]) -> int:
-        """Say what a cluster is, whole: its store and its effective labels. Returns its ordinal.
+        """Set a cluster, whole: its store and its effective labels. Returns its ordinal.
 
         `labels` is kept until something is read; the caller does not change it afterwards.
         """
@@ -90,7 +90,7 @@ class Selection:
         return ordinal
 
     def drop_cluster(self, name: str) -> None:
-        """Say that a cluster is gone; its ordinal stays its own. Nothing happens if there is none."""
+        """Remove a cluster; its ordinal is never reused. Nothing happens if there is none."""
         ordinal = self.ordinal(name)
         if ordinal is None:
             return
@@ -342,7 +342,7 @@ class Selection:
         return [str(key.name) for key in self._graph.nodes if key.kind == "namespace"]
 
     def fork(self) -> Selection:
-        """Return a copy in which changes can be tried: it shares everything big until either side writes it."""
+        """Return a copy for trying changes: it shares large parts until either side writes them."""
         self._flush()
         other = Selection()
         other.names, other.labels, other._graph = self.names.fork(), self.labels.fork(), self._graph.copy()

@@ -1,6 +1,6 @@
-"""Cluster names ↔ ordinals, and which store each cluster is in.
+"""Cluster names ↔ ordinals, and the store of each cluster.
 
-A name keeps its ordinal for ever, an ordinal never serves another name; both are given in the order of first sight.
+A name keeps its ordinal for ever, and an ordinal never gets another name; both are given in the order of first sight.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A selection index as bytes and back, exactly: ordinals, codes, members and what is not yet settled.
+"""A selection index as bytes and back, exactly: ordinals, codes, members and unsettled changes.
 
-Snapshots are disposable: whoever reads one has checked that it is the one that was written (position, hash, `_FORMAT`).
+Snapshots are disposable: a reader first checks that it is the one that was written (position, hash, `FORMAT`).
 Expressions are kept as trees, not as text, so that thousands of them need no parsing.
 """
 

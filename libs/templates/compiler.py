@@ -1,7 +1,7 @@
-"""Manifests become a template, or `PublishRejected` names the object, the place and the way out.
+"""Compiles manifests into a template; `PublishRejected` names the object, the place and the way out.
 
-The rule to know: a placeholder can only ever fill a scalar value. Keys, `apiVersion`, `kind`, `metadata.name` and
-`metadata.namespace` are constants, so that the set of objects that is rendered is the set that was published.
+The one rule: a placeholder can only ever fill a scalar value. Keys, `apiVersion`, `kind`, `metadata.name` and
+`metadata.namespace` are constants, so that the set of rendered objects is the set that was published.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Filled objects become text once, by PyYAML, with a hole for every slot.
+"""Writes filled objects as text, once, by PyYAML, with a hole for every slot.
 
 Holes are dumped as marker words that occur nowhere else in the text, and the text is cut at them. Key order is the
-source's; text that any YAML version could take for another type is in double quotes; nothing is folded. What was dumped
-is read back and compared, so that no quirk of an emitter reaches a store.
+source's; text that any YAML version could read as another type is in double quotes; nothing is folded. The result is
+read back and compared, so that no quirk of an emitter reaches a store.
 """
 
 from __future__ import annotations

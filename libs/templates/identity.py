@@ -1,4 +1,4 @@
-"""What a release's manifests are: one object after the other, each with an identity that no value can change."""
+"""The objects of a release's manifests, each with an identity that no value can change."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Kubernetes' kinds are: cluster-scoped or not, how their objects may be named, which of their fields are text.
+"""Properties of Kubernetes' kinds: scope, valid names, and fields that must be text.
 
-Kinds that are not listed here are taken as namespaced; that includes every custom kind except well-known cluster-scoped
+Kinds that are not listed here count as namespaced; that includes every custom kind except well-known cluster-scoped
 ones. Sources: the `genclient:nonNamespaced` marks of k8s.io/api 0.37; apimachinery `validation` (names) and `content`
 (path segments).
 """

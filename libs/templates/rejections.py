@@ -1,4 +1,4 @@
-"""Why a release cannot be published, in the words of a problem document."""
+"""Why a release cannot be published, as a problem document shows it."""
 
 from __future__ import annotations
 

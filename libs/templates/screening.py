@@ -1,7 +1,7 @@
-"""What a release may not bring unless its Namespace's `spec.allow` lists it, and what it may never bring.
+"""Objects that a release may not contain unless its Namespace's `spec.allow` lists them, and those that it never may.
 
 Never: `Namespace` objects and anything in `flux-system` (the tree writes these), Helm hooks (nothing would run them),
-objects that only configure kustomize. All that is missing in `spec.allow` is said at once, in the fix.
+objects that only configure kustomize. The fix names all missing entries of `spec.allow` at once.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How the services speak HTTP: problem documents, tokens, idempotency, conditional requests, paging, declared kinds."""
+"""HTTP for services: problem documents, tokens, idempotency, conditional requests, paging, declared kinds."""

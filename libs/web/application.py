@@ -1,6 +1,6 @@
-"""The FastAPI application that every service's routes are put into, and what surrounds each request.
+"""The FastAPI application of every service, and the layer around each request.
 
-The one rule: a request has an id, a span, a log line and a duration by route template, whatever becomes of it.
+The one rule: a request has an id, a span, a log line and a duration by route template, whatever its outcome.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _note_refused(denials: Denials, scope: Scope, route: str) -> None:
 
 
 class _Answer:
-    """The answer on its way out: with the headers that all have, and to HEAD without the body that GET has."""
+    """The outgoing answer: with the headers that all answers have, and for HEAD without the body of GET."""
 
     def __init__(self, send: Send, said: Mapping[str, str], *, head: bool) -> None:
         self._send, self._said, self._head = send, said, head
@@ -199,7 +199,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
 
     @app.get("/metrics", dependencies=[requires("read", "Metrics")], response_class=PlainTextResponse, tags=["health"])
     async def metrics() -> Response:
-        """Return all figures in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         collect()
         for each in [await check() for check in checks]:
             READY.labels(each.name).set(each.ok)

@@ -1,6 +1,7 @@
-"""A request's body on its way in: how slowly it may come, and in which encoding.
+"""Limits on an arriving body: how slowly it may come, and in which encoding.
 
-The one rule: only the time in which the server waits for the client counts; who reads slowly is the server's own doing.
+The one rule: only the time in which the server waits for the client counts, not the time in which the server reads
+slowly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: the rules of routes and the one `authorize`.
+"""Authentication and the rules of routes: the one `authorize`.
 
 The one rule: every route is made with `requires(verb, kind)`, or (health only) with `open_to_all`; a test walks all
 routes of the composed application and fails on one that has neither.

@@ -1,7 +1,7 @@
-"""Request bodies, read within bounds: bytes, JSON depth, integer length, duplicate keys.
+"""Reads request bodies within limits: bytes, JSON depth, integer length, duplicate keys.
 
-The one rule: nothing is parsed before its size is known to be within bounds, and nothing parsed is kept that a
-stricter reader would read differently.
+The one rule: nothing is parsed before its size is known to be within the limits, and nothing is accepted that a
+stricter parser would read differently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is wrong with a document, found in bounded time and told in bounded length.
+"""Finds the errors of a document in bounded time, and reports them in bounded length.
 
-The one rule: what can be wrong without end is bounded before a validator sees it, not after: unknown fields are looked
-for by a walk that stops at `ERRORS_MAX`, and a list is given up at its first item that does not fit.
+The one rule: errors of unbounded number are limited before a validator runs: a walk for unknown fields stops at
+`ERRORS_MAX`, and a list is given up at its first wrong item.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The intent of an HTTP request: who asks, with which key, on top of what, and whether only to try."""
+"""The intent of an HTTP request: author, idempotency key, preconditions, and whether it is a dry run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def flag(request: Request, name: str) -> bool:
     """
     text = request.query_params.get(name, "false").lower()
     if text not in {"true", "false", "1", "0", ""}:
-        raise invalid(f"{name} is true or false", pointer=f"?{name}")
+        raise invalid(f"{name} must be true or false", pointer=f"?{name}")
     return text in {"true", "1"}
 
 

@@ -1,4 +1,4 @@
-"""`GET /v1/kinds`: the kinds that this version of the server has, so that the command needs no list of its own."""
+"""`GET /v1/kinds`: the kinds of this version of the server, so that the command needs no list of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from libs.web.auth import requires
 
 KINDS_VERSION = version_of(KINDS)
 KINDS_HEADER = "Resedge-Kinds"
-"""In every answer: which version of the kinds the server publishes."""
+"""In every answer: the version of the kinds that the server publishes."""
 
 
 async def _published(response: Response) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures that Prometheus collects; never a label per store (60,000 series)."""
+"""The metrics for Prometheus; never with a label per store (60,000 series)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REQUEST_SECONDS = Histogram(
 )
 CONNECTIONS = Gauge("resedge_http_connections", "Connections that clients have open to this process")
 CONNECTIONS_ENDED = Counter(
-    "resedge_http_connections_ended_total", "Connections that were ended because of their client, by why", ("why",)
+    "resedge_http_connections_ended_total", "Connections that were ended because of their client, by reason", ("why",)
 )
 
 

@@ -1,6 +1,6 @@
-"""Keyset paging: a page is what follows the last name of the page before it, however the list changed meanwhile.
+"""Keyset paging: a page follows the last name of the page before it, even if the list has changed.
 
-The one rule: a cursor is opaque to clients and holds nothing but where to go on.
+The one rule: a cursor is opaque to clients and holds only where to continue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def page_of(request: Request) -> Page:
     """
     text = request.query_params.get("limit", str(LIMIT_DEFAULT))
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LIMIT_MAX)) and 1 <= int(text) <= LIMIT_MAX):
-        raise invalid(f"limit is a number from 1 to {LIMIT_MAX}", pointer="?limit")
+        raise invalid(f"limit must be a number from 1 to {LIMIT_MAX}", pointer="?limit")
     return Page(int(text), _decoded(request.query_params.get("cursor", "")))
 
 
@@ -56,7 +56,7 @@ def _decoded(cursor: str) -> str:
 
 
 def _bad_cursor() -> Problem:
-    return invalid("cursor is none that a list returned", pointer="?cursor", fix="start without a cursor")
+    return invalid("cursor is not from an earlier page", pointer="?cursor", fix="start without a cursor")
 
 
 def page_answer(

@@ -1,4 +1,4 @@
-"""Which position of the log a request builds on."""
+"""The position of the log that a request builds on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The routes of a declared kind: PUT, GET, DELETE, list, count; parse, command, hand over.
 
-The one rule: what differs between kinds stands in their `DeclaredKind`, never here.
+The one rule: differences between kinds are in their `DeclaredKind`, never here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Answers that go on: events as they come, exports.
+"""Long answers: events as they come, and exports.
 
-The one rule: when the client has gone, or did not read in time, what makes the answer ends with it, at once.
+The one rule: when the client has gone, or did not read in time, the generator of the answer ends with it, at once.
 """
 
 from __future__ import annotations

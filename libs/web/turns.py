@@ -1,6 +1,6 @@
-"""Work of which a process does one piece at a time, whoever asks for it.
+"""Work of which a process does one piece at a time.
 
-The one rule: who comes while it is done is told so at once; nobody queues up work that takes minutes.
+The one rule: a request during that work is refused at once; nothing queues for work that takes minutes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ class Turn:
     """One turn at some work."""
 
     def __init__(self, work: str) -> None:
-        """Take what the work is called in the answer."""
+        """Take the name of the work for the answer."""
         self._work = work
         self._taken = False
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the turn for as long as the block.
+        """Hold the turn for the block.
 
         Raises:
             Problem: 409, somebody else has it.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RELEASE_VERSION = 1
 """A release's stream holds one event: what was published."""
 READ = (*PLACES, "application", "release", "choices", "placementpolicy", "withheld")
-"""What publishing reads of others."""
+"""What publishing reads from other services."""
 
 
 class Releases:

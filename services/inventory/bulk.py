@@ -43,7 +43,7 @@ ROWS_A_CHUNK = 200
 SHOWN_EVENTS_MAX = 100
 
 _Known = Mapping[str, tuple[StoreDeclared | Absent, int]]
-"""Store name → what it is and its stream's version."""
+"""Store name → the store and its stream's version."""
 
 
 class LabelChange(Spec):
@@ -89,7 +89,7 @@ async def known_stores(view: DocumentsView, names: Sequence[str], intent: Intent
 
 @dataclass(slots=True)
 class _Decided:
-    """What the rows of an import come to on the stores that are there."""
+    """The result of the rows of an import on the existing stores."""
 
     facts: Fleet
     actor: str

@@ -1,1 +1,1 @@
-"""What is allowed, when, and after whose approval."""
+"""Policy decides what is allowed, when, and after whose approval."""

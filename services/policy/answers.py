@@ -1,6 +1,6 @@
-"""How the routes of policy answer: what they read, one thing, a page of things, a few clusters of many.
+"""Answers of policy's routes: one thing, a page of things, a few clusters of many.
 
-The one rule: of clusters, their count and a few examples are shown, never all of them.
+The one rule: an answer shows the number of clusters and a few examples, never all of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def examples(facts: Fleet, clusters: BitMap) -> list[str]:
 
 
 def said_by(by: By) -> dict[str, str]:
-    """Return who said something, with what is known of it."""
+    """Return the author of an event, with the known details."""
     shown = {"person": by.person, "token": by.token, "creator": by.creator, "address": by.address}
     return {key: value for key, value in shown.items() if value}
 
@@ -51,7 +51,7 @@ def _category(event: Event) -> str:
 
 
 async def seen(request: Request, commands: Commands) -> Fleet:
-    """Return the fleet as it is once the position that a request names was folded."""
+    """Return the fleet after the position that a request names was folded."""
     await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
     return commands.facts.fleet
 
@@ -75,7 +75,7 @@ def listed(
 
 
 def check_state(state: str, states: Sequence[str]) -> None:
-    """Refuse a state that there is not; none is all of them.
+    """Refuse an unknown state; None means all states.
 
     Raises:
         Problem: 422.
@@ -83,4 +83,4 @@ def check_state(state: str, states: Sequence[str]) -> None:
     if state and state not in states:
         near = nearest(state, states)
         fix = f"did you mean {near!r}?" if near else None
-        raise invalid(f"state is one of {', '.join(states)}", pointer="?state", fix=fix)
+        raise invalid(f"state must be one of {', '.join(states)}", pointer="?state", fix=fix)

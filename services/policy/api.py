@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def bound_on(kind: str, names: Callable[[Fleet], Iterable[str]]) -> Callable[[Fleet, BitMap], Iterable[str]]:
-    """Return what finds the things of a kind whose clusters hold one of some clusters."""
+    """Return a function that finds the things of a kind that select one of some clusters."""
 
     def found(facts: Fleet, clusters: BitMap) -> Iterable[str]:
         return (name for name in names(facts) if not facts.selection.saved((kind, name)).isdisjoint(clusters))

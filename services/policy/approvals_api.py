@@ -1,6 +1,6 @@
-"""The routes of approvals: see what waits for whom, grant it, refuse it, withdraw it.
+"""The routes of approvals: see who must approve what, approve, reject, withdraw.
 
-The one rule: whether a vote counts is decided on the facts at the head of the log, with the rights of the voter there.
+The one rule: whether a vote counts is decided on the facts at the head of the log, with the voter's rights there.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from libs.web.auth import Principal
 
 READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval")
-"""What the decider reads: the run, what it is about, and for which clusters somebody holds a role."""
+"""The categories that the decider reads: the run, its subject, and on which clusters the voter holds a role."""
 _KIND = "Approval"
 _STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
 
 
 class GrantSpec(Spec):
-    """A yes, and (if given) to which digest."""
+    """The body of an approval; `digest`, if given, is the approved one."""
 
     reason: str = ""
     ticket: str = ""
@@ -61,7 +61,7 @@ class GrantSpec(Spec):
 
 
 class RefuseSpec(Spec):
-    """A no, with its reason."""
+    """The body of a rejection, with its reason."""
 
     reason: str
     ticket: str = ""
@@ -69,7 +69,7 @@ class RefuseSpec(Spec):
 
 
 class WithdrawSpec(Spec):
-    """What is taken back: a vote, or the `whole` request."""
+    """The body of a withdrawal: of a vote, or of the `whole` request."""
 
     reason: str
     ticket: str = ""
@@ -77,13 +77,13 @@ class WithdrawSpec(Spec):
 
 
 class Approvals:
-    """What can be done with approvals."""
+    """The handlers of approvals."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
     async def grant(self, request: Request, approval: str) -> Response:
-        """Approve in the current stage; the last vote that is needed starts what was requested."""
+        """Approve in the current stage; the last needed vote starts what was requested."""
         return await self._say(
             request,
             approval,
@@ -92,7 +92,7 @@ class Approvals:
         )
 
     async def refuse(self, request: Request, approval: str) -> Response:
-        """Say no, which ends the run."""
+        """Reject; this closes the approval."""
         return await self._say(
             request,
             approval,
@@ -101,7 +101,7 @@ class Approvals:
         )
 
     async def withdraw(self, request: Request, approval: str) -> Response:
-        """Take one's own vote back, or one's own request."""
+        """Withdraw your own vote, or your own request."""
         return await self._say(
             request,
             approval,
@@ -161,13 +161,13 @@ class Approvals:
         return listed(request, response, self._commands, shown, "requested_at")
 
     async def get(self, request: Request, approval: str) -> Response:
-        """Return one approval: what it is about, its stages with their votes, and what is missing."""
+        """Return one approval: its subject, its stages with their votes, and what is missing."""
         facts = await seen(request, self._commands)
         return one(self._commands, approval_document(_approval(facts, approval), facts, self._commands.clock()))
 
 
 def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at: datetime) -> Voter:
-    """Return somebody as a voter in one approval, with what they hold at an instant."""
+    """Return a principal as a voter in one approval, with their roles at an instant."""
     clusters, namespaces = approval.clusters, namespaces_of(facts, _applications(facts, approval.request))
 
     def covers(role: str) -> bool:
@@ -182,7 +182,7 @@ def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at:
 
 
 def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:
-    """Return the applications that an approval is about; none where it is about all."""
+    """Return the applications of an approval; none if it is about all."""
     if request.kind == "change":
         return [request.subject]
     override = facts.policy.overrides.get(request.subject) if request.kind == "override" else None
@@ -190,7 +190,7 @@ def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:
 
 
 def _following(events: Sequence[Event], state: Approval, facts: Fleet, at: datetime) -> Sequence[Event]:
-    """Return what the end of a run starts in the same transaction."""
+    """Return the events that the end of a run starts in the same transaction."""
     override = facts.policy.overrides.get(state.request.subject)
     completed = next((each for each in events if isinstance(each, ApprovalCompleted)), None)
     if completed is None or override is None:
@@ -266,7 +266,7 @@ def approvals_router(commands: Commands) -> APIRouter:
     vote = ("approve", _KIND)
     add("POST", one_of + "/grant", approvals.grant, vote, "grant_approval", openapi_extra=body_of(GrantSpec))
     add("POST", one_of + "/refuse", approvals.refuse, vote, "refuse_approval", openapi_extra=body_of(RefuseSpec))
-    # What is one's own everybody may take back; that it is theirs is decided on the run.
+    # Everybody may withdraw their own vote or request; the decider checks that it is theirs.
     add(
         "POST",
         one_of + "/withdraw",

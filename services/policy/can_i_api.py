@@ -1,6 +1,6 @@
 """The route that tells what the caller may do, and where.
 
-The one rule: the functions that decide answer it, so that nobody is told what would not be.
+The one rule: the same functions as for real requests decide, so that the answer is always right.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CanI:
     ) -> dict[str, Any]:
         """Tell whether the caller may do `verb` to things of `kind`: anywhere, or on all clusters of `where`.
 
-        With `where`, things of `namespace` are meant, or of none. What is asked here is not noted as a denial.
+        With `where`, the things are those of `namespace`, or of none. A negative answer is not recorded as a denial.
         """
         _check(verb, ROLE_VERBS, "?verb")
         _check(kind, ROLE_KINDS, "?kind")
@@ -60,14 +60,14 @@ class CanI:
 
 
 def _why(principal: Principal, why: str) -> str:
-    """Return why not; it may be that groups do not count, so that is said, too."""
+    """Return why not, and whether groups did not count, since that may be the cause."""
     return f"{why}; {principal.groups_unknown}: {GROUPS_FIX}" if principal.groups_unknown else why
 
 
 def _check(word: str, words: Sequence[str], pointer: str) -> None:
     if word not in words:
         near = nearest(word, words)
-        fix = f"did you mean {near!r}?" if near else f"it is one of {', '.join(words)}"
+        fix = f"did you mean {near!r}?" if near else f"use one of {', '.join(words)}"
         raise invalid(f"no role can name {word[:60]!r}", pointer=pointer, fix=fix)
 
 

@@ -1,6 +1,7 @@
-"""The routes of overrides: ask for one, revoke it, see who used it.
+"""The routes of overrides: request one, revoke it, see who used it.
 
-The one rule: who breaks the glass is let through at once, and loudly: a fact, an error, a figure and an alert.
+The one rule: break-glass is let through at once, and is visible: an event, a log message at level error, a metric and
+an alert.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet, Override
 
 READ = (*PLACES, "application", "freeze", "calendar", "signoff", *GIVING_RIGHTS, "override", "approval")
-"""What the decider reads: what is overridden, by which process, what expressions name, and how far somebody may go."""
+"""The categories that the decider reads: the overridden document, its sign-off, expressions, and rights."""
 _KIND = "Override"
 REQUEST = ("request", _KIND)
 _STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
@@ -50,7 +51,7 @@ log = structlog.get_logger("resedge.policy")
 
 
 class OverrideSpec(Spec):
-    """What is asked for: an exception to one freeze or one calendar, on some clusters, for some time."""
+    """The body of a request: an exception to one freeze or one calendar, on some clusters, for some time."""
 
     freeze: str | None = None
     calendar: str | None = None
@@ -70,14 +71,14 @@ class ReasonSpec(Spec):
 
 
 class Overrides:
-    """What can be done with overrides."""
+    """The handlers of overrides."""
 
     def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
         self._commands = commands
         self._ids = ids
 
     async def request(self, request: Request) -> Response:
-        """Ask for an override: its id and, unless the glass was broken, that of its approval."""
+        """Request an override: returns its id and, unless it is break-glass, that of its approval."""
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: OverrideSpec = validated(OverrideSpec, document)
@@ -138,7 +139,7 @@ class Overrides:
         return respond(answer)
 
     async def revoke(self, request: Request, override: str) -> Response:
-        """Let an override end now; one that was only asked for never begins."""
+        """End an override now; one that was only requested never begins."""
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: ReasonSpec = validated(ReasonSpec, document)
@@ -176,7 +177,7 @@ class Overrides:
 
 
 def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[Event], at: datetime) -> None:
-    """Refuse an override that reaches beyond what somebody may ask for.
+    """Refuse an override on clusters for which somebody may not request one.
 
     Raises:
         Problem: 403.

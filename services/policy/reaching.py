@@ -1,6 +1,6 @@
-"""Whether what somebody asks for stays within the clusters for which they hold the right.
+"""Whether a request stays within the clusters for which its sender holds the right.
 
-The one rule: it is judged by the clusters that it reaches, not by the words in which it was asked for.
+The one rule: it is judged by the clusters that it affects, not by its wording.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def check_reach(
     facts: Fleet, principal: Principal, right: tuple[str, str], clusters: BitMap, at: datetime, of: Iterable[str] = ()
 ) -> None:
-    """Refuse what reaches a cluster where `principal` does not hold `right` (verb, kind) for the applications `of`.
+    """Refuse clusters on which `principal` does not hold `right` (verb, kind) for the applications `of`.
 
     Raises:
         Problem: 403.
@@ -47,7 +47,7 @@ def check_reach(
 
 
 def check_everywhere(facts: Fleet, principal: Principal, right: tuple[str, str], at: datetime) -> None:
-    """Refuse what only somebody may who holds `right` (verb, kind) everywhere.
+    """Refuse unless `principal` holds `right` (verb, kind) everywhere.
 
     Raises:
         Problem: 403.

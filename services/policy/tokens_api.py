@@ -1,7 +1,7 @@
 """The routes of local tokens: issue one, list them, revoke one.
 
-The one rule: a token is answered once, to the request that issued it; neither the log nor the answer that is kept for
-a repeated request has it.
+The one rule: a token is shown once, in the answer to the request that issued it; neither the log nor the stored answer
+for a repeated request contains it.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
 
 READ = (*GIVING_RIGHTS, "source", "token")
-"""What issuing rests on: who may, and which names belong to whom."""
+"""The categories that issuing reads: rights, and the owners of names."""
 _RIGHT = ("issue", "Token")
 _RELAY = "relay"
-"""The process of ours that acts for sources; no person is called so."""
+"""Our process that acts for sources; no person can have this name."""
 SHOWN_ONCE = "the token was shown once, to the request that issued it; revoke it and issue another one if it is lost"
 
 
 class TokenSpec(Spec):
-    """Whom to let in, and for how long."""
+    """The body of a request for a token: for whom, and for how long."""
 
     user: str
     hours: float = HOURS_DEFAULT
@@ -63,21 +63,21 @@ class RevokeSpec(Spec):
 
 
 class _LocalTokens:
-    """What can be done with local tokens."""
+    """The handlers of local tokens."""
 
     def __init__(self, commands: Commands, ids: Callable[[], str]) -> None:
         self._commands = commands
         self._ids = ids
 
     async def issue(self, request: Request) -> Response:
-        """Issue a token: the answer has it, and no later one; a repeated request is answered without it."""
+        """Issue a token: only this answer contains it; the answer to a repeated request does not."""
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: TokenSpec = validated(TokenSpec, document)
         user = person_name(said.user)
         if user is None:
             raise Invalid(
-                f"{said.user[:80]!r} cannot be anybody's name",
+                f"{said.user[:80]!r} cannot be a person's name",
                 pointer="/user",
                 fix="use a name such as ana@example.com, as `resedge auth whoami` shows it: letters, digits and "
                 "punctuation in one line, and no name that looks like a process's",
@@ -129,7 +129,7 @@ class _LocalTokens:
         return response
 
     async def revoke(self, request: Request, token: str) -> Response:
-        """Let nobody in by a token any more; everybody may revoke their own, whoever issued them."""
+        """Revoke a token; everybody may revoke their own, whoever issued it."""
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: RevokeSpec = validated(RevokeSpec, document)
@@ -155,7 +155,7 @@ class _LocalTokens:
         return respond(await self._commands.change(propose, intent))
 
     async def list(self, request: Request, response: Response, limit: str = "100", cursor: str = "") -> dict[str, Any]:
-        """Return a page of local tokens, what expires first first: whose, until when, who issued them."""
+        """Return a page of local tokens, ordered by expiry: whose, until when, who issued them."""
         del limit, cursor  # declared for the schema; page_of reads them
         facts, now = await seen(request, self._commands), self._commands.clock()
         shown = (token_document(each, facts, now) for each in facts.policy.tokens.values())
@@ -183,7 +183,7 @@ def tokens_router(commands: Commands, ids: Callable[[], str]) -> APIRouter:
     add = adding(router, "tokens")
     add("GET", "/v1/tokens", tokens.list, ("list", "Token"), "list_tokens")
     add("POST", "/v1/tokens", tokens.issue, _RIGHT, "issue_token", openapi_extra=body_of(TokenSpec))
-    # Everybody may revoke their own; whether it is theirs is decided on the facts.
+    # Everybody may revoke their own; the handler checks that it is theirs.
     add(
         "DELETE",
         "/v1/tokens/{token}",

@@ -1,6 +1,6 @@
 """The route that tells when windows open, in the stores' own time.
 
-The one rule: the functions that decide answer it, so that nobody is told what would not be.
+The one rule: the same functions as for admissions decide, so that the answer is always right.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Windows:
         start = read_instant(asked["from"], "?from") if asked.get("from") else now
         end = read_instant(asked["to"], "?to") if asked.get("to") else start + timedelta(days=DAYS_DEFAULT)
         if not start < end <= start + timedelta(days=DAYS_MAX):
-            raise invalid(f"`to` is after `from`, and at most {DAYS_MAX} days after it", pointer="?to")
+            raise invalid(f"`to` must be after `from`, by at most {DAYS_MAX} days", pointer="?to")
         clusters = facts.selection.everything if where is None else select(facts, where)
         response.headers[HEADER] = str(self._commands.facts.position)
         return {"items": [_row(each) for each in windows(facts, clusters, start, end, now)]}

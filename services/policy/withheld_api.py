@@ -1,6 +1,6 @@
-"""The routes of withheld changes: what does not count for gates yet, and letting it count.
+"""The routes of withheld changes: list and confirm changes that do not count for gates yet.
 
-The one rule: only who may affect policy on all of its clusters confirms a change.
+The one rule: confirming a change needs the right to affect policy on all of its clusters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet, Withheld
 
 READ = (*PLACES, "application", *GIVING_RIGHTS, "withheld")
-"""What confirming rests on: the change, and for which clusters somebody may affect policy."""
+"""The categories that confirming reads: the change, and on which clusters somebody may affect policy."""
 _RIGHT = (AFFECT, "Policy")
 
 
@@ -43,13 +43,13 @@ class ConfirmSpec(Spec):
 
 
 class Loosenings:
-    """What can be done with changes that are withheld from gates."""
+    """The handlers of withheld changes."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
     async def confirm(self, request: Request, change: str) -> Response:
-        """Let a change count for gates: from now on what holds after it governs."""
+        """Confirm a change: from now on gates use the facts after it."""
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: ConfirmSpec = validated(ConfirmSpec, document)

@@ -1,1 +1,1 @@
-"""Decides what comes in from outside: sources, the inbox, dead letters; and publishes the log to Kafka."""
+"""The relay accepts external events (sources, the inbox, dead letters), and publishes the log to Kafka."""

@@ -1,4 +1,4 @@
-"""The routes of relay: sources (documents), events from outside, the inbox, dead letters."""
+"""The routes of the relay: sources (documents), external events, the inbox, dead letters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Decision(Spec):
 
 
 class Events:
-    """Takes events from outside, and shows what became of them."""
+    """Accepts external events, and shows their outcomes."""
 
     def __init__(self, inbox: Inbox, commands: Commands, view: LettersView) -> None:
         self._inbox = inbox
@@ -63,7 +63,7 @@ class Events:
         self._view = view
 
     async def post(self, request: Request) -> Response:
-        """Take one CloudEvent or a batch; each is a fact, or a dead letter, before this answers.
+        """Accept one CloudEvent or a batch; each is recorded, or a dead letter, before this answers.
 
         A refused single event is answered with its problem; a batch lists an outcome for each event.
         """
@@ -87,7 +87,7 @@ class Events:
         limit: str = "100",
         cursor: str = "",
     ) -> dict[str, Any]:
-        """Return a page of the external events that came, and what became of each, newest first."""
+        """Return a page of the received external events with their outcomes, newest first."""
         del limit, cursor  # declared for the schema; page_of reads them
         _one_of("outcome", outcome, OUTCOMES)
         page = page_of(request)
@@ -129,7 +129,7 @@ class Letters:
         return page_answer(request, response, [letter_item(each) for each in shown], following)
 
     async def get(self, letter: str) -> Response:
-        """Return a dead letter with what came, as the log says now."""
+        """Return a dead letter with the received message, as the log has it now."""
         row = await self._letters.row(letter)
         opened = row.opened
         whole: dict[str, Any] = {}
@@ -139,11 +139,11 @@ class Letters:
         return JSONResponse(letter_item(row) | whole)
 
     async def retry(self, request: Request, letter: str) -> Response:
-        """Try a dead letter again: an external event at once, as it came; a consumer by asking it to."""
+        """Retry a dead letter: an external event at once, as it came; a consumer by asking it to."""
         return await self._decided(request, letter, self._letters.retry)
 
     async def skip(self, request: Request, letter: str) -> Response:
-        """Pass a dead letter over: nothing comes of the external event, the consumer goes on after its own."""
+        """Skip a dead letter: the external event has no effect; a consumer continues after its event."""
         return await self._decided(request, letter, self._letters.skip)
 
     async def _decided(
@@ -178,14 +178,14 @@ def inbox_item(row: InboxRow) -> dict[str, Any]:
 
 def _one_of(name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
-        raise invalid(f"{name} is one of {', '.join(known)}", pointer=f"?{name}")
+        raise invalid(f"{name} must be one of {', '.join(known)}", pointer=f"?{name}")
 
 
 def _before(cursor: str) -> int | None:
     if not cursor:
         return None
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > POSITION_DIGITS_MAX:
-        raise invalid("cursor is none that a list returned", pointer="?cursor", fix="start without a cursor")
+        raise invalid("cursor is not from an earlier page", pointer="?cursor", fix="start without a cursor")
     return int(cursor)
 
 

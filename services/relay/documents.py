@@ -1,4 +1,4 @@
-"""Source documents: read into commands, and rendered from what was declared."""
+"""Source documents: parsed into commands, and rendered from events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MappingItem(Spec):
 
 
 class SourceSpec(Spec):
-    """A system outside: what it sends under, for whom, what it may say."""
+    """An external system: its source URI, its service account, and what it may send."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -49,7 +49,7 @@ def parse_source(document: Any, name: str | None) -> tuple[str, Make[Command]]:
     """
     read = read_as(document, kind="Source", spec=SourceSpec, name=name)
     if read.labels:
-        raise Invalid("a source has no labels", pointer="/metadata/labels")
+        raise Invalid("a source cannot have labels", pointer="/metadata/labels")
     spec = read.spec
     declared = SourceDeclared(
         name=read.name,

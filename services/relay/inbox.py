@@ -1,8 +1,8 @@
-"""The inbox: an external event becomes one fact under (source, id), or a dead letter, or it is asked for again.
+"""The inbox: an external event is recorded once under (source, id), or becomes a dead letter, or must be sent again.
 
-The one rule: each (source, id) has one outcome, and it is in the log before anybody is told: the command's own event,
+The one rule: each (source, id) has one outcome, which is in the log before the sender is told: the command's own event,
 `EventNoted` (it changed nothing) or `EventRefused` are appended under the same idempotency key, so that the log's head
-lock decides which of them it is. Only an event that its source vouches for may take that key.
+lock decides which of them it is. Only an event from its authenticated source may use that key.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _REASON_CHARACTERS_MAX = 2_000
 _ANSWER_BYTES_MAX = 64 * 1024
 SERVER_FAILS = 500
 SECRET = frozenset({"secret-data"})
-"""What is refused so is not kept: the log holds no secrets, not even in a dead letter."""
+"""Events refused with these codes are not kept: the log holds no secrets, not even in a dead letter."""
 _RELAY = "relay"
 """Who refuses an event that nobody vouches for."""
 
@@ -77,7 +77,7 @@ class Outcome:
     problem: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return what the sender is told."""
+        """Return the answer to the sender."""
         said = {"source": self.source, "id": self.id, "outcome": self.outcome, "position": self.position}
         refused = {} if self.problem is None else {"letter": self.letter, "problem": dict(self.problem)}
         return said | refused
@@ -85,7 +85,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An event on its way: under which key its outcome is kept, and whom a refusal of it is recorded for."""
+    """An event in progress: the key of its outcome, and the source in a record of its refusal."""
 
     received: Received
     event: ExternalEvent
@@ -98,7 +98,7 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A dead letter that is tried again, for the so-many-th time; if it is refused again, it is this letter still."""
+    """The n-th retry of a dead letter; if it is refused again, it stays this letter."""
 
     letter: str
     attempt: int
@@ -110,7 +110,7 @@ class Retry:
 
 
 class Inbox:
-    """Receives external events, one at a time or several at once; safe to be asked again for the same."""
+    """Receives external events, one at a time or several at once; repeated calls for the same event are safe."""
 
     def __init__(self, *, log: EventLog, commands: Commands, api: ApiCommands, fetcher: Fetcher) -> None:
         self._log = log
@@ -119,10 +119,10 @@ class Inbox:
         self._fetcher = fetcher
 
     async def receive(self, received: Received, retry: Retry | None = None) -> Outcome:
-        """Return what became of an event, now or before; `retry` names the dead letter that it is kept as.
+        """Return the outcome of an event, now or before; `retry` names the dead letter that it is kept as.
 
         Raises:
-            Problem: 503 or 504, it is not decided yet: bring it again.
+            Problem: 503 or 504, it is not decided yet: send it again.
         """
         try:
             event = parse(received)
@@ -147,16 +147,14 @@ class Inbox:
         return await self._decided(case, source)
 
     async def gave_up(self, received: Received, error: Exception) -> Outcome:
-        """Refuse an event that our own code fails on: a dead letter, for a later version to try."""
+        """Refuse an event on which our own code fails: a dead letter, for a later version to retry."""
         log.error("event failed", exc_info=error)
         detail = f"the relay fails on it: {type(error).__name__}"
-        problem = Problem(
-            500, "internal", "The server failed.", detail, fix="report it; then try the dead letter again"
-        )
+        problem = Problem(500, "internal", "The server failed.", detail, fix="report it; then retry the dead letter")
         return await self._unvouched(received, ExternalEvent(*claimed(received)), problem, None)
 
     async def _vouched(self, received: Received, event: ExternalEvent) -> SourceDeclared:
-        """Return the source that vouches for an event: by its token over HTTP, by its signature on Kafka.
+        """Return the authenticated source of an event: by its token over HTTP, by its signature on Kafka.
 
         Raises:
             Problem: 403, none does; 503, the sources are not known yet.
@@ -171,7 +169,7 @@ class Inbox:
                 "unregistered-source",
                 "No such source is registered.",
                 f"no Source document has source {event.source[:160]}",
-                fix="declare a Source, then try the dead letter again",
+                fix="declare a Source, then retry the dead letter",
             )
         if received.principal:
             if received.principal != source.service_account:
@@ -207,7 +205,7 @@ class Inbox:
             problem = _problem(refusal)
             if problem.status >= SERVER_FAILS:
                 raise
-            if problem.code == "idempotency-conflict":  # the same (source, id) came at the same time, saying more
+            if problem.code == "idempotency-conflict":  # the same (source, id) came at the same time, with more data
                 return await self._conflicting(case)
             return await self._refused(case, problem)
         if not done.unchanged:
@@ -225,7 +223,7 @@ class Inbox:
     async def _unvouched(
         self, received: Received, event: ExternalEvent, refusal: Exception, retry: Retry | None
     ) -> Outcome:
-        """Refuse what no source vouches for, under a key of its own: nobody may take another's (source, id)."""
+        """Refuse an unauthenticated event, under a key of its own: nobody may use another's (source, id)."""
         digest = received.digest()
         letter = letter_of("unvouched", event.source, event.id, digest)
         actor = received.principal or _RELAY
@@ -236,8 +234,8 @@ class Inbox:
         problem = Problem(
             409,
             "idempotency-conflict",
-            "The same source and id stood for something else before.",
-            f"an event {case.event.id} of {case.event.source} with other content was taken before",
+            "The source and id were already used for another event.",
+            f"an earlier event {case.event.id} of {case.event.source} has other content",
             fix="give every event an id of its own",
         )
         return await self._refused(replace(case, letter=letter, key=letter), problem)
@@ -291,14 +289,14 @@ class Inbox:
 
 
 def _first(case: _Case, earlier: AlreadyAppended) -> Outcome:
-    """Return the outcome that an event had when it came first; a command's own answer says that it was accepted."""
+    """Return the outcome of an event's first arrival; the answer to a command means that it was accepted."""
     answer = json.loads(earlier.answer)
     outcome = answer.get("outcome", ACCEPTED)
     return Outcome(case.event.source, case.event.id, outcome, earlier.last, case.letter, answer.get("problem"))
 
 
 def problem_of_outcome(outcome: Outcome) -> Problem:
-    """Return why an event was refused, as its sender is answered."""
+    """Return the problem of a refused event for its sender."""
     said = dict(outcome.problem or {})
     names = ("status", "code", "title", "detail", "pointer", "fix")
     status, code, title, detail, pointer, fix = (said.get(name) for name in names)
@@ -339,7 +337,7 @@ def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(body: bytes) -> tuple[str, str, dict[str, bytes]]:
-    """Return a body as text within bounds, and where that is not all of it the blob that is."""
+    """Return a body as text within bounds, and the blob of the whole body if the text is not all of it."""
     text = body[:BODY_SHOWN_BYTES_MAX].decode("utf-8", "replace")
     while len(msgspec.json.encode(text)) > BODY_ENCODED_BYTES_MAX:
         text = text[: len(text) // 2]

@@ -1,7 +1,7 @@
-"""Carries out what an external event asks for: an HTTP command to the service that decides it, in the source's name.
+"""Executes the command of an external event: an HTTP request to the deciding service, in the source's name.
 
-The one rule: a refusal (4xx) is an answer and final; whatever else goes wrong says nothing about the event, and is
-tried again by whoever brought it.
+The one rule: a refusal (4xx) is an answer, and final; any other failure says nothing about the event, and its sender
+retries it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _propagator = TraceContextTextMapPropagator()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """In whose name, under which key, because of what a command is given."""
+    """The actor, key and cause of a command."""
 
     actor: str
     key: str
@@ -45,14 +45,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a command; `position` is where the log was when it was answered."""
+    """The outcome of a command; `position` is the log's position at the answer."""
 
     position: int
     unchanged: bool
 
 
 class ApiCommands:
-    """Gives commands to other services, one client for all of them."""
+    """Sends commands to other services, with one client for all of them."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -66,7 +66,7 @@ class ApiCommands:
             await client.aclose()
 
     async def carry_out(self, instruction: Instruction, order: Order) -> Done:
-        """Carry an instruction out.
+        """Execute an instruction.
 
         Raises:
             Problem: 4xx, the service refuses it; 503, whether it would is not known now.
@@ -93,7 +93,7 @@ class ApiCommands:
             response = await self._send("PUT", _store(change.name), order, document, conditions)
             if response.status_code != httpx2.codes.PRECONDITION_FAILED:
                 return self._done(response)
-        raise unavailable(f"store {change.name} is changed by others all the time", code="contended")
+        raise unavailable(f"store {change.name} was changed by others at each attempt", code="contended")
 
     async def _send(
         self,
@@ -140,7 +140,7 @@ class ApiCommands:
 
 
 def changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
-    """Return a store's document after a change; what the change has no words for stays.
+    """Return a store's document after a change; fields that the change does not have stay.
 
     Its hours are those of the week, so other hours on dates stay; a cluster that stays keeps what it alone has.
     """
@@ -157,7 +157,7 @@ def changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
 
 
 def refusal(response: httpx2.Response) -> Problem:
-    """Return what another service refused with, as its own problem says it."""
+    """Return another service's refusal, from its own problem."""
     try:
         said = response.json()
     except ValueError:

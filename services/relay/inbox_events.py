@@ -1,7 +1,7 @@
-"""CloudEvents 1.0 as they arrive: structured, binary, batched, over HTTP and from Kafka, read within bounds.
+"""CloudEvents 1.0 as they arrive: structured, binary, batched, over HTTP and from Kafka, parsed within bounds.
 
-The one rule: what is kept of an event is exactly what came (headers and bytes), so that a dead letter can be tried
-again, its signature included, as if it came again.
+The one rule: an event is kept exactly as it came (headers and bytes), so that a dead letter can be retried, with its
+signature, as if it came again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.relay.domain.sources import SOURCE_BYTES_MAX
 _STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 EVENT_BYTES_MAX = 4 * 1024 * 1024
-"""What the log keeps of one body at most."""
+"""The largest part of one body that the log keeps."""
 _BATCH_EVENTS_MAX = 500
 ID_CHARACTERS_MAX = 200
 TYPE_CHARACTERS_MAX = 128
@@ -64,7 +64,7 @@ class Received:
         return media_type_of(self.headers) == _STRUCTURED
 
     def digest(self) -> str:
-        """Return the digest of all that came."""
+        """Return the digest of the whole message."""
         return hashlib.sha256(_sorted.encode([dict(self.headers), self.principal]) + self.body).hexdigest()
 
 
@@ -79,23 +79,23 @@ class ExternalEvent:
     data: Any = None
 
     def content_digest(self) -> str:
-        """Return the digest of what the event says: two events with one (source, id) must agree on it."""
+        """Return the digest of the event's content: two events with one (source, id) must have the same."""
         subject = self.attributes.get("subject", "")
         return hashlib.sha256(_sorted.encode([self.type, subject, self.data])).hexdigest()
 
 
 def letter_of(*parts: str) -> str:
-    """Return the name of a letter: a digest of source and id, or of whatever else names what came."""
+    """Return the name of a letter: a digest of source and id, or of the message if it has none."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:40]
 
 
 def causation_of(event: ExternalEvent, type_name: str) -> str:
-    """Return what the envelope of a fact says of the external event that it follows from."""
+    """Return the cause in the envelope of an event that follows from an external event."""
     return f"inbox:{type_name} {event.source} {quote(event.id)}"
 
 
 def caused_by(causation: str | None) -> tuple[str, str, str] | None:
-    """Return (type, source, id) of the external event that a fact follows from, if it follows from one."""
+    """Return (type, source, id) of the external event from which an event follows, if any."""
     kind, _, rest = (causation or "").partition(":")
     parts = rest.split(" ")
     return (parts[0], parts[1], unquote(parts[2])) if kind == "inbox" and len(parts) == 3 else None
@@ -131,14 +131,14 @@ def split(headers: Mapping[str, str], body: bytes, principal: str) -> list[Recei
         return [Received(headers, body, principal)]
     events = parse_json(body)
     if not isinstance(events, list):
-        raise invalid("a batch is a JSON array of events", pointer="")
+        raise invalid("a batch must be a JSON array of events", pointer="")
     if len(events) > _BATCH_EVENTS_MAX:
         raise invalid(f"a batch has at most {_BATCH_EVENTS_MAX} events", fix="send them in parts")
     return [Received({"content-type": _STRUCTURED}, msgspec.json.encode(each), principal) for each in events]
 
 
 def header_bytes(name: str, value: str) -> int:
-    """Return what a header takes in an event of the log."""
+    """Return the size of a header in an event of the log."""
     return len(msgspec.json.encode([name, value]))
 
 
@@ -146,7 +146,7 @@ def parse(received: Received) -> ExternalEvent:
     """Return the event.
 
     Raises:
-        MalformedEvent: it is none, or breaks a bound.
+        MalformedEvent: it is not an event, or breaks a bound.
         Problem: 413, its body exceeds 4 MiB.
     """
     if len(received.body) > EVENT_BYTES_MAX:
@@ -182,7 +182,7 @@ def _json(body: bytes, what: str) -> Any:
 def _structured(received: Received) -> tuple[dict[str, str], Any]:
     event = _json(received.body, "the event")
     if not isinstance(event, dict):
-        raise MalformedEvent("a structured event is a JSON object")
+        raise MalformedEvent("a structured event must be a JSON object")
     attributes: dict[str, str] = {}
     for name, value in event.items():
         # A member that is null is unset, like one that is left out (CloudEvents 1.0, JSON format, §2.2).
@@ -211,7 +211,7 @@ def _decoded(text: Any) -> Any:
 
 
 def _binary(received: Received, *, with_data: bool = True) -> tuple[dict[str, str], Any]:
-    # There is no null in a header: senders whose attribute is null write an empty one, so that is unset, too.
+    # A header cannot be null: senders write an empty one instead, so an empty one counts as unset, too.
     attributes = {name[3:]: value for name, value in received.headers.items() if name.startswith("ce-") and value}
     attributes.pop(SIGNATURE, None)
     kind = media_type_of(received.headers)
@@ -231,12 +231,14 @@ def _check(attributes: Mapping[str, str]) -> None:
                 f"the attribute {name} is missing", pointer=f"/{name}", fix="give it a value that is not empty or null"
             )
     if attributes["specversion"] != "1.0":
-        raise MalformedEvent("only CloudEvents 1.0 is read here", pointer="/specversion", fix="write 1.0")
+        raise MalformedEvent("only CloudEvents 1.0 is supported", pointer="/specversion", fix="write 1.0")
     for name, value in attributes.items():
         _check_attribute(name, value)
     for name in ("source", "type"):
         if not attributes[name].isascii() or " " in attributes[name]:
-            raise MalformedEvent(f"the attribute {name} holds other than printable ASCII", pointer=f"/{name}")
+            raise MalformedEvent(
+                f"the attribute {name} contains characters other than printable ASCII", pointer=f"/{name}"
+            )
     if len(quote(attributes["id"])) > ID_CHARACTERS_MAX:
         raise MalformedEvent(f"the id has more than {ID_CHARACTERS_MAX} characters (percent-encoded)", pointer="/id")
     if "time" in attributes:

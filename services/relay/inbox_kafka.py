@@ -1,7 +1,7 @@
-"""The inbox's topic: external events that come by Kafka, one after the other.
+"""The inbox's topic: external events from Kafka, one after the other.
 
-The one rule: a message is acknowledged by hand, after its outcome is in the log; what cannot be decided now is tried
-again in its place, and nothing behind it in its partition goes ahead of it.
+The one rule: a message is acknowledged by hand, after its outcome is in the log; a message that cannot be decided now
+is retried in place, and no later message of its partition overtakes it.
 """
 
 from __future__ import annotations
@@ -38,19 +38,21 @@ QUEUE = "inbox"
 CONNECT_AGAIN_SECONDS = 1.0
 PROBE_MS = 5_000
 SESSION_MS = 6_000
-"""How long a relay that died keeps its partitions; the least that brokers allow unless told otherwise."""
+"""How long a relay that died keeps its partitions; the minimum of brokers by default."""
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 PATIENCE_SECONDS = 60.0
-"""How long a message is tried in place before it is given back to Kafka: well below the time after which Kafka thinks
-that we are gone."""
+"""How long a message is retried in place before it is returned to Kafka: well below the time after which Kafka
+considers us dead.
+"""
 DEFECTS_MAX = 3
-"""How often a message that our own code fails on is tried again, before it is a dead letter: it must not keep up all
-the others."""
+"""How often a message on which our own code fails is retried before it becomes a dead letter: it must not block the
+others.
+"""
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 END_SECONDS = 8.0
 _LOOK_SECONDS = 5.0
 _SILENT_SECONDS_MAX = 15.0
-"""How long messages may wait in our partitions without one coming, before we subscribe anew."""
+"""How long messages may wait in our partitions without one arriving, before we subscribe again."""
 
 _log = structlog.get_logger("resedge.inbox")
 _tracer = trace.get_tracer("resedge.inbox")
@@ -61,7 +63,7 @@ class InboxTopic:
     """Subscribes to the inbox's topic for as long as the process runs."""
 
     def __init__(self, servers: str, inbox: Inbox, prefix: str = "") -> None:
-        """Take where Kafka is (`host:port,…`), who decides about an event, and what the names of topics begin with."""
+        """Take Kafka's address (`host:port,…`), the inbox that decides about events, and the prefix of topic names."""
         self._servers = servers.split(",")
         self._inbox = inbox
         self._topic, self._dead_letters, self._group = prefix + TOPIC, prefix + DEAD_LETTERS_TOPIC, prefix + _GROUP
@@ -74,11 +76,11 @@ class InboxTopic:
         self.trouble = "not connected yet"
 
     async def begin(self) -> None:
-        """Begin to receive, now or as soon as Kafka is there."""
+        """Begin to receive, now or as soon as Kafka answers."""
         self._task = asyncio.create_task(self._stay_subscribed())
 
     async def end(self) -> None:
-        """Finish the message at hand, or give it back; then leave the group."""
+        """Finish the current message, or return it; then leave the group."""
         self._ending.set()
         if self._task is not None:
             self._task.cancel()
@@ -86,7 +88,7 @@ class InboxTopic:
         await self._unsubscribe()
 
     async def ready(self) -> Readiness:
-        """Say how the topic is doing; that Kafka is away is said, and does not make the process unready."""
+        """Return the state of the topic; an unreachable Kafka is reported, but does not make the process unready."""
         return Readiness("inbox", ok=True, detail=self.trouble or f"receives from {self._topic}")
 
     async def _stay_subscribed(self) -> None:
@@ -108,7 +110,7 @@ class InboxTopic:
     async def _until_silent(self) -> None:
         """Return when messages wait in our partitions, none is being decided, and none has come for too long.
 
-        Kafka's client may lose its connection in a way that it never gets over; it does not say so.
+        Kafka's client may lose its connection for ever, without an error.
         """
         heard = time.monotonic()
         taken = self._taken
@@ -118,7 +120,7 @@ class InboxTopic:
                 async with asyncio.timeout(_SILENT_SECONDS_MAX):
                     waiting = await self._waiting(self._subscriber.consumer)
             except (KafkaError, OSError):
-                waiting = 1  # it cannot even say
+                waiting = 1  # it cannot even tell that
             if not waiting or self._deciding or taken != self._taken:
                 heard, taken = time.monotonic(), self._taken
             elif time.monotonic() - heard > _SILENT_SECONDS_MAX:
@@ -132,7 +134,7 @@ class InboxTopic:
         return sum([max(0, end - await consumer.position(partition)) for partition, end in ends.items()])
 
     async def _look(self) -> None:
-        """Make sure of Kafka and the topic before anything is subscribed: whoever makes topics knows their partitions.
+        """Check Kafka and the topic before subscribing: topics are created with their partitions elsewhere.
 
         Raises:
             KafkaError: Kafka does not answer, or has no such topic yet.
@@ -178,7 +180,7 @@ class InboxTopic:
         return untouched(record, f"{record.partition}-{record.offset}", self._subscriber.consumer)
 
     async def _take(self, message: KafkaMessage) -> None:
-        """Decide about a message; whatever happens, it is acknowledged only after its outcome is in the log."""
+        """Decide about a message; it is acknowledged only after its outcome is in the log."""
         taken = False
         self._deciding = True
         try:
@@ -192,7 +194,7 @@ class InboxTopic:
             if not taken:
                 await message.nack()
         crash_point("relay.inbox.before-ack")
-        with contextlib.suppress(KafkaError):  # it comes again, and has its outcome then
+        with contextlib.suppress(KafkaError):  # it comes again, and then already has its outcome
             await message.ack()
         crash_point("relay.inbox.after-ack")
         with contextlib.suppress(KafkaError):  # the partition has just been given to another relay
@@ -210,7 +212,7 @@ class InboxTopic:
         return outcome.outcome != REFUSED or await self._told(record, headers, outcome)
 
     async def _decided(self, received: Received) -> Outcome | None:
-        """Return the outcome; None: it is not decided within our patience, so the message is given back."""
+        """Return the outcome; None: it was not decided in time, so the message is returned."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_SECONDS
         attempt = 0
@@ -254,7 +256,7 @@ class InboxTopic:
         return True
 
     async def _measure(self, message: KafkaMessage) -> None:
-        """Tell how many messages wait in the partitions that are ours."""
+        """Set the metric of messages that wait in our partitions."""
         consumer: Any = message.consumer
         waiting = 0
         for partition in consumer.assignment():

@@ -1,7 +1,7 @@
 """Fetches the manifests that a release names by reference, within bounds.
 
-The one rule: nothing is asked for that does not lie under the prefix that the source was registered with, whatever a
-server redirects to; and only the bytes that the event's digest names are taken.
+The one rule: only URLs under the source's registered prefix are fetched, also after redirects; and only the bytes with
+the event's digest are accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Fetcher = Callable[[], httpx2.AsyncClient]
 
 
 def outside_client() -> httpx2.AsyncClient:
-    """Return a client for hosts outside: no redirects of its own, nothing of ours sent along."""
+    """Return a client for external hosts: it follows no redirects, and sends no credentials of ours."""
     return httpx2.AsyncClient(follow_redirects=False, timeout=httpx2.Timeout(FETCH_SECONDS, connect=5.0))
 
 
@@ -38,7 +38,7 @@ async def fetched(source: SourceDeclared, reference: ManifestsReference, fetcher
     """Return the manifests.
 
     Raises:
-        Problem: 409, they cannot be had: the dead letter can be tried again when they can.
+        Problem: 409, they cannot be fetched: the dead letter can be retried later.
     """
     if not _SHA256.fullmatch(reference.sha256):
         raise _refused("sha256 is not 64 hex digits in lower case", "/data/reference/sha256")
@@ -48,7 +48,7 @@ async def fetched(source: SourceDeclared, reference: ManifestsReference, fetcher
     except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, OSError) as error:
         raise _refused(f"{reference.url} does not answer: {type(error).__name__}") from None
     if not hmac.compare_digest(hashlib.sha256(body).hexdigest(), reference.sha256):
-        raise _refused(f"{reference.url} holds other bytes than the event says", "/data/reference/sha256")
+        raise _refused(f"{reference.url} does not have the digest that the event names", "/data/reference/sha256")
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError:
@@ -84,12 +84,10 @@ def _check_place(source: SourceDeclared, url: str) -> None:
         )
     rest = url.removeprefix(source.manifests)
     if rest == url or len(url) > URL_CHARACTERS_MAX or not url.isascii() or _CLIMBING.search(rest):
-        raise _refused(f"{url[:200]!r} does not lie under {source.manifests}", "/data/reference/url")
+        raise _refused(f"{url[:200]!r} is not under {source.manifests}", "/data/reference/url")
 
 
-def _refused(
-    detail: str, pointer: str | None = None, fix: str = "put it right there, then try the dead letter again"
-) -> Problem:
+def _refused(detail: str, pointer: str | None = None, fix: str = "fix it there, then retry the dead letter") -> Problem:
     return Problem(
         409,
         "manifests-not-fetched",

@@ -1,7 +1,7 @@
-"""Dead letters are tried again or passed over by people, each with a reason that the log keeps.
+"""People retry or skip dead letters, each with a reason that the log keeps.
 
-The one rule: an external event is tried again exactly as it came, signature included; it goes through only if its
-source may send it now.
+The one rule: an external event is retried exactly as it came, with its signature; it is accepted only if its source may
+send it now.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DeadLetters:
         self._inbox = inbox
 
     async def row(self, letter: str) -> LetterRow:
-        """Return a letter as its stream in the log says: also where the view itself is what has stopped.
+        """Return a letter from its stream in the log: this works even if the view itself has stopped.
 
         Raises:
             Problem: 404.
@@ -54,14 +54,14 @@ class DeadLetters:
         return row
 
     async def skip(self, letter: str, reason: str, intent: Intent) -> Answer:
-        """Pass a letter over; a consumer that stands before it goes on after it."""
+        """Skip a letter; a consumer halted at it continues after it."""
         return await self._decide(letter, SkipLetter(letter, reason), intent, {"result": "skipped"})
 
     async def retry(self, letter: str, reason: str, intent: Intent) -> Answer:
-        """Ask for a letter to be tried again; an external event is tried at once.
+        """Request the retry of a letter; an external event is retried at once.
 
         Raises:
-            Problem: what it is refused for now; it stays open.
+            Problem: its refusal now; the letter stays open.
         """
         opened = (await self.row(letter)).opened
         answer = await self._decide(letter, RetryLetter(letter, reason), intent, {"result": "retried"})

@@ -1,6 +1,7 @@
-"""The relay's outbox in its process: what it has published is kept in the relay's own database.
+"""The relay's outbox in its process: its progress is kept in the relay's own database.
 
-The one rule: a record is taken only under the newest fencing epoch, so that a relay that was held up sets nobody back.
+The one rule: a record is accepted only under the newest fencing epoch, so that a relay that was paused cannot set
+another one back.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _published = Table(
 
 
 class PublishedRecords:
-    """How far the topic is, one row in the relay's database."""
+    """The progress of publishing: one row in the relay's database."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -52,7 +53,7 @@ class PublishedRecords:
         self._made = False
 
     async def kept(self) -> Checkpoint:
-        """Return what was recorded last; `START` if nothing was."""
+        """Return the last recorded checkpoint, or `START`."""
         await self._make()
         columns = (_published.c.epoch, _published.c.position, _published.c.hash)
         async with self._engine.connect() as connection:
@@ -82,13 +83,13 @@ class PublishedRecords:
 
 
 def _say_why(task: asyncio.Task[None]) -> None:
-    """Log why publishing ended, if nobody ended it: readiness says so too, but a log is looked at first."""
+    """Log why publishing ended, unless it was stopped: readiness reports it too, but people read the log first."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("relay.publishing-ended", reason=f"{type(error).__name__}: {error}")
 
 
 class Publishing:
-    """The outbox as a part of a process: begun with it, ended with it."""
+    """The outbox as a part of a process: starts and stops with it."""
 
     def __init__(self, ports: Ports, lease_seconds: float) -> None:
         """Take the ports of a process that has Kafka.
@@ -125,7 +126,7 @@ class Publishing:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def ready(self) -> Readiness:
-        """Say whether it publishes or stands by; that Kafka is away is said, and does not make the process unready."""
+        """Tell whether it publishes; an unreachable Kafka is reported, but does not make the process unready."""
         progress = self.outbox.progress
         if progress.stopped:
             return Readiness("outbox", ok=False, detail=progress.stopped)
@@ -135,7 +136,7 @@ class Publishing:
         return Readiness("outbox", ok=True, detail=f"{role}; {progress.trouble}" if progress.trouble else role)
 
     async def _make_topics(self) -> None:
-        """Create what is missing, where that is allowed: also when Kafka has lost its data while this runs."""
+        """Create missing topics, if that is allowed; also when Kafka has lost its data meanwhile."""
         if not self._kafka.create_topics:
             return
         report = await ensure_topics(self._kafka.servers, prefix=self._kafka.prefix)

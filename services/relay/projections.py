@@ -1,6 +1,6 @@
-"""The view of what came in: the inbox (every external event and its outcome) and the dead letters.
+"""The view of external events: the inbox (every external event and its outcome) and the dead letters.
 
-The one rule: a row is what the facts of its stream say, folded in their order; whatever a sender wrote is kept as data.
+The one rule: a row is the fold of its stream's events, in order; text from a sender is only data.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class LettersView(ViewConsumer):
         return category_of(recorded.stream) in {"letter", "inbox"} or caused_by(recorded.causation_id) is not None
 
     async def project(self, connection: AsyncConnection, batch: Sequence[Recorded]) -> None:
-        """Fold each event into its letter, and note what became of the external events."""
+        """Fold each event into its letter, and record the outcomes of external events."""
         concerned = [each for each in batch if self.concerns(each)]
         names = {each.stream.partition("-")[2] for each in concerned if category_of(each.stream) == "letter"}
         folded = {row.letter: row for row in await self._read(connection, sorted(names))}
@@ -223,7 +223,7 @@ def after(row: LetterRow | None, name: str, recorded: Recorded) -> LetterRow | N
 
 
 def outcome_of(recorded: Recorded) -> InboxRow | None:
-    """Return what an event of the log says of an external event, if it does."""
+    """Return the external event that an event of the log records, if any."""
     event = recorded.event
     match event:
         case EventRefused():

@@ -1,6 +1,6 @@
-"""The inbound half of the relay, put together: sources, the inbox over HTTP and Kafka, dead letters.
+"""The inbound half of the relay: sources, the inbox over HTTP and Kafka, dead letters.
 
-The one rule: everything here works without Kafka; the topic is one more way in.
+Everything here works without Kafka; the topic is an additional input.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 BINARY, _STRUCTURED = "resedge-event-1", "resedge-event-1/structured"
-"""The first line says the mode, so that what was signed in one cannot be sent again in the other."""
+"""The first line names the mode, so that an event signed in one mode cannot be sent in the other."""
 SIGNED = ("id", "source", "type", "subject", "time", "datacontenttype")
 
 
 def signed_bytes(attributes: Mapping[str, str], value: bytes, *, structured: bool = False) -> bytes:
-    """Return what is signed: eight lines: version and mode, six attributes (an absent one is empty), the digest.
+    """Return the signed text, eight lines: version and mode, six attributes (an absent one is empty), the digest.
 
     `value` is the message's value as it is sent: the data in binary mode, the whole event in structured mode. No
     attribute holds a line end, since CloudEvents allows no control characters in them.

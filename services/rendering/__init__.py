@@ -1,1 +1,1 @@
-"""Decides what each cluster gets now, and writes it as commits that stores pull."""
+"""Rendering decides what each cluster gets now, and writes it as commits that stores pull."""

@@ -1,4 +1,4 @@
-"""The routes of rendering: why, refusals, holds, status, waiting, and people's answers."""
+"""The routes of rendering: why, refusals, holds, status, what waits, and the confirmation of held plans."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Routes:
     async def refusals(
         self, request: Request, application: str | None = None, cluster: str | None = None
     ) -> dict[str, Any]:
-        """Return what cannot be rendered: application, reason, how many clusters, a few of them."""
+        """Return the refusals: application, reason, the number of clusters and a few of them."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model = self._rendering.model
         ordinal = None if cluster is None else model.fleet.selection.ordinal_ever(cluster)
@@ -88,7 +88,7 @@ class Routes:
     async def blocked(
         self, request: Request, where: str | None = None, application: str | None = None
     ) -> dict[str, Any]:
-        """Return what waits, for which gate, until when: counts and a few clusters."""
+        """Return the waiting changes by gate, with the time until when: counts and a few clusters."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model, reconciler = self._rendering.model, self._rendering.reconciler
         if application is not None and application not in model.fleet.applications:
@@ -98,7 +98,7 @@ class Routes:
         return {"items": items, "next": None, "at": reconciler.now().isoformat(), "position": model.position}
 
     async def holds(self, request: Request) -> dict[str, Any]:
-        """Return the removals that the fuse keeps back."""
+        """Return the held removals."""
         await self._positions.seen(wanted_position(request), self._rendering)
         hold = self._rendering.reconciler.hold
         return {"items": [] if hold is None else [self._shown(hold)], "next": None}
@@ -122,7 +122,7 @@ class Routes:
         return [name(ordinal) for ordinal in islice(clusters, EXAMPLES_MAX)]
 
     async def confirm(self, request: Request, plan: str) -> Response:
-        """Let a held plan go ahead; its id names exactly what it removes."""
+        """Confirm a held plan; its id names exactly what it removes."""
         body = await read_body(request)
         branch = self._rendering.model.branch
         command = ConfirmRemovals(branch, plan, reason_of(body))
@@ -136,7 +136,7 @@ class Routes:
         return Answerable("" if hold is None else hold.plan, model.fuse.confirmed.keys(), missing)
 
     async def status(self, request: Request) -> dict[str, Any]:
-        """Return where rendering and its branch stand."""
+        """Return the status of rendering and its branch."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model, reconciler = self._rendering.model, self._rendering.reconciler
         pending = sum(len(placement.pending) for placement in model.placements.by_key.values())
@@ -168,7 +168,7 @@ class Routes:
         }
 
     async def settled(self, request: Request, timeout_seconds: float = 60.0) -> dict[str, Any]:
-        """Wait until everything up to a position is rendered, but for what a closed gate keeps back."""
+        """Wait until everything up to a position is rendered, except changes that wait for a closed gate."""
         position = wanted_position(request) or await self._head()
         reconciler = self._rendering.reconciler
         try:
@@ -198,7 +198,7 @@ class Routes:
         return await asyncio.to_thread(self._rendering.head_position)
 
     async def verify(self, request: Request) -> dict[str, Any]:
-        """Fold the whole log in a fresh process and compare the branch with it; `all=true` compares every commit."""
+        """Fold the whole log in a new process and compare the branch with it; `all=true` compares every commit."""
         every_commit = flag(request, "all")
         try:
             with self._verifying.taken():

@@ -14,7 +14,7 @@ from services.rendering.settings import RenderingSettings
 def build(ports: Ports) -> Service:
     """Return rendering: its model as a consumer, the loop that writes, and its routes."""
     settings = RenderingSettings()
-    # An embedded log lies in a data directory that is locked: whoever works there may take over a killed one's lease.
+    # An embedded log is in a locked data directory, so this process may take over the lease of a killed one.
     holder = "embedded" if ports.log.embedded else ports.instance
     rendering = Rendering(ports.log, ports.data_dir, settings, ports.clock, time.monotonic, holder, ports.speed)
     commands = ports.commands([])

@@ -1,4 +1,4 @@
-"""The routes that concern the branch: writing restored, its layout, the directories of deleted clusters."""
+"""The routes of the branch: restore writing, upgrade its layout, and the directories of deleted clusters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BranchRoutes:
         self._positions = positions
 
     async def restore(self, request: Request) -> Response:
-        """Commit what is admitted on top of somebody else's commit, and go on writing."""
+        """Commit what is admitted on top of a foreign commit, and continue writing."""
         body = await read_body(request)
         reason = reason_of(body)
         if not reason:
@@ -55,7 +55,7 @@ class BranchRoutes:
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
     async def upgrade_layout(self, request: Request) -> Response:
-        """Move the branch one step towards the newest layout; a dry run tells the step and whom it reaches."""
+        """Move the branch one step towards the newest layout; a dry run shows the step and its clusters."""
         body = await read_body(request)
         await self._positions.seen(wanted_position(request), self._rendering)
         model, now = self._rendering.model, self._rendering.reconciler.now()
@@ -67,13 +67,13 @@ class BranchRoutes:
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
     async def retired(self, request: Request) -> Response:
-        """Return the deleted clusters whose directories are still there, empty or about to be."""
+        """Return the deleted clusters whose directories still exist, empty or about to be."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model = self._rendering.model
         return JSONResponse({"items": retired(model), "next": None}, headers={HEADER: str(model.position)})
 
     async def drop_retired(self, request: Request, name: str) -> Response:
-        """Take a deleted cluster's directory away as soon as it is empty, without its grace."""
+        """Remove a deleted cluster's directory as soon as it is empty, without its grace."""
         body = await read_body(request)
         await self._positions.seen(wanted_position(request), self._rendering)
         model = self._rendering.model
@@ -104,15 +104,15 @@ def proposing(stream: str, result: str, decided: Callable[[], Sequence[Event]], 
 def _content(body: bytes) -> dict[str, Any]:
     content = parse_json(body) if body else {}
     if not isinstance(content, dict):
-        raise invalid("the body is a JSON object")
+        raise invalid("the body must be a JSON object")
     return content
 
 
 def reason_of(body: bytes) -> str:
-    """Return the reason that a body gives, which may be none.
+    """Return the reason in a body, which may be empty.
 
     Raises:
-        Problem: 422, it is no text, or too long.
+        Problem: 422, it is not text, or too long.
     """
     reason = _content(body).get("reason", "")
     if not isinstance(reason, str) or len(reason) > _REASON_CHARACTERS_MAX:
@@ -123,7 +123,7 @@ def reason_of(body: bytes) -> str:
 def _hurry(body: bytes) -> bool:
     hurry = _content(body).get("now", False)
     if not isinstance(hurry, bool):
-        raise invalid("now is true or false", pointer="/now")
+        raise invalid("now must be true or false", pointer="/now")
     return hurry
 
 

@@ -1,6 +1,6 @@
-"""Rendering as a consumer of the log: opens what it writes to, starts from a snapshot, folds in order.
+"""Rendering as a consumer of the log: opens its repository, starts from a snapshot, folds in order.
 
-The one rule: it decides nothing before it has seen the log up to where the log ended when it started.
+The one rule: it decides nothing before it has seen the log up to the end that the log had at its start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NAME = "rendering"
 MAKING_MARK = "resedge-making"
 SAVE_AGAIN_SECONDS = 60.0
-"""How long a disk that took no snapshot is left alone: making one takes time from rendering."""
+"""How long until a failed snapshot is tried again: writing one takes time from rendering."""
 log = structlog.get_logger(NAME)
 
 
@@ -82,10 +82,10 @@ class Rendering(ModelConsumer):
     # --- as a consumer -------------------------------------------------------------------------------------------
 
     async def start(self) -> Checkpoint | None:
-        """Take the lease, open the repository, restore a snapshot; return where to go on."""
+        """Take the lease, open the repository, restore a snapshot; return the checkpoint."""
         lease = await self._acquired()
         if lease is None:
-            # Not for ever: the feed tries again, and a holder that died lets go when its lease expires.
+            # Not permanent: the feed retries, and the lease of a dead holder expires.
             raise TimeoutError(f"another renderer holds the lease of branch {self.model.branch}")
         await self._take_over(lease)
         return await super().start()
@@ -106,18 +106,18 @@ class Rendering(ModelConsumer):
         self.reconciler.writer.prepare(branch_head, rebuilding=rebuilding)
         self.reconciler.writer.on_written = self._after_commit
         self._saved = self.position
-        if self._tasks:  # it stood by until now
+        if self._tasks:  # it was on standby until now
             self._decide_if_caught_up()
 
     def _opened(self, written: bool) -> tuple[Repository, bool]:
-        """Open the repository; say whether it was lost, so that it must be made again from the log.
+        """Open the repository; return whether it was lost, so that it must be created again from the log.
 
-        A mark stays in it until it is whole: what was cut short is begun again. A branch that is gone while its objects
-        are there was deleted by somebody, which is not ours to undo.
+        A mark stays in it until it is complete, so that an interrupted creation starts again. If the branch is missing
+        but its objects exist, somebody deleted it, and we must not undo that.
         """
         try:
             repository = Repository.create(self.path, self.model.branch)
-        except GitFailed as error:  # its disk is full or read-only, or git is not there: it is tried again
+        except GitFailed as error:  # its disk is full or read-only, or git is not installed: this is retried
             raise WritingFailed(f"the repository {self.path} cannot be opened: {error}") from error
         mark = self.path / MAKING_MARK
         if mark.exists():
@@ -136,12 +136,12 @@ class Rendering(ModelConsumer):
     async def _apply(self, run: Sequence[Recorded]) -> None:
         async with self._turn:
             if run[0].position != self.position + 1:
-                return  # it has begun anew meanwhile: what comes before this is brought first
+                return  # it has started again meanwhile: earlier events come first
             await self.reconciler.handle(run)
             self._checkpoint = Checkpoint.after(run[-1])
             if self.position >= self.ready_at:
                 self.reconciler.caught_up()
-                if (mark := self.path / MAKING_MARK).exists():  # a disk that is read-only refuses to remove nothing
+                if (mark := self.path / MAKING_MARK).exists():  # a read-only disk refuses even to remove a missing file
                     mark.unlink(missing_ok=True)
 
     def _decide_if_caught_up(self) -> None:
@@ -149,14 +149,14 @@ class Rendering(ModelConsumer):
             self.reconciler.caught_up()
 
     def workers(self) -> Workers | None:
-        """Return the worker processes, which are started once the fleet is worth it."""
+        """Return the worker processes, which are started once the fleet is large enough."""
         large = self.model.size >= self.settings.workers_from_clusters
         if self._workers is None and large and self.settings.workers:
             self._workers = Workers(self.settings.workers)
         return self._workers
 
     def standing(self) -> Standing:
-        """Return where rendering stands, for the figures."""
+        """Return the state of rendering, for the metrics."""
         placements, hold = self.model.placements, self.reconciler.hold
         refused: dict[str, int] = {}
         for refusal, clusters in placements.refusals.items():
@@ -170,22 +170,22 @@ class Rendering(ModelConsumer):
 
     @property
     def log_url(self) -> str:
-        """Where the log is, for a process that verifies it."""
+        """The URL of the log, for a process that verifies it."""
         return self._events.url
 
     # --- as a part of a process ----------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Start deciding and what runs beside it."""
+        """Start deciding, and the tasks beside it."""
         STANDINGS.follow(self.standing)
-        if self._repository is not None:  # otherwise another renderer holds the lease, and this one stands by
+        if self._repository is not None:  # otherwise another renderer holds the lease, and this one is on standby
             self._decide_if_caught_up()
         self._tasks = [asyncio.create_task(each) for each in (self.reconciler.run(), self._keep_lease())]
         if self.settings.remote:
             self._tasks.append(asyncio.create_task(self._push_on()))
 
     async def end(self) -> None:
-        """Finish what is being written, keep a snapshot, give the lease back."""
+        """Finish the current write, write a snapshot, release the lease."""
         STANDINGS.follow(None)
         async with self.reconciler.busy:
             for task in self._tasks:
@@ -260,7 +260,7 @@ class Rendering(ModelConsumer):
                 await self._stand_by()
 
     async def _stand_by(self) -> None:
-        """Wait for the lease, and begin anew: under another hand the branch has moved past everything we know."""
+        """Wait for the lease, and start again: another renderer has moved the branch past our state."""
         while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
             lease = None
@@ -288,7 +288,7 @@ class Rendering(ModelConsumer):
         log.warning("rendering.leads-again", fencing=lease.epoch)
 
     async def _push_on(self) -> None:
-        """Push after commits; what goes wrong is shown in the status and tried again with the next commit."""
+        """Push after commits; a failure is shown in the status, and retried with the next commit."""
         while True:
             await self._push.wait()
             self._push.clear()

@@ -1,6 +1,6 @@
-"""What is seen of rendering from outside: spans that go on with the trace of the fact behind a change, and figures.
+"""Traces and metrics of rendering: spans that continue the trace of the fact behind a change, and gauges.
 
-The one rule: a decision belongs to the newest fact that it rests on, by trace and by causation, in the log as well.
+The one rule: a decision belongs to the newest fact that it depends on, by trace and by causation, in the log as well.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _tracer = trace.get_tracer("resedge.rendering")
 
 @dataclass(slots=True)
 class Written:
-    """What the last step did, as the status shows it."""
+    """The result of the last step, as the status shows it."""
 
     commit: str = ""
     files: int = 0
@@ -77,7 +77,7 @@ class Causes:
         return iter(self.kept)
 
     def note(self, recorded: Recorded) -> None:
-        """Take a fact as a possible cause."""
+        """Record a fact as a possible cause."""
         self.kept = [*self.kept[1 - _CAUSES_MAX :], Cause.of(recorded)]
 
     def taken(self, position: int) -> None:
@@ -91,7 +91,7 @@ class Causes:
 
 @contextmanager
 def deciding(causes: Causes, placements: int, removals: int) -> Iterator[Cause]:
-    """Give a decision its span in the trace of its newest cause, linked to the other ones; yield what it states."""
+    """Run a decision in a span of the trace of its newest cause, linked to the others; yield its own cause."""
     newest = causes.newest()
     others = [each.traceparent for each in causes if each.traceparent and each.traceparent != newest.traceparent]
     attributes = {"resedge.placements": placements, "resedge.removals": removals}
@@ -103,13 +103,13 @@ def deciding(causes: Causes, placements: int, removals: int) -> Iterator[Cause]:
 
 @contextmanager
 def committing(decided: Cause) -> Iterator[Cause]:
-    """Give the commit of a decision its span in the decision's trace; yield what is recorded of it."""
+    """Run the commit of a decision in a span of the decision's trace; yield the cause to record."""
     with _tracer.start_as_current_span("rendering commit", context_of(decided.traceparent)) as span:
         yield decided.within(span)
 
 
 def committed(written: Written, *, new: bool) -> None:
-    """Count a decision's commit if it is a new one, and tell the current span of it."""
+    """Count a decision's commit if it is new, and record it in the current span."""
     span = trace.get_current_span()
     span.set_attributes({"resedge.commit": written.commit, "resedge.files": written.files})
     if not new:
@@ -121,7 +121,7 @@ def committed(written: Written, *, new: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where rendering stands: placements that differ from their target, are refused (by code), are held back."""
+    """The state of rendering: placements that differ from their target, are refused (by code), are held."""
 
     pending: int = 0
     held: int = 0
@@ -130,13 +130,13 @@ class Standing:
 
 
 class Standings(Collector):
-    """Reads the standing of this process's rendering whenever the figures are; without one there are no samples."""
+    """Reads the state of this process's rendering whenever metrics are read; without rendering there are no samples."""
 
     def __init__(self) -> None:
         self._read: Callable[[], Standing] | None = None
 
     def follow(self, read: Callable[[], Standing] | None) -> None:
-        """Tell from now on what `read` returns."""
+        """Report from now on what `read` returns."""
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
@@ -147,7 +147,7 @@ class Standings(Collector):
             "Placements that cannot be rendered now, by the refusal's code",
             labels=["code"],
         )
-        pending = GaugeMetricFamily("resedge_placements_pending", "Placements that are not what they should be yet")
+        pending = GaugeMetricFamily("resedge_placements_pending", "Placements that differ from their target")
         held = GaugeMetricFamily("resedge_placements_held", "Removals that the fuse keeps back now")
         stopped = GaugeMetricFamily("resedge_branch_stopped", "1 while rendering may not write to its branch")
         if standing is not None:

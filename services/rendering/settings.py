@@ -1,4 +1,4 @@
-"""Settings of rendering: where it writes and with how many hands; where it listens when it runs alone."""
+"""Settings of rendering: the repository, the number of workers, and the address if it runs alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RenderingSettings(Settings):
 
     @property
     def timing(self) -> Timing:
-        """For how long things wait although no gate keeps them back."""
+        """How long things wait in rendering, apart from gates."""
         return Timing(
             timedelta(seconds=self.removals_settle_seconds),
             timedelta(days=self.retired_days),

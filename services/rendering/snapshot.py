@@ -1,6 +1,6 @@
 """The renderer's model as bytes.
 
-The one rule: a snapshot is disposable; a change of what is kept here, or of what the fold means, is a new VERSION.
+The one rule: a snapshot is disposable; a change of its content, or of the meaning of the fold, is a new VERSION.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ VERSION = f"rendering-8/{FLEET_VERSION}"
 
 
 def dump_model(model: Model) -> bytes:
-    """Return all that `load_model` needs; call it between decisions."""
+    """Return the bytes that `load_model` needs; call it between decisions."""
     return msgspec.msgpack.encode({"fleet": dump_fleet(model.fleet), "model": dump_parts(model, PARTS)})
 
 
 def load_model(model: Model, data: bytes) -> None:
-    """Make a new model what the dumped one was.
+    """Load a dump into a new model.
 
     Raises:
         ValueError: the bytes are not such a dump (also msgspec.DecodeError, KeyError, TypeError).

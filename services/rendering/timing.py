@@ -1,6 +1,6 @@
-"""For how long things wait in rendering although no gate keeps them back.
+"""How long things wait in rendering, apart from gates.
 
-The one rule: these are settings of the process that decides; what it decided is in the log, and replays without them.
+The one rule: these are settings of the deciding process; its decisions are in the log, and replay without them.
 """
 
 from __future__ import annotations

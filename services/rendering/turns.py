@@ -1,6 +1,6 @@
-"""Taking turns: long work pauses so that requests are answered meanwhile, and a plan waits until it can see all.
+"""Pauses in long work, so that requests are answered meanwhile, and waits for the end of a submission before planning.
 
-The one rule: nothing is planned on half of what was appended together.
+The one rule: no plan is made on a half-folded submission.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 async def pause() -> None:
-    """Let whoever waits for the event loop have it."""
+    """Yield to other work of the event loop."""
     await asyncio.sleep(0)
 
 
 class Whole:
-    """Tells whether what was appended together has been folded to its end.
+    """Tells whether all events of a submission have been folded.
 
-    A batch of the feed may end in the middle of it; half of a change is nothing to plan on, hold or ask approval for.
-    The feed brings the rest, and wakes the loop.
+    A batch of the feed may end in the middle of one; half of a change must not be planned, held or put up for approval.
+    The feed delivers the rest, and wakes the loop.
     """
 
     def __init__(self, log: EventLog) -> None:

@@ -125,7 +125,7 @@ def test_a_server_without_the_route_is_named(resedge: Resedge, server: FakeServe
     ran = resedge("apply", "-f", fleet)
 
     assert ran.code == 1
-    assert "does not take documents as one change" in ran.err
+    assert "does not accept several documents as one change" in ran.err
     assert server.asked_for("PUT") == []
 
 

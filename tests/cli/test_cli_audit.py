@@ -152,7 +152,7 @@ def test_a_connection_that_drops_in_the_middle_leaves_nothing_behind(resedge: Re
         thread.join()
 
     assert ran.code == 1
-    assert "broke off in the middle" in ran.err
+    assert "closed the connection in the middle" in ran.err
     assert not list(tmp_path.glob("*events*"))
 
 

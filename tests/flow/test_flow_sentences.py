@@ -147,7 +147,7 @@ async def test_a_version_with_a_slash_is_told_what_to_use(server: Server, versio
         refused = await server.client.put(f"/v1/applications/pos-api/releases/{written}", json=manifests)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid-document")
         assert refused.json()["fix"].endswith(f"use a version such as {plain}")
-        assert ("no slash" in refused.json()["fix"]) is ("/" in version)
+        assert ("must not contain a slash" in refused.json()["fix"]) is ("/" in version)
     taken = await server.client.put(f"/v1/applications/pos-api/releases/{plain}", json=manifests)
     assert taken.status_code == 201
 

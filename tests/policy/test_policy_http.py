@@ -270,7 +270,7 @@ async def test_what_never_opens_and_what_is_over_is_warned_of(policy: Server) ->
     expired = await policy.declare(changed(OPS_EAST, expires="2020-01-01T00:00:00Z"))
 
     assert "2 of 2 clusters never open, e.g. tx-1" in never.json()["warnings"][0]
-    assert "over already" in over.json()["warnings"][0]
+    assert "has already ended" in over.json()["warnings"][0]
     assert "expired already" in expired.json()["warnings"][0]
 
 

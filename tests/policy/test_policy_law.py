@@ -114,7 +114,7 @@ async def test_law_that_refuses_lets_nothing_come_to_its_clusters(law: Server) -
 async def test_law_that_is_over_forbids_nothing(fleet: Server) -> None:
     declared = await declare(fleet, changed(STRICT, until="2026-02-01T00:00:00Z"))
 
-    assert declared.json()["warnings"] == ["the law is over already: it forbids nothing"]
+    assert declared.json()["warnings"] == ["the law has already ended: it forbids nothing"]
     assert (await publish(fleet, "1")).json()["warnings"] == []
     assert (await choose(fleet, "1")).status_code == 201
 

@@ -112,7 +112,7 @@ async def test_text_that_is_no_label_may_stand_where_any_text_may() -> None:
         ({"limit": "50m"}, "/requests/cpu: the request 100m is over the limit 50m"),
         ({"first": "SECOND"}, "/env/1: name 'SECOND' is in the list twice"),
         ({"second": "A=B"}, "/env/1/name: 'A=B' is not the name of an environment variable"),
-        ({"second": ""}, "/env/1/name: the field is needed, and is empty"),
+        ({"second": ""}, "/env/1/name: the field is required, and is empty"),
     ],
 )
 async def test_values_that_no_api_server_takes_are_refused_with_their_place(values: dict[str, Any], said: str) -> None:

@@ -59,7 +59,7 @@ def _check_scalar(value: Any, pointer: str) -> None:
             _check_text(value, pointer)
         case int():
             if not -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX:
-                raise Invalid("an integer has to fit 64 bits", pointer=pointer, fix="write it as text")
+                raise Invalid("an integer must fit into 64 bits", pointer=pointer, fix="write it as text")
         case float():
             if not math.isfinite(value):
                 raise Invalid("a number must be finite", pointer=pointer)

@@ -1,4 +1,4 @@
-"""The documents of policy, a module for each kind or two: read into commands, and rendered from what was declared.
+"""The documents of policy, one module for each kind or two: parsed into commands, and rendered from events.
 
-The one rule: what a document renders, declared again, changes nothing; fields that say nothing are left out.
+The one rule: a rendered document, declared again, changes nothing; empty fields are left out.
 """

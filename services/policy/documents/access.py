@@ -1,4 +1,4 @@
-"""Role and role binding documents: who may do what, where."""
+"""Role and role binding documents: rights, and who has them where."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RuleItem(Spec):
 
 
 class RoleSpec(Spec):
-    """What whoever holds the role may do."""
+    """The rights of everybody who holds the role."""
 
     rules: list[RuleItem] = Field(min_length=1, max_length=RULES_MAX)
 

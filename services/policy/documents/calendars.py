@@ -1,4 +1,4 @@
-"""Calendar documents: windows in three forms, the dates that are left out, what is bound."""
+"""Calendar documents: windows in three forms, excluded dates, and what the calendar applies to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WEEK_MINUTES = 7 * DAY_MINUTES
 WINDOWS_MAX = 50
 EXCLUSIONS_MAX = 1_000
 MIDNIGHT = "00:00"
-_FORMS = "a window is days/from/to, or rrule/from/duration_minutes, or closed"
+_FORMS = "give a window one form: days/from/to, or rrule/from/duration_minutes, or closed"
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class ExclusionItem(Spec):
 
 
 class CalendarSpec(Spec):
-    """What the calendar binds, and when that is open."""
+    """What the calendar applies to, and when it is open."""
 
     windows: list[WindowItem] = Field(min_length=1, max_length=WINDOWS_MAX)
     clusters: str | None = None
@@ -128,11 +128,11 @@ def _window(item: WindowItem, pointer: str) -> CalendarWindow:
 
 
 def _only(item: WindowItem, pointer: str, fields: set[str]) -> None:
-    """Refuse fields of another form, which would silently say nothing."""
+    """Refuse fields of another form, which would have no effect."""
     said = item.model_dump(by_alias=True, exclude_none=True)
     for name in said:
         if name not in fields:
-            raise Invalid(f"{name} has no meaning in this form of window", pointer=f"{pointer}/{name}", fix=_FORMS)
+            raise Invalid(f"{name} has no effect in this form of window", pointer=f"{pointer}/{name}", fix=_FORMS)
 
 
 def _there(value: T | None, pointer: str) -> T:
@@ -160,7 +160,9 @@ def _weekly(days: list[str], opens: str, closes: str, pointer: str) -> WeeklyWin
 
 def _exclusion(item: ExclusionItem, pointer: str) -> Exclusion:
     if (item.date is None) == (item.from_ is None and item.until is None):
-        raise Invalid("an exclusion is one date, or from and until", pointer=pointer, fix="write {date: 2026-12-24}")
+        raise Invalid(
+            "an exclusion must be one date, or from and until", pointer=pointer, fix="write {date: 2026-12-24}"
+        )
     if item.date is not None:
         day = read_date(item.date, f"{pointer}/date")
         return Exclusion(str(day), str(day + timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""Freeze documents: an interval in every store's own time or in one, and what it is for."""
+"""Freeze documents: an interval, in each store's own time or in UTC, with a reason and an owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVERYWHERE = "/c/*"
 
 
 class FreezeSpec(Spec):
-    """From when until when, exclusive; `at: store` makes both local times of each store."""
+    """The interval (`until` is exclusive); with `at: store` both are local times of each store."""
 
     from_: str = Field(alias="from")
     until: str

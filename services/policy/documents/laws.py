@@ -1,4 +1,4 @@
-"""Placement policy documents: what is forbidden where, on what legal basis, in which interval."""
+"""Placement policy documents: which applications are forbidden where, on what legal basis, in which interval."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ForbidItem(Spec):
 
 
 class PlacementPolicySpec(Spec):
-    """Law from an instant until another one, exclusive; without them, from ever and for ever."""
+    """The interval of the law (`until` is exclusive); without a start or an end it is unlimited there."""
 
     forbid: ForbidItem
     clusters: str

@@ -56,10 +56,10 @@ _FIX = "write such as FREQ=WEEKLY;BYDAY=SU; `from` says the time"
 
 
 def check_rule(text: str, start: date | None, pointer: str) -> str:
-    """Return a rule in upper case, its parts as they were ordered.
+    """Return a rule in upper case, its parts in their order.
 
     Raises:
-        Invalid: it is none, needs a `start`, or gives no day.
+        Invalid: it is not a rule, needs a `start`, or gives no day.
     """
     if len(text) > RULE_CHARACTERS_MAX:
         raise Invalid(f"the rule is longer than {RULE_CHARACTERS_MAX} characters", pointer=pointer)
@@ -67,7 +67,7 @@ def check_rule(text: str, start: date | None, pointer: str) -> str:
     if rule.startswith(("RRULE:", "RRULE;", "DTSTART", "EXRULE:", "RDATE")):
         plain = rule.rpartition("RRULE:")[2] if "RRULE:" in rule else "FREQ=WEEKLY;BYDAY=SU"
         raise Invalid(
-            f"{rule.partition(':')[0][:20]}: is a line of a calendar file; here stands the rule alone",
+            f"{rule.partition(':')[0][:20]}: is a line of a calendar file; give only the rule",
             pointer=pointer,
             fix=f"write {plain[:80]}; `from` says the time and `start` the first date",
         )
@@ -77,13 +77,13 @@ def check_rule(text: str, start: date | None, pointer: str) -> str:
         raise Invalid(
             f"a rule with {needy[0]} depends on where it begins",
             pointer=pointer.replace("/rrule", "/start"),
-            fix="say start, a local date such as 2026-11-01",
+            fix="give start, a local date such as 2026-11-01",
         )
     if start is None and parts["FREQ"] != "DAILY" and not parts.keys() & _NAMING_DAYS:
         raise Invalid(
             "the rule does not say on which day, so it depends on where it begins",
             pointer=pointer.replace("/rrule", "/start"),
-            fix="name the day, such as FREQ=WEEKLY;BYDAY=SU or FREQ=MONTHLY;BYMONTHDAY=1, or say start",
+            fix="name the day, such as FREQ=WEEKLY;BYDAY=SU or FREQ=MONTHLY;BYMONTHDAY=1, or give start",
         )
     begins = start or ANY_START
     until = min(_until(parts, pointer), date(begins.year + YEARS_LOOKED_AHEAD, 1, 1))
@@ -120,20 +120,20 @@ def _parts(rule: str, pointer: str) -> dict[str, str]:
 
 
 def _check_together(parts: Mapping[str, str], pointer: str) -> None:
-    """Refuse parts that mean nothing beside each other, which dateutil reads in its own way.
+    """Refuse parts that have no meaning together, which dateutil interprets in its own way.
 
     Raises:
         Invalid: with which ones.
     """
     frequency = parts["FREQ"]
     if "COUNT" in parts and "UNTIL" in parts:
-        raise Invalid("a rule has COUNT or UNTIL, not both", pointer=pointer)
+        raise Invalid("a rule can have COUNT or UNTIL, not both", pointer=pointer)
     for name in parts:
         if name not in _ALLOWED[frequency]:
-            raise Invalid(f"{name} means nothing in a rule that is {frequency}", pointer=pointer, fix=_FIX)
+            raise Invalid(f"{name} has no effect in a rule that is {frequency}", pointer=pointer, fix=_FIX)
     _check_numbered(parts, pointer)
     if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH"}:
-        raise Invalid("BYSETPOS picks among the days of another part, and there is none", pointer=pointer)
+        raise Invalid("BYSETPOS selects among the days of another part, and there is none", pointer=pointer)
 
 
 def _check_numbered(parts: Mapping[str, str], pointer: str) -> None:
@@ -144,7 +144,7 @@ def _check_numbered(parts: Mapping[str, str], pointer: str) -> None:
     number_max = 0 if by_week else WEEKS_OF_A_MONTH if by_month else WEEKS_OF_A_YEAR
     if numbers and max(numbers) > number_max:
         raise Invalid(
-            f"a weekday numbered {max(numbers)} means nothing in this rule",
+            f"a weekday numbered {max(numbers)} does not exist in this rule",
             pointer=pointer,
             fix="write such as FREQ=MONTHLY;BYDAY=1SU, the first Sunday of a month",
         )
@@ -157,7 +157,7 @@ def _until(parts: Mapping[str, str], pointer: str) -> date:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
-        raise Invalid(f"UNTIL={text} is no date", pointer=pointer, fix="write such as UNTIL=20271231") from None
+        raise Invalid(f"UNTIL={text} is not a date", pointer=pointer, fix="write such as UNTIL=20271231") from None
 
 
 def _first_of_days(parts: Mapping[str, str], begins: date, until: date) -> date | None:

@@ -1,4 +1,4 @@
-"""What all documents of policy are rendered with."""
+"""Shared rendering of policy's documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def saying(**fields: Any) -> dict[str, Any]:
-    """Return those fields that say something."""
+    """Return the fields that are not empty."""
     return {name: value for name, value in fields.items() if value}
 
 
@@ -27,10 +27,10 @@ def document(kind: str, name: str, labels: Labels, spec: dict[str, Any]) -> dict
 
 
 def one_of(text: str, known: Sequence[str], pointer: str) -> str:
-    """Return one of some words.
+    """Return `text` if it is one of some words.
 
     Raises:
-        Invalid: it is none of them; with the nearest.
+        Invalid: it is not one of them; with the nearest.
     """
     if text in known:
         return text

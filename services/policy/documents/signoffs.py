@@ -25,7 +25,7 @@ EXPIRES_HOURS = 24.0
 
 
 class StageItem(Spec):
-    """So many distinct people who hold one of these roles."""
+    """A number of distinct people who each hold one of these roles."""
 
     roles: list[str] = Field(min_length=1)
     quorum: int = Field(default=1, ge=1, le=QUORUM_MAX)

@@ -1,1 +1,1 @@
-"""The deciders of policy: one file a kind."""
+"""The deciders of policy: one file per kind."""

@@ -1,7 +1,7 @@
-"""A run of a sign-off process: people grant it stage by stage, or one of them refuses it.
+"""A run of a sign-off process: people approve it stage by stage, or one of them rejects it.
 
-The one rule: a person is one vote in a run, whatever tokens they hold, and whoever asked for the subject or published
-it is none, unless the process counts them; a quorum in every stage approves exactly the digest that was voted on.
+The one rule: a person has one vote in a run, whatever tokens they hold; the requester and the publisher of the subject
+have none, unless the process counts them. A quorum in every stage approves exactly the digest that was voted on.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class NothingToWithdraw(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Voter:
-    """Somebody who says something about a run.
+    """The author of a vote or withdrawal.
 
     `covers` tells whether they hold a role now, by a binding that has not expired, for all clusters of the subject;
     `made` whether they ever created a token for one of these people.
@@ -112,7 +112,7 @@ class Voter:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Say yes; `digest`, if any, is that of the subject which was looked at."""
+    """Approve; `digest`, if given, is that of the subject which the voter has seen."""
 
     voter: Voter
     at: datetime
@@ -123,7 +123,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Say no, which ends the run."""
+    """Reject, which ends the run."""
 
     voter: Voter
     at: datetime
@@ -134,7 +134,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Take one's own vote back, or the `whole` request; not said: the vote if there is one, else the request."""
+    """Withdraw one's own vote, or the `whole` request; if not given: the vote if there is one, else the request."""
 
     voter: Voter
     at: datetime
@@ -150,7 +150,7 @@ def decide(command: Command, state: Approval) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if it has happened already.
 
     Raises:
-        ApprovalOver, ApprovalExpired, DigestChanged: it is not, or not any more, about this.
+        ApprovalOver, ApprovalExpired, DigestChanged: it is no longer open, or is about another digest.
         NotAnApprover, RequesterVotes, PublisherVotes, EarlierApprover, ServiceAccountVotes, VotesTogether: not by them.
         NothingToWithdraw, Invalid: there is nothing to take back, or no reason.
     """
@@ -166,12 +166,12 @@ def decide(command: Command, state: Approval) -> Sequence[Event]:
 
 
 def recorded_from(facts: Fleet, now: datetime) -> datetime:
-    """Return the earliest instant at which the log records what is said now: its times never decrease."""
+    """Return the earliest instant at which the log would record a vote now: its times never decrease."""
     return max(now, facts.now.at)
 
 
 def stage_of(state: Approval) -> int:
-    """Return the stage that is to be decided: the first that has not its quorum; their number if all have."""
+    """Return the current stage: the first without its quorum; the number of stages if all have it."""
     stages = state.request.stages
     return next((index for index, stage in enumerate(stages) if missing(state, index, stage)), len(stages))
 
@@ -182,7 +182,7 @@ def missing(state: Approval, index: int, stage: SignOffStage) -> int:
 
 
 def may_vote(voter: Voter, state: Approval, at: datetime) -> bool:
-    """Tell whether a vote of theirs would count now and has not been given yet."""
+    """Tell whether a vote of this person would count now and has not been given yet."""
     if state.state != "running":
         return False
     try:
@@ -205,7 +205,7 @@ def _grant(command: Grant, state: Approval) -> Sequence[Event]:
     if given and EARLIER not in request.count:
         raise EarlierApprover(
             f"{voter.person} voted in stage {given[0].stage + 1} of {request.id} already",
-            fix="somebody else has to decide this stage",
+            fix="somebody else must decide this stage",
         )
     _check_together(voter, state)
     granted = ApprovalGranted(
@@ -246,7 +246,7 @@ def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
             f"{voter.person} neither asked for {request.id} nor has a vote in it"
             if command.whole is None
             else f"{voter.person} {'did not ask for' if whole else 'has no vote in'} {request.id}",
-            fix="who may decide this stage can refuse it instead",
+            fix="an approver of this stage can reject it instead",
         )
     reason = check_text(command.reason, "/reason")
     ticket = _said(command.ticket, "/ticket")
@@ -254,7 +254,7 @@ def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
 
 
 def _eligible(voter: Voter, state: Approval, stage: int) -> str:
-    """Return the role by which somebody may decide a stage.
+    """Return the role with which somebody may decide a stage.
 
     Raises:
         ServiceAccountVotes, NotAnApprover, RequesterVotes, PublisherVotes: they may not.
@@ -283,7 +283,7 @@ def _eligible(voter: Voter, state: Approval, stage: int) -> str:
 
 
 def _had_a_part(voter: Voter, people: frozenset[str], request: ApprovalRequested) -> bool:
-    """Whether somebody is one of `people`, or may have spoken as one of them, or they as them.
+    """Whether somebody is one of `people`, or may have acted with a token of one of them, or they with theirs.
 
     A run that the renderer asked for knows names only, not by which token each of them changed something.
     """
@@ -293,9 +293,9 @@ def _had_a_part(voter: Voter, people: frozenset[str], request: ApprovalRequested
 def _check_digest(digest: str | None, request: ApprovalRequested) -> None:
     if digest is not None and digest != request.digest:
         raise DigestChanged(
-            f"{request.id} is about {request.digest}, not {digest[:80]}",
+            f"{request.id} is for the digest {request.digest}, not {digest[:80]}",
             pointer="/digest",
-            fix="read it again, and decide about what it says now",
+            fix="read it again, and decide about its current content",
         )
 
 

@@ -1,7 +1,7 @@
 """A role binding says who holds a role, for which clusters and namespaces, until when.
 
-The one rule to know: once somebody holds `admin` everywhere and for good, somebody always does; the last such binding
-can neither be removed nor weakened.
+The one rule: once somebody holds `admin` everywhere and without an end, somebody always does; the last such binding can
+neither be removed nor weakened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LastAdmin(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareRoleBinding:
-    """Let the binding be as this says, whole; its `clusters` are as they were written."""
+    """Declare the binding, whole; its `clusters` are as they were written."""
 
     binding: RoleBindingDeclared
     actor: str
@@ -44,7 +44,7 @@ class DeclareRoleBinding:
 
 @dataclass(frozen=True, slots=True)
 class RemoveRoleBinding:
-    """Let nobody hold the role by this binding."""
+    """Remove the binding."""
 
     name: str
     actor: str
@@ -82,7 +82,7 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     if binding.expires is not None and binding.expires <= command.at:
         found.append("the binding has expired already: nobody holds the role by it")
     if binding.clusters is not None and not facts.selection.select(read_expression(binding.clusters, CLUSTERS)):
-        found.append("the expression selects no cluster now: the binding gives nothing yet")
+        found.append("the expression selects no cluster now: the binding has no effect yet")
     return found
 
 
@@ -108,7 +108,7 @@ def _check_admin(state: State, after: Mapping[str, RoleBindingDeclared], pointer
         raise LastAdmin(
             "no other binding gives a user or a group the role admin everywhere and without an end",
             pointer=pointer,
-            fix="bind the role admin to somebody else first",
+            fix="bind the role admin to another user or group first",
         )
 
 

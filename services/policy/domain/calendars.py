@@ -1,6 +1,6 @@
-"""A calendar says when changes may be admitted on what it binds: clusters, applications, or both.
+"""A calendar says when changes may be admitted on what it applies to: clusters, applications, or both.
 
-The one rule to know: it holds edges in each store's own time; whether it is open is asked of `libs/calendars`.
+The one rule: it holds edges in each store's own time; `libs/calendars` decides whether it is open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet
 
 DISTINCT_MAX = 32
-"""How many distinct hours and zones are looked at for a warning, the most common ones: each may take 30 ms."""
+"""How many distinct hours and zones are checked for a warning, the most common ones: each may take 30 ms."""
 
 State = Absent | CalendarDeclared
 Event = CalendarDeclared | CalendarRemoved
@@ -34,7 +34,7 @@ Event = CalendarDeclared | CalendarRemoved
 
 @dataclass(frozen=True, slots=True)
 class DeclareCalendar:
-    """Let the calendar be as this says, whole; its `clusters` are as they were written."""
+    """Declare the calendar, whole; its `clusters` are as they were written."""
 
     calendar: CalendarDeclared
     actor: str
@@ -43,7 +43,7 @@ class DeclareCalendar:
 
 @dataclass(frozen=True, slots=True)
 class RemoveCalendar:
-    """Take the calendar back; what it bound is open unless another one binds it."""
+    """Remove the calendar; its clusters and applications are open unless another one applies to them."""
 
     name: str
     actor: str
@@ -69,7 +69,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return on how many of the bound clusters the calendar never opens, with why it does not on one of them."""
+    """Return on how many of its clusters the calendar never opens, with the reason on one of them."""
     if not isinstance(command, DeclareCalendar):
         return []
     calendar = command.calendar
@@ -107,9 +107,9 @@ def _alike(bound: BitMap, facts: Fleet, *, by_hours: bool) -> Iterator[tuple[tup
 def _declare(asked: CalendarDeclared, state: State, facts: Fleet) -> Sequence[Event]:
     if asked.clusters is None and not asked.applications:
         raise Invalid(
-            "the calendar binds nothing",
+            "the calendar applies to nothing",
             pointer="/spec/clusters",
-            fix="say clusters (an expression, /c/* for all), or applications, or both",
+            fix="give clusters (an expression, /c/* for all), or applications, or both",
         )
     clusters = None if asked.clusters is None else canonical_clusters(asked.clusters)
     declared = replace(asked, clusters=clusters, applications=sorted(asked.applications))

@@ -1,6 +1,6 @@
-"""What the deciders of policy share beside what all services check alike (`libs.fleet.checks`).
+"""Checks that the deciders of policy share, besides those of all services (`libs.fleet.checks`).
 
-The one rule: what a document refers to exists when it is declared; an expression is kept in canonical form.
+The one rule: the references of a document must exist when it is declared; an expression is kept in canonical form.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def canonical_clusters(text: str) -> str:
 
 
 def check_clusters(text: str, facts: Fleet, *, allow_empty: bool = False, may_select_nothing: bool = False) -> None:
-    """Refuse `clusters` that name what is not there, or select nothing without saying that this is meant.
+    """Refuse `clusters` that name unknown things, or select nothing without `allow_empty`.
 
     Raises:
         UnknownReference, SelectsNothing: why not.
@@ -57,22 +57,22 @@ def check_applications(names: Iterable[str], facts: Fleet, pointer: str = "/spec
 
 
 def check_text(text: str, pointer: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
-    """Return text that can stand in a commit, a table and a log: one line, not blank, within bounds.
+    """Return text that fits into a commit, a table and a log: one line, not blank, within bounds.
 
     Raises:
         Invalid: it cannot.
     """
     if not text.strip():
-        raise Invalid("it says nothing", pointer=pointer, fix="write a few words that others understand")
+        raise Invalid("it is empty", pointer=pointer, fix="write a few words that others understand")
     if len(text) > characters_max:
         raise Invalid(f"it is longer than {characters_max:,} characters", pointer=pointer)
     if not text.isprintable():
-        raise Invalid("it holds a line break or another control character", pointer=pointer, fix="write one line")
+        raise Invalid("it contains a line break or another control character", pointer=pointer, fix="write one line")
     return text
 
 
 def check_distinct(values: Sequence[str], pointer: str, *, count_max: int) -> None:
-    """Refuse a list that names something twice, or is too long.
+    """Refuse a list that is too long, or has an item twice.
 
     Raises:
         Invalid: with the pointer of the second one.

@@ -1,6 +1,6 @@
 """A freeze is an interval in which nothing is admitted on its clusters, with a reason and an owner.
 
-The one rule to know: `at: store` is each store's own wall clock; a freeze without it is one interval for all.
+The one rule: `at: store` means each store's own wall clock; a freeze without it is one interval for all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OWNER_CHARACTERS_MAX = 200
 LAST_ZONE = timedelta(hours=12)
-"""How far behind UTC the last clock on earth is: a local time is past everywhere this long after it is in UTC."""
+"""The largest offset behind UTC: this long after a local time has passed in UTC, it has passed everywhere."""
 
 State = Absent | FreezeDeclared
 Event = FreezeDeclared | FreezeRemoved
@@ -30,7 +30,7 @@ Event = FreezeDeclared | FreezeRemoved
 
 @dataclass(frozen=True, slots=True)
 class DeclareFreeze:
-    """Let the freeze be as this says, whole; its `clusters` are as they were written."""
+    """Declare the freeze, whole; its `clusters` are as they were written."""
 
     freeze: FreezeDeclared
     actor: str
@@ -39,7 +39,7 @@ class DeclareFreeze:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFreeze:
-    """Take the freeze back."""
+    """Remove the freeze."""
 
     name: str
     actor: str
@@ -67,7 +67,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 def warnings(command: Command, _facts: Fleet) -> list[str]:
     """Return the warnings: accepted, but probably not intended."""
     if isinstance(command, DeclareFreeze) and _over(command.freeze, command.at):
-        return ["the freeze is over already: it holds nothing back"]
+        return ["the freeze has already ended: it holds nothing back"]
     return []
 
 

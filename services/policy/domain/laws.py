@@ -1,7 +1,7 @@
 """A placement policy is law: it forbids applications on clusters, with its legal basis, in an interval.
 
-The one rule to know: law subtracts. What it takes from what runs is warned of; it is refused only where it would leave
-an application no cluster at all, for then the application is to be taken back, not forbidden.
+The one rule: law subtracts. Placements that it removes give a warning; it is refused only if it would leave an
+application without any cluster, because then the application should be deleted, not forbidden.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Event = PlacementPolicyDeclared | PlacementPolicyRemoved
 
 @dataclass(frozen=True, slots=True)
 class DeclarePlacementPolicy:
-    """Let the law be as this says, whole; its `clusters` are as they were written."""
+    """Declare the law, whole; its `clusters` are as they were written."""
 
     law: PlacementPolicyDeclared
     actor: str
@@ -41,7 +41,7 @@ class DeclarePlacementPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RemovePlacementPolicy:
-    """Let the law hold no more."""
+    """Remove the law."""
 
     name: str
     actor: str
@@ -67,12 +67,12 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return what the law takes away, and whether it is over."""
+    """Return the placements that the law removes, and whether it has ended."""
     if not isinstance(command, DeclarePlacementPolicy):
         return []
     law, at = command.law, _judged_at(command.law, command.at)
     if law.ends is not None and law.ends <= command.at:
-        return ["the law is over already: it forbids nothing"]
+        return ["the law has already ended: it forbids nothing"]
     tried = _tried(replace(law, clusters=canonical_clusters(law.clusters)), facts)
     since = "" if at == command.at else f", from {instant_text(at)}"
     return [
@@ -106,7 +106,7 @@ def _tried(law: PlacementPolicyDeclared, facts: Fleet) -> Fleet:
 
 
 def _judged_at(law: PlacementPolicyDeclared, at: datetime) -> datetime:
-    """Return when it is asked what the law takes: now, or when it begins."""
+    """Return the instant at which the law's effect is evaluated: now, or when it begins."""
     return at if law.begins is None else max(law.begins, at)
 
 

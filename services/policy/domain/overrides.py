@@ -1,7 +1,7 @@
-"""An override: an exception to one freeze or one calendar, on the clusters that it named when it was asked for.
+"""An override: an exception to one freeze or one calendar, on the clusters that it selected when it was requested.
 
-The one rule: its clusters are resolved once, when it is requested, and its time starts with the last grant; break-glass
-starts at once, needs nobody's grant and ends within four hours.
+The one rule: its clusters are resolved once, at the request, and its time starts with the last approval; break-glass
+starts at once, needs no approval and ends within four hours.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NoSignOff(Rejected):
 
 
 class NotBound(Rejected):
-    """The override names something that the freeze or the calendar does not hold."""
+    """The override names something to which the freeze or the calendar does not apply."""
 
     code = "not-bound"
 
@@ -80,7 +80,7 @@ class RequestOverride:
 
 @dataclass(frozen=True, slots=True)
 class RevokeOverride:
-    """Let it end now, or never begin."""
+    """End it now, or prevent its start."""
 
     id: str
     reason: str
@@ -97,7 +97,7 @@ def decide(command: Command, facts: Fleet) -> Sequence[Event]:
 
     Raises:
         Invalid, UnknownReference, NotBound, SelectsNothing, NoSignOff: it cannot be asked for like that.
-        OverrideOver: there is nothing to revoke any more.
+        OverrideOver: it has already ended.
     """
     match command:
         case RequestOverride():
@@ -110,7 +110,7 @@ def decide(command: Command, facts: Fleet) -> Sequence[Event]:
 
 
 def started(completed: ApprovalCompleted, request: ApprovalRequested, override: Override, at: datetime) -> list[Event]:
-    """Return that an override is in force since its last grant, if that is what was approved."""
+    """Return that an override is in force since its last approval, if the approval was for it."""
     if request.kind != "override" or override.begins is not None or override.revoked_at is not None:
         return []
     ends = at + timedelta(minutes=override.request.minutes)
@@ -131,7 +131,7 @@ def phase(override: Override, approval: Approval | None, now: datetime) -> str:
 
 
 def digest_of(command: RequestOverride, names: Iterable[str]) -> str:
-    """Return the digest of all that is asked: kind and name, the clusters by name, applications, minutes, reason."""
+    """Return the digest of the whole request: kind and name, the clusters by name, applications, minutes, reason."""
     asked = [command.kind, command.name, sorted(names), sorted(command.applications), command.minutes, command.reason]
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
@@ -171,7 +171,7 @@ def _check_minutes(command: RequestOverride) -> None:
         raise Invalid(
             f"an override lasts 1 to {limit:,} minutes, not {command.minutes:g}",
             pointer="/minutes",
-            fix=f"ask for at most {limit // 60} hours; another one can follow",
+            fix=f"ask for at most {limit // 60} hours; you can request another one later",
         )
 
 
@@ -187,7 +187,7 @@ def _closed(command: RequestOverride, facts: Fleet) -> FreezeDeclared | Calendar
         raise NotBound(
             f"the {command.kind} {command.name!r} does not keep back {some(others)}",
             pointer="/applications",
-            fix=f"it binds {some(found.applications)}",
+            fix=f"it applies to {some(found.applications)}",
         )
     return found
 
@@ -202,7 +202,7 @@ def _clusters(command: RequestOverride, closed: FreezeDeclared | CalendarDeclare
         raise SelectsNothing(
             f"{command.expression!r} selects none of the clusters that the {command.kind} {command.name!r} binds",
             pointer="/expression",
-            fix=f"it binds {closed.clusters or '/c/*'}",
+            fix=f"it applies to {closed.clusters or '/c/*'}",
         )
     return clusters
 
@@ -253,6 +253,6 @@ def _revoke(command: RevokeOverride, override: Override, approval: Approval | No
     revoked = OverrideRevoked(id=command.id, reason=reason, by=command.by, ticket=ticket)
     if was == "active" or approval is None:
         return [revoked]
-    # Nobody shall grant what would not start any more.
+    # Nobody should approve an override that could no longer start.
     withdrawn = ApprovalWithdrawn(id=approval.request.id, whole=True, reason=reason, by=command.by, ticket=ticket)
     return [revoked, withdrawn]

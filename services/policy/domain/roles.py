@@ -1,6 +1,6 @@
-"""A role says which verbs on which kinds whoever holds it may do; a binding says who holds it, and where.
+"""A role says which verbs on which kinds its holders may do; a binding says who holds it, and where.
 
-The one rule to know: the names of the built-in roles are taken; what those may do is not for documents to say.
+The one rule: the names of the built-in roles are reserved, and documents cannot change the rights of those roles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class RoleReserved(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareRole:
-    """Let the role be as this says, whole."""
+    """Declare the role, whole."""
 
     role: RoleDeclared
     actor: str
@@ -41,7 +41,7 @@ class DeclareRole:
 
 @dataclass(frozen=True, slots=True)
 class RemoveRole:
-    """Take the role back; nothing refers to it any more."""
+    """Remove the role, to which nothing refers any more."""
 
     name: str
     actor: str

@@ -1,6 +1,6 @@
 """A sign-off is a process: ordered stages of roles with a quorum, and how long one run of it may take.
 
-The one rule to know: runs that go on keep the stages that they began with.
+The one rule: open runs keep the stages that they began with.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Event = SignOffDeclared | SignOffRemoved
 
 @dataclass(frozen=True, slots=True)
 class DeclareSignOff:
-    """Let the process be as this says, whole."""
+    """Declare the process, whole."""
 
     signoff: SignOffDeclared
     actor: str
@@ -39,7 +39,7 @@ class DeclareSignOff:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSignOff:
-    """Take the process back; nothing refers to it any more."""
+    """Remove the process, to which nothing refers any more."""
 
     name: str
     actor: str
@@ -70,7 +70,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 def _declare(asked: SignOffDeclared, state: State, facts: Fleet) -> Sequence[Event]:
     if not 0 < asked.expires_hours <= EXPIRES_HOURS_MAX:
         raise Invalid(
-            f"a run expires within {EXPIRES_HOURS_MAX:,} hours, and not at once", pointer="/spec/expires_hours"
+            f"a run must expire within {EXPIRES_HOURS_MAX:,} hours, and not at once", pointer="/spec/expires_hours"
         )
     if asked == state:
         return []

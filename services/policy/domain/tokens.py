@@ -1,6 +1,6 @@
-"""A local token lets one person or service account in until it expires or is revoked.
+"""A local token authenticates one person or service account until it expires or is revoked.
 
-The one rule: the decider never sees a token, only its SHA-256; who issued it for whom stays with it for ever.
+The one rule: the decider never sees a token, only its SHA-256; the token's issuer is recorded permanently.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TokenOver(Rejected):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueToken:
-    """Let somebody in; `service_names` are the names that service accounts have."""
+    """Issue a token; `service_names` are the names of service accounts."""
 
     id: str
     user: str
@@ -54,7 +54,7 @@ class IssueToken:
 
 @dataclass(frozen=True, slots=True)
 class RevokeToken:
-    """Let nobody in by it any more."""
+    """Revoke a token."""
 
     id: str
     reason: str
@@ -73,9 +73,9 @@ def decide(command: Command, state: Policy) -> Sequence[TokenIssued] | Sequence[
     """Return what follows from `command`; nothing, if it has happened already.
 
     Raises:
-        Invalid: it would hold for too long, or no reason is given.
+        Invalid: it would be valid for too long, or no reason is given.
         NameTaken: a person would get the name of a service account, or the other way round.
-        TokenOver: there is nothing to revoke any more.
+        TokenOver: it has already expired.
     """
     match command:
         case IssueToken():
@@ -96,7 +96,7 @@ def token_state(token: TokenIssued, state: Policy, now: datetime) -> str:
 def _issue(command: IssueToken, state: Policy) -> TokenIssued:
     if not 0 < command.hours <= _HOURS_MAX:
         raise Invalid(
-            f"a token holds for more than 0 and at most {_HOURS_MAX:,} hours, not {command.hours:g}",
+            f"a token must be valid for more than 0 and at most {_HOURS_MAX:,} hours, not {command.hours:g}",
             pointer="/hours",
             fix=f"ask for at most {_HOURS_MAX // 24} days",
         )
@@ -123,7 +123,7 @@ def _check_name(command: IssueToken, state: Policy) -> None:
         raise NameTaken(
             f"{command.user!r} is a service account, or looks like one",
             pointer="/user",
-            fix="say service_account: true, or issue it for the person's own name",
+            fix="set service_account: true, or issue it for the person's own name",
         )
     people = {
         *(each.user for each in state.tokens.values() if not each.service_account),
@@ -139,5 +139,7 @@ def _check_name(command: IssueToken, state: Policy) -> None:
 
 def _revoke(command: RevokeToken, state: Policy) -> TokenRevoked:
     if command.at >= state.tokens[command.id].expires_at:
-        raise TokenOver(f"the token {command.id} has expired", fix="it lets nobody in; there is nothing to revoke")
+        raise TokenOver(
+            f"the token {command.id} has expired", fix="it is no longer accepted, so you need not revoke it"
+        )
     return TokenRevoked(command.id, check_text(command.reason, "/reason"), command.by)

@@ -1,4 +1,4 @@
-"""A change that would open a gate does not count for gates until somebody who may affect policy there confirms it.
+"""A withheld change would open a gate; gates ignore it until somebody who may affect policy there confirms it.
 
 The one rule: it is confirmed whole, for all of its clusters, with a reason.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmLoosening:
-    """Let a change count."""
+    """Confirm a change, so that it counts for gates."""
 
     id: str
     reason: str
@@ -29,7 +29,7 @@ class ConfirmLoosening:
 
 
 def decide(command: ConfirmLoosening, state: Withheld | None) -> Sequence[LooseningConfirmed]:
-    """Return what follows; nothing, if it counts already (`state` is none).
+    """Return what follows; nothing, if it counts already (`state` is None).
 
     Raises:
         Invalid: no reason is given.

@@ -1,1 +1,1 @@
-"""What relay decides: which sources there are, what an external event means, what becomes of a dead letter."""
+"""The deciders of the relay: sources, the meaning of an external event, and dead letters."""

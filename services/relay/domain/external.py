@@ -1,7 +1,7 @@
-"""An external event becomes at most one command to another service: which, is decided here, from the event alone.
+"""An external event becomes at most one command to another service; which one follows from the event alone.
 
-The one rule to know: what an event means depends only on the event and on its Source's document; whether the command
-is accepted is decided by the service that it goes to.
+The one rule: the meaning of an event depends only on the event and on its Source's document; the service that gets the
+command decides whether it is accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from libs.contracts.names import API_VERSION, check_labels, check_name, escape, 
 from libs.contracts.refusals import Invalid, Rejected
 
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-"""A version as the catalog takes it; it becomes a part of a path here, so it is checked before."""
+"""A version as the catalog accepts it; checked here because it becomes a part of a path."""
 
 
 class UnknownExternalType(Invalid):
@@ -81,7 +81,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """DELETE a store; one that is gone already is just that."""
+    """DELETE a store; nothing follows if it was already removed."""
 
     name: str
 
@@ -100,7 +100,7 @@ Instruction = Declare | Change | Remove | Publish
 
 
 def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str, Instruction]:
-    """Return which of our types the event is, and what it asks for.
+    """Return the event's type among ours, and its command.
 
     Raises:
         UnknownExternalType, DataDoesNotFit, TypeNotAllowed, NameNotAllowed: it means nothing, or is not this source's.
@@ -110,7 +110,7 @@ def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str,
     if ours not in external_types():
         near = nearest(ours, external_types())
         raise UnknownExternalType(
-            f"{type_name[:120]!r} is no type that is known here, and {source.name} has no mapping for it",
+            f"{type_name[:120]!r} is not a known type, and {source.name} has no mapping for it",
             fix=f"did you mean {near!r}?" if near else f"map it in the Source {source.name}",
             nearest=near,
         )
@@ -134,7 +134,7 @@ def read(ours: str, data: Any) -> External:
     """Return the data of one of our types.
 
     Raises:
-        DataDoesNotFit: the first fault, with its pointer.
+        DataDoesNotFit: the first error, with its pointer.
     """
     if not isinstance(data, Mapping):
         raise DataDoesNotFit("the data is not a JSON object", pointer="/data")
@@ -150,7 +150,7 @@ def read(ours: str, data: Any) -> External:
 
 
 def mapped(mapping: SourceMapping, data: Any) -> dict[str, Any]:
-    """Return our fields, each taken from the foreign data by its pointer; what is not there is left out."""
+    """Return our fields, each read from the foreign data by its pointer; missing ones are left out."""
     found = {name: _at(data, pointer) for name, pointer in mapping.fields.items()}
     return {name: value for name, value in found.items() if value is not _MISSING}
 
@@ -203,7 +203,7 @@ def _release(said: ReleasePublished) -> Publish:
         raise DataDoesNotFit(f"{said.version[:80]!r} is not a version", pointer="/data/version", fix="write 1.4.0")
     if (said.manifests is None) == (said.reference is None):
         raise DataDoesNotFit(
-            "a release has its manifests inline or by reference: one of the two", pointer="/data/manifests"
+            "a release must have its manifests either inline or by reference", pointer="/data/manifests"
         )
     given = {"manifests": said.manifests, "schema": said.schema, "defaults": said.defaults}
     body = {name: value for name, value in given.items() if value is not None}

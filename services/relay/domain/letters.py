@@ -1,6 +1,6 @@
-"""A dead letter is open until it went through, or until somebody decided that it is passed over.
+"""A dead letter is open until it was applied, or until somebody skipped it.
 
-The one rule to know: nothing is ever dropped silently: a retry and a skip are facts, with who and why.
+The one rule: nothing is ever dropped silently: a retry and a skip are events, with author and reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REASON_CHARACTERS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """It waits: for a person, or (`tried`) for a consumer that was asked to try again."""
+    """It waits: for a person, or (`tried`) for a consumer that was asked to retry."""
 
     opened: EventRefused | ConsumerHalted
     tried: bool = False
@@ -28,7 +28,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """It went through, or was passed over."""
+    """It was applied, or was skipped."""
 
     opened: EventRefused | ConsumerHalted
     skipped: bool
@@ -46,7 +46,7 @@ class LetterClosed(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class RetryLetter:
-    """Let it be tried again."""
+    """Retry it."""
 
     letter: str
     reason: str
@@ -54,7 +54,7 @@ class RetryLetter:
 
 @dataclass(frozen=True, slots=True)
 class SkipLetter:
-    """Let it be passed over; a consumer goes on after it."""
+    """Skip it; a consumer continues after it."""
 
     letter: str
     reason: str
@@ -62,7 +62,7 @@ class SkipLetter:
 
 @dataclass(frozen=True, slots=True)
 class SettleLetter:
-    """Note that it went through."""
+    """Record that it was applied."""
 
     letter: str
     how: str
@@ -76,7 +76,7 @@ def decide(command: Command, state: Open | Closed) -> Sequence[Event]:
 
     Raises:
         Invalid: no reason is given.
-        LetterClosed: there is nothing to try any more.
+        LetterClosed: it is already closed.
     """
     match command:
         case RetryLetter():
@@ -111,16 +111,16 @@ def evolve(state: State, event: Event) -> State:
 
 
 def check_reason(reason: str) -> None:
-    """Refuse to go on without a reason.
+    """Refuse a decision without a reason.
 
     Raises:
         Invalid: there is none, or it is too long.
     """
     if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
         raise Invalid(
-            f"a reason is 1 to {_REASON_CHARACTERS_MAX:,} characters",
+            f"a reason must have 1 to {_REASON_CHARACTERS_MAX:,} characters",
             pointer="/reason",
-            fix="say why; the log keeps it",
+            fix="give a reason; the log keeps it",
         )
 
 
@@ -139,7 +139,7 @@ def _skip(command: SkipLetter, state: Open | Closed) -> Sequence[Event]:
 
 
 def _closed(letter: str, state: Closed) -> LetterClosed:
-    how = "it was passed over" if state.skipped else "it went through"
+    how = "it was skipped" if state.skipped else "it was applied"
     return LetterClosed(
         f"the dead letter {letter} is closed: {how}", fix="list open ones with resedge dead-letters list"
     )

@@ -1,7 +1,7 @@
-"""A source is a system outside that may send events: which types, about which names, under whose name.
+"""A source is an external system that may send events: which types, about which names, under which account.
 
-The one rule to know: a CloudEvents source URI belongs to one Source only, so that (source, id) names one event and the
-rights to send it stand in one place.
+The one rule: a CloudEvents source URI belongs to one Source only, so that (source, id) names one event, and the right
+to send it is in one place.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SourceTaken(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class DeclareSource:
-    """Let the source be as this says."""
+    """Declare the source."""
 
     source: SourceDeclared
     actor: str
@@ -56,7 +56,7 @@ class DeclareSource:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSource:
-    """Let the source send nothing any more."""
+    """Remove the source."""
 
     name: str
     actor: str
@@ -97,7 +97,7 @@ def _declare(declared: SourceDeclared, state: State, facts: Fleet) -> Sequence[E
 
 
 def check_source(declared: SourceDeclared) -> None:
-    """Refuse what could never be matched, verified or fetched.
+    """Refuse fields that could never match, be verified or be fetched.
 
     Raises:
         Invalid: with its place.
@@ -134,7 +134,7 @@ def _check_uri(source: str) -> None:
 def _check_types(types: Sequence[str]) -> None:
     known = external_types()
     if not types:
-        raise Invalid("a source that may send no type is none", pointer="/spec/types", fix="list what it may send")
+        raise Invalid("the list of types is empty", pointer="/spec/types", fix="list the types that it may send")
     for index, each in enumerate(types):
         if each not in known:
             raise _unknown_type(each, f"/spec/types/{index}")

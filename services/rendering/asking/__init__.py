@@ -1,1 +1,1 @@
-"""Answers about what was decided: why, what is blocked, the branch as of a position, verification."""
+"""Answers about decisions: why, what is blocked, the branch as of a position, verification."""

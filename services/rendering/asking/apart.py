@@ -1,6 +1,6 @@
-"""Verification in a process of its own, which is heard while it runs.
+"""Verification in a process of its own, which reports while it runs.
 
-The one rule: however that process ends, what it was doing is known: it says so before it does it.
+The one rule: each step is reported before it starts, so that the failing step is known however the process ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ERROR_LINES = 20
 
 
 async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[dict[str, Any]]:
-    """Verify in a process of its own and return its checks.
+    """Verify in a separate process and return its checks.
 
     Raises:
         VerificationBroken: it could not be finished, or the process died.
@@ -37,7 +37,7 @@ async def verify_apart(log_url: str, path: Path, *, every_commit: bool) -> list[
     try:
         return await _heard(process)
     finally:
-        if process.returncode is None:  # whoever asked is gone
+        if process.returncode is None:  # the requester is gone
             process.kill()
             await process.wait()
 
@@ -66,7 +66,7 @@ async def _last_lines(stream: asyncio.StreamReader) -> list[str]:
 
 
 def _ended(code: int, errors: list[str]) -> str:
-    """Return how a process ended that had not said what it found."""
+    """Return how a process ended that reported no result."""
     if code < 0:
         name = signal.Signals(-code).name
         memory = ", as the kernel does with the largest process when memory runs out" if -code == signal.SIGKILL else ""

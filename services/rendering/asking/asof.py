@@ -1,7 +1,7 @@
-"""The branch as the log says that it was: every decision rendered again, up to a position.
+"""The branch as of a position: every decision of the log up to there, rendered again.
 
-The one rule: the log alone is read; equal decisions give equal commits, so what is made here has the ids of the branch
-that a running renderer wrote.
+The one rule: only the log is read; equal decisions give equal commits, so the commits have the ids of the branch that a
+running renderer wrote.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from services.rendering.writing.materialising import PAGE_EVENTS, materialise
 from services.rendering.writing.message import commit_of
 
 RENDERING = "rendering"
-"""The consumer whose fold this is."""
+"""The name of the consumer whose fold this is."""
 _SKIPPED = type_name(LetterSkipped(letter="", reason=""))
 WORKERS = 2
 WORKERS_FROM_CLUSTERS = 1_000
@@ -35,10 +35,10 @@ WORKERS_FROM_CLUSTERS = 1_000
 
 @dataclass(slots=True)
 class Computed:
-    """What the log says that the branch holds: commit → (its tree, the decision's model position, its chain hash).
+    """The branch by the log: commit → (its tree, the decision's model position, its chain hash).
 
-    `last` is where the last decision leaves the branch, `written` the last commit that was recorded as written, `found`
-    a tip of somebody else's that was found after it.
+    `last` is the commit of the last decision, `written` the last commit that was recorded as written, `found` a foreign
+    tip that was found after it.
     """
 
     commits: dict[str, tuple[str, int, str]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class CannotFold(RebuildFailed):
 class Fold:
     """Folds the log from its beginning and computes every commit; the objects go to `sink`.
 
-    `note` hears of a position before a page, or a decision, is taken there.
+    `note` is called with a position before a page, or a decision, is processed there.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Fold:
                     self.model.position = recorded.position
 
     def _was_skipped(self, recorded: Recorded) -> bool:
-        """Tell whether somebody has decided that rendering passes over an event that it could not fold."""
+        """Tell whether somebody has decided that rendering skips an event that it could not fold."""
         letter = self._events.read_stream(f"letter-{letter_of(RENDERING, recorded.position)}")
         return any(event.type == _SKIPPED for event in letter)
 
@@ -149,7 +149,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """The branch as of a position: its commit (empty: none yet), how many there are, and what is to be known of it."""
+    """The branch as of a position: its commit (empty: none yet), the number of commits, and a remark."""
 
     branch: str
     commit: str
@@ -160,8 +160,8 @@ class Rebuilt:
 async def rebuild_branch(events: EventLog, path: Path, until: int) -> Rebuilt:
     """Make a bare repository at `path` whose branch is as it was at a position: the same commits, by the same ids.
 
-    A decision at or before the position counts, whether or not its commit was recorded by then. Commits of others are
-    not in the log: history that begins on one is cut there, as in a shallow clone.
+    A decision at or before the position counts, whether or not its commit was recorded by then. Foreign commits are not
+    in the log: history that begins on one is cut there, as in a shallow clone.
 
     Raises:
         RebuildFailed: a commit that the log records is not the one that it renders.
@@ -176,7 +176,7 @@ async def rebuild_branch(events: EventLog, path: Path, until: int) -> Rebuilt:
 
 
 class _Making:
-    """A repository that is being made: one pack for all decisions, visible at the end."""
+    """A repository being created: one pack for all decisions, visible at the end."""
 
     def __init__(self, events: EventLog, path: Path) -> None:
         self.fold = Fold(events, self._objects)
@@ -203,7 +203,7 @@ class _Making:
             cut = [each for each in orphans if computed.parents[each]]
             if cut:
                 (self._path / "shallow").write_text("".join(f"{each}\n" for each in cut), "ascii")
-                notes.append(f"history is cut where it begins on commits of others: {', '.join(cut)}")
+                notes.append(f"history is cut where it begins on foreign commits: {', '.join(cut)}")
             self._repository.move(None, tip)
         return Rebuilt(branch, tip, sum(1 for _ in _line(computed, tip)), tuple(notes))
 
@@ -216,11 +216,11 @@ class _Making:
 
 
 def _tip(computed: Computed) -> tuple[str, list[str]]:
-    """Return where the branch was, and what is to be said of it."""
+    """Return where the branch was, and a remark."""
     if not computed.found:
         return computed.last if computed.last in computed.commits else "", []
     left = computed.written if computed.written in computed.commits else ""
-    note = f"the branch was at {computed.found}, which is not of the log; this is where writing had left it"
+    note = f"the branch was at {computed.found}, which is not in the log; this is the last commit that rendering wrote"
     return left, [note]
 
 

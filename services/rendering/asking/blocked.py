@@ -1,7 +1,7 @@
-"""What waits, for what, until when: the closed gates between target and admitted, with counts.
+"""Waiting changes: the closed gates between target and admitted, with counts, and until when.
 
-The one rule: a placement is counted under every gate that keeps it back, so that opening one of them is seen to be not
-enough.
+The one rule: a placement is counted under every gate that keeps it back, so that the reader sees that opening one of
+them is not enough.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 EXAMPLES_MAX = 5
 _REFUSED = "refused"
-"""Stands for the gates that refuse what cannot be rendered."""
+"""The pseudo gate of refusals at rendering."""
 LISTED = sorted(KEEPING, key=lambda gate: gate.blocked_rank)
 
 
 def blocked(
     model: Model, hold: Hold | None, now: datetime, where: BitMap | None, application: str | None
 ) -> list[dict[str, Any]]:
-    """Return what waits, by gate and application; `where` and `application` narrow it."""
+    """Return the waiting changes, by gate and application; `where` and `application` narrow them."""
     gating = Gating(model, now, hold)
     return [
         _shown(model, gate, owner, waiting)
@@ -42,7 +42,7 @@ def blocked(
 
 
 def _of(gating: Gating, key: str, where: BitMap | None) -> Iterator[tuple[str, Waiting]]:
-    """Yield the gate's name and what waits for it: refusals first."""
+    """Yield each gate's name and the changes that wait for it: refusals first."""
     placements = gating.model.placements
     for refusal, clusters in sorted(placements.refusals.items(), key=lambda each: (each[0].code, each[0].detail)):
         if refusal.key == key and (there := _within(clusters, where)):

@@ -1,6 +1,6 @@
-"""A verification that could not be finished: how far it came, and what it fell over.
+"""A verification that could not be finished: how far it got, and the cause.
 
-The one rule: whoever asked is told the step, where in the log or the repository it was, and the reason in one sentence.
+The one rule: the requester gets the step, the place in the log or the repository, and the reason in one sentence.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class At:
 
     @property
     def told(self) -> str:
-        """The place in words."""
+        """The place as text."""
         position = f" at position {self.position}" if self.position else ""
         return f"{self.step}{position}{f' at commit {self.commit}' if self.commit else ''}"
 
 
 class VerificationBroken(RuntimeError):  # noqa: N818 - it states the fact
-    """The verification could not be finished; `checks` are what it had found by then."""
+    """The verification could not be finished; `checks` are its results until then."""
 
     def __init__(self, at: At, reason: str, checks: list[dict[str, Any]], *, passing: bool = False) -> None:
         super().__init__(f"step {at.told}: {reason}")
@@ -40,27 +40,27 @@ class VerificationBroken(RuntimeError):  # noqa: N818 - it states the fact
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> VerificationBroken:
-        """Return what a verifying process has said in its last line."""
+        """Return the result in the last line of a verifying process."""
         return cls(At(**plain["at"]), plain["reason"], plain["checks"], passing=plain["passing"])
 
 
 @dataclass(slots=True)
 class Course:
-    """The course of one verification; `tell` hears of each place before anything is done there."""
+    """The progress of one verification; `tell` is called with each place before the work there."""
 
     tell: Callable[[At], None] = lambda _at: None
     at: At = field(default_factory=At)
 
     def begin(self, step: str) -> None:
-        """Note that a step begins."""
+        """Record that a step begins."""
         self._go(At(step))
 
     def position(self, position: int) -> None:
-        """Note the position that the step deals with."""
+        """Record the position that the step works on."""
         self._go(replace(self.at, position=position))
 
     def commit(self, commit: str) -> None:
-        """Note the commit that the step deals with."""
+        """Record the commit that the step works on."""
         self._go(replace(self.at, commit=commit))
 
     def _go(self, at: At) -> None:

@@ -1,4 +1,4 @@
-"""The first line of `why`: what runs on a cluster and, where that is not what was chosen, what keeps it so."""
+"""The first line of `why`: the release on a cluster and, if another one was chosen, what keeps it back."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Verification: everything again from the log alone, compared with the branch.
+"""Verification: everything is rendered again from the log alone, and compared with the branch.
 
-The one rule: nothing of a running process is believed; a fresh process folds the log and computes every id itself.
+The one rule: nothing of a running process is trusted; a new process folds the log and computes every id itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ATTEMPTS_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """One thing that was compared; `detail` says what was found."""
+    """One comparison; `detail` is its result as text."""
 
     check: str
     ok: bool
@@ -41,10 +41,10 @@ class _Check:
 async def verify(
     log_url: str, path: Path, *, every_commit: bool, tell: Callable[[At], None] = lambda _at: None
 ) -> list[_Check]:
-    """Return what was compared; nothing is changed. `tell` hears of each place before anything is done there.
+    """Return the comparisons; nothing is changed. `tell` is called with each place before the work there.
 
     Raises:
-        VerificationBroken: it could not be finished; where and why is said.
+        VerificationBroken: it could not be finished; it has the place and the reason.
     """
     course, checks = Course(tell), list[_Check]()
     try:
@@ -65,7 +65,7 @@ async def _verify(log_url: str, path: Path, course: Course, checks: list[_Check]
         found = events.verify()
         problem = "" if found.problem is None else f"position {found.problem.position}: {found.problem.what}"
         checks.append(_Check("chain", found.ok, problem or _intact(found)))
-        if found.ok:  # What is not the log's cannot be folded.
+        if found.ok:  # Events that are not of this log cannot be folded.
             await _verify_branch(events, path, course, checks, every_commit=every_commit)
     finally:
         events.close()
@@ -116,7 +116,7 @@ def _tip(tip: str, fold: Fold) -> _Check:
 
 
 def _trailers(events: EventLog, repository: Repository, computed: Computed, tip: str, course: Course) -> _Check:
-    """Compare `Head:` of every commit with the chain; commits of others are known only where writing was restored."""
+    """Compare `Head:` of every commit with the chain; foreign commits are known only where writing was restored."""
     count = 0
     known_foreign = False
     for commit in repository.iter_commits(tip):
@@ -125,7 +125,7 @@ def _trailers(events: EventLog, repository: Repository, computed: Computed, tip:
         if known_foreign:
             continue
         if commit.id not in computed.commits:
-            return _Check("trailers", ok=False, detail=f"commit {commit.id} is not of the log")
+            return _Check("trailers", ok=False, detail=f"commit {commit.id} is not in the log")
         position, head = commit.values("Position"), commit.values("Head")
         try:
             matches = len(position) == len(head) == 1 and events.hash_at(int(position[0])).hex() == head[0]

@@ -1,6 +1,6 @@
-"""Why a cluster runs what it runs: the gates in order, each open or closed, for a reason, on evidence.
+"""Why a cluster runs its release: the gates in order, each open or closed, with a reason and evidence.
 
-The one rule: no reason is empty, and `since` is when the log recorded the newest fact of the evidence.
+The one rule: no reason is empty, and `since` is when the log recorded the newest event of the evidence.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Why:
 
 
 def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:
-    """Return a gate as it is answered; its evidence is facts (with position and time) and what follows from them."""
+    """Return a gate for the answer; its evidence is events (with position and time) and what follows from them."""
     said, newest = gate.explain(case), UNIX_EPOCH
     evidence = []
     for what, source, more in said.evidence:

@@ -1,1 +1,1 @@
-"""Which of what should be may be written now: plans, gates, the fuse, decisions for the log."""
+"""Which changes may be written now: plans, gates, the fuse, and decisions for the log."""

@@ -1,4 +1,4 @@
-"""From a plan to the events of the log: the parts of a decision, the overrides that it uses, removals that are held."""
+"""From a plan to the events of the log: the parts of a decision, the overrides that it uses, and held removals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from services.rendering.model import Model
 
 SETS_BYTES_MAX = 180 * 1024
-"""What the sets of one event may take, as encoded: the rest of its bound is for everything else in it."""
+"""The largest encoded size of the sets in one event; the rest of its bound is for everything else in it."""
 CAUSE_CHARACTERS_MAX = 2_000
 NAMED_MAX = 1_000
 """Overrides, and confirmed plans, that a decision names; each override that was used is a fact of its own as well."""
@@ -69,7 +69,7 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
 
 
 def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
-    """Return the fact that a plan is held, in parts that fit the log."""
+    """Return the events that record a held plan, in parts that fit into the log."""
     everywhere = packed(hold.clusters)
     chunks = _split(hold.applications, taken=encoded_bytes("", everywhere))
     return [
@@ -92,7 +92,7 @@ def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
 def _split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, bytes], ...]]:
     """Return sets of clusters by name as chunks that fit an event: in each, for each of `sets`, some of its names.
 
-    `taken` bytes of the first one are taken by something else.
+    `taken` bytes of the first one are used by other fields.
     """
     chunks: list[tuple[dict[str, bytes], ...]] = [tuple({} for _ in sets)]
     room = SETS_BYTES_MAX - taken
@@ -109,12 +109,12 @@ def _split(*sets: Mapping[str, BitMap], taken: int = 0) -> list[tuple[dict[str, 
 
 
 def encoded_bytes(key: str, data: bytes) -> int:
-    """Return how many bytes of an event a named set takes: bytes are base64 in JSON."""
+    """Return the size in an event of a named set: bytes are base64 in JSON."""
     return len(key.encode()) + 4 * -(-len(data) // 3) + len('"":"",')
 
 
 def uses(model: Model, planned: Plan, decision: str) -> list[tuple[str, object]]:
-    """Return what is recorded of the overrides that a decision uses: each with what went through it."""
+    """Return the events of the overrides that a decision uses: each with the changes that it let through."""
     found: list[tuple[str, object]] = []
     for override, by_key in sorted(planned.used.items()):
         request = model.fleet.policy.overrides[override].request

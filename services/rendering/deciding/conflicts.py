@@ -1,7 +1,7 @@
-"""Two applications of a namespace that hold the same object: Flux would refuse the whole namespace, so we do, first.
+"""Conflicts: two applications of a namespace with the same object, which Flux would refuse with the whole namespace.
 
-The one rule: where one of them already holds the object on a cluster, it keeps it and the other is refused; where
-neither does, both are.
+The one rule: if one of them already has the object on a cluster, it keeps it and the other is refused; otherwise both
+are refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Identity = tuple[str, str]
 
 
 def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
-    """Refuse placements that would meet another one's objects, on the clusters that were evaluated."""
+    """Refuse placements with objects of another one, on the clusters that were evaluated."""
     for namespace in sorted({key.split("/", 1)[0] for key, clusters in dirty.items() if clusters}):
         inside = model.placements.of_namespace(namespace)
         try:
@@ -40,7 +40,7 @@ def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
 
 
 def _within(model: Model, inside: Sequence[Placement], dirty: Mapping[str, BitMap]) -> None:
-    """Refuse what would meet within one namespace."""
+    """Refuse conflicts within one namespace."""
     if not _may_meet(model, inside):
         return
     clusters = BitMap.union(BitMap(), *(dirty[each.key] for each in inside if each.key in dirty))
@@ -52,7 +52,7 @@ def _within(model: Model, inside: Sequence[Placement], dirty: Mapping[str, BitMa
 
 
 def _may_meet(model: Model, inside: Sequence[Placement]) -> bool:
-    """Whether any release that was ever a target here holds an object of another application's."""
+    """Whether any release that was ever a target here has an object of another application."""
     owner: dict[Identity, str] = {}
     for placement in inside:
         for version in model.placements.used_versions(placement.application):
@@ -104,7 +104,7 @@ def _refuse(
 
 
 def _effective(placement: Placement, codes: set[int], among: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the object is there after the next step: removals may be held back, so what goes still counts."""
+    """Whether the object exists after the next step: pending removals still count, as they may be held back."""
     target = placement.target_release.values[among]
     after = np.where(target == 0, placement.release.values[among], target)
     return np.isin(after, list(codes))

@@ -1,6 +1,6 @@
-"""Bringing targets and refusals up to date with the facts: which clusters are looked at again, and what is found there.
+"""Brings targets and refusals up to date with the facts: which clusters are evaluated again, and the result there.
 
-The one rule: each placement is evaluated by itself; one that cannot be is set aside, and the others go on.
+The one rule: each placement is evaluated by itself; one that fails is set aside, and the others continue.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PREVIOUS = "previous"
 
 
 async def evaluate(model: Model, now: datetime) -> None:
-    """Bring targets and refusals up to date with the facts and the law at `now`, on the clusters that they touched."""
+    """Bring targets and refusals up to date with the facts and the law at `now`, on the affected clusters."""
     touched = model.fleet.take_touched()
     try:
         touched.whole |= _law_changed(model, now)
@@ -42,7 +42,7 @@ async def evaluate(model: Model, now: datetime) -> None:
                 _note_authors(model, key)
                 await pause()
         refuse_conflicts(model, dirty)
-    except BaseException:  # a log that does not answer, for instance: what was touched is looked at again
+    except BaseException:  # for example if the log does not answer: the affected clusters are evaluated again
         named = {each.application for each in model.placements.by_key.values()}
         model.fleet.touched.whole |= named | set(model.fleet.applications)
         raise
@@ -54,7 +54,7 @@ async def evaluate(model: Model, now: datetime) -> None:
 
 
 def _note_authors(model: Model, key: str) -> None:
-    """Remember who stated the facts for which something of a placement waits, for as long as anything of it does."""
+    """Remember the authors of the facts behind waiting changes of a placement, while any of it waits."""
     aside = any(each.key == key and each.code == SET_ASIDE for each in model.placements.refusals)
     if model.placements.by_key[key].pending or aside:
         model.behind.setdefault(key, set()).update(model.reasons.fresh)
@@ -63,7 +63,7 @@ def _note_authors(model: Model, key: str) -> None:
 
 
 def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[str, BitMap]:
-    """Return per placement the clusters on which its target may have changed, or on which it is tried again."""
+    """Return per placement the clusters on which its target may have changed, or must be tried again."""
     everywhere = BitMap()
     everywhere.add_range(0, model.size)
     refused = model.placements.refused() if touched.whole else {}
@@ -75,7 +75,7 @@ def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[
     for name, application in model.fleet.applications.items():
         key = placement_key(application.namespace, name)
         if key not in model.placements.by_key and name not in model.fleet.choices:
-            continue  # Nothing was ever to run, so nothing can differ.
+            continue  # It never had a target, so nothing can differ.
         clusters = touched.clusters | touched.applications.get(name, BitMap()) | recheck.get(key, BitMap())
         if name in touched.whole:
             clusters |= _concerned(model, name, key) | refused.get(key, BitMap())
@@ -93,14 +93,14 @@ def _dirty(model: Model, touched: Touched, aside: Mapping[str, BitMap]) -> dict[
 
 
 def _concerned(model: Model, application: str, key: str) -> BitMap:
-    """Return where an application is to be or is: elsewhere nothing of what is declared of it matters."""
+    """Return where an application is or should be: its declarations do not matter elsewhere."""
     placement = model.placements.by_key.get(key)
     placed = model.fleet.placed(application)
     return placed if placement is None else placed | placement.present()
 
 
 def _labels(model: Model, application: str, touched: Mapping[str, BitMap]) -> set[str]:
-    """Return the label keys that the releases in force of an application read; all, where that cannot be told."""
+    """Return the label keys that an application's releases in force read; all, if that is unknown."""
     found: set[str] = set()
     for version in {choice.version for choice in model.fleet.choices.get(application, ())}:
         release = model.fleet.releases.get((application, version))
@@ -126,7 +126,7 @@ class _admitted:  # noqa: N801 - reads as a question
 
 
 def _law_changed(model: Model, now: datetime) -> set[str]:
-    """Return the applications of which a law came into force, or ran out, since the last evaluation."""
+    """Return the applications with a law that began or ended since the last evaluation."""
     laws = model.fleet.policy.laws
     in_force_now = {law.name for law in model.fleet.policy.laws_in_force(now)}
     changed = in_force_now ^ model.laws_in_force
@@ -137,7 +137,7 @@ def _law_changed(model: Model, now: datetime) -> set[str]:
 def _evaluate_apart(
     model: Model, placement: Placement, clusters: BitMap, crowded: dict[str, tuple[str, BitMap]], now: datetime
 ) -> None:
-    """Evaluate a placement; where that fails it is set aside, and the others go on."""
+    """Evaluate a placement; if that fails it is set aside, and the others continue."""
     try:
         _evaluate(model, placement, clusters, crowded, now)
     except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
@@ -169,7 +169,7 @@ def _evaluate(
             resource, full = crowded[placement.namespace]
             chosen = BitMap.union(BitMap(), *(members for _, members in found.chosen))
             if chosen & full:
-                detail = f"the cluster has not enough {resource} left for namespace {placement.namespace}"
+                detail = f"the cluster does not have enough {resource} left for namespace {placement.namespace}"
                 refused[CAPACITY, detail] = chosen & full
     rest = {version: left for version, known in placement.fallbacks.items() if (left := known - clusters)}
     for version, given in fallen.items():
@@ -189,6 +189,6 @@ def refused_by(refused: Mapping[tuple[str, str], BitMap], code: str) -> BitMap:
 
 
 def note_pending(placement: Placement, clusters: BitMap) -> None:
-    """Note where target and admitted differ now."""
+    """Record where target and admitted differ now."""
     among = ordinals(clusters)
     placement.pending = (placement.pending - clusters) | bitmap(among[placement.differs(among)])

@@ -1,7 +1,7 @@
-"""Which pending changes of a placement may be admitted at an instant, and what keeps the others back.
+"""Which pending changes of a placement may be admitted at an instant, and which gates keep back the others.
 
-The one rule: every change passes every gate of the list, whatever caused it, removals too. A gate says itself what it
-lets through: a cluster's first admission, or removals that immediate law asks for.
+The one rule: every change passes every gate of the list, whatever caused it, removals too. Exceptions (a cluster's
+first admission, removals by immediate law) are in the gates themselves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Passing:
-    """What became of the pending changes of one placement: `admitted` may go, `closed` says by gate what may not.
+    """The result for one placement's pending changes: `admitted` may be written, those in `closed` (by gate) not.
 
     `used` are the overrides without which some of `admitted` would have been kept back; `people` approved
     some of what is pending, each with where.
@@ -40,10 +40,10 @@ class Passing:
     used: dict[str, BitMap] = field(default_factory=dict)
     people: dict[str, BitMap] = field(default_factory=dict)
     until: datetime | None = None
-    """When some of what is closed passes although no gate changes then."""
+    """When some closed changes pass although no gate changes then."""
 
     def by(self, gate: str) -> BitMap:
-        """Return what a gate keeps back."""
+        """Return the changes that a gate keeps back."""
         return self.closed.get(gate, BitMap())
 
 
@@ -58,7 +58,7 @@ class Gating:
         self.first = model.fleet.selection.everything - model.trees.registered
 
     def of(self, placement: Placement) -> Passing:
-        """Return what may be admitted of one placement's pending changes."""
+        """Return the pending changes of one placement that may be admitted."""
         change = self.change(placement)
         answer = Passing(change.pending, change.removals)
         if not change.bound:
@@ -80,11 +80,11 @@ class Gating:
         return answer
 
     def everywhere_closed(self) -> BitMap:
-        """Return where what belongs to no application may not change, such as a cluster's registration."""
+        """Return where things of no application, such as a cluster's registration, may not change."""
         return self._closed_for("")
 
     def namespace_closed(self, namespace: str) -> BitMap:
-        """Return where what the applications of a namespace share may not change."""
+        """Return where files that the applications of a namespace share may not change."""
         applications = self.model.fleet.applications_of(namespace)
         return BitMap.union(self.everywhere_closed(), *map(self._closed_for, applications))
 
@@ -137,7 +137,7 @@ class Gating:
         return self.model.placements.versions.names[code].split("/", 1)[1] if code else None
 
     def _values(self, application: str, ordinal: int) -> tuple[Combination | None, str]:
-        """Return what configuration gives a cluster, and why that cannot be read, if so."""
+        """Return the configured values on a cluster, and why they cannot be read, if so."""
         try:
             return self.model.fleet.resolve(application, ordinal), ""
         except Exception as error:

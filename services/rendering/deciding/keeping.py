@@ -1,4 +1,4 @@
-"""Keeping what was admitted where something is refused or set aside.
+"""Keeps what was admitted where something is refused or set aside.
 
 The one rule: a refusal never removes.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def keep_admitted(placement: Placement, clusters: BitMap) -> None:
-    """Where a refusal holds, what was admitted stays the target."""
+    """Where a refusal applies, the admitted release stays the target."""
     among = ordinals(clusters)
     placement.target_release.values[among] = placement.release.values[among]
     placement.target_variant.values[among] = placement.variant.values[among]
 
 
 def set_aside(model: Model, placement: Placement, clusters: BitMap, error: Exception, stage: str) -> None:
-    """Keep a placement as admitted on some clusters, and tell why, in place of what was refused there before."""
+    """Keep a placement as admitted on some clusters, with a reason that replaces earlier refusals there."""
     reason = model.aside.tell(placement.key, error, stage)
     model.aside.begin(model.at)
     keep_admitted(placement, clusters)

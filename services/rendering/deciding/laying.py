@@ -1,7 +1,7 @@
-"""Moving a branch to another layout, one step at a time, and ending the grace of deleted clusters.
+"""Moves a branch to another layout, one step at a time, and ends the grace of deleted clusters.
 
-The one rule: a step begins only when every cluster has made the one before and stores have had the time to pull it:
-Flux never sees a Kustomization go that still owns something.
+The one rule: a step begins only after every cluster has made the previous one and stores have had time to pull it: Flux
+must never see a Kustomization removed that still owns something.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LayoutState:
 
 
 def decide(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutChosen]:
-    """Return what follows from the command; nothing on a branch that has the newest layout."""
+    """Return what follows from the command; nothing on a branch with the newest layout."""
     if state.chosen == NEWEST.code:
         return []
     if state.behind:
@@ -92,7 +92,7 @@ def decide(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutChosen]
 
 
 def told(model: Model, now: datetime) -> dict[str, Any]:
-    """Return what the next step is and whom it reaches: the plan that is shown first."""
+    """Return the next step and its clusters: the plan that is shown first."""
     state = LayoutState.of(model)
     live = model.trees.registered & model.fleet.selection.everything
     among = ordinals(live)
@@ -111,7 +111,7 @@ def told(model: Model, now: datetime) -> dict[str, Any]:
 
 
 def retired(model: Model) -> list[dict[str, Any]]:
-    """Return the deleted clusters whose directories are still there: since when, until when, what is left in them."""
+    """Return the deleted clusters whose directories still exist: since when, until when, and what is left in them."""
     clusters = model.trees.registered - model.fleet.selection.everything
     among = ordinals(clusters)
     since = emptied_at(model, among)
@@ -139,7 +139,7 @@ def retired(model: Model) -> list[dict[str, Any]]:
 
 
 def end_grace(model: Model, name: str, reason: str) -> Sequence[GraceEnded] | None:
-    """Return the fact that a deleted cluster's directory is to go now; None where there is no such cluster."""
+    """Return the event that removes a deleted cluster's directory now; None if there is no such cluster."""
     ordinal = model.fleet.selection.ordinal_ever(name)
     clusters = model.trees.registered - model.fleet.selection.everything
     if ordinal is None or ordinal not in clusters:

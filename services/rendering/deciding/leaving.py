@@ -1,4 +1,4 @@
-"""Which directories go, and which clusters get another layout of theirs.
+"""Which directories are removed, and which clusters get another layout.
 
 The one rule: a store must see each step. A deleted cluster's directory stays empty for its grace, so that Flux prunes;
 a layout changes one step at a time, where every gate of the cluster is open.
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def leaving(model: Model, going: Mapping[str, BitMap], now: datetime) -> tuple[BitMap, datetime | None]:
-    """Return the deleted clusters whose directories may go, and when the grace of another one ends.
+    """Return the deleted clusters whose directories may be removed, and when the next grace ends.
 
-    Nothing may stay admitted there once what is `going` (by placement) is gone, and the grace must be over.
+    After the `going` removals (by placement) nothing may stay admitted there, and the grace must be over.
     """
     retired = model.trees.registered - model.fleet.selection.everything
     next_end: datetime | None = None
@@ -57,7 +57,7 @@ def leaving(model: Model, going: Mapping[str, BitMap], now: datetime) -> tuple[B
 
 
 def grace_ended(model: Model, retired: BitMap) -> BitMap:
-    """Return the deleted clusters of which somebody said, after their deletion, that their directories are to go."""
+    """Return the deleted clusters whose directories somebody asked to remove, after their deletion."""
     among = ordinals(retired)
     said = model.trees.grace_ended.values[among] > model.fleet.declared_position.values[among]
     return bitmap(among[said])
@@ -79,14 +79,14 @@ def emptied_at(model: Model, among: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def opening(model: Model) -> LayoutChosen | None:
-    """Return what a branch begins with: the newest layout, unless something was admitted before there were any."""
+    """Return the first layout of a branch: the newest, unless something was admitted before layouts existed."""
     if model.layout or model.placements.admissions:
         return None
     return LayoutChosen(model.branch, NEWEST.code, "a new branch begins with the newest layout")
 
 
 def lay_out(model: Model, coming: BitMap, gating: Gating) -> dict[int, BitMap]:
-    """Return the clusters that get a layout, by code: those that come, and those whose step it is and may be made."""
+    """Return the clusters that get a layout, by code: new clusters, and those that may make the next step."""
     found: dict[int, BitMap] = {}
     begins = for_new_clusters(model.layout)
     if coming and begins is not OLDEST:
@@ -113,7 +113,7 @@ def layout_behind(model: Model) -> BitMap:
 
 
 def cluster_closed(model: Model, gating: Gating) -> BitMap:
-    """Return the clusters on which some gate keeps back what concerns all of their namespaces."""
+    """Return the clusters on which some gate keeps back a change of all their namespaces."""
     closed = gating.everywhere_closed()
     for namespace, tree in model.trees.namespaces.items():
         there = bitmap(np.flatnonzero(tree.present.values).astype(np.int64))
@@ -129,7 +129,7 @@ def layouts_now(model: Model) -> dict[int, int]:
 
 
 def moved_at(model: Model) -> datetime | None:
-    """Return when the last cluster was given its present layout, if any was moved."""
+    """Return when the last cluster got its present layout, if any was moved."""
     among = ordinals(model.trees.registered & model.fleet.selection.everything)
     last = int(model.trees.layout_at.values[among].max(initial=0))
     return UNIX_EPOCH + timedelta(microseconds=last) if last else None

@@ -1,6 +1,6 @@
-"""A plan: which differences between target and admitted may be closed now, and which removals are held back.
+"""A plan: which differences between target and admitted may be closed now, and which removals are held.
 
-The one rule: planning changes the targets, the refusals and nothing else; only the log's answer makes it a decision.
+The one rule: planning changes only the targets and the refusals; the log's answer makes it a decision.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Plan:
-    """What may be admitted at `now` (`applications`, by placement key; `namespaces`; `clusters`), and what is held.
+    """The changes to admit at `now` (`applications`, by placement key; `namespaces`; `clusters`), and the held ones.
 
     It holds `until` the next instant at which a gate changes. `unapproved` waits for somebody's approval, `used` are
     the overrides that let something through, `lapsed` the confirmed plans whose name is void, `accepted` those that
     were looked at for the first time. `layouts` are the clusters that get another layout, `given` those that get
-    another release than the chosen one; `settling` counts removals that have not been wanted for long enough,
-    the first of which came after position `settled_to`.
+    another release than the chosen one; `settling` counts removals that have not been wanted for long enough, the first
+    of which came after position `settled_to`.
     """
 
     now: datetime
@@ -64,7 +64,7 @@ class Plan:
     settled_to: int | None = None
 
     def wake(self, at: datetime | None) -> None:
-        """Hold no longer than until `at`."""
+        """Limit its validity to `at`."""
         if at is not None:
             self.until = at if self.until is None else min(self.until, at)
 
@@ -79,7 +79,7 @@ class Plan:
         return sum(map(len, self.applications.values()))
 
     def digest(self, parent: str, position: int) -> str:
-        """Return what names the decision: everything in it."""
+        """Return the digest that names the decision: of everything in it."""
         layouts = {str(code): clusters for code, clusters in self.layouts.items()}
         sets = (
             (self.applications, self.clusters),
@@ -140,7 +140,7 @@ def _close(model: Model, now: datetime) -> Plan:
 
 
 def _pass_gates(model: Model, gating: Gating, answer: Plan) -> dict[str, Passing]:
-    """Return per placement what its gates say of what is pending; note in the plan what waits for people and time."""
+    """Return per placement the result of its gates; record in the plan what waits for people and time."""
     found: dict[str, Passing] = {}
     for key, placement in sorted(model.placements.by_key.items()):
         passed = _passing(model, gating, placement) if placement.pending else None
@@ -159,7 +159,7 @@ def _pass_gates(model: Model, gating: Gating, answer: Plan) -> dict[str, Passing
 
 
 def _clusters(model: Model, answer: Plan, gating: Gating) -> None:
-    """Find which clusters come, go, and get another layout."""
+    """Find which clusters are added, are removed, and get another layout."""
     closed = gating.everywhere_closed()
     going, next_end = leaving(model, answer.applications, answer.now)
     coming = model.fleet.selection.everything - model.trees.registered - closed
@@ -169,7 +169,7 @@ def _clusters(model: Model, answer: Plan, gating: Gating) -> None:
 
 
 def _passing(model: Model, gating: Gating, placement: Placement) -> Passing | None:
-    """Return what passes the gates and can be carried out; nothing where that cannot be told: it is set aside."""
+    """Return the changes that pass the gates and can be executed; None if it fails: it is then set aside."""
     _check_bodies(model, placement)
     try:
         return gating.of(placement)
@@ -179,7 +179,7 @@ def _passing(model: Model, gating: Gating, placement: Placement) -> Passing | No
 
 
 def _check_bodies(model: Model, placement: Placement) -> None:
-    """Read once more what a decision will render: what the log lost since must not become a decision."""
+    """Read again what a decision will render: a body that the log lost since must not be part of a decision."""
     among = ordinals(placement.pending)
     codes = placement.target_release.values[among]
     for code in np.unique(codes[codes != 0]).tolist():
@@ -197,7 +197,7 @@ def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go
         if through := clusters & may_go:
             answer.used.setdefault(override, {})[key] = through
             known = model.fleet.policy.overrides[override]
-            # Who breaks the glass has nobody's approval.
+            # A break-glass override has no approval.
             answer.approved_by.update(dict.fromkeys(() if known.request.break_glass else known.people))
     answer.approved_by.update(
         dict.fromkeys(person for person, where in passed.people.items() if person and where & may_go)
@@ -207,10 +207,10 @@ def _note_evidence(model: Model, answer: Plan, key: str, passed: Passing, may_go
 def _fuse(
     model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], now: datetime, answer: Plan
 ) -> dict[str, BitMap]:
-    """Return per placement the removals that the fuse lets go; what it holds, whether its gates are open or not.
+    """Return per placement the removals that the fuse lets pass; it holds removals even if their gates are closed.
 
-    Only `settled` removals are counted: what is taken back within seconds trips no fuse. A plan is judged as a whole
-    before the gates: who confirms it is not asked again as one window after another opens.
+    Only `settled` removals are counted: one that is undone within seconds does not trip the fuse. A plan is judged as a
+    whole before the gates, so that it is confirmed once, not again as each window opens.
     """
     gone = model.trees.registered - model.fleet.selection.everything
     _judge_confirmed(model, pending, settled, answer)
@@ -228,7 +228,7 @@ def _fuse(
 
 
 def _judge_confirmed(model: Model, pending: dict[str, BitMap], settled: dict[str, BitMap], answer: Plan) -> None:
-    """Find the confirmed plans that are void, since their set is another one now, and those that hold from now on.
+    """Find the confirmed plans that are void, since their set has changed, and those that are valid from now on.
 
     A plan that is looked at for the first time must be all that is to be removed; later it may wait for its windows
     while others are asked about, but nothing of it may have become unwanted.
@@ -250,7 +250,7 @@ def _judge_confirmed(model: Model, pending: dict[str, BitMap], settled: dict[str
 
 
 def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) -> None:
-    """Say which confirmed plans are being carried out, and how many removals nobody was asked about."""
+    """Record which confirmed plans are being executed, and how many removals needed no confirmation."""
     answered = 0
     for plan, left in model.fuse.confirmed.items():
         if plan in answer.lapsed:
@@ -267,7 +267,7 @@ def _count_confirmed(model: Model, answer: Plan, passing: dict[str, Passing]) ->
 
 
 def _contents(model: Model, answer: Plan, gating: Gating) -> None:
-    """Find where `namespace.yaml` is new, or other than it should be and may change."""
+    """Find where `namespace.yaml` is new, or out of date and may change."""
     for namespace in sorted({placement.namespace for placement in model.placements.by_key.values()}):
         with model.aside.apart(f"namespace {namespace}"):
             _content(model, answer, gating, namespace)

@@ -1,7 +1,6 @@
 """The loop that closes the difference between target and admitted, wherever the gates are open.
 
-What it says goes through services/rendering/deciding/recording.py, what it writes through
-services/rendering/writing/branch.py.
+Its events are made in services/rendering/deciding/recording.py; its writes in services/rendering/writing/branch.py.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ log = structlog.get_logger("rendering")
 class Reconciler:
     """Folds events, plans, decides and writes, one thing at a time; `trouble` says why the last step failed.
 
-    `hold` is what the fuse keeps back now, `settling` how many removals have not been wanted for long enough yet.
+    `hold` is the plan that the fuse holds now, `settling` the number of removals not yet wanted for long enough.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Reconciler:
         self._until: datetime | None = None
 
     def open(self, repository: Repository, workers: Callable[[], Workers | None], lease: Lease) -> None:
-        """Take what it writes to, and the right to do so; begin as if nothing had been before."""
+        """Take the repository and the lease; start with empty state."""
         self.log.open(lease)
         self.writer.open(repository, workers)
         self.trouble, self.hold = "", None
@@ -79,7 +78,7 @@ class Reconciler:
 
     @property
     def stopped(self) -> str:
-        """Why it does not write; empty: it does."""
+        """Why it does not write; empty if it does."""
         return self.log.stopped
 
     @property
@@ -90,13 +89,13 @@ class Reconciler:
     # --- folding -------------------------------------------------------------------------------------------------
 
     async def handle(self, batch: Sequence[Recorded]) -> None:
-        """Fold events; a decision among them is carried out at its place in the order."""
+        """Fold events; a decision among them is executed at its place in the order."""
         async with self.busy:
             try:
                 await self.writer.finish_pending()
                 for recorded in batch:
                     if recorded.position <= self.model.position:
-                        continue  # The batch comes again, since what followed this event could not be written.
+                        continue  # The batch comes again, because the work after this event could not be written.
                     self.writer.pending = self._folded(recorded)
                     await self.writer.finish_pending()
                     if isinstance(recorded.event, WritingRestored):
@@ -106,7 +105,7 @@ class Reconciler:
         self.wake()
 
     def _folded(self, recorded: Recorded) -> Decision | None:
-        """Fold an event; one that cannot be folded is not passed over when it comes again."""
+        """Fold an event; one that cannot be folded is tried again when it comes again."""
         model = self.model
         before = model.position, model.hash, model.epoch, model.at
         try:
@@ -116,7 +115,7 @@ class Reconciler:
             raise
 
     def wake(self) -> None:
-        """Look again now."""
+        """Wake the loop."""
         self._wake.set()
 
     def caught_up(self) -> None:
@@ -139,11 +138,11 @@ class Reconciler:
                 await self._steps()
 
     def now(self) -> datetime:
-        """Return the instant at which gates are judged: the present, but never before what the log recorded last."""
+        """Return the instant at which gates are judged: the present, but never before the log's last recorded time."""
         return max(self._clock(), self.model.at)
 
     def _pause(self) -> float:
-        """Return for how long nothing is to be done unless an event comes: until a gate changes, or for a while."""
+        """Return how long to sleep unless an event comes: until a gate changes, or for a while."""
         if self._until is None:
             return TICK_SECONDS
         seconds = (self._until - self.now()).total_seconds() / self._speed
@@ -185,7 +184,7 @@ class Reconciler:
         except Exception as error:
             if not set_aside_in(self.model, planned, error):
                 raise
-            return True  # without what was set aside it is another plan
+            return True  # without the placements that were set aside it is another plan
         if decision is None:
             return False
         crash_point("rendering.decided")
@@ -195,7 +194,7 @@ class Reconciler:
     # --- waiting -------------------------------------------------------------------------------------------------
 
     async def _settle(self, until: int | None) -> None:
-        """Tell who waits: all is rendered, but for closed gates and for removals that still settle."""
+        """Wake the waiting requests: all is rendered, but for closed gates and for removals that still settle."""
         async with self._settled:
             known = self.model.position if until is None else until
             self.settled_position = max(self.settled_position, known)

@@ -1,4 +1,4 @@
-"""What a plan makes rendering say in the log: removals that are held, questions to people, the decision itself."""
+"""Appends the results of a plan to the log: held removals, requests for approval, the decision itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """Appends what follows from plans; `look_again` is called where a plan was overtaken before the log took it."""
+    """Appends the results of plans; `look_again` is called if newer events came before the append."""
 
     def __init__(self, model: Model, branch_log: BranchLog, look_again: Callable[[], None]) -> None:
         self._model = model
@@ -32,7 +32,7 @@ class Recorder:
         self._opened = -1
 
     async def keep_back(self, hold: Hold | None) -> None:
-        """Record a held plan that is new. Where it cannot be recorded it is held all the same, and all else goes on."""
+        """Record a new held plan. If it cannot be recorded it is still held, and everything else continues."""
         model = self._model
         if hold is None:
             model.aside.clear(ASKING_ABOUT_HOLD)
@@ -45,9 +45,9 @@ class Recorder:
                     model.fuse.fold(event)
 
     async def ask(self, planned: Plan) -> None:
-        """Begin the runs of sign-off that are missing, and void the answers about what is not to be removed any more.
+        """Begin missing runs of sign-off, and void confirmations of removals that are no longer wanted.
 
-        The feed brings them round: until then the model waits for what it has just appended.
+        The feed delivers them: until then the model waits for its own events.
         """
         if self._asked > self._model.position:
             return
@@ -60,17 +60,17 @@ class Recorder:
                 not_asked(self._model, planned, each, error)
 
     async def open_layout(self) -> bool:
-        """Give a new branch its layout; return whether that was needed, so that the feed has to bring it first."""
+        """Give a new branch its layout; return whether that was needed: then the feed must deliver it first."""
         begins = opening(self._model)
         if begins is None:
             return False
-        if self._opened < self._model.position:  # otherwise it is on its way round through the feed
+        if self._opened < self._model.position:  # otherwise the feed is about to deliver it
             stream, cause = f"layout-{self._model.branch}", self._model.reasons.causes.newest()
             self._opened = (await self._log.append([begins], stream, cause)).last
         return True
 
     async def decide(self, planned: Plan) -> Decision | None:
-        """Append the decision under its guard; nothing where the facts have moved on meanwhile."""
+        """Append the decision under its guard; nothing if the facts have changed meanwhile."""
         model, lease, stream = self._model, self._log.lease, self._log.stream
         parts = compose(model, planned, 0 if lease is None else lease.epoch)
         with deciding(model.reasons.causes, planned.placements, planned.removals) as cause:
@@ -88,11 +88,11 @@ class Recorder:
                 position = outcome.last - (len(said) - len(parts))
                 return Decision(parts, position, outcome.recorded_at, itself)
             case GuardConflict() | VersionConflict() | FencedOut():
-                # The feed brings what we have not seen, and wakes the loop: of others, or a decision of our own that
+                # The feed delivers unseen events, and wakes the loop: those of others, or a decision of our own that
                 # the log took although its database did not answer.
                 return None
             case Expired():
-                self._look_again()  # A gate has changed since: what is open now is another question.
+                self._look_again()  # A gate has changed since, so the plan must be made again.
                 return None
             case _:
                 raise RuntimeError(f"the log did not take a decision: {outcome}")

@@ -1,4 +1,4 @@
-"""Whom to ask: the runs of sign-off that pending changes and held removals need, as events.
+"""Requests for approval: the runs of sign-off that pending changes and held removals need, as events.
 
 The one rule: a run is about an effect: one variant on each of the clusters that wait. Another variant, or a cluster
 more, is another run; an edit that makes no difference to any of them begins none.
@@ -40,7 +40,7 @@ RECORDING_HOLD = "recording held removals"
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who is behind a change, and what it consists of."""
+    """The authors of a change, and its parts."""
 
     items: dict[str, str]
     requesters: list[str]
@@ -49,7 +49,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a run is about: a placement's change (by `key`), or a `plan` that is held."""
+    """The subject of a run: a placement's change (by `key`), or a held `plan`."""
 
     key: str
     plan: str
@@ -61,7 +61,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """An event that a plan leaves to be said, the blobs that it names, and of which placement it speaks, if of one."""
+    """An event that follows from a plan, the blobs that it names, and its placement, if any."""
 
     stream: str
     event: Event
@@ -70,10 +70,10 @@ class Outstanding:
 
 
 def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
-    """Return what a plan leaves to be said before anything is decided.
+    """Return the events that follow from a plan before anything is decided.
 
-    Runs of sign-off that are missing, and confirmations that are void: what was to be removed is another set now. A
-    run that cannot be worded is set aside, and what it would have asked about stays unapproved.
+    These are missing runs of sign-off, and void confirmations, whose set of removals has changed. A run that cannot be
+    built is set aside, and its subject stays unapproved.
     """
     stream = f"hold-{model.branch}"
     found = [Outstanding(stream, ConfirmationLapsed(model.branch, name)) for name in planned.lapsed]
@@ -94,7 +94,7 @@ def outstanding(model: Model, planned: Plan) -> list[Outstanding]:
 
 
 def _change(model: Model, key: str, clusters: BitMap, now: datetime) -> Outstanding | None:
-    """Return the run over a change of a placement, if one has to begin."""
+    """Return the run for a change of a placement, if one must begin."""
     namespace, application = split_key(key)
     process = model.fleet.process_of(application, namespace)
     if process is None:
@@ -134,7 +134,7 @@ def _lapsed(model: Model) -> list[Outstanding]:
 
 
 def _held(model: Model, hold: Hold, now: datetime) -> list[Outstanding]:
-    """Return every run over held removals that has to begin: one a process of theirs."""
+    """Return every run for held removals that must begin: one for each of their processes."""
     clusters = BitMap.union(hold.clusters, *hold.applications.values())
     asked = _Asked({}, _people(name for key in hold.applications for name in model.behind.get(key, ())), [])
     summary = f"{hold.count:,} removals: {hold.cause}"[:SUMMARY_CHARACTERS_MAX]
@@ -160,7 +160,7 @@ def awaited(model: Model, hold: Hold) -> list[str]:
 
 
 def _processes(model: Model, hold: Hold) -> list[SignOffDeclared]:
-    """Return the processes of the applications of which a plan removes something, by name."""
+    """Return the processes of the applications from which a plan removes something, by name."""
     placed = map(split_key, hold.applications)
     found = [model.fleet.process_of(application, namespace) for namespace, application in placed]
     by_name = {each.name: each for each in found if each is not None}
@@ -179,7 +179,7 @@ def _answers(model: Model, run: Approval, wanted: Effect, now: datetime) -> bool
 
 
 def _behind(model: Model, key: str, items: dict[str, str], runs: Sequence[Approval]) -> _Asked:
-    """Return who changed what since the last approved content; where nothing did, who stated the last facts."""
+    """Return the authors of changes since the last approved content; without any, the authors of the last facts."""
     done = [run for run in runs if run.people]
     before = done[-1].request.items if done else {}
     changed = [name for name, digest in items.items() if before.get(name) != digest]
@@ -236,7 +236,7 @@ def _request(model: Model, process: SignOffDeclared, of: About, asked: _Asked, n
 
 
 def not_asked(model: Model, planned: Plan, asked: Outstanding, error: Exception) -> None:
-    """Set aside what the log does not take as a question: its subject stays as it is."""
+    """Set aside a request that the log does not accept: its subject stays unchanged."""
     if asked.key:
         set_aside(model, model.placements.by_key[asked.key], planned.unapproved[asked.key], error, "ask")
     else:

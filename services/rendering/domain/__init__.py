@@ -1,1 +1,1 @@
-"""What rendering decides of itself: the fuse and the branch."""
+"""The deciders of rendering: the fuse and the branch."""

@@ -1,4 +1,4 @@
-"""The fuse keeps massive removals back: the plan that is held, and people's answers to it, as the log tells them.
+"""The fuse holds massive removals: the held plan, and people's confirmations, as folded from the log.
 
 The one rule: a plan is named by the digest of exactly what it removes; when that set changes, the old name is void.
 """
@@ -32,7 +32,7 @@ FuseEvent = RemovalsHeld | RemovalsConfirmed | ConfirmationAccepted | Confirmati
 
 
 class NoSuchHold(Rejected):
-    """No plan with this id is held. It may have been carried out, or changed, which gives it another id."""
+    """No plan with this id is held. It was executed, or it changed, which gives it another id."""
 
     code = "no-such-hold"
 
@@ -45,7 +45,7 @@ class ApprovalNeeded(Rejected):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Removals that are kept back: `clusters` are the clusters among them that are to go altogether."""
+    """Held removals: `clusters` are the clusters among them that are removed as a whole."""
 
     plan: str
     applications: Mapping[str, BitMap]
@@ -68,7 +68,7 @@ def plan_id(applications: Mapping[str, BitMap], clusters: BitMap) -> str:
 
 @dataclass(slots=True)
 class Fuse:
-    """What the log says of removals that the fuse kept back, and of those that nobody confirmed.
+    """The fold of held removals, and of those that were admitted without a confirmation.
 
     `parts` is the plan that was held last, as far as it is known. `confirmed` holds for each confirmed plan what is
     left to remove, by placement; `accepted` are those of them that were all that was to be removed when they were first
@@ -92,7 +92,7 @@ class Fuse:
     # --- folding -----------------------------------------------------------------------------------------------------
 
     def fold(self, event: FuseEvent) -> None:
-        """Take what is said of a held plan."""
+        """Fold an event of a held plan."""
         match event:
             case RemovalsHeld():
                 self.parts = [event] if event.part == 1 else [*self.parts, event]
@@ -105,7 +105,7 @@ class Fuse:
                 self._forget([plan])
 
     def approved(self, approval: str, runs: Mapping[str, Approval]) -> None:
-        """Take a completed approval: a hold goes ahead once everybody whom it needs has approved it."""
+        """Fold a completed approval: a plan is confirmed once all its processes have approved it."""
         known = runs.get(approval)
         if known is None or known.request.kind != "hold":
             return
@@ -115,9 +115,9 @@ class Fuse:
             self._confirm(plan)
 
     def admitted(self, parts: Sequence[AdmissionDecided], at: datetime) -> None:
-        """Take an admission: what it removes leaves the confirmed plans, so that it is asked about when it comes again.
+        """Fold an admission: its removals leave the confirmed plans, so that they need a new confirmation next time.
 
-        What nobody confirmed counts from now on for the length of the window.
+        Unconfirmed removals count from now on for the length of the window.
         """
         first = parts[0]
         unconfirmed = first.unconfirmed
@@ -154,7 +154,7 @@ def _window(now: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmRemovals:
-    """Let a held plan go ahead."""
+    """Confirm a held plan."""
 
     branch: str
     plan: str
@@ -163,7 +163,7 @@ class ConfirmRemovals:
 
 @dataclass(frozen=True, slots=True)
 class Answerable:
-    """What people may answer: the plan that is held now (empty: none), and those that are confirmed already.
+    """The plans that people may confirm: the one held now (empty: none), and those already confirmed.
 
     `awaited` are the processes that have not approved the held plan yet.
     """
@@ -184,6 +184,6 @@ def decide(command: ConfirmRemovals, state: Answerable) -> Sequence[RemovalsConf
     if state.awaited:
         raise ApprovalNeeded(
             f"plan {plan} waits for {', '.join(state.awaited)}",
-            fix="it goes ahead by itself when they have approved it: `resedge get approvals`",
+            fix="it is executed once they have approved it: see `resedge get approvals`",
         )
     return [RemovalsConfirmed(command.branch, plan, command.reason)]

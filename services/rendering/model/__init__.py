@@ -1,4 +1,4 @@
-"""What rendering knows: the fold of the log, and the state that it folds into."""
+"""The state of rendering, and how the log is folded into it."""
 
 from services.rendering.model.model import BRANCH, CATEGORIES, Model
 

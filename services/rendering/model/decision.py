@@ -14,7 +14,7 @@ from services.rendering.observing import UNKNOWN, Cause
 
 @dataclass(slots=True)
 class Decision:
-    """An admission as decided: its parts, where and when the log took it, and itself as the cause of its commit."""
+    """A decided admission: its parts, its position and time in the log, and itself as the cause of its commit."""
 
     parts: list[AdmissionDecided] = field(default_factory=list)
     position: int = 0
@@ -23,18 +23,18 @@ class Decision:
 
     @property
     def first(self) -> AdmissionDecided:
-        """What all parts say alike."""
+        """The fields that all parts have in common."""
         return self.parts[0]
 
     @property
     def taken_at(self) -> datetime:
-        """When the log took it.
+        """When it was recorded.
 
         Raises:
-            ValueError: the log has not taken it yet.
+            ValueError: it is not recorded yet.
         """
         if self.at is None:
-            raise ValueError("a decision is carried out after the log took it")
+            raise ValueError("a decision must be recorded before it is executed")
         return self.at
 
     def given(self, key: str) -> dict[str, BitMap]:

@@ -1,6 +1,6 @@
-"""The renderer's model: the facts, what each cluster has been given, and where the branch stands.
+"""The renderer's model: the facts, what each cluster was given, and the state of the branch.
 
-The one rule: it is the fold of the log. A running renderer, one that restarts and a verifier all come through `fold`.
+The one rule: it is the fold of the log. A running renderer, a restarted one and a verifier all use `fold`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from services.rendering.timing import AT_ONCE, Timing
 
 BRANCH = "main"
 CATEGORIES = (*READ, "layout")
-"""What can change a target or close a gate: an admission is guarded by all of them."""
+"""The categories that can change a target or close a gate: an admission is guarded by all of them."""
 
 PARTS: Parts = {
     "placements": whole(Placements, PLACEMENTS),
@@ -64,13 +64,13 @@ PARTS: Parts = {
     "applied": value(""),
     "applied_position": value(0),
 }
-"""What a snapshot keeps of a model beside the fleet."""
+"""The parts of a model that a snapshot keeps besides the fleet."""
 
 
 class Model:
-    """Everything that rendering knows. Fold and read on one task; `size` is the number of ordinals given.
+    """The state of rendering. Fold and read on one task; `size` is the number of ordinals given.
 
-    `gates`, `inputs` and `aside` only save work, or tell of this process: they begin anew in each.
+    `gates`, `inputs` and `aside` are caches, or belong to this process: they start empty in each.
     """
 
     __slots__ = ("aside", "branch", "fleet", "gates", "inputs", "timing", *PARTS)
@@ -101,7 +101,7 @@ class Model:
     applied_position: int
 
     def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
-        """`timing` matters to who plans with the model; folding a log does not ask for it."""
+        """`timing` is only used for planning; folding a log does not need it."""
         self.branch, self.timing = branch, timing
         self.aside = Aside()
         self.fleet = Fleet(blob)
@@ -120,11 +120,11 @@ class Model:
         return self.fleet.selection.size
 
     def fold(self, recorded: Recorded) -> Decision | None:
-        """Take one event; return a decision that is now to be carried out (before any later event is folded)."""
+        """Fold one event; return a decision that must be executed now (before any later event is folded)."""
         self.position, self.hash, self.epoch, self.at = recorded.position, recorded.hash, recorded.epoch, recorded.at
         decision = self._take(recorded)
         if recorded.stream == f"branch-{self.branch}":
-            # Our own later appends may be ahead of what comes round through the feed.
+            # Our own later appends may be ahead of the feed.
             self.branch_version = max(self.branch_version, recorded.version)
         self.fleet.fold(recorded)
         if isinstance(recorded.event, ApprovalCompleted):
@@ -172,7 +172,7 @@ class Model:
         return self.decision if self.decision.whole else None
 
     def apply(self, decision: Decision) -> None:
-        """Take note that a decision is carried out; what is noted already is not noted again."""
+        """Record that a decision was executed; recording it twice changes nothing."""
         if self.applied_position >= decision.position:
             return
         first, at = decision.first, decision.taken_at
@@ -183,7 +183,7 @@ class Model:
         self.reasons.taken(first.model_position)
 
     def written(self, event: AdmissionWritten) -> None:
-        """Take note that the last decision's commit is the branch's tip."""
+        """Record that the last decision's commit is the branch's tip."""
         if event.decision != self.applied:
             return
         self.parent = event.commit

@@ -1,4 +1,4 @@
-"""Why the next decision is made: the facts since the last one, by type, and the people who stated them."""
+"""The reasons of the next decision: the facts since the last one, by type, and their authors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _REASONS_MAX = 20
 _SHOWN = 3
 ANSWERS = frozenset({"approval", "override", "hold"})
-"""Categories of what people answer: whoever votes, or lets an override begin, is not behind a change."""
+"""Categories of answers: a person who votes, or starts an override, is not an author of a change."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Kind:
     streams: list[str] = field(default_factory=list)
 
     def line(self, name: str) -> str:
-        """Return what is said of them."""
+        """Return them as a line of text."""
         shown = ", ".join(self.streams)
         more = f" and {self.count - len(self.streams)} more" if self.count > len(self.streams) else ""
         where = f"position {self.first}" if self.first == self.last else f"positions {self.first} to {self.last}"
@@ -36,7 +36,7 @@ class _Kind:
 
 @dataclass(slots=True)
 class Reasons:
-    """The facts since the last decision, by type, and who stated them; `fresh` did since targets were evaluated."""
+    """The facts since the last decision, by type, and their authors; `fresh` are those since the last evaluation."""
 
     kinds: dict[str, _Kind] = field(default_factory=dict)
     actors: dict[str, None] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class Reasons:
     position: int = 0
 
     def note(self, recorded: Recorded) -> None:
-        """Take a fact as a possible reason for the next decision."""
+        """Record a fact as a possible reason for the next decision."""
         kind = self.kinds.setdefault(type(recorded.event).__name__, _Kind(first=recorded.position))
         kind.count += 1
         kind.last = recorded.position
         if len(kind.streams) < _SHOWN and recorded.stream not in kind.streams:
             kind.streams.append(recorded.stream)
         category = category_of(recorded.stream)
-        if category != "approval":  # who voted did not ask: a decision names them as approvers
+        if category != "approval":  # a voter is not an author: a decision names them as approvers
             self.actors[recorded.actor] = None
         if category not in ANSWERS:
             self.fresh.add(recorded.actor)
@@ -60,7 +60,7 @@ class Reasons:
         self.position = recorded.position
 
     def taken(self, position: int) -> None:
-        """Start anew: a decision as of `position` has been made."""
+        """Start again: a decision as of `position` was made."""
         self.causes.taken(position)
         if self.position <= position:
             self.kinds.clear()

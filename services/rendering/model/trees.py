@@ -1,6 +1,6 @@
 """The ids of the GitOps tree as columns: of namespaces, of Flux's directory and of whole clusters.
 
-The one rule: what is here was built from the log's decisions; services/rendering/writing/trees.py builds it.
+They are built from the log's decisions by services/rendering/writing/trees.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NamespaceTree:
 
     @classmethod
     def new(cls, extent: Extent) -> NamespaceTree:
-        """Return a namespace that is nowhere yet."""
+        """Return a namespace that is on no cluster yet."""
         return cls(Column(extent, np.int32), Column(extent, np.uint8, width=20), Column(extent, np.bool_, fill=False))
 
 
@@ -84,7 +84,7 @@ class Trees:
     layout_at: Column
     """When it was given that layout: microseconds since 1970, 0 where it began with it."""
     grace_ended: Column
-    """Where in the log somebody said that a deleted cluster's directory is to go now, 0 where nobody did."""
+    """The position at which somebody asked to remove a deleted cluster's directory now, 0 if nobody did."""
     shards: dict[str, dict[str, dict[str, int]]]
     """The ordinals of the registered clusters by name, in the directories that they lie in."""
     shard_ids: dict[str, dict[str, bytes]]
@@ -122,7 +122,7 @@ class Trees:
         return found
 
     def begin_decision(self) -> None:
-        """Forget where the decision before added or removed namespaces."""
+        """Forget where the previous decision added or removed namespaces."""
         self.moved = BitMap()
 
     def register(self, clusters: BitMap, names: Callable[[int], str], code: int) -> None:
@@ -143,7 +143,7 @@ class Trees:
         self.layout_at.values[among] = at
 
     def deregister(self, ordinal: int, name: str) -> None:
-        """Take a cluster's directory away."""
+        """Remove a cluster's directory."""
         first, second = shard(name)
         self.registered.discard(ordinal)
         self.layout.values[ordinal] = self.layout_at.values[ordinal] = 0

@@ -1,1 +1,1 @@
-"""What each cluster should have and what it has been given."""
+"""The target of each cluster, and what it was given."""

@@ -1,8 +1,8 @@
-"""Whether API servers take what a release becomes with the values of each cluster.
+"""Whether API servers accept a release with the values of each cluster.
 
-The one rule: it is a function of what publishing kept with the release (`checks`) and of the values. No schema is read
-here, so that an admission is decided the same way in every later version of the product. A release that was published
-before there were such checks has none, and is judged by none.
+The one rule: it is a function of the `checks` that publishing stored with the release, and of the values. No schema is
+read here, so that every later version of the product decides an admission in the same way. A release from before there
+were such checks is not checked.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _REASONS_MAX = 20
-_OTHERS = "the value is refused, as others are"
+_OTHERS = "the value is refused, like others"
 Judge: TypeAlias = "Callable[[Sequence[Any]], str | None]"
-"""Says what is wrong with the values of some slots, in their order."""
+"""Returns what is wrong with the values of some slots, in their order."""
 _NAMES = ("cluster.name", "store.name")
 _ANY_NAME = frozenset({"", "label-value", "dns-label", "dns-subdomain", "env-name", "config-key", "host"})
 """Rules that every name of a store or cluster fulfils."""
@@ -41,7 +41,7 @@ _ANY_NAME = frozenset({"", "label-value", "dns-label", "dns-subdomain", "env-nam
 
 @dataclass(frozen=True, slots=True)
 class _Demand:
-    """What one slot must be like, with the first place that asks it."""
+    """The requirement on one slot, with the first place that has it."""
 
     slot: int
     place: str
@@ -60,7 +60,7 @@ class _Relation:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What was kept with a release."""
+    """The checks that were stored with a release."""
 
     demands: tuple[_Demand, ...]
     relations: tuple[_Relation, ...]
@@ -131,9 +131,9 @@ def _missing(
 
 
 def _around_a_name(slot: Slot, wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a slot is text around one name, so that it fits or not by the length of the name alone.
+    """Tell whether a slot is text around one name, so that only the length of the name decides.
 
-    Names are the one input that each cluster has a value of its own of, and all of them are DNS labels.
+    Names are the one input that is different on each cluster, and all of them are DNS labels.
     """
     named = len(slot.inputs) == 1 and slot.inputs[0].source in _NAMES
     return named and wanted.get("type") == "string" and "enum" not in wanted and wanted.get("rule", "") in _ANY_NAME
@@ -180,7 +180,7 @@ def _relating(relation: _Relation) -> Judge:
 
 
 def _longest(part: Mapping[str, Any], slots: Sequence[Slot], read: Mapping[Input, Coded]) -> int:
-    """Return how many bytes a part comes to at most, whatever the values of the clusters are together."""
+    """Return the largest size in bytes of a part, over all values of the clusters."""
     longest: dict[Input, int] = {}
     for each in dict.fromkeys(one for slot in slots for one in slot.inputs):
         if each.source in _NAMES:
@@ -235,7 +235,7 @@ def _judged(
         except (Unresolved, KeyError):
             continue  # refused as unresolved
         if problem:
-            # Reasons are kept one by one: as many as there are stores would be too many.
+            # Reasons are stored one by one: one for each store would be too many.
             reason = (
                 problem if problem in wrong or len(wrong) < _REASONS_MAX else f"{problem.partition(': ')[0]}: {_OTHERS}"
             )

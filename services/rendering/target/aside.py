@@ -1,8 +1,8 @@
-"""What rendering sets aside: one thing that it cannot evaluate, decide or ask about, so that all else goes on.
+"""Sets aside one thing that cannot be evaluated, decided or requested, so that everything else continues.
 
-The one rule: what is set aside keeps what it was admitted (a refusal never removes), is told as a refusal, and is tried
-again when facts about it change, and at intervals. What would fail everything alike (a log or a disk that does not
-answer) is not set aside: it is raised, and the whole step is tried again.
+The one rule: a thing that is set aside keeps what was admitted (a refusal never removes), is reported as a refusal, and
+is retried when facts about it change, and at intervals. A fault that affects everything (a log or a disk that does not
+answer) is raised instead, and the whole step is retried.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Aside:
-    """What a process has set aside and told: `shared` belongs to no placement, such as a plan that is held.
+    """The things that a process has set aside and reported: `shared` belongs to no placement, such as a held plan.
 
     `tried_at` is when what is set aside was last tried again.
     """
@@ -71,20 +71,20 @@ class Aside:
         self.shared[what] = self.tell(what, error, stage)
 
     def keep(self, placements: Mapping[str, BitMap]) -> None:
-        """Forget what was told of placements but these: it goes well again."""
+        """Forget the reports of all placements but these: they work again."""
         for what in [each for each in self._told if each not in self.shared]:
             if what.partition("@")[0] not in placements:
                 self.clear(what)
 
     def clear(self, what: str) -> None:
-        """Note that something goes well again."""
+        """Record that something works again."""
         if self._told.pop(what, None) is not None:
             log.info("rendering.set-aside-ended", what=what)
         self.shared.pop(what, None)
 
     @contextmanager
     def apart(self, what: str) -> Iterator[None]:
-        """Do something that belongs to no placement: where it fails it is set aside under this name."""
+        """Do something that belongs to no placement; if it fails it is set aside under this name."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - what would fail everything is raised again
@@ -93,18 +93,18 @@ class Aside:
             self.clear(what)
 
     def attempt(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
-        """Return an answer that belongs to no placement; where it cannot be given, the safe one."""
+        """Return an answer that belongs to no placement; if that fails, the safe one."""
         with self.apart(what):
             return ask()
         return otherwise
 
 
 def isolates(error: Exception) -> bool:
-    """Whether an error is of the thing that was looked at, and not of all that surrounds it."""
+    """Whether an error is caused by the thing itself, and not by its environment."""
     return not (passing(error) or isinstance(error, MemoryError | LogClosed | SQLAlchemyError))
 
 
 def said(error: Exception) -> str:
-    """Return an error as the reason of a refusal: the same error gives the same words."""
+    """Return an error as the reason of a refusal: the same error gives the same text."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return text[:_REASON_CHARACTERS_MAX]

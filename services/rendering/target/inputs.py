@@ -1,7 +1,7 @@
-"""What a template reads on each cluster, as codes into distinct values, and what identifies a variant.
+"""The inputs of a template on each cluster, as codes into distinct values, and the id of a variant.
 
 The one rule: a variant is (release, values of the inputs that its template really uses); equal variants have equal
-fingerprints on every machine, whatever order the facts came in.
+fingerprints on every machine, in whatever order the facts came.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def constant(each: Input, application: str, version: str, namespace: str) -> str
 
 
 def fingerprints(seed: bytes, inputs: Sequence[Coded], count: int) -> NDArray[np.uint64]:
-    """Return (count, 2): what identifies each cluster's variant; never zero, which means absent.
+    """Return (count, 2): the fingerprint of each cluster's variant; never zero, which means absent.
 
-    The values' digests are cryptographic; mixing them is not, but none can choose a digest to collide with another.
+    The values' digests are cryptographic; mixing them is not, but nobody can choose a digest that collides.
     """
     start = np.frombuffer(hashlib.blake2b(seed, digest_size=16).digest(), np.uint64)
     mixed = np.empty((count, 2), np.uint64)

@@ -1,7 +1,7 @@
-"""What each cluster should have and what it has been given, as columns over ordinals.
+"""The target and the admitted release of each cluster, as columns over ordinals.
 
-A placement is keyed `<namespace>/<application>`, since an application that comes back in another namespace is another
-place in the tree. The one rule: `admitted` changes by admissions only.
+A placement's key is `<namespace>/<application>`, since an application in another namespace has another place in the
+tree. The one rule: `admitted` changes by admissions only.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Placement:
 
     @classmethod
     def new(cls, key: str, extent: Extent) -> Placement:
-        """Return a placement that is nowhere yet."""
+        """Return a placement that is on no cluster yet."""
         release, admission, target = (Column(extent, np.int32) for _ in range(3))
         variant, target_variant = (Column(extent, np.uint64, width=2) for _ in range(2))
         blob = Column(extent, np.uint8, width=20)
@@ -88,7 +88,7 @@ class Placement:
         return f"{self.application}.yaml"
 
     def note_removals(self, at: datetime, after: int) -> None:
-        """Note which removals are wanted at `at`, and forget those that are not any more."""
+        """Record which removals are wanted at `at`, and forget those that no longer are."""
         among = ordinals(self.pending)
         leaving = bitmap(among[self.target_release.values[among] == 0])
         kept = [each._replace(clusters=left) for each in self.unwanted if (left := each.clusters & leaving)]
@@ -100,7 +100,7 @@ class Placement:
         return [each for each in self.unwanted if now < each.since + settle]
 
     def differs(self, among: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return for each ordinal whether what it should have is not what it has been given."""
+        """Return for each ordinal whether target and admitted differ."""
         release = self.release.values[among] != self.target_release.values[among]
         variant = self.variant.values[among] != self.target_variant.values[among]
         differs: NDArray[np.bool_] = release | variant[:, 0] | variant[:, 1]
@@ -129,7 +129,7 @@ _SETS: Parts = {
     "unwanted": typed(list[Unwanted]),
     "fallbacks": typed(dict[str, BitMap]),
 }
-"""What a placement has beside its names and its columns."""
+"""The state of a placement besides its names and its columns."""
 
 
 def _placement(key: str, plain: tuple[dict[str, Any], dict[str, Any]], extent: Extent) -> Placement:
@@ -188,7 +188,7 @@ class Placements:
         return sorted({each.namespace for each in self.by_key.values()})
 
     def refuse(self, key: str, among: BitMap, refused: dict[tuple[str, str], BitMap]) -> None:
-        """Replace what is refused of a placement on the clusters of `among`."""
+        """Replace the refusals of a placement on the clusters of `among`."""
         for known in [each for each in self.refusals if each.key == key]:
             rest = self.refusals[known] - among
             if rest:

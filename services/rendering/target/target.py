@@ -1,7 +1,7 @@
 """The target: what each cluster should have once every gate opens.
 
-The one rule: it is a function of the facts. Admission, replay and verification all come through here, so that what was
-decided once is found again.
+The one rule: it is a function of the facts. Admission, replay and verification all use this module, so that they get
+the same result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Placeholder = tuple[Literal["typed", "text"], Reference]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One release on some clusters, with all that its template reads there."""
+    """One release on some clusters, with all inputs of its template there."""
 
     release: ReleasePublished
     template: Template
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(slots=True)
 class Wanted:
-    """What the facts ask of one application on some clusters: parts that can be rendered, and refusals."""
+    """The target of one application on some clusters: parts that can be rendered, and refusals."""
 
     parts: list[Part] = field(default_factory=list)
     refused: dict[tuple[str, str], BitMap] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Wanted:
     """The releases that were set aside, by version."""
 
     def refuse(self, code: str, detail: str, clusters: NDArray[np.int64]) -> None:
-        """Note that the application cannot be rendered on some clusters."""
+        """Record that the application cannot be rendered on some clusters."""
         if len(clusters):
             self.refused[code, detail] = self.refused.get((code, detail), BitMap()) | bitmap(clusters)
 
@@ -81,10 +81,11 @@ def wanted(
     *,
     isolating: bool = False,
 ) -> Wanted:
-    """Return what the facts, and the law at an instant, ask of `application` on the clusters of `among` (ascending).
+    """Return the target of `application`, by facts and law at an instant, on the clusters of `among` (ascending).
 
-    `given` are clusters that get this version whatever is chosen for them. Capacity is left aside. With `isolating` a
-    release that cannot be evaluated is refused and the others are not; what was decided is evaluated without.
+    `given` are clusters that get this version whatever is chosen for them. Capacity is not considered. With
+    `isolating`, a release that cannot be evaluated is refused, and the others are not; decided admissions are evaluated
+    without it.
     """
     answer = Wanted()
     if application not in fleet.applications:
@@ -116,7 +117,7 @@ def wanted(
 def fall_back(fleet: Fleet, inputs: Inputs, application: str, at: datetime, answer: Wanted) -> dict[str, BitMap]:
     """Give clusters where the chosen release is refused the newest earlier choice that renders there.
 
-    Adds to the parts of `answer`, whose refusals stay told; returns the clusters by the version that they get.
+    Adds to the parts of `answer`, whose refusals stay; returns the clusters by the version that they get.
     """
     left = BitMap.union(BitMap(), *answer.refused.values())
     found: dict[str, BitMap] = {}
@@ -197,7 +198,7 @@ def _references(template: Template) -> tuple[Placeholder, ...]:
 def _unusable(mode: Literal["typed", "text"], reference: Reference, values: Sequence[Any]) -> dict[int, str]:
     """Return per code why the placeholder cannot take that value.
 
-    Names are always there, labels are text or missing (code 0); only configuration can hold what does not fit.
+    Names always exist, labels are text or missing (code 0); only configuration can have values that do not fit.
     """
     alone = Slot((reference,), mode, (reference.input,))
     source = reference.input.source
@@ -251,7 +252,7 @@ def _template(body: bytes) -> tuple[Template, tuple[Placeholder, ...]]:
 def over_capacity(
     fleet: Fleet, admitted: Callable[[str, int], bool], among: NDArray[np.int64]
 ) -> dict[str, tuple[str, BitMap]]:
-    """Return per namespace (resource, clusters) where it does not fit.
+    """Return per namespace the (resource, clusters) for which its capacity is not free.
 
     Namespaces that are admitted on a cluster keep their place; the others come by name, each if it still fits.
     """

@@ -1,1 +1,1 @@
-"""How decisions become files, trees, commits and the branch."""
+"""How decisions become files, trees, commits and a branch."""

@@ -1,7 +1,7 @@
-"""Carries decisions out: writes their commits, moves the branch, records what was written.
+"""Executes decisions: writes their commits, moves the branch, records what was written.
 
-The one rule: the decision is the fact, the commit its projection. A decision that the log took is always carried out,
-by this process or the next one, and gives the same commit.
+The one rule: the decision is the fact, the commit its projection. A recorded decision is always executed, by this
+process or the next one, and gives the same commit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = structlog.get_logger("rendering")
 
 
 class BranchWriter:
-    """Writes to the branch, one decision at a time; `pending` is the decision that is not carried out yet.
+    """Writes to the branch, one decision at a time; `pending` is the decision that is not executed yet.
 
     `written` is what was written last, `commits` how many there were, and `on_written` is called after each.
     """
@@ -53,7 +53,7 @@ class BranchWriter:
         self._ended = False
 
     def open(self, repository: Repository, workers: Callable[[], Workers | None]) -> None:
-        """Take what it writes to; begin as if nothing had been before."""
+        """Take the repository; start with empty state."""
         self._repository, self._workers = repository, workers
         self.pending, self.caught_up = None, False
 
@@ -62,11 +62,11 @@ class BranchWriter:
         self._branch_head, self._rebuilding = branch_head, rebuilding
 
     def go_live(self) -> None:
-        """The log is folded up to where it ended when the process started: decisions from now on may be our own."""
+        """The log is folded up to its end at the start of the process: decisions from now on may be our own."""
         self.caught_up, self._rebuilding = True, False
 
     def end(self) -> None:
-        """Write nothing more: the lease is about to be given back."""
+        """Stop writing: the lease is about to be released."""
         self._ended = True
 
     @property
@@ -81,11 +81,11 @@ class BranchWriter:
         return self._repository
 
     async def finish_pending(self) -> None:
-        """Carry out what was decided and is not written yet: with the facts that it was decided on, before others."""
+        """Execute the decision that is not written yet, on the facts of the decision, before later ones."""
         if (decision := self.pending) is None:
             return
         if self._ended:
-            raise WritingFailed("the process ends; the next one carries the decision out")
+            raise WritingFailed("the process ends; the next one executes the decision")
         lease, stopped = self._log.lease, self._log.stopped
         ours = self.caught_up and lease is not None and decision.first.fencing == lease.epoch
         if not stopped and (ours or decision.position == self._branch_head):
@@ -103,7 +103,7 @@ class BranchWriter:
         with committing(decision.itself) as cause:
             commit, tree, files = await self._write(decision)
             if self._log.stopped:
-                self.pending = None  # Its objects are written; who restores the branch commits what it admitted.
+                self.pending = None  # Its objects are written; restoring the branch commits what it admitted.
                 return
             crash_point("rendering.moved")
             event = AdmissionWritten(
@@ -123,7 +123,7 @@ class BranchWriter:
         self.on_written()
 
     async def is_ours(self) -> bool:
-        """Compare the branch with where we left it; where it is elsewhere, record that and stop."""
+        """Compare the branch with where we left it; if it differs, record that and stop."""
         found = self.repository.head() or ""
         if found == self._model.parent:
             return True
@@ -168,7 +168,7 @@ class BranchWriter:
         return commit, done.tree.hex(), done.files
 
     async def _write_lost(self, decision: Decision) -> None:
-        """Write all objects of the log's commits again: the repository was put back from an older copy."""
+        """Write all objects of the log's commits again: the repository was restored from an older copy."""
         log.warning("rendering.objects-lost", decision=decision.first.decision)
         with self.repository.pack(self._workers()) as sink:
             await render_again(self._model, self._log.events, decision.position, sink)

@@ -1,4 +1,4 @@
-"""What rendering appends to the log, as the one renderer that holds the branch's lease."""
+"""The events that rendering appends, as the one renderer that holds the branch's lease."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from services.rendering.model import Model
 
 ACTOR = "resedge/rendering"
-LEASE_LOST = "the branch's lease was lost to another renderer, and this one stands by"
+LEASE_LOST = "the branch's lease was lost to another renderer, and this one is on standby"
 
 
 class WritingFailed(OSError):  # noqa: N818 - it states the fact
-    """A decision could not be written now; it is tried again, and nothing is folded before it is."""
+    """A decision could not be written now; it is retried, and nothing is folded before that."""
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether carrying a decision out may go well the next time, without a restart."""
+    """Whether executing a decision may succeed next time, without a restart."""
     return isinstance(error, WorkerDied | RefLocked | RuntimeError) or passing(error)
 
 
@@ -44,7 +44,7 @@ class BranchLog:
         return f"branch-{self._model.branch}"
 
     def open(self, lease: Lease) -> None:
-        """Begin under a lease, as if nothing had been before."""
+        """Start with empty state under a lease."""
         self.lease, self.stopped = lease, ""
 
     def lose_lease(self) -> None:
@@ -63,10 +63,10 @@ class BranchLog:
 
         Raises:
             WritingFailed: another renderer holds the lease.
-            RuntimeError: the log did not take them.
+            RuntimeError: the log did not append them.
         """
         outcome = await self.submit([(stream, each) for each in events], cause, blobs=blobs or {})
-        if isinstance(outcome, FencedOut):  # what is found on the branch by now is another renderer's
+        if isinstance(outcome, FencedOut):  # the branch may by now have commits of another renderer
             raise WritingFailed(self.stopped)
         if not isinstance(outcome, Appended):
             raise RuntimeError(f"the log did not take {type(events[0]).__name__}: {outcome}")  # noqa: TRY004 - no type is wrong: the log refused

@@ -1,4 +1,4 @@
-"""From a part of the target to the Git blobs of its variants: rendered and hashed once for each distinct variant."""
+"""Renders a part of the target as Git blobs: each distinct variant is rendered and hashed once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 INLINE_OBJECTS_MAX = 200
-"""A family of so few is written at once, without a task of its own."""
+"""A family of at most so many is written directly, without a task of its own."""
 
 
 async def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:

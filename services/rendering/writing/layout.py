@@ -29,8 +29,8 @@ TIMEOUT = "5m"
 class Layout:
     """How a cluster's Flux directory looks: which Kustomizations it has for each namespace.
 
-    `own` is the Kustomization under the product's own name, `plain` the one that is called like its namespace, which
-    is `inert` where it neither applies nor prunes any more.
+    `own` is the Kustomization with the product's prefix, `plain` the one with the name of its namespace; an `inert` one
+    neither applies nor prunes any more.
     """
 
     code: int
@@ -52,7 +52,7 @@ OLDEST, NEWEST = _STEPS[0], _STEPS[-1]
 
 
 def for_new_clusters(chosen: int) -> Layout:
-    """Return the layout that a cluster begins with: it has nothing to hand over, so it skips the steps between."""
+    """Return the first layout of a cluster: it has nothing to hand over, so it skips the steps between."""
     return OLDEST if chosen <= OLDEST.code else NEWEST
 
 
@@ -135,7 +135,7 @@ def _kustomization(name: str, namespace: str, switches: Sequence[str]) -> tuple[
 
 def manifest_file(facts: Mapping[str, Any]) -> bytes:
     """Return `.resedge/manifest.json`."""
-    # json's own way of indenting leaves circles that only the collector frees, one for every commit.
+    # json's indentation leaves reference cycles that only the garbage collector frees, for every commit.
     return msgspec.json.format(json.dumps(facts, sort_keys=True).encode("ascii"), indent=2) + b"\n"
 
 

@@ -1,6 +1,6 @@
-"""From a decision to Git objects: what its clusters get, and the trees above it.
+"""From a decision to Git objects: the files of its clusters, and the trees above them.
 
-The one rule: it follows from the log alone. Carried out again, by whichever process, a decision gives the same tree.
+The one rule: the result follows from the log alone. Executed again, by any process, a decision gives the same tree.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PAGE_EVENTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Materialised:
-    """A decision carried out: the commit's tree, and whether a byte of the clusters' files changed."""
+    """An executed decision: the commit's tree, and whether a byte of the clusters' files changed."""
 
     tree: bytes
     changed: bool
@@ -78,9 +78,9 @@ class Writes:
 
 
 async def materialise(model: Model, decision: Decision, sink: ObjectSink) -> Materialised:
-    """Give the clusters of a decision what the log renders for them now; build the trees above.
+    """Render the files of a decision's clusters as of the log now; build the trees above.
 
-    May be done again with another sink where the first one failed.
+    May be repeated with another sink if the first one failed.
     """
     model.apply(decision)
     changed: dict[str, BitMap] = {}
@@ -107,7 +107,7 @@ async def materialise(model: Model, decision: Decision, sink: ObjectSink) -> Mat
 
 
 async def render_again(model: Model, events: EventLog, until: int, sink: ObjectSink) -> None:
-    """Give a sink every object that the log's decisions up to a position ever asked for, but for the commits."""
+    """Write every object of the log's decisions up to a position, except the commits, into a sink."""
     fresh = Model(model.fleet.blob, model.branch)
     while fresh.position < until:
         for recorded in await asyncio.to_thread(events.read_recorded, fresh.position, PAGE_EVENTS):
@@ -126,7 +126,7 @@ def namespace_content(model: Model, namespace: str) -> int | None:
 
 
 async def _give(model: Model, decision: Decision, key: str, among: NDArray[np.int64], writes: Writes) -> None:
-    """Give some clusters what they should have of one placement: the columns, and the blobs on their way."""
+    """Update one placement on some clusters: the columns, and the blobs to write."""
     at, given = decision.first.instant or decision.taken_at, decision.given(key)
     placement = model.placements.at(key)
     placement.release.values[among] = 0
@@ -153,7 +153,7 @@ def _set_content(model: Model, namespace: str, among: BitMap) -> None:
 
 
 def _register(model: Model, decision: Decision) -> BitMap:
-    """Give clusters their directories, or take them away; return those whose directories are others now."""
+    """Add or remove directories of clusters; return the clusters whose directories changed."""
     clusters = BitMap()
     for part in decision.parts:
         clusters |= unpacked(part.clusters)

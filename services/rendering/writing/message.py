@@ -1,4 +1,4 @@
-"""What a commit says: what changed, why, after which position, by whom.
+"""The message of a commit: what changed, why, after which position, by whom.
 
 The one rule: every word comes from the decision in the log, so that a rerun writes the same commit.
 """
@@ -41,7 +41,7 @@ def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
 
 
 def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
-    """Give the commit of a decision to a sink; its id depends on the log alone."""
+    """Write the commit of a decision into a sink; its id depends on the log alone."""
     first = decision.first
     parents = [first.parent] if first.parent else []
     body = encode_commit(tree.hex(), parents, message(first), decision.taken_at, trailers=trailers(first, model.epoch))

@@ -1,6 +1,6 @@
-"""Builds the GitOps tree: only what changed is built again, from the blobs up to the root.
+"""Builds the GitOps tree: only changed parts are built again, from the blobs up to the root.
 
-The one rule: a directory is there exactly while something admitted is in it, and names exactly the files that it has.
+The one rule: a directory exists exactly while something admitted is in it, and names exactly the files that it has.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ async def rebuild(
     clusters: BitMap,
     sink: ObjectSink,
 ) -> bytes | None:
-    """Build the trees above what changed; return the id of `clusters/`, or nothing where no cluster is left.
+    """Build the trees above the changes; return the id of `clusters/`, or None if no cluster is left.
 
-    `changed` holds per namespace the clusters on which a file of it changed; `clusters` those that came or went.
+    `changed` holds per namespace the clusters on which a file of it changed; `clusters` those added or removed.
     """
     trees.moved |= clusters
     touched = clusters.copy()
