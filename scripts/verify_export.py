@@ -41,10 +41,10 @@ class Differs(Exception):  # noqa: N818 - it states the fact
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, none of whose keys stands there twice."""
+    """Return a JSON object, and refuse one with a repeated key."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("a key is given twice")
     return found
 
 

@@ -114,7 +114,7 @@ def _followed(session: Session, after: int) -> Iterator[Item]:
             misses += 1
             if misses > _RECONNECTS_MAX:
                 raise
-            session.say(f"connection lost after position {after}; trying again")
+            session.say(f"connection lost after position {after}; retrying")
         time.sleep(min(0.2 * 2 ** min(misses, 5), 5.0))
 
 

@@ -64,7 +64,7 @@ class Projections:
         return await self._told(self._named(name))
 
     async def rebuild_projection(self, name: str, request: Request, response: Response) -> Progress:
-        """Begin to build a projection anew from the log; it is swapped in when it has caught up."""
+        """Begin to rebuild a projection from the log; it is swapped in when it has caught up."""
         view = self._named(name)
         begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._carry_out(view, begun, request.state.principal.name))

@@ -30,7 +30,7 @@ class RowLines:
         self._of_row = 0
 
     def row_ended(self) -> None:
-        """Begin to count anew."""
+        """Start a new row."""
         self._of_row = 0
 
     def __iter__(self) -> Iterator[str]:

@@ -24,7 +24,7 @@ from services.relay.domain.external import Change, Declare, Instruction, Publish
 
 COMMAND_SECONDS = 30.0
 CHANGES_MAX = 5
-"""How often a store is read and written anew when others change it at the same time."""
+"""How often a change of a store is retried when others change it at the same time."""
 _OURS = frozenset({401, 403, 405, 408, 421, 425, 429})
 """Statuses that say something about the relay or the moment, never about the event."""
 

@@ -1,7 +1,8 @@
 """Plain English: turns that a reader with another first language has to read twice, and what to write instead.
 
 The list is short on purpose: a turn stands here only if it is nearly always wrong, so that nobody has to argue with it.
-Pages are checked, generated ones included, and every text in the shipped code that is not a docstring.
+Pages are checked, generated ones included, and every text in the shipped code that is not a docstring; for turns that
+came up in docstrings again and again (`IN_CODE`), docstrings and comments are checked as well.
 """
 
 from __future__ import annotations
@@ -43,23 +44,49 @@ TURNS = {
     rf"1 (?:{COUNTED})s": "a count agrees with its noun: '1 error'",
 }
 """What is not written, as a pattern → what to write, and why."""
-PATTERNS = {
-    re.compile(r"(?<![\w-])(?:" + turn.replace(" ", r"\s+") + r")(?![\w-])", re.IGNORECASE): instead
-    for turn, instead in TURNS.items()
+IN_CODE = {
+    r"(?:what|that) (?:comes|came) on top": "say 'further ones' or 'what was appended since': on top of what?",
+    r"so[- ]many[- ]th": "say 'the n-th'",
+    r"lets? nobody in": "say 'is not accepted': an idiom",
+    r"(?:goes?|went|gone) well": "say 'succeeds', 'succeeded': an idiom",
+    r"(?:somebody|nobody) (?:else )?is at it": "say what somebody else holds or runs: an idiom",
+    r"put back": "say 'restored from a backup' or 'returned': put where?",
+    r"trying again": "say 'retrying'",
+    r"(?:went|goes?) through after all": "say 'was applied in the end'",
+    r"holds? (?:it |nothing )?no longer": "say 'drop' or 'remove'",
+    r"sa(?:ys|id) of itself": "name the thing: 'its status', 'its claims'",
+    r"be had": "say 'be fetched', 'be opened' or 'is not available'",
+    r"let(?:s|ting)? go of": "say 'release' or 'close': an idiom",
+    r"the one rule to know": "say 'The one rule', and only where a newcomer would break it",
+    r"by why": "say 'by reason'",
+    r"there twice": "say 'listed twice' or 'given twice'",
+    r"last words": "say 'the end of its log'",
 }
+"""What is not written in code either, where it came up again and again: in texts, docstrings and comments."""
 QUOTED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def compiled(turns: dict[str, str]) -> dict[re.Pattern[str], str]:
+    return {
+        re.compile(r"(?<![\w-])(?:" + turn.replace(" ", r"\s+") + r")(?![\w-])", re.IGNORECASE): instead
+        for turn, instead in turns.items()
+    }
+
+
+PATTERNS = compiled(TURNS)
+CODE_PATTERNS = compiled(IN_CODE)
 
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def found(text: str) -> list[str]:
+def found(text: str, patterns: dict[re.Pattern[str], str] = PATTERNS) -> list[str]:
     """Return the turns in a text, each with its line, as in a compiler's messages; code is not looked at."""
     prose = QUOTED.sub(lambda match: re.sub(r"[^\n]", "`", match.group()), text)
     return [
         f"line {prose.count(chr(10), 0, match.start()) + 1}: '{match.group()}': {instead}"
-        for pattern, instead in PATTERNS.items()
+        for pattern, instead in patterns.items()
         for match in pattern.finditer(prose)
     ]
 
@@ -87,6 +114,27 @@ def test_what_the_product_says_is_plain() -> None:
     said = [(path, line, text) for path in SHIPPED for line, text in texts(path)]
     assert len(said) > 1000
     assert [f"{named(path)}:{line}: {turn}" for path, line, text in said for turn in found(text)] == []
+
+
+@pytest.mark.parametrize("path", [*SHIPPED, *sorted((ROOT / "scripts").rglob("*.py"))], ids=named)
+def test_docstrings_and_comments_are_plain(path: Path) -> None:
+    source = re.sub(r"\n\s*# ?", "\n", path.read_text("utf-8"))  # a turn may go on in a comment's next line
+    assert not found(source, CODE_PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "Return what comes\n    on top of it.",
+        "The log was put back.",
+        "Let go of the connection.",
+        "Tell what a token says of itself.",
+        "The keys could not be had.",
+    ],
+)
+def test_a_turn_of_docstrings_is_found(turn: str) -> None:
+    assert found(turn, CODE_PATTERNS)
+    assert not found(turn)
 
 
 @pytest.mark.parametrize(

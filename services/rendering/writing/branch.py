@@ -58,7 +58,7 @@ class BranchWriter:
         self.pending, self.caught_up = None, False
 
     def prepare(self, branch_head: int, *, rebuilding: bool) -> None:
-        """Say which decision is the log's last one on the branch, and whether the repository must be made anew."""
+        """Say which decision is the log's last one on the branch, and whether the repository must be created again."""
         self._branch_head, self._rebuilding = branch_head, rebuilding
 
     def go_live(self) -> None:
