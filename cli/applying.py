@@ -97,7 +97,7 @@ def check_once(documents: Sequence[Document]) -> None:
 def _check_size(documents: Sequence[Document]) -> None:
     if len(documents) > DOCUMENTS_MAX:
         raise UsageProblem(
-            f"{len(documents):,} documents are more than one apply takes ({DOCUMENTS_MAX:,})",
+            f"{len(documents):,} documents are more than one apply allows ({DOCUMENTS_MAX:,})",
             fix="apply them in parts; stores can be imported (`resedge import stores`)",
         )
 

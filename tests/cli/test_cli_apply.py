@@ -133,14 +133,14 @@ def test_more_than_one_apply_takes_is_refused_with_a_sentence(
     resedge: Resedge, server: FakeServer, fleet: str, tmp_path: Path
 ) -> None:
     server.on("POST", "/v1/documents", problem(413, "body-too-large", "Too large."))
-    assert "larger than one apply takes (64 MiB)" in resedge("apply", "-f", fleet).err
+    assert "larger than one apply allows (64 MiB)" in resedge("apply", "-f", fleet).err
     many = [{**STORE, "metadata": {"name": f"s-{number}"}} for number in range(DOCUMENTS_MAX + 1)]
     (tmp_path / "many.json").write_text(json.dumps({"items": many}))
     before = len(server.asked)
     ran = resedge("apply", "-f", str(tmp_path / "many.json"))
 
     assert ran.code == 2
-    assert "100,001 documents are more than one apply takes (100,000)" in ran.err
+    assert "100,001 documents are more than one apply allows (100,000)" in ran.err
     assert len(server.asked) == before
 
 

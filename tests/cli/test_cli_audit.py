@@ -113,7 +113,7 @@ def test_an_export_is_two_files_and_neither_is_replaced_unasked(
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        (exporting(line(1), count=2), "broke off after 1 of 2"),
+        (exporting(line(1), count=2), "closed the connection after 1 of 2"),
         (exporting(line(1), line(3)), "position 3 does not follow position 1"),
         (exporting(line(1), line(2, "other")), "position 2 does not follow"),
         (exporting(line(1), line(2)[:-5]), "in the middle of a line"),
