@@ -44,7 +44,7 @@ RUNNING = "running"
 class Approval:
     """A run of a process: `state` is running, approved, refused, withdrawn or superseded.
 
-    It has expired where it is running and the present is past `request.expires_at`. `at` is when it was requested,
+    It has expired if it is running and the present is past `request.expires_at`. `at` is when it was requested,
     `done_at` when it ended; `people` are those whose votes completed it. `refused` is the no that ended it, if one did.
     `lapsed`: after it ended its subject was not wanted any more, so that wanting it again is another request.
     """

@@ -12,7 +12,7 @@ from libs.fleet.parts import PARTS, Store
 from libs.fleet.state import dump_parts, load_parts
 
 VERSION = f"fleet-7/{'-'.join(Store._fields)}"
-"""With the fields of a store: what an older process did not keep must be folded from the log again."""
+"""Includes the fields of a store: fields that an older process did not keep must be folded from the log again."""
 
 
 def dump_fleet(fleet: Fleet) -> bytes:

@@ -1,7 +1,7 @@
-"""What an application's content is, and where approved runs of a sign-off let a change of it through.
+"""The content of an application's change, and on which clusters approved runs of a sign-off let it through.
 
-The one rule: an approval is of what reaches each cluster: of one variant there. Whatever makes it another one (content,
-a label, a zone, a group) needs another approval, and what makes no difference needs none.
+The one rule: an approval is for the effect on each cluster: one variant there. If the variant changes (by content, a
+label, a zone, a group), a new approval is needed; an edit that does not change it needs none.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Closed:
     """Where a gate is closed for an application, and which overrides opened it elsewhere.
 
-    Of two overrides that open the same both are `used`. `people` approved what passes, each with where; `until` is when
-    some of `clusters` pass although the gate itself does not change then. Shared between applications: never change it.
+    If two overrides open the same rule, both are `used`. `people` approved what passes, each with where; `until` is
+    when some of `clusters` pass although the gate itself does not change then. Shared between applications: never
+    change it.
     """
 
     clusters: BitMap = field(default_factory=BitMap)
