@@ -16,9 +16,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from cli.config import Flags
-from cli.errors import CliError, ExitCode, UsageProblem, nearest
+from cli.errors import CliError, ExitCode, UsageProblem, nearest_words
 from cli.helping import with_kinds
-from cli.parameters import plain, plain_one
+from cli.parameters import plain_one, plain_values
 from cli.session import Session
 from cli.terminal import coloured
 from cli.usage import GLOBAL_OPTIONS, usage_problem
@@ -55,7 +55,7 @@ class Verbs(TyperGroup):
         if not isinstance(command, TyperCommand | TyperGroup):
             raise TypeError(cmd_name)
         with_kinds(command, ctx)
-        return plain(command, ctx)
+        return plain_values(command, ctx)
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return `--help`, made plain like every other parameter."""
@@ -81,7 +81,9 @@ class Verbs(TyperGroup):
             UsageProblem: there is no such verb.
         """
         if not args[0].startswith("-") and args[0] not in VERBS and not ctx.resilient_parsing:
-            raise UsageProblem(f"no verb {args[0]!r}", fix="see `resedge --help`", nearest=nearest(args[0], VERBS))
+            raise UsageProblem(
+                f"no verb {args[0]!r}", fix="see `resedge --help`", nearest=nearest_words(args[0], VERBS)
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -157,7 +159,7 @@ def run(arguments: Sequence[str]) -> int:
         _complete_line()
         command = get_command(root)
         if isinstance(command, TyperGroup):
-            plain(command)
+            plain_values(command)
         status = command.main(hoisted(arguments), prog_name="resedge", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return int(status or 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.client import LONG_SECONDS
-from cli.errors import CliError, Problem, UsageProblem
+from cli.errors import CliError, ServerProblem, UsageProblem
 from cli.options import dry
 from libs.contracts.documents import DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX
 
@@ -36,10 +36,10 @@ class Applied:
     warnings: Sequence[str]
 
 
-class _Refused(Problem):
+class _Refused(ServerProblem):
     """The server refused some documents, so that none was declared; `problems` has one for each that it listed."""
 
-    def __init__(self, problem: Problem, problems: Sequence[Problem]) -> None:
+    def __init__(self, problem: ServerProblem, problems: Sequence[ServerProblem]) -> None:
         super().__init__(problem.status, problem.body)
         self.problems = problems
 
@@ -69,7 +69,7 @@ def declare_together(client: Client, documents: Sequence[Document], *, dry_run: 
     body = {"documents": [document.body for document in documents]}
     try:
         answer = client.change("POST", _ROUTE, body, params=dry(dry_run), read_seconds=LONG_SECONDS)
-    except Problem as problem:
+    except ServerProblem as problem:
         raise _located(problem, documents) from problem
     told = answer.body if isinstance(answer.body, Mapping) else {}
     results = [*(told.get("results") or []), *({} for _ in documents)][: len(documents)]
@@ -102,7 +102,7 @@ def _check_size(documents: Sequence[Document]) -> None:
         )
 
 
-def _located(problem: Problem, documents: Sequence[Document]) -> CliError:
+def _located(problem: ServerProblem, documents: Sequence[Document]) -> CliError:
     """Return the problem with the places of the documents in their files."""
     if problem.status in _NO_SUCH_ROUTE and "document" not in problem.body:
         return CliError(
@@ -123,17 +123,17 @@ def _located(problem: Problem, documents: Sequence[Document]) -> CliError:
     return _Refused(problem, [_of_one(each, problem.status, documents) for each in listed])
 
 
-def _of_one(said: Any, status: int, documents: Sequence[Document]) -> Problem:
+def _of_one(said: Any, status: int, documents: Sequence[Document]) -> ServerProblem:
     """Return the problem of one document, with its place and a pointer into it."""
     body = dict(said) if isinstance(said, Mapping) else {}
     index = body.get("document")
     status = int(body.get("status") or status)
     if not isinstance(index, int) or not 0 <= index < len(documents):
-        return Problem(status, body)
+        return ServerProblem(status, body)
     document = documents[index]
     pointer = str(body.get("pointer") or "").removeprefix(f"{_POINTS_INTO}{index}")
     body["pointer"] = pointer or None
     first = body.get("first")
     if body.get("code") == "declared-twice" and isinstance(first, int) and 0 <= first < len(documents):
         body["detail"] = f"it is declared at {documents[first].place()} already"
-    return Problem(status, body, where=document.where, sent=document.body, place=document.place(pointer))
+    return ServerProblem(status, body, where=document.where, sent=document.body, place=document.place(pointer))

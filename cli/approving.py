@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.cells import missing
+from cli.cells import missing_votes_cell
 from cli.client import path_of
 from cli.errors import CliError
 
@@ -20,7 +20,7 @@ def tell_what_is_needed(session: Session, approval: str) -> None:
     except CliError:
         session.say(f"next: {grant}")
         return
-    needed = missing(item)
+    needed = missing_votes_cell(item)
     if not needed:
         session.say(f"approval {approval} is {item.get('state')}")
         return

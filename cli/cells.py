@@ -10,19 +10,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Column, Item, field
+from cli.output import Item, TableColumn, field
 
 if TYPE_CHECKING:
-    from libs.kinds import Column as Registered
     from libs.kinds import Kind
+    from libs.kinds import KindColumn as Registered
 
 OPENINGS_SHOWN = 3
 _EVENT_PREFIX = "dev.resedge.inbox."
 
 
-def columns_of(kind: Kind) -> tuple[Column, ...]:
+def table_columns(kind: Kind) -> tuple[TableColumn, ...]:
     """Return the columns of a kind's table."""
-    return tuple(Column(each.heading, _cell(each), each.wide) for each in kind.columns)
+    return tuple(TableColumn(each.heading, _cell(each), each.wide) for each in kind.columns)
 
 
 def _cell(column: Registered) -> Callable[[Item], object]:
@@ -36,7 +36,7 @@ def _cell(column: Registered) -> Callable[[Item], object]:
     return cell
 
 
-def missing(item: Item) -> str:
+def missing_votes_cell(item: Item) -> str:
     """Return what an approval still needs in its stage: `1 of release-manager`; empty when nothing is asked for."""
     stages, stage = item.get("stages"), item.get("stage")
     if not isinstance(stages, list) or not isinstance(stage, int) or not 0 < stage <= len(stages):
@@ -154,7 +154,7 @@ def _stage(item: Item, value: object) -> str:
 
 
 def _missing(item: Item, _value: object) -> str:
-    return missing(item)
+    return missing_votes_cell(item)
 
 
 def _calendars(item: Item, value: object) -> object:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.client import Answer
+from cli.client import ServerAnswer
 from cli.session import Session
 
 
@@ -29,7 +29,7 @@ ChangeOutput = Annotated[
 
 
 def tell_answer(
-    session: Session, name: str, answer: Answer, how: ChangeFormat, *, dry_run: bool = False, result: str = ""
+    session: Session, name: str, answer: ServerAnswer, how: ChangeFormat, *, dry_run: bool = False, result: str = ""
 ) -> None:
     """Write one outcome to stdout, as the server answered it; `result` replaces its word."""
     tell(

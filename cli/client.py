@@ -17,11 +17,11 @@ from urllib.parse import quote
 import httpx2
 
 from cli.config import Connection, redacted_url
-from cli.errors import CliError, Problem, TimedOut, Unreachable, UsageProblem, problem_from
-from libs.version import HEADER, VERSION, understand
+from cli.errors import CliError, ServerProblem, TimedOut, Unreachable, UsageProblem, problem_from
+from libs.version import VERSION, VERSION_HEADER, understand
 
 if TYPE_CHECKING:
-    from cli.positions import Positions
+    from cli.positions import KeptPositions
 
 PAGE_ITEMS_MAX = 1_000
 READ_SECONDS = 60.0
@@ -41,13 +41,13 @@ def _other_version(theirs: str) -> str:
 
 _NOTICES: Mapping[str, Callable[[str], str]] = {
     "Resedge-Clock": lambda told: f"the server's clock is {told}",
-    HEADER: _other_version,
+    VERSION_HEADER: _other_version,
 }
 """A header of answers → the notice for it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """A successful answer: its status, body (None if empty) and position (0 if not given)."""
 
     status: int
@@ -97,7 +97,7 @@ class Client:
     """
 
     def __init__(
-        self, connection: Connection, positions: Positions, notice: Callable[[str], None] = lambda _text: None
+        self, connection: Connection, positions: KeptPositions, notice: Callable[[str], None] = lambda _text: None
     ) -> None:
         self._server = connection.server
         self._positions = positions
@@ -137,7 +137,7 @@ class Client:
         *,
         read_seconds: float = READ_SECONDS,
         fresh: bool = True,
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Read a resource; `fresh` waits until the server has seen this connection's last change.
 
         Raises:
@@ -157,7 +157,7 @@ class Client:
         content: Content | None = None,
         content_type: str = "application/json",
         read_seconds: float = READ_SECONDS,
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Send a change (or its dry run) once, and once more with the same key if the connection dropped.
 
         Raises:
@@ -237,13 +237,13 @@ class Client:
                 f"{server} closed the connection in the middle of its answer", why=str(error), fix="ask again"
             ) from error
 
-    def _seen(self, ask: Callable[[], Answer]) -> Answer:
+    def _seen(self, ask: Callable[[], ServerAnswer]) -> ServerAnswer:
         """Retry while the server is still behind our position, but makes progress."""
         seen: object = None
         while True:
             try:
                 return ask()
-            except Problem as problem:
+            except ServerProblem as problem:
                 if problem.code != "position-timeout":
                     raise
                 if seen == (seen := problem.body.get("position")):
@@ -270,7 +270,7 @@ class Client:
         read_seconds: float,
         content: Content | bytes = b"",
         sent: object = None,
-    ) -> Answer:
+    ) -> ServerAnswer:
         timeout = httpx2.Timeout(read_seconds, connect=5.0)
 
         def send() -> httpx2.Response:
@@ -291,7 +291,7 @@ class Client:
             raise problem_from(response.status_code, kind, response.content, sent or params)
         return self._good(response)
 
-    def _good(self, response: httpx2.Response) -> Answer:
+    def _good(self, response: httpx2.Response) -> ServerAnswer:
         body: Any = None
         if "json" in response.headers.get("content-type", "") and response.content:
             try:
@@ -305,7 +305,7 @@ class Client:
         said = response.headers.get("Resedge-Position") or (body.get("position") if isinstance(body, Mapping) else None)
         digits = str(said or "")
         position = int(digits) if digits.isascii() and digits.isdecimal() else 0
-        return Answer(response.status_code, body, "" if body is not None else response.text, position)
+        return ServerAnswer(response.status_code, body, "" if body is not None else response.text, position)
 
     def _failure(self, error: Exception) -> CliError:
         server = redacted_url(self._server)

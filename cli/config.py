@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Config:
             raise UsageProblem(
                 f"no context {name!r}",
                 fix="see `resedge context list`",
-                nearest=nearest(name, self.contexts),
+                nearest=nearest_words(name, self.contexts),
             )
         return self.contexts[name]
 

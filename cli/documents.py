@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 from cli.kinds import Kinds
 from libs.kinds import Kind
 
@@ -176,7 +176,7 @@ def read_file(path: Path, bytes_max: int) -> bytes:
         with path.open("rb") as file:
             return _bounded(file.read(bytes_max + 1), str(path), bytes_max)
     except OSError as error:
-        near = nearest(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else []
+        near = nearest_words(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else []
         missing = isinstance(error, FileNotFoundError)
         raise UsageProblem(
             f"cannot read {path}", why=str(error.strerror or error), nearest=near if missing else ()

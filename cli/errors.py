@@ -126,7 +126,7 @@ class TimedOut(CliError):  # noqa: N818 - it states the fact, as refusals do
         super().__init__(what, why=why, fix=fix, exit_code=ExitCode.TIMEOUT, code="timeout")
 
 
-class Problem(CliError):  # noqa: N818 - it states the fact, as refusals do
+class ServerProblem(CliError):  # noqa: N818 - it states the fact, as refusals do
     """The server's problem document (RFC 9457); `sent` is the document or query in which its pointer points.
 
     `where` names the document, `place` the file and the line.
@@ -193,7 +193,7 @@ def _row(row: object) -> str:
     return f"{place}: {row.get('detail', '')}" if place else str(row.get("detail", json.dumps(dict(row))))
 
 
-def problem_from(status: int, content_type: str, content: bytes, sent: object = None) -> Problem:
+def problem_from(status: int, content_type: str, content: bytes, sent: object = None) -> ServerProblem:
     """Return the problem that an answer of 400 and above tells, even when a proxy answered instead of the server.
 
     `sent` is the query or document that was refused.
@@ -207,9 +207,9 @@ def problem_from(status: int, content_type: str, content: bytes, sent: object = 
     if not isinstance(body, Mapping):
         detail = content[:300].decode("utf-8", "replace").strip() if "html" not in content_type else ""
         body = {"title": f"the server answered {status}", "detail": detail}
-    return Problem(status, body, sent=sent)
+    return ServerProblem(status, body, sent=sent)
 
 
-def nearest(word: str, known: Iterable[str]) -> list[str]:
+def nearest_words(word: str, known: Iterable[str]) -> list[str]:
     """Return up to three known words that look like `word`, best first."""
     return difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.config import write_private
-from cli.errors import CliError, TimedOut, Unreachable, UsageProblem, nearest
+from cli.errors import CliError, TimedOut, Unreachable, UsageProblem, nearest_words
 from libs.kinds import KINDS, Kind, understood
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROUTE = "/v1/kinds"
+KINDS_ROUTE = "/v1/kinds"
 _BYTES_MAX = 4 << 20
 Published = tuple[Sequence[Kind], str]
 """The kinds that a server publishes, and their version."""
@@ -80,7 +80,7 @@ class Kinds:
         if kind is None:
             known = (each for each, kind in self._by_word.items() if kind.deletable or not deletable)
             fix = f"use one of {self.told(deletable=deletable)}"
-            raise UsageProblem(f"no kind {word!r}", why=self._why, fix=fix, nearest=nearest(word, known))
+            raise UsageProblem(f"no kind {word!r}", why=self._why, fix=fix, nearest=nearest_words(word, known))
         if deletable and not kind.deletable:
             raise UsageProblem(f"{kind.plural} cannot be deleted", fix=f"use one of {self.told(deletable=True)}")
         return kind
@@ -105,7 +105,7 @@ class Kinds:
 
     def unknown_document(self, name: str) -> tuple[str, str, list[str]]:
         """Return why a document's kind may be unknown, the kinds that there are, and those with a similar name."""
-        return self._why, f"kinds are {', '.join(self.by_document)}", nearest(name, self.by_document)
+        return self._why, f"kinds are {', '.join(self.by_document)}", nearest_words(name, self.by_document)
 
 
 def cache_of(folder: Path, server: str) -> Path:
@@ -113,16 +113,16 @@ def cache_of(folder: Path, server: str) -> Path:
     return folder / f"kinds-{hashlib.sha256(server.encode()).hexdigest()[:16]}.json"
 
 
-def kept(cache: Path) -> Published | None:
+def kept_kinds(cache: Path) -> Published | None:
     """Return what the server published last; None where that is not known."""
     try:
         with cache.open("rb") as file:
-            return published(json.loads(file.read(_BYTES_MAX)))
+            return read_kinds(json.loads(file.read(_BYTES_MAX)))
     except (OSError, ValueError):
         return None
 
 
-def published(body: Any) -> Published:
+def read_kinds(body: Any) -> Published:
     """Return the kinds of an answer.
 
     Raises:

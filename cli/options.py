@@ -22,7 +22,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Reason; kept in the log."
 Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that tracks this; kept in the log.", metavar="TEXT")]
 
 
-def said(reason: str, what: str) -> str:
+def required_reason(reason: str, what: str) -> str:
     """Return a reason that must be given.
 
     Raises:

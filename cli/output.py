@@ -35,7 +35,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table: its heading, what it shows of an item, and whether only `wide` shows it."""
 
     heading: str
@@ -75,7 +75,7 @@ def text(value: object) -> str:
             return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
-def write_table(columns: Sequence[Column], items: Iterable[Item], *, stream: TextIO | None = None) -> None:
+def write_table(columns: Sequence[TableColumn], items: Iterable[Item], *, stream: TextIO | None = None) -> None:
     """Write aligned columns; a terminal gets its last columns cut at its width, a pipe gets everything.
 
     Widths are measured on the first thousand rows, so that a long list starts to appear at once.
@@ -121,7 +121,7 @@ def _cut(text: str, cells: int) -> str:
 def write_items(
     items: Iterable[Item],
     how: Format,
-    columns: Sequence[Column],
+    columns: Sequence[TableColumn],
     name: Callable[[Item], str],
     *,
     single: bool = False,
@@ -177,7 +177,7 @@ def to_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def sort_items(items: Iterable[Item], key: str, columns: Sequence[Column]) -> list[Item]:
+def sort_items(items: Iterable[Item], key: str, columns: Sequence[TableColumn]) -> list[Item]:
     """Return the items in the order of a column or a dotted path, numbers as numbers; `-` before it reverses them."""
     wanted = key.removeprefix("-").lower()
     cells = {column.heading.lower(): column.cell for column in columns}

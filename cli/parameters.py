@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 
 _TYPES = (bool, str, int, Path)
 
@@ -58,18 +58,18 @@ def _choice(kind: type[Enum], word: str, name: str) -> Enum:
     known = [str(member.value) for member in kind]
     if word not in known:
         raise UsageProblem(
-            f"{name} does not take {word!r}", fix=f"use one of {', '.join(known)}", nearest=nearest(word, known)
+            f"{name} does not take {word!r}", fix=f"use one of {', '.join(known)}", nearest=nearest_words(word, known)
         )
     return kind(word)
 
 
-def plain(command: TyperCommand | TyperGroup, ctx: Any = None) -> TyperCommand | TyperGroup:
+def plain_values(command: TyperCommand | TyperGroup, ctx: Any = None) -> TyperCommand | TyperGroup:
     """Return the command, and what is below it, with plain values wherever the type is one of ours."""
     help_option = command.get_help_option(ctx) if ctx is not None else None
     for param in [*command.params, *([help_option] if help_option else [])]:
         plain_one(param)
     for below in getattr(command, "commands", {}).values():
-        plain(below, ctx)
+        plain_values(below, ctx)
     return command
 
 

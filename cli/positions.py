@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CONNECTIONS_MAX = 100
 
 
-class Positions:
+class KeptPositions:
     """The last `Resedge-Position` per connection, in one small file."""
 
     def __init__(self, path: Path, connection: Connection) -> None:

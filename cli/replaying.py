@@ -35,7 +35,7 @@ from libs.eventlog import DatabaseNotReady, DriverMissing, EventLog, LogUnavaila
 from libs.fleet import Blobs, Fleet
 from libs.runtime.clock import utc_now
 from libs.web.positions import POSITION_DIGITS_MAX
-from services.audit.domain import instant
+from services.audit.domain import read_time
 from services.audit.projections import AuditTrail
 from services.catalog.api import APPLICATION, CONFIGURATION, NAMESPACE
 from services.catalog.choosing import CHOICES
@@ -44,7 +44,7 @@ from services.inventory.api import STORE
 from services.policy.api import DECLARED as POLICY
 from services.relay.api import SOURCE
 from services.relay.projections import LettersView
-from services.rendering.asking.asof import RebuildFailed, Rebuilt, rebuild_branch
+from services.rendering.asking.asof import BranchNotRebuilt, Rebuilt, rebuild_branch
 from services.rendering.writing.materialising import PAGE_EVENTS
 
 STEP_EVENTS = 10_000
@@ -75,13 +75,13 @@ VIEWS: Mapping[str, _Make] = {
 }
 """Every view of every service, by its consumer's name; a test compares them with what the services run."""
 
-FLEET: Mapping[str, tuple[str, DeclaredKind[Any, Any]]] = {
+FLEET_DOCUMENTS: Mapping[str, tuple[str, DeclaredKind[Any, Any]]] = {
     kind.plural: (f"{service}.documents", kind) for service, kinds in _KINDS.items() for kind in kinds
 }
 """The fleet as documents: what is declared, by the plural of its kind, and the view that holds it."""
 
 _RELEASES = "releases"
-NAMES = (*FLEET, _RELEASES, *VIEWS)
+NAMES = (*FLEET_DOCUMENTS, _RELEASES, *VIEWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class _Place:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[EventLog]:
+def opened_log(url: str) -> Iterator[EventLog]:
     """Open a log for reading.
 
     Raises:
@@ -122,14 +122,14 @@ def opened(url: str) -> Iterator[EventLog]:
         yield log
     except (LogUnavailable, DBAPIError) as error:
         raise CliError(f"{shown} cannot be read", why=str(getattr(error, "orig", error))) from error
-    except (ConsumerStopped, UnknownEventType, ViewFailed, RebuildFailed, msgspec.DecodeError) as error:
+    except (ConsumerStopped, UnknownEventType, ViewFailed, BranchNotRebuilt, msgspec.DecodeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise CliError(f"{shown} cannot be replayed", why=why, fix="see `resedge verify`") from error
     finally:
         log.close()
 
 
-def place_of(log: EventLog, text: str) -> _Place:
+def log_place_of(log: EventLog, text: str) -> _Place:
     """Return the place that `--as-of` means: a position, or the last one recorded at or before a time.
 
     Raises:
@@ -146,7 +146,7 @@ def place_of(log: EventLog, text: str) -> _Place:
             raise UsageProblem(f"the log ends at position {head.position}, recorded {instant_text(head.recorded_at)}")
     else:
         try:
-            position = log.position_at(instant(text))
+            position = log.position_at(read_time(text))
         except Invalid as unreadable:
             raise UsageProblem(
                 f"--as-of takes a position or a time, not {text[:60]!r}",
@@ -164,8 +164,10 @@ class Replay:
     def __init__(self, log: EventLog, place: _Place, folder: Path, names: Sequence[str]) -> None:
         """Take which views, by consumer or by plural of a kind."""
         self._log, self._place, self._folder = log, place, folder
-        self._views = {FLEET[name][0] if name in FLEET else name for name in names} - {_RELEASES}
-        needs_facts = any(name == _RELEASES or (name in FLEET and FLEET[name][1] is GROUP) for name in names)
+        self._views = {FLEET_DOCUMENTS[name][0] if name in FLEET_DOCUMENTS else name for name in names} - {_RELEASES}
+        needs_facts = any(
+            name == _RELEASES or (name in FLEET_DOCUMENTS and FLEET_DOCUMENTS[name][1] is GROUP) for name in names
+        )
         self._facts = Fleet(Blobs(log.blob)) if needs_facts else None
 
     def run(self) -> Iterator[int]:
@@ -203,8 +205,8 @@ class Replay:
                 said = self._facts.facts["release", "/".join(key)]
                 told = {"published_at": instant_text(said.at), "published_by": said.actor, "position": said.position}
                 yield {**msgspec.to_builtins(release), **told}
-        elif name in FLEET:
-            view, kind = FLEET[name]
+        elif name in FLEET_DOCUMENTS:
+            view, kind = FLEET_DOCUMENTS[name]
             facts = self._facts or Fleet(lambda _digest: None)
             query = select(documents).where(documents.c.kind == kind.kind, documents.c.removed.is_(False))
             for row in self._rows(view, query.order_by(documents.c.name)):
@@ -228,8 +230,8 @@ class Replay:
         """Return how many things of a kind there were, or rows of a view."""
         if name == _RELEASES:
             return 0 if self._facts is None else len(self._facts.releases)
-        if name in FLEET:
-            view, kind = FLEET[name]
+        if name in FLEET_DOCUMENTS:
+            view, kind = FLEET_DOCUMENTS[name]
             query = select(func.count()).where(documents.c.kind == kind.kind, documents.c.removed.is_(False))
             return int(next(self._rows(view, query))[0])
         tables = self._tables(name)

@@ -24,8 +24,8 @@ from cli.config import (
     state_path,
 )
 from cli.errors import CliError, ExitCode, UsageProblem
-from cli.kinds import ROUTE, Kinds, cache_of, keep, published
-from cli.kinds import kept as published_last
+from cli.kinds import KINDS_ROUTE, Kinds, cache_of, keep, read_kinds
+from cli.kinds import kept_kinds as published_last
 from libs.kinds import KINDS, version_of
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ class Session:
     def client(self) -> Client:
         """Return the HTTP client; its library is loaded by the first use, which renews a sign-in that ends soon."""
         from cli.client import Client  # noqa: PLC0415 - loaded only when it is needed: start-up time
-        from cli.positions import Positions  # noqa: PLC0415 - loaded only when it is needed: start-up time
+        from cli.positions import KeptPositions  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
         self._renew()
-        return Client(self.connection, Positions(state_path(self.environment), self.connection), self._notice)
+        return Client(self.connection, KeptPositions(state_path(self.environment), self.connection), self._notice)
 
     @cached_property
     def kinds(self) -> Kinds:
@@ -83,11 +83,11 @@ class Session:
         Raises:
             CliError: it publishes nothing.
         """
-        body = self.client.get(ROUTE, read_seconds=KINDS_SECONDS, fresh=False).body
+        body = self.client.get(KINDS_ROUTE, read_seconds=KINDS_SECONDS, fresh=False).body
         try:
-            found, _ = published(body)
+            found, _ = read_kinds(body)
         except ValueError as error:
-            raise CliError(f"{ROUTE} does not list kinds") from error
+            raise CliError(f"{KINDS_ROUTE} does not list kinds") from error
         keep(self._kinds_cache, body)
         return found
 

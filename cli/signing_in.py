@@ -61,7 +61,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - a command is a composition root; libs.runtime's clock loads a database
 
 
-class Provider:
+class SignInProvider:
     """One identity provider, asked as one client. Blocking; close it."""
 
     def __init__(self, issuer: str, client_id: str) -> None:
@@ -251,7 +251,7 @@ def renewed(path: Path, name: str, now: Callable[[], datetime] = _utc_now) -> st
         signed_in = context.sign_in
         if signed_in is None or not _ends_soon(context, now()):
             return context.token
-        provider = Provider(signed_in.issuer, signed_in.client_id)
+        provider = SignInProvider(signed_in.issuer, signed_in.client_id)
         try:
             granted = provider.renew(signed_in.refresh_token)
         except Unreachable:
@@ -271,7 +271,7 @@ def _ends_soon(context: Context, now: datetime) -> bool:
     return datetime.fromisoformat(signed_in.expires) - now < timedelta(seconds=RENEW_SECONDS_BEFORE)
 
 
-def signed_in_as(context: Context, provider: Provider, granted: Granted) -> Context:
+def signed_in_as(context: Context, provider: SignInProvider, granted: Granted) -> Context:
     """Return the context with what was granted."""
     sign_in = SignIn(provider.issuer, provider.client_id, granted.expires, granted.refresh_token)
     return replace(context, token=granted.token, sign_in=sign_in)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 
 GLOBAL_OPTIONS = ("--server", "--token", "--context")
 
@@ -46,7 +46,7 @@ def usage_problem(error: typer.TyperException, root: Any, arguments: Sequence[st
         told = f"{what.rstrip('.')}: {missing.help}" if getattr(missing, "help", "") else what
         return UsageProblem(told, fix=f"{usage(path, command)}; {see}")
     known = {name for param in command.params for name in param.opts} | {*GLOBAL_OPTIONS, "--help"}
-    similar = nearest(option, sorted(known)) if option and option not in known else []
+    similar = nearest_words(option, sorted(known)) if option and option not in known else []
     return UsageProblem(what, fix=see, nearest=similar)
 
 

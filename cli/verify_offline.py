@@ -19,13 +19,15 @@ def verify_data_dir(data_dir: Path, all_commits: bool) -> list[dict[str, Any]]:
         CliError: the verification could not be finished.
     """
     from services.rendering.asking.broken import VerificationBroken  # noqa: PLC0415 - loaded only when verifying
-    from services.rendering.asking.verify import shown, verify  # noqa: PLC0415 - loaded only when verifying
+    from services.rendering.asking.verify import shown_checks, verify_branch  # noqa: PLC0415 - loaded only when verifying
 
     file = data_dir / "log.db"
     if not file.is_file():
         raise FileNotFoundError(f"there is no log at {file}")
     try:
-        return shown(asyncio.run(verify(f"sqlite:///{file}", data_dir / "gitops.git", every_commit=all_commits)))
+        return shown_checks(
+            asyncio.run(verify_branch(f"sqlite:///{file}", data_dir / "gitops.git", every_commit=all_commits))
+        )
     except VerificationBroken as broken:
         raise CliError(
             "The verification could not be finished.", why=str(broken), fix=broken.fix, code="verification-broken"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 VERSION = "0.1.0"
-HEADER = "Resedge-Version"
+VERSION_HEADER = "Resedge-Version"
 """In every answer: the version of the process that gave it."""
 _MAJOR_MINOR = re.compile(r"(\d{1,9})\.(\d{1,9})(?:[.+-][0-9A-Za-z.+-]{0,60})?", re.ASCII)
 

@@ -147,7 +147,7 @@ def _channel(topic: Topic, messages: Mapping[str, str]) -> dict[str, Any]:
     return channel | {"bindings": {"kafka": binding}}
 
 
-def document() -> dict[str, Any]:
+def asyncapi_document() -> dict[str, Any]:
     """Return the whole document; `cli.embedded` has imported every event type."""
     events = dict(_messages(event_types(), "events", "EventHeaders"))
     external = dict(_messages(external_types(), "inbox", "InboxHeaders"))
@@ -214,4 +214,4 @@ def _operation(action: str, channel: str, summary: str) -> dict[str, Any]:
 def asyncapi_text() -> str:
     """Return the document as it is committed."""
     head = "# Made by `python -m scripts.schemas`; do not edit.\n"
-    return head + yaml.safe_dump(document(), sort_keys=False, width=120, allow_unicode=True)
+    return head + yaml.safe_dump(asyncapi_document(), sort_keys=False, width=120, allow_unicode=True)

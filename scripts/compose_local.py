@@ -23,14 +23,14 @@ from scripts.compose_local_file import (
     HEALTHY,
     ComposeError,
     Health,
-    Service,
+    LocalService,
     in_levels,
     in_order,
     load,
     read_variables,
     with_needs,
 )
-from scripts.compose_local_parts import Part, PartMissing, part
+from scripts.compose_local_parts import LocalPart, PartMissing, part
 from scripts.compose_local_places import COMPOSE_FILE, LEFT_OUT, REPLACED, ROOT, Places, check_places, local
 from scripts.compose_local_processes import Process, ProcessFailed, unhealthy
 
@@ -54,7 +54,7 @@ class _System:
         every = load(places.file, variables)
         check_places(every)
         self.services = local(every)
-        self.parts: dict[str, Part | None] = {}
+        self.parts: dict[str, LocalPart | None] = {}
 
     def process(self, name: str) -> Process:
         """Return the process of a service."""
@@ -80,7 +80,7 @@ class _System:
                 self.down(started)
             raise
 
-    def _check_ports(self, wanted: Sequence[Service]) -> None:
+    def _check_ports(self, wanted: Sequence[LocalService]) -> None:
         listening = self.places.listening()
         for service in wanted:
             for port in [] if self.process(service.name).runs else listening.get(service.name, []):
@@ -93,7 +93,7 @@ class _System:
                             f"port {port}, for {service.name}, is taken by another program: end it, or use --port-base"
                         ) from None
 
-    def _start(self, service: Service) -> None:
+    def _start(self, service: LocalService) -> None:
         process = self.process(service.name)
         if not service.ours:
             found = self.parts[service.name] = part(service, self.services, self.places)
@@ -119,14 +119,14 @@ class _System:
             )
         say(f"started {service.name}")
 
-    def environment(self, service: Service) -> dict[str, str]:
+    def environment(self, service: LocalService) -> dict[str, str]:
         """Return the whole environment of one of our processes: nothing of the caller's but where programs are."""
         return {**_base(), **self.places.environment(service)}
 
-    def _is_step(self, service: Service) -> bool:
+    def _is_step(self, service: LocalService) -> bool:
         return service.ours and service.health is None
 
-    def _still_done(self, service: Service) -> bool:
+    def _still_done(self, service: LocalService) -> bool:
         """Whether a step need not run again: it ended well, and nothing that it needs was started after it."""
         process = self.process(service.name)
         done = process.started
@@ -135,7 +135,7 @@ class _System:
         needed = [self.process(name).started for name in with_needs(self.services, [service.name])]
         return all(each is None or each.ticks <= done.ticks for each in needed)
 
-    def _wait(self, service: Service, condition: str) -> None:
+    def _wait(self, service: LocalService, condition: str) -> None:
         process = self.process(service.name)
         if not service.ours:
             found = self.parts.get(service.name) or self._part_again(service)
@@ -147,7 +147,7 @@ class _System:
             health, environment = service.health, self.environment(service)
             process.wait_healthy(health, lambda: unhealthy(_with_command(health), environment, ROOT))
 
-    def _part_again(self, service: Service) -> Part | None:
+    def _part_again(self, service: LocalService) -> LocalPart | None:
         if service.name not in self.parts:
             self.parts[service.name] = part(service, self.services, self.places)
         return self.parts[service.name]
@@ -185,7 +185,7 @@ class _System:
             print(f"{name:{width}}  {state}")
         return well
 
-    def _state(self, service: Service) -> tuple[str, bool]:
+    def _state(self, service: LocalService) -> tuple[str, bool]:
         process = self.process(service.name)
         started, runs, code = process.started, process.runs, process.exit_code
         wrong = self._ill(service) if runs else None
@@ -203,7 +203,7 @@ class _System:
             found = f"healthy, pid {started.pid}" if service.health else f"running, pid {started.pid}", True
         return found
 
-    def _ill(self, service: Service) -> str | None:
+    def _ill(self, service: LocalService) -> str | None:
         if not service.ours:
             found = self._part_again(service)
             return found.check() if found is not None else None

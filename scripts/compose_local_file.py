@@ -59,7 +59,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class LocalService:
     """One service of the file, with every variable filled in."""
 
     name: str
@@ -110,7 +110,7 @@ def _filled(value: Any, variables: Mapping[str, str], at: str) -> Any:
             return value
 
 
-def load(path: Path, variables: Mapping[str, str]) -> dict[str, Service]:
+def load(path: Path, variables: Mapping[str, str]) -> dict[str, LocalService]:
     """Return the services of a compose file by name.
 
     Raises:
@@ -130,13 +130,13 @@ def load(path: Path, variables: Mapping[str, str]) -> dict[str, Service]:
     return services
 
 
-def _service(name: str, said: Mapping[str, Any]) -> Service:
+def _service(name: str, said: Mapping[str, Any]) -> LocalService:
     at = f"services.{name}"
     for key in said:
         if key not in HONOURED and key not in IGNORED and not key.startswith("x-"):
             raise ComposeError(f"{at}.{key}: this key would have to be honoured, and is not understood here")
     health = said.get("healthcheck")
-    return Service(
+    return LocalService(
         name=name,
         ours="build" in said,
         command=_command(said.get("command", [])),
@@ -210,12 +210,12 @@ def _published(said: Any, at: str) -> Iterator[tuple[int, int]]:
         yield int(found[2]), int(found[1])
 
 
-def in_order(services: Mapping[str, Service]) -> list[Service]:
+def in_order(services: Mapping[str, LocalService]) -> list[LocalService]:
     """Return the services so that each comes after what it depends on, else in the order of the file."""
     return [service for level in in_levels(services) for service in level]
 
 
-def in_levels(services: Mapping[str, Service]) -> list[list[Service]]:
+def in_levels(services: Mapping[str, LocalService]) -> list[list[LocalService]]:
     """Return the services in groups: what a service depends on is in an earlier group.
 
     Raises:
@@ -227,7 +227,7 @@ def in_levels(services: Mapping[str, Service]) -> list[list[Service]]:
     except CycleError as error:
         raise ComposeError(f"these depend on each other: {' → '.join(reversed(error.args[1]))}") from None
     place = {name: index for index, name in enumerate(services)}
-    found: list[list[Service]] = []
+    found: list[list[LocalService]] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready(), key=place.__getitem__)
         found.append([services[name] for name in ready])
@@ -235,7 +235,7 @@ def in_levels(services: Mapping[str, Service]) -> list[list[Service]]:
     return found
 
 
-def with_needs(services: Mapping[str, Service], names: list[str]) -> dict[str, Service]:
+def with_needs(services: Mapping[str, LocalService], names: list[str]) -> dict[str, LocalService]:
     """Return the named services and everything that they depend on.
 
     Raises:

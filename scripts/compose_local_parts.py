@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pg8000.dbapi
 
-from scripts.compose_local_file import Service
+from scripts.compose_local_file import LocalService
 from scripts.compose_local_places import ROOT, Places
-from scripts.edge import TEMPLATE, filled
+from scripts.edge import TEMPLATE, filled_template
 
 SETUP_SECONDS = 300
 
@@ -31,7 +31,7 @@ class PartMissing(RuntimeError):  # noqa: N818 - it states the fact
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LocalPart:
     """One local program: how it runs, how it ends, and how to tell that it answers (the text says what is wrong)."""
 
     command: Sequence[str]
@@ -54,7 +54,7 @@ def program(name: str, *places: str) -> str:
     raise PartMissing(f"{name} was not found: run scripts/setup --test")
 
 
-def part(service: Service, services: Mapping[str, Service], places: Places) -> Part | None:
+def part(service: LocalService, services: Mapping[str, LocalService], places: Places) -> LocalPart | None:
     """Make ready what stands for a third party's image; None: nothing of its own runs for it.
 
     Raises:
@@ -73,14 +73,14 @@ def part(service: Service, services: Mapping[str, Service], places: Places) -> P
     return None
 
 
-def _kafka(places: Places) -> Part:
+def _kafka(places: Places) -> LocalPart:
     program("java")
     subprocess.run([ROOT / "scripts/kafka", "install"], check=True, timeout=SETUP_SECONDS)
     data = str(places.directory / "kafka")
     port, controller = places.port("kafka", 9092), places.port("kafka", 9093)
     command = [str(ROOT / "scripts/kafka"), "run", data, str(port), str(controller)]
     # The JVM reports the signal that ended it in good order.
-    return Part(command, lambda: asyncio.run(_kafka_answers(port)), good_codes=(0, 128 + signal.SIGTERM))
+    return LocalPart(command, lambda: asyncio.run(_kafka_answers(port)), good_codes=(0, 128 + signal.SIGTERM))
 
 
 async def _kafka_answers(port: int) -> str | None:
@@ -116,7 +116,7 @@ def server_user() -> pwd.struct_passwd | None:
         raise PartMissing("PostgreSQL's own user is missing: run scripts/setup --test") from None
 
 
-def _postgres(service: Service, places: Places) -> Part:
+def _postgres(service: LocalService, places: Places) -> LocalPart:
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parts[4]))
     bin_ = [str(path) for path in reversed(versions)]
     data, port, user = places.directory / "postgres", places.port("postgres", 5432), server_user()
@@ -134,7 +134,7 @@ def _postgres(service: Service, places: Places) -> Part:
     command = [*as_user, program("postgres", *bin_), "-D", str(data)]
     command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     views = service.environment["POSTGRES_DB"]
-    return Part(command, lambda: _postgres_answers(port, password, views), signal=signal.SIGINT)
+    return LocalPart(command, lambda: _postgres_answers(port, password, views), signal=signal.SIGINT)
 
 
 def _make_cluster(data: Path, password: str, initdb: Sequence[str], user: pwd.struct_passwd | None) -> None:
@@ -205,17 +205,17 @@ def make_log_database(environment: Mapping[str, str], admin: str, port: int) -> 
             connection.cursor().execute(statement)
 
 
-def _edge(service: Service, places: Places) -> Part:
+def _edge(service: LocalService, places: Places) -> LocalPart:
     nginx = program("nginx", "/usr/sbin", "/usr/local/sbin")
     values = places.environment(service)
     directory = Path(values["EDGE_RUN_DIR"])
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "nginx.conf"
-    configuration.write_text(filled(TEMPLATE.read_text("utf-8"), values), "utf-8")
+    configuration.write_text(filled_template(TEMPLATE.read_text("utf-8"), values), "utf-8")
     # As root, nginx would give its work to another user, who cannot enter here.
     options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     command = [nginx, "-e", "stderr", "-c", str(configuration), "-g", options]
-    return Part(command, lambda: _http_answers(f"{places.address}/readyz"), signal=signal.SIGQUIT)
+    return LocalPart(command, lambda: _http_answers(f"{places.address}/readyz"), signal=signal.SIGQUIT)
 
 
 def _http_answers(url: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.compose_local_file import HEALTHY, ComposeError, Service
+from scripts.compose_local_file import HEALTHY, ComposeError, LocalService
 
 ROOT = Path(__file__).parents[1]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -127,7 +127,7 @@ class Places:
             "/tmp": str(self.directory / "tmp" / service),  # noqa: S108 - the container's, which is not used
         }
 
-    def environment(self, service: Service) -> dict[str, str]:
+    def environment(self, service: LocalService) -> dict[str, str]:
         """Return the environment of a service's process: the file's, with hosts, ports and paths of this machine.
 
         Raises:
@@ -135,7 +135,7 @@ class Places:
         """
         return {name: self._value(service, name, value) for name, value in service.environment.items()}
 
-    def _value(self, service: Service, name: str, value: str) -> str:
+    def _value(self, service: LocalService, name: str, value: str) -> str:
         if found := SQL_SERVER.fullmatch(value):
             return LOG_URL.format(**found.groupdict(), port=self.port("postgres", 5432))
         if value in (paths := self.paths(service.name)):
@@ -152,7 +152,7 @@ class Places:
         return f"127.0.0.1:{self.port(found[1], int(found[2]))}"
 
 
-def check_places(services: Mapping[str, Service]) -> None:
+def check_places(services: Mapping[str, LocalService]) -> None:
     """See that every third party's image is replaced or left out, and that nothing needs one that is left out.
 
     Raises:
@@ -170,7 +170,7 @@ def check_places(services: Mapping[str, Service]) -> None:
                 raise ComposeError(f"services.{service.name}.ports: {published} is not the port {usual} of the table")
 
 
-def local(services: Mapping[str, Service]) -> dict[str, Service]:
+def local(services: Mapping[str, LocalService]) -> dict[str, LocalService]:
     """Return the services that run here, with what their stand-ins need."""
     return {
         name: replace(service, depends_on={**service.depends_on, **NEEDED_HERE.get(name, {})})

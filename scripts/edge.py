@@ -112,7 +112,7 @@ def written(template: str, descriptions: Path = DESCRIPTIONS) -> str:
     return before + begin + lines + end + after
 
 
-def filled(template: str, values: Mapping[str, str]) -> str:
+def filled_template(template: str, values: Mapping[str, str]) -> str:
     """Return the configuration: `${NAME}` replaced by its value, nginx's own variables left alone.
 
     Raises:

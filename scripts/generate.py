@@ -23,7 +23,7 @@ from libs.gates import GATES
 from libs.runtime.settings import Settings
 from libs.selection.errors import SelectionError
 from scripts import architecture, kinds_page
-from services.catalog.publishing import REFUSED
+from services.catalog.publishing import REFUSED_CODES
 
 _ROOT = Path(__file__).parents[1]
 MADE = "<!-- Made by `python -m scripts.generate`; do not edit. -->"
@@ -150,7 +150,7 @@ def _problems() -> Iterator[_Row]:
 
 def status_of(code: str) -> str:
     """Return what a release that cannot be taken is answered with."""
-    return "409" if code in REFUSED else "422"
+    return "409" if code in REFUSED_CODES else "422"
 
 
 def publishing() -> Iterator[_Row]:
@@ -256,7 +256,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli.reference.reference,
     architecture.PAGE: architecture.architecture_page,
     CALENDARS: calendars_page,
-    kinds_page.PAGE: kinds_page.kinds_page,
+    kinds_page.KINDS_PAGE: kinds_page.kinds_page,
 }
 """Page → what it must hold."""
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import yaml
 
-from libs.kinds import DECLARED, KINDS, Kind
+from libs.kinds import DECLARED_KINDS, KINDS, Kind
 
-ROOT = Path(__file__).parents[1]
-PAGE = "docs/reference/kinds.md"
+KINDS_PAGE_ROOT = Path(__file__).parents[1]
+KINDS_PAGE = "docs/reference/kinds.md"
 NESTED_MAX = 3
 """So many levels of fields are listed; what lies deeper is in the OpenAPI description."""
 
 
-def described(service: str) -> Mapping[str, Any]:
-    whole: Mapping[str, Any] = json.loads((ROOT / f"schemas/openapi/{service}.json").read_text("utf-8"))
+def described_kind(service: str) -> Mapping[str, Any]:
+    whole: Mapping[str, Any] = json.loads((KINDS_PAGE_ROOT / f"schemas/openapi/{service}.json").read_text("utf-8"))
     return whole
 
 
@@ -60,17 +60,17 @@ def fields(schema: Mapping[str, Any], named: Mapping[str, Any], path: str = "") 
 
 def document_schema(kind: Kind) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the schema of a kind's documents, and the schemas that it refers to by name."""
-    whole = described(kind.service)
+    whole = described_kind(kind.service)
     one = next(path for path in whole["paths"] if path.startswith(f"/v1/{kind.plural}/{{name"))
     body = whole["paths"][one]["put"]["requestBody"]["content"]["application/json"]["schema"]
     return body, whole["components"]["schemas"]
 
 
-def routes(kind: Kind) -> Iterator[tuple[str, str, str]]:
+def routes_of_kind(kind: Kind) -> Iterator[tuple[str, str, str]]:
     """Yield the routes of a kind: method, path, and what it does."""
     root = f"/v1/applications/{{application}}/{kind.plural}" if kind.of_application else f"/v1/{kind.plural}"
     for service in sorted({each.service for each in KINDS}):
-        for path, operations in described(service)["paths"].items():
+        for path, operations in described_kind(service)["paths"].items():
             rest = path.removeprefix(root)
             if not path.startswith(root) or rest[:1] not in {"", "/", ":"}:
                 continue
@@ -99,7 +99,9 @@ def _section(kind: Kind) -> Iterator[str]:
     for path in kind.expressions:
         yield f"- `{path}` is an expression over clusters"
     yield from ("", "| route | what it does |", "|---|---|")
-    yield from (f"| `{method} {path}` | {said.replace('|', chr(92) + '|')} |" for method, path, said in routes(kind))
+    yield from (
+        f"| `{method} {path}` | {said.replace('|', chr(92) + '|')} |" for method, path, said in routes_of_kind(kind)
+    )
     yield ""
     if kind.document:
         yield from ("| field | type | required |", "|---|---|---|")
@@ -115,7 +117,10 @@ def kinds_page() -> str:
         "",
         "<!-- Made by `python -m scripts.generate`; do not edit. -->",
         "",
-        f"{len(DECLARED)} kinds are declared by documents. The others can only be read, or are changed by commands of",
+        (
+            f"{len(DECLARED_KINDS)} kinds are declared by documents. "
+            "The others can only be read, or are changed by commands of"
+        ),
         "their own. The examples can be applied as they are, in the order of this page.",
         "",
     ]

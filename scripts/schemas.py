@@ -22,7 +22,7 @@ from libs.contracts.inbox import adapter_of, external_types
 from libs.runtime.embedded import Embedded
 from scripts.asyncapi import asyncapi_text
 
-ROOT = Path(__file__).parents[1] / "schemas"
+SCHEMAS_ROOT = Path(__file__).parents[1] / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -67,10 +67,10 @@ def files() -> Iterator[tuple[Path, str]]:
     """Yield every file of `schemas/` and what is in it."""
     for folder, schemas in SCHEMAS.items():
         for name, schema in schemas().items():
-            yield ROOT / folder / f"{name}.json", _text_of(schema)
+            yield SCHEMAS_ROOT / folder / f"{name}.json", _text_of(schema)
     for name, description in descriptions().items():
-        yield ROOT / "openapi" / f"{name}.json", _text_of(description)
-    yield ROOT / "asyncapi.yaml", asyncapi_text()
+        yield SCHEMAS_ROOT / "openapi" / f"{name}.json", _text_of(description)
+    yield SCHEMAS_ROOT / "asyncapi.yaml", asyncapi_text()
 
 
 def breaks(before: dict[str, Any], after: dict[str, Any], at: str = "") -> list[str]:
@@ -106,7 +106,7 @@ def incompatible() -> list[str]:
     found = []
     for folder, schemas in SCHEMAS.items():
         current = schemas()
-        for path in sorted((ROOT / folder).glob("*.json")):
+        for path in sorted((SCHEMAS_ROOT / folder).glob("*.json")):
             if path.stem not in current:
                 found.append(f"{path.stem} is gone; recorded logs hold it, or somebody sends it")
                 continue
@@ -119,8 +119,8 @@ def stale() -> list[str]:
     """Return the files that are not what the code says now, and those that it does not say any more."""
     current = dict(files())
     differing = [path for path, text in current.items() if not path.exists() or path.read_text("utf-8") != text]
-    left_over = [path for path in ROOT.rglob("*") if path.is_file() and path not in current]
-    return [str(path.relative_to(ROOT.parent)) for path in sorted([*differing, *left_over])]
+    left_over = [path for path in SCHEMAS_ROOT.rglob("*") if path.is_file() and path not in current]
+    return [str(path.relative_to(SCHEMAS_ROOT.parent)) for path in sorted([*differing, *left_over])]
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 _ROOT = Path(__file__).parents[1]
 LAST = _ROOT / ".cache" / "test-times.json"
-PAGE = _ROOT / "docs" / "reference" / "testing.md"
+TIMES_PAGE = _ROOT / "docs" / "reference" / "testing.md"
 RECORDED = _ROOT / "tests" / "data" / "times.json"
 BEGIN, END = "<!-- Made by `python -m scripts.times`; do not edit. -->", "<!-- End. -->"
 FILES_SHOWN = TESTS_SHOWN = 25
@@ -87,12 +87,12 @@ def main() -> int:
         print("there is no whole run to tell of: run scripts/test first", file=sys.stderr)
         return 1
     run = json.loads(LAST.read_text("utf-8"))
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    before, _, rest = TIMES_PAGE.read_text("utf-8").partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:
-        print(f"{PAGE} does not say where the tables belong", file=sys.stderr)
+        print(f"{TIMES_PAGE} does not say where the tables belong", file=sys.stderr)
         return 1
-    _write(PAGE, before + tables(run) + after)
+    _write(TIMES_PAGE, before + tables(run) + after)
     _write(RECORDED, json.dumps(weights(run), indent=0, sort_keys=True) + "\n")
     return 0
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from cli.errors import CliError, ExitCode, Problem, UsageProblem
+from cli.errors import CliError, ExitCode, ServerProblem, UsageProblem
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,7 +42,7 @@ def run_demo(stores: int, serve: bool, data_dir: Path | None, port: int, distrib
     except CliError as error:
         print(flush=True)
         print("\n".join(error.lines()), file=sys.stderr)
-        if isinstance(error, Problem):
+        if isinstance(error, ServerProblem):
             print(json.dumps(error.document(), indent=2, ensure_ascii=False), file=sys.stderr)
         return ExitCode.FAILED
     finally:
@@ -141,9 +141,9 @@ def _check_new(connection: Connection) -> None:
 def _client(connection: Connection) -> Iterator[Client]:
     from cli.client import Client  # noqa: PLC0415 - `resedge --help` does not load the client
     from cli.config import state_path  # noqa: PLC0415 - the same
-    from cli.positions import Positions  # noqa: PLC0415 - the same
+    from cli.positions import KeptPositions  # noqa: PLC0415 - the same
 
-    client = Client(connection, Positions(state_path(), connection))
+    client = Client(connection, KeptPositions(state_path(), connection))
     try:
         yield client
     finally:

@@ -1,6 +1,7 @@
 """What runs in the demo: five namespaces, twenty-five applications, layered configuration, and their releases.
 
-`documents` gives everything in an order in which it can be applied one by one: a document refers only to earlier ones.
+`demo_documents` gives everything in an order in which it can be applied one by one: a document refers only
+to earlier ones.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from libs.contracts.names import API_VERSION
 from libs.templates import hydrate, read_yaml
 
 if TYPE_CHECKING:
-    from cli.demo.fleet import Fleet, Hours, Store
+    from cli.demo.fleet import DemoFleet, DemoHours, DemoStore
 
 SMALL_FLEET_STORES = 5_000
 """A smaller fleet may lack what some documents select, so that in it they say that they may be empty."""
@@ -203,7 +204,7 @@ CONFIGURATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def documents(fleet: Fleet) -> list[dict[str, Any]]:
+def demo_documents(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return every document of the demo but the stores that the import brings, each after what it refers to."""
     return [
         *kitchen_documents(fleet),
@@ -219,13 +220,13 @@ def live_document() -> dict[str, Any]:
     return _document("Group", {"path": LIVE}, {"expression": "/c/*"})
 
 
-def kitchen_documents(fleet: Fleet) -> list[dict[str, Any]]:
+def kitchen_documents(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return the stores that have a second cluster, whole, as a store's document replaces what was imported."""
     kitchens = frozenset(fleet.kitchens)
     return [_store_document(store) for store in fleet.stores if store.name in kitchens]
 
 
-def _store_document(store: Store) -> dict[str, Any]:
+def _store_document(store: DemoStore) -> dict[str, Any]:
     own = {"cpu": store.cpu, "memory": store.memory}
     clusters = [
         {"name": store.name, "labels": {"role": "front"}, "capacity": own},
@@ -236,7 +237,7 @@ def _store_document(store: Store) -> dict[str, Any]:
     return _document("Store", {"name": store.name, "labels": labels}, spec)
 
 
-def _hours(entry: Hours) -> dict[str, Any]:
+def _hours(entry: DemoHours) -> dict[str, Any]:
     return {"days": list(entry.days), "open": entry.opens, "close": entry.closes}
 
 
@@ -257,7 +258,7 @@ def namespace_documents() -> list[dict[str, Any]]:
     ]
 
 
-def application_documents(fleet: Fleet) -> list[dict[str, Any]]:
+def application_documents(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return the applications, each narrowed to the stores that have what it works with."""
     found = []
     for workload in APPLICATIONS:
@@ -268,12 +269,12 @@ def application_documents(fleet: Fleet) -> list[dict[str, Any]]:
     return found
 
 
-def configuration_documents(fleet: Fleet) -> list[dict[str, Any]]:
+def configuration_documents(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return the layers of configuration; no two of equal rank set one key differently on one cluster."""
     return [_document("Configuration", {"name": name}, spec | _allowance(fleet)) for name, spec in CONFIGURATIONS]
 
 
-def _allowance(fleet: Fleet) -> dict[str, Any]:
+def _allowance(fleet: DemoFleet) -> dict[str, Any]:
     return {"allow_empty": True} if len(fleet.stores) < SMALL_FLEET_STORES else {}
 
 

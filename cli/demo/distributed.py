@@ -20,7 +20,7 @@ from cli.errors import CliError, UsageProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parents[2]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _CONTEXT = "dev"
 OTHER_CONTEXT = "demo"
 """The context of a system of the demo's own where `dev` is somebody's system that does not run now."""
@@ -49,7 +49,7 @@ def system(home: Path, port: int) -> Iterator[_System]:
     if (running := _running()) is not None:
         yield _System(running)
         return
-    script = ROOT / "scripts" / "compose-local"
+    script = PROJECT_ROOT / "scripts" / "compose-local"
     if not script.is_file():
         raise UsageProblem(
             "there is no scripts/compose-local", fix="run the distributed demo in a clone of the project"

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.demo.places import Place, apportion, places
+from cli.demo.places import Town, apportion, places
 from libs.contracts.instants import DAYS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LABEL_KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class DemoHours:
     """Opening times on some weekdays; `closes` before `opens` is the next morning."""
 
     days: tuple[str, ...]
@@ -39,22 +39,22 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class DemoStore:
     """One store of the demo; `cpu` and `memory` (Kubernetes quantities) are what its cluster has."""
 
     name: str
     timezone: str
-    hours: tuple[Hours, ...]
+    hours: tuple[DemoHours, ...]
     cpu: str
     memory: str
     labels: _Labels
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class DemoFleet:
     """Stores by name, and those among them that have a second cluster, `<store>-kitchen`."""
 
-    stores: tuple[Store, ...]
+    stores: tuple[DemoStore, ...]
     kitchens: tuple[str, ...]
 
 
@@ -112,13 +112,13 @@ OTHER_LANGUAGE = {"ca": ("zh", 40), "ny": ("zh", 40), "wa": ("vi", 24), "hi": ("
 
 _WORKDAYS, _WEEKEND = DAYS[:5], DAYS[5:]
 HOURS = {
-    "mall": (Hours(DAYS[:6], "10:00", "21:00"), Hours(DAYS[6:], "11:00", "18:00")),
-    "urban": (Hours(_WORKDAYS, "06:00", "23:00"), Hours(_WEEKEND, "07:00", "01:00")),
-    "inline": (Hours(DAYS, "07:00", "22:00"),),
-    "drive-through": (Hours(_WORKDAYS, "06:00", "23:00"), Hours(_WEEKEND, "07:00", "02:00")),
-    "freestanding": (Hours(_WORKDAYS, "06:30", "22:30"), Hours(_WEEKEND, "07:00", "23:30")),
+    "mall": (DemoHours(DAYS[:6], "10:00", "21:00"), DemoHours(DAYS[6:], "11:00", "18:00")),
+    "urban": (DemoHours(_WORKDAYS, "06:00", "23:00"), DemoHours(_WEEKEND, "07:00", "01:00")),
+    "inline": (DemoHours(DAYS, "07:00", "22:00"),),
+    "drive-through": (DemoHours(_WORKDAYS, "06:00", "23:00"), DemoHours(_WEEKEND, "07:00", "02:00")),
+    "freestanding": (DemoHours(_WORKDAYS, "06:30", "22:30"), DemoHours(_WEEKEND, "07:00", "23:30")),
 }
-ALWAYS_OPEN = (Hours(DAYS, "00:00", "24:00"),)
+ALWAYS_OPEN = (DemoHours(DAYS, "00:00", "24:00"),)
 
 _OPERATORS_FIRST = (
     *("lone-star", "blue-ridge", "great-plains", "harbor", "cascade", "redwood", "prairie", "liberty"),
@@ -128,7 +128,7 @@ _OPERATORS_LAST = ("kitchens", "restaurants", "hospitality", "foods")
 FRANCHISEES = tuple(f"{first}-{last}" for first in _OPERATORS_FIRST for last in _OPERATORS_LAST)
 
 
-def make_fleet(stores: int, *, seed: str = SEED) -> Fleet:
+def make_fleet(stores: int, *, seed: str = SEED) -> DemoFleet:
     """Make `stores` stores, deterministically; raises ValueError for fewer than one.
 
     The first store has every kind of equipment, so that every label key exists however small the fleet is.
@@ -138,10 +138,10 @@ def make_fleet(stores: int, *, seed: str = SEED) -> Fleet:
     made = tuple(_stores(stores, seed))
     candidates = sorted((s for s in made if s.labels["size"] in ("large", "xl")), key=lambda s: _digest(seed, s.name))
     kitchens = sorted(s.name for s in candidates[: max(1, stores // KITCHEN_SHARE)])
-    return Fleet(made, tuple(kitchens) or (made[0].name,))
+    return DemoFleet(made, tuple(kitchens) or (made[0].name,))
 
 
-def _stores(count: int, seed: str) -> Iterator[Store]:
+def _stores(count: int, seed: str) -> Iterator[DemoStore]:
     towns = places()
     counts = apportion(count, tuple(town.population for town in towns))
     in_market: dict[str, int] = {}
@@ -160,7 +160,7 @@ def _digest(seed: str, name: str) -> bytes:
     return hashlib.blake2b(f"{seed}/{name}".encode()).digest()
 
 
-def _store(name: str, town: Place, district: str, draw: bytes, *, complete: bool) -> Store:
+def _store(name: str, town: Town, district: str, draw: bytes, *, complete: bool) -> DemoStore:
     """Build one store; `draw` is 64 bytes of chance, each used for one thing."""
     form = _format(town, draw[0])
     size = SIZES[form][draw[1]]
@@ -182,10 +182,10 @@ def _store(name: str, town: Place, district: str, draw: bytes, *, complete: bool
     labels["tier"] = TIERS[draw[23]]
     always = form == "travel-plaza" or (form == "drive-through" and draw[24] < 40)
     cpu, memory = _CAPACITY[size]
-    return Store(name, town.timezone, ALWAYS_OPEN if always else HOURS[form], cpu, memory, labels)
+    return DemoStore(name, town.timezone, ALWAYS_OPEN if always else HOURS[form], cpu, memory, labels)
 
 
-def _format(town: Place, draw: int) -> str:
+def _format(town: Town, draw: int) -> str:
     if town.population >= 100_000:
         return CITY_FORMATS[draw]
     return (TOWN_FORMATS if town.population >= 10_000 else RURAL_FORMATS)[draw]
@@ -213,7 +213,7 @@ def _equipment(opened: int, size: str, draw: bytes, *, complete: bool) -> _Label
     return found
 
 
-def _partners(town: Place, draw: bytes, *, complete: bool) -> str | tuple[str, ...] | None:
+def _partners(town: Town, draw: bytes, *, complete: bool) -> str | tuple[str, ...] | None:
     offers = PARTNERS_RURAL if town.population < 10_000 and not complete else PARTNERS_CITY
     chosen = {partner for index, (partner, share) in enumerate(offers) if draw[14 + index] < share or complete}
     return _several(chosen) if chosen else None
@@ -234,7 +234,7 @@ def _several(values: set[str]) -> str | tuple[str, ...]:
     return next(iter(values)) if len(values) == 1 else tuple(sorted(values))
 
 
-def stores_csv(fleet: Fleet) -> bytes:
+def stores_csv(fleet: DemoFleet) -> bytes:
     """Return the fleet as a bulk import takes it: one row a store, `a|b` for several values of a label."""
     opening = {hours: hours_text(hours) for hours in {store.hours for store in fleet.stores}}
     rows = [",".join(("name", "timezone", "hours", "cpu", "memory", *LABEL_KEYS))]
@@ -246,7 +246,7 @@ def stores_csv(fleet: Fleet) -> bytes:
     return ("\n".join(rows) + "\n").encode()
 
 
-def hours_text(hours: tuple[Hours, ...]) -> str:
+def hours_text(hours: tuple[DemoHours, ...]) -> str:
     """Write opening hours as one cell of an import: `mon-fri 06:00-23:00; sat-sun 07:00-02:00`."""
     return "; ".join(f"{_days_text(entry.days)} {entry.opens}-{entry.closes}" for entry in hours)
 

@@ -17,7 +17,7 @@ from libs.contracts.names import API_VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cli.demo.fleet import Fleet, Store
+    from cli.demo.fleet import DemoFleet, DemoStore
 
 LIVE = "/operations/live"
 """The group that says which stores run anything at all; it starts with one store."""
@@ -61,7 +61,7 @@ def geography() -> Iterator[tuple[str, str]]:
             yield from ((state, f"{parent}/{state}") for state in states.split())
 
 
-def group_documents(fleet: Fleet) -> list[dict[str, Any]]:
+def group_documents(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return every group, by hierarchy; one that selects nothing in this fleet says that it may."""
     census = _Census(fleet)
     groups: list[dict[str, Any]] = []
@@ -75,7 +75,7 @@ def group_documents(fleet: Fleet) -> list[dict[str, Any]]:
 class _Census:
     """How many stores have which values, counted once per combination of keys."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: DemoFleet) -> None:
         self.fleet = fleet
         self._counts: dict[tuple[str, ...], Counter[tuple[str, ...]]] = {}
 
@@ -94,21 +94,21 @@ class _Census:
         return sorted(value for (value,) in self.count((key,)))
 
     def group(self, path: str, where: dict[str, str]) -> dict[str, Any]:
-        expression = " and ".join(f"{key} = {quoted(value)}" for key, value in where.items())
+        expression = " and ".join(f"{key} = {quoted_word(value)}" for key, value in where.items())
         found = self.count(tuple(where))[tuple(where.values())]
         return _document(path, expression=expression, allow_empty=not found)
 
-    def tested(self, path: str, expression: str, test: Callable[[Store], bool]) -> dict[str, Any]:
+    def tested(self, path: str, expression: str, test: Callable[[DemoStore], bool]) -> dict[str, Any]:
         found = any(test(store) for store in self.fleet.stores)
         return _document(path, expression=expression, allow_empty=not found)
 
 
-def _values(store: Store, key: str) -> tuple[str, ...]:
+def _values(store: DemoStore, key: str) -> tuple[str, ...]:
     value = store.labels.get(key, ())
     return (value,) if isinstance(value, str) else value
 
 
-def quoted(value: str) -> str:
+def quoted_word(value: str) -> str:
     """Write a value as an expression takes it: plain where it reads as a word, in quotes elsewhere."""
     return value if _PLAIN.fullmatch(value) and value not in _WORDS else f'"{value}"'
 
@@ -182,7 +182,7 @@ def _delivery(census: _Census) -> Iterator[Branch]:
         yield f"/marketing/television/{market}", {"market": market}
 
 
-def _odd_ones() -> Iterator[tuple[str, str, Callable[[Store], bool]]]:
+def _odd_ones() -> Iterator[tuple[str, str, Callable[[DemoStore], bool]]]:
     """Yield the groups that need more than equality, with the same sentence in Python."""
     yield "/devices/lanes/any", "lanes >= 1", lambda s: s.labels["lanes"] != "0"
     yield "/devices/lanes/multi", "lanes >= 2", lambda s: s.labels["lanes"] in ("2", "3")
@@ -193,7 +193,7 @@ def _odd_ones() -> Iterator[tuple[str, str, Callable[[Store], bool]]]:
     yield "/devices/smart-grills/northeast-corporate", SMART_GRILLS, _smart_grill
 
 
-def _smart_grill(store: Store) -> bool:
+def _smart_grill(store: DemoStore) -> bool:
     labels = store.labels
     return (
         labels["ownership"] == "corporate"
@@ -204,7 +204,7 @@ def _smart_grill(store: Store) -> bool:
     )
 
 
-def _by_hand(fleet: Fleet) -> list[dict[str, Any]]:
+def _by_hand(fleet: DemoFleet) -> list[dict[str, Any]]:
     """Return the groups whose members somebody picked: pilots, and the one store that opens first."""
     pilots = max(1, len(fleet.stores) // 100)
     picked = [store.name for store in fleet.stores[:: len(fleet.stores) // pilots]][:pilots]

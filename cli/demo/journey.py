@@ -14,20 +14,20 @@ from cli.client import LONG_SECONDS
 from cli.demo.catalog import (
     APPLICATIONS,
     NEXT_RELEASE,
-    documents,
+    demo_documents,
     live_document,
     next_release_body,
     release_body,
 )
 from cli.demo.fleet import make_fleet, stores_csv
 from cli.demo.hierarchies import PILOT
-from cli.errors import CliError, Problem
+from cli.errors import CliError, ServerProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cli.client import Answer, Content
-    from cli.demo.fleet import Fleet, Store
+    from cli.client import Content, ServerAnswer
+    from cli.demo.fleet import DemoFleet, DemoStore
 
 EVENTS_PAGE = 1_000
 _POLL_SECONDS = 20
@@ -43,7 +43,7 @@ class Server(Protocol):
 
     def get(
         self, path: str, params: Mapping[str, Any] | None = None, *, read_seconds: float = ..., fresh: bool = ...
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Read a resource."""
 
     def change(
@@ -56,7 +56,7 @@ class Server(Protocol):
         content: Content | None = None,
         content_type: str = ...,
         read_seconds: float = ...,
-    ) -> Answer:
+    ) -> ServerAnswer:
         """Send a change."""
 
 
@@ -82,17 +82,17 @@ class Journey:
     steps: list[Step] = field(default_factory=list)
     _position: int = 0
     _imported: int = 0  # the import's last event; the log before it is 60,000 stores and no commit
-    _fleet: Fleet | None = None
+    _fleet: DemoFleet | None = None
 
     @property
-    def fleet(self) -> Fleet:
+    def fleet(self) -> DemoFleet:
         """The fleet, made on first use."""
         if self._fleet is None:
             self._fleet = make_fleet(self.stores)
         return self._fleet
 
     @property
-    def favourite(self) -> Store:
+    def favourite(self) -> DemoStore:
         """The store that the last step changes: a well-known one, or the last of a fleet that lacks it."""
         return next((store for store in self.fleet.stores if store.name == FAVOURITE_STORE), self.fleet.stores[-1])
 
@@ -135,7 +135,7 @@ class Journey:
         return f"{int((answer.body or {}).get('created', 0)):,} created"
 
     def _declare(self) -> str:
-        declared = documents(self.fleet)
+        declared = demo_documents(self.fleet)
         self._change("POST", "/v1/documents", {"documents": declared})
         self._settle()
         return f"{len(declared):,} documents"
@@ -180,8 +180,8 @@ class Journey:
         body = {"version": version, "expression": expression}
         self._change("POST", f"/v1/applications/{application}/release-choices:set", body)
 
-    def _change(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Answer:
-        def send() -> Answer:
+    def _change(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> ServerAnswer:
+        def send() -> ServerAnswer:
             if content is None:
                 return self.server.change(method, path, body, read_seconds=LONG_SECONDS)
             return self.server.change(
@@ -216,7 +216,7 @@ class Journey:
             after = int(items[-1]["position"])
 
 
-def _patiently(ask: Callable[[], Answer]) -> Answer:
+def _patiently(ask: Callable[[], ServerAnswer]) -> ServerAnswer:
     """Retry while the server answers that it is not there yet; a timeout of the connection itself is an error.
 
     Raises:
@@ -227,6 +227,6 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except CliError as error:
-            behind = isinstance(error, Problem) and error.status == NOT_YET
+            behind = isinstance(error, ServerProblem) and error.status == NOT_YET
             if not behind or time.monotonic() > deadline:
                 raise

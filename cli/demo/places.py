@@ -17,7 +17,7 @@ PLACES_FILE = "us_places.csv.xz"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Town:
     """A town: postal code of its state, name, people, IANA time zone, and the market that it belongs to."""
 
     state: str
@@ -28,13 +28,13 @@ class Place:
 
 
 @cache
-def places() -> tuple[Place, ...]:
+def places() -> tuple[Town, ...]:
     """Return every place, by state and name (GeoNames data, CC BY 4.0, see `data/ATTRIBUTION.md`)."""
     packed = resources.files("cli.demo.data").joinpath(PLACES_FILE).read_bytes()
     rows = csv.reader(io.StringIO(lzma.decompress(packed).decode("ascii")))
     next(rows)
     return tuple(
-        Place(state, city, int(population), timezone, market) for state, city, population, timezone, market in rows
+        Town(state, city, int(population), timezone, market) for state, city, population, timezone, market in rows
     )
 
 

@@ -7,7 +7,7 @@ import typer
 from cli.approving import tell_what_is_needed
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
-from cli.options import DryRun, Reason, Ticket, dry, said, verb_app
+from cli.options import DryRun, Reason, Ticket, dry, required_reason, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -32,7 +32,7 @@ def grant(
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Approve in the current stage; the last vote that is needed starts what was requested."""
-    body = {"reason": said(reason, "grant"), "ticket": ticket} | ({"digest": digest} if digest else {})
+    body = {"reason": required_reason(reason, "grant"), "ticket": ticket} | ({"digest": digest} if digest else {})
     result = _say(ctx, name, "grant", body, dry_run=dry_run, how=output)
     if result == "granted" and not dry_run:
         tell_what_is_needed(session_of(ctx), _id(name))
@@ -49,7 +49,7 @@ def refuse(
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Reject; this closes the approval."""
-    body = {"reason": said(reason, "refuse"), "ticket": ticket} | ({"digest": digest} if digest else {})
+    body = {"reason": required_reason(reason, "refuse"), "ticket": ticket} | ({"digest": digest} if digest else {})
     _say(ctx, name, "refuse", body, dry_run=dry_run, how=output)
 
 
@@ -64,7 +64,7 @@ def withdraw(
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Withdraw my vote, or the whole request if I made it."""
-    body = {"reason": said(reason, "withdraw"), "ticket": ticket} | ({"whole": True} if whole else {})
+    body = {"reason": required_reason(reason, "withdraw"), "ticket": ticket} | ({"whole": True} if whole else {})
     _say(ctx, name, "withdraw", body, dry_run=dry_run, how=output)
 
 

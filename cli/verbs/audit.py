@@ -11,7 +11,7 @@ import typer
 from cli.client import PAGE_ITEMS_MAX
 from cli.errors import UsageProblem
 from cli.options import Limit, Output, verb_app
-from cli.output import Column, Format, Item, field, write_items
+from cli.output import Format, Item, TableColumn, field, write_items
 from cli.session import session_of
 from cli.terminal import is_plain
 from cli.verbs.get import TERMINAL_ITEMS
@@ -42,14 +42,14 @@ def _short_type(item: Item) -> str:
 
 
 _COLUMNS = (
-    Column("POSITION", field("position")),
-    Column("TIME", field("time")),
-    Column("ACTOR", field("actor")),
-    Column("TYPE", _short_type, wide=True),
-    Column("SUBJECT", field("subject"), wide=True),
-    Column("CORRELATION", field("correlationid"), wide=True),
-    Column("WHAT", field("sentence")),
-    Column("WHY", field("reason")),
+    TableColumn("POSITION", field("position")),
+    TableColumn("TIME", field("time")),
+    TableColumn("ACTOR", field("actor")),
+    TableColumn("TYPE", _short_type, wide=True),
+    TableColumn("SUBJECT", field("subject"), wide=True),
+    TableColumn("CORRELATION", field("correlationid"), wide=True),
+    TableColumn("WHAT", field("sentence")),
+    TableColumn("WHY", field("reason")),
 )
 
 

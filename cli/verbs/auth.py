@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.config import redacted_url
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 from cli.kinds import Kinds
 from cli.options import Output, verb_app
 from cli.output import Format, text, write_value
@@ -93,7 +93,7 @@ def issue(
 
     if role not in ROLES:
         raise UsageProblem(
-            f"no role {role!r}", fix=f"use one of {', '.join(sorted(ROLES))}", nearest=nearest(role, ROLES)
+            f"no role {role!r}", fix=f"use one of {', '.join(sorted(ROLES))}", nearest=nearest_words(role, ROLES)
         )
     if not tokens.parent.is_dir():
         raise UsageProblem(f"{tokens.parent} is not there", fix="give the server's own file with --tokens FILE")

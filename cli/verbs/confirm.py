@@ -7,7 +7,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.errors import UsageProblem
-from cli.options import Reason, said, verb_app
+from cli.options import Reason, required_reason, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -29,7 +29,7 @@ def confirm(
     """
     plural, name = _meant(what)
     session = session_of(ctx)
-    body = {"reason": said(reason, "confirm withheld") if plural == "withheld" else reason}
+    body = {"reason": required_reason(reason, "confirm withheld") if plural == "withheld" else reason}
     answer = session.client.change("POST", path_of(plural, name, "confirm"), body)
     tell_answer(session, f"{plural.removesuffix('s')}/{name}", answer, output)
 

@@ -18,15 +18,15 @@ from cli.config import (
 )
 from cli.errors import UsageProblem
 from cli.options import Output, verb_app
-from cli.output import Column, Format, field, write_items
+from cli.output import Format, TableColumn, field, write_items
 from cli.session import Session, session_of
 
 app = verb_app()
 _COLUMNS = (
-    Column("CURRENT", field("current")),
-    Column("NAME", field("name")),
-    Column("SERVER", field("server")),
-    Column("TOKEN", field("token")),
+    TableColumn("CURRENT", field("current")),
+    TableColumn("NAME", field("name")),
+    TableColumn("SERVER", field("server")),
+    TableColumn("TOKEN", field("token")),
 )
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
@@ -51,7 +51,9 @@ def show(ctx: typer.Context, output: Output = Format.YAML) -> None:
     used = session.connection
     row = _row(Context(used.context or "", used.server, used.token), session.config)
     row |= {"file": str(config_path(session.environment))}
-    write_items([row], output, (*_COLUMNS, Column("FILE", field("file"))), lambda row: str(row["name"]), single=True)
+    write_items(
+        [row], output, (*_COLUMNS, TableColumn("FILE", field("file"))), lambda row: str(row["name"]), single=True
+    )
 
 
 @app.command()

@@ -9,9 +9,9 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import PAGE_ITEMS_MAX, path_of
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 from cli.options import Limit, Output, verb_app
-from cli.output import Column, Format, Item, field, text, write_items
+from cli.output import Format, Item, TableColumn, field, text, write_items
 from cli.session import Session, session_of
 
 app = verb_app()
@@ -31,16 +31,16 @@ def _about(item: Item) -> str:
 
 
 _COLUMNS = (
-    Column("LETTER", field("letter")),
-    Column("KIND", field("kind")),
-    Column("STATE", field("state")),
-    Column("CODE", lambda item: item.get("code") or "halted"),
-    Column("ABOUT", _about),
-    Column("REASON", field("reason")),
-    Column("TYPE", field("type"), wide=True),
-    Column("OPENED", field("opened_at"), wide=True),
-    Column("ATTEMPTS", field("attempts"), wide=True),
-    Column("DECISION", field("decision"), wide=True),
+    TableColumn("LETTER", field("letter")),
+    TableColumn("KIND", field("kind")),
+    TableColumn("STATE", field("state")),
+    TableColumn("CODE", lambda item: item.get("code") or "halted"),
+    TableColumn("ABOUT", _about),
+    TableColumn("REASON", field("reason")),
+    TableColumn("TYPE", field("type"), wide=True),
+    TableColumn("OPENED", field("opened_at"), wide=True),
+    TableColumn("ATTEMPTS", field("attempts"), wide=True),
+    TableColumn("DECISION", field("decision"), wide=True),
 )
 
 
@@ -62,7 +62,9 @@ def list_(
     """List dead letters, newest first; those that are open, unless --state says otherwise."""
     if state not in _STATES:
         raise UsageProblem(
-            f"--state does not take {state!r}", fix=f"use one of {', '.join(_STATES)}", nearest=nearest(state, _STATES)
+            f"--state does not take {state!r}",
+            fix=f"use one of {', '.join(_STATES)}",
+            nearest=nearest_words(state, _STATES),
         )
     session = session_of(ctx)
     query: dict[str, Any] = {"kind": kind or None, "state": None if state == "all" else state}

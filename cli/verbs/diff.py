@@ -10,7 +10,7 @@ import typer
 from cli.applying import declare_together
 from cli.client import Client, path_of
 from cli.documents import Document, read_documents
-from cli.errors import ExitCode, Problem
+from cli.errors import ExitCode, ServerProblem
 from cli.options import verb_app
 from cli.output import to_yaml
 from cli.session import session_of
@@ -41,7 +41,7 @@ def diff(ctx: typer.Context, file: Files) -> None:
 def _declared(client: Client, document: Document) -> Mapping[str, Any] | None:
     try:
         body = client.get(path_of(document.kind.plural, document.name)).body
-    except Problem as problem:
+    except ServerProblem as problem:
         if problem.exit_code == ExitCode.NOT_FOUND:
             return None
         raise

@@ -7,11 +7,11 @@ import typer
 
 from cli.client import path_of
 from cli.options import Output, verb_app
-from cli.output import Column, Format, field, write_items, write_value
+from cli.output import Format, TableColumn, field, write_items, write_value
 from cli.session import session_of
 
 app = verb_app()
-_COLUMNS = (Column("HOLDS", field("holds")), Column("TERM", field("term")), Column("WHY", field("why")))
+_COLUMNS = (TableColumn("HOLDS", field("holds")), TableColumn("TERM", field("term")), TableColumn("WHY", field("why")))
 
 
 @app.command()

@@ -17,8 +17,8 @@ app = verb_app()
 DOCUMENTS = "documents.yaml"
 RELEASES = "releases"
 MANIFESTS = "manifests.yaml"
-RELEASE = "release.json"
-CHOICES = "choices.json"
+RELEASE_FILE = "release.json"
+CHOICES_FILE = "choices.json"
 
 
 @app.command()
@@ -71,11 +71,13 @@ def _releases(client: Client, folder: Path) -> None:
             one = client.get(path_of("applications", name, "releases", version)).body
             answer = client.get(f"{path_of('applications', name, 'releases', version)}/manifests")
             (where / MANIFESTS).write_text(_text(answer.body, answer.text), encoding="utf-8", newline="")
-            (where / RELEASE).write_text(_json({key: one.get(key) for key in ("schema", "defaults")}), encoding="utf-8")
+            (where / RELEASE_FILE).write_text(
+                _json({key: one.get(key) for key in ("schema", "defaults")}), encoding="utf-8"
+            )
         choices = list(client.pages(f"{below}/release-choices", {}, key="choices"))
         if choices:
             (folder / _safe(name)).mkdir(parents=True, exist_ok=True)
-            (folder / _safe(name) / CHOICES).write_text(_json(choices), encoding="utf-8")
+            (folder / _safe(name) / CHOICES_FILE).write_text(_json(choices), encoding="utf-8")
 
 
 def _safe(name: str) -> str:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.cells import columns_of
+from cli.cells import table_columns
 from cli.client import PAGE_ITEMS_MAX, Client, path_of
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.helping import READABLE, readable_starting
 from cli.options import Limit, Output, Where, verb_app
-from cli.output import Column, Format, Item, field, sort_items, write_items, write_value
+from cli.output import Format, Item, TableColumn, field, sort_items, write_items, write_value
 from cli.session import Session, session_of
 from cli.terminal import is_plain
 from libs.kinds import Kind
@@ -20,7 +20,7 @@ from libs.kinds import Kind
 app = verb_app()
 TERMINAL_ITEMS = 100
 
-_LAYERS = (Column("KEY", field("key")), Column("VALUE", field("value")), Column("LAYER", field("layer")))
+_LAYERS = (TableColumn("KEY", field("key")), TableColumn("VALUE", field("value")), TableColumn("LAYER", field("layer")))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def _write(  # noqa: PLR0913 - each is one part of what is said
     sort: str,
     single: bool,
 ) -> None:
-    columns = columns_of(kind)
+    columns = table_columns(kind)
     if sort:
         items = sort_items(items, sort, columns)
     on_terminal = how in (Format.TABLE, Format.WIDE) and not is_plain(sys.stdout)

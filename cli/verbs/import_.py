@@ -10,15 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer, tell_counts
-from cli.client import LONG_SECONDS, Answer, Content, path_of
+from cli.client import LONG_SECONDS, Content, ServerAnswer, path_of
 from cli.documents import read_documents, read_file
-from cli.errors import Problem, UsageProblem, nearest
+from cli.errors import ServerProblem, UsageProblem, nearest_words
 from cli.importing import report_lines
 from cli.options import DryRun, Yes, dry, verb_app
 from cli.session import Session, session_of
 from cli.terminal import progress
 from cli.verbs.apply import declare
-from cli.verbs.export import CHOICES, DOCUMENTS, MANIFESTS, RELEASE, RELEASES
+from cli.verbs.export import CHOICES_FILE, DOCUMENTS, MANIFESTS, RELEASE_FILE, RELEASES
 
 app = verb_app()
 _IMPORT_BYTES_MAX = 256 << 20
@@ -55,7 +55,9 @@ def import_(
             _fleet(session, Path(source), output, dry_run=dry_run)
         case _:
             raise UsageProblem(
-                f"cannot import {kind!r}", fix="import stores or fleet", nearest=nearest(kind, ["stores", "fleet"])
+                f"cannot import {kind!r}",
+                fix="import stores or fleet",
+                nearest=nearest_words(kind, ["stores", "fleet"]),
             )
 
 
@@ -66,7 +68,7 @@ def _stores(
     if len(data) > _IMPORT_BYTES_MAX:
         raise UsageProblem(f"more than {_IMPORT_BYTES_MAX >> 20} MiB", fix="import it in parts")
 
-    def send(**more: str) -> Answer:
+    def send(**more: str) -> ServerAnswer:
         return session.client.change(
             "POST",
             "/v1/stores:import",
@@ -78,7 +80,7 @@ def _stores(
 
     try:
         answer = send(confirmed="true") if yes else send()
-    except Problem as problem:
+    except ServerProblem as problem:
         if problem.code != "needs-confirmation":
             raise
         for line in report_lines(problem.body.get("report") or {}):
@@ -132,11 +134,11 @@ def _fleet(session: Session, folder: Path, how: ChangeFormat, *, dry_run: bool) 
         return
     for manifests in sorted((folder / RELEASES).glob(f"*/*/{MANIFESTS}")):
         application, version = manifests.parent.parent.name, manifests.parent.name
-        release = json.loads(read_file(manifests.parent / RELEASE, _RELEASE_BYTES_MAX))
+        release = json.loads(read_file(manifests.parent / RELEASE_FILE, _RELEASE_BYTES_MAX))
         body = {**release, "manifests": read_file(manifests, _RELEASE_BYTES_MAX).decode()}
         answer = session.client.change("PUT", path_of("applications", application, "releases", version), body)
         tell_answer(session, f"release/{application}/{version}", answer, how)
-    for choices in sorted((folder / RELEASES).glob(f"*/{CHOICES}")):
+    for choices in sorted((folder / RELEASES).glob(f"*/{CHOICES_FILE}")):
         application = choices.parent.name
         body = {"choices": json.loads(read_file(choices, _RELEASE_BYTES_MAX))}
         answer = session.client.change("PUT", path_of("applications", application, "release-choices"), body)

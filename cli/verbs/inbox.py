@@ -7,22 +7,22 @@ import typer
 
 from cli.client import PAGE_ITEMS_MAX, path_of
 from cli.options import Limit, Output, verb_app
-from cli.output import Column, Format, field, write_items
+from cli.output import Format, TableColumn, field, write_items
 from cli.session import session_of
 
 app = verb_app()
 
 _COLUMNS = (
-    Column("POSITION", field("position")),
-    Column("TIME", field("at")),
-    Column("OUTCOME", field("outcome")),
-    Column("SOURCE", field("source")),
-    Column("ID", field("id")),
-    Column("TYPE", lambda item: str(item.get("type", "")).removeprefix("dev.resedge.inbox.")),
-    Column("STREAM", field("stream")),
-    Column("CODE", field("code"), wide=True),
-    Column("LETTER", field("letter"), wide=True),
-    Column("ACTOR", field("actor"), wide=True),
+    TableColumn("POSITION", field("position")),
+    TableColumn("TIME", field("at")),
+    TableColumn("OUTCOME", field("outcome")),
+    TableColumn("SOURCE", field("source")),
+    TableColumn("ID", field("id")),
+    TableColumn("TYPE", lambda item: str(item.get("type", "")).removeprefix("dev.resedge.inbox.")),
+    TableColumn("STREAM", field("stream")),
+    TableColumn("CODE", field("code"), wide=True),
+    TableColumn("LETTER", field("letter"), wide=True),
+    TableColumn("ACTOR", field("actor"), wide=True),
 )
 
 

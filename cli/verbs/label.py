@@ -7,7 +7,7 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_counts
 from cli.client import LONG_SECONDS
-from cli.errors import UsageProblem, nearest
+from cli.errors import UsageProblem, nearest_words
 from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
@@ -31,7 +31,7 @@ def label(
     """Change labels of every store that an expression selects, in one step."""
     session = session_of(ctx)
     if kind not in ("store", "stores"):
-        raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest(kind, ["stores"]))
+        raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest_words(kind, ["stores"]))
     put, remove = _parsed(changes)
     body = {"where": where, "set": put, "remove": remove}
     answer = session.client.change("POST", "/v1/stores:label", body, params=dry(dry_run), read_seconds=LONG_SECONDS)

@@ -12,7 +12,7 @@ import typer
 from cli.client import PAGE_ITEMS_MAX, Client
 from cli.errors import Unreachable
 from cli.options import Limit, Output, verb_app
-from cli.output import Column, Format, Item, field, text, write_items
+from cli.output import Format, Item, TableColumn, field, text, write_items
 from cli.session import Session, session_of
 from cli.terminal import is_plain
 from cli.verbs.get import TERMINAL_ITEMS
@@ -28,14 +28,14 @@ def _short_type(item: Item) -> str:
 
 
 _COLUMNS = (
-    Column("POSITION", field("position")),
-    Column("TIME", field("time")),
-    Column("TYPE", _short_type),
-    Column("STREAM", field("stream")),
-    Column("VERSION", field("version"), wide=True),
-    Column("ACTOR", field("actor")),
-    Column("HASH", field("hash"), wide=True),
-    Column("DATA", field("data"), wide=True),
+    TableColumn("POSITION", field("position")),
+    TableColumn("TIME", field("time")),
+    TableColumn("TYPE", _short_type),
+    TableColumn("STREAM", field("stream")),
+    TableColumn("VERSION", field("version"), wide=True),
+    TableColumn("ACTOR", field("actor")),
+    TableColumn("HASH", field("hash"), wide=True),
+    TableColumn("DATA", field("data"), wide=True),
 )
 
 

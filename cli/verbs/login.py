@@ -8,7 +8,7 @@ from cli.client import Client
 from cli.config import Connection, Context, config_path, save_config, state_path
 from cli.errors import Unreachable, UsageProblem
 from cli.options import verb_app
-from cli.positions import Positions
+from cli.positions import KeptPositions
 from cli.session import Session, session_of
 
 app = verb_app()
@@ -33,11 +33,11 @@ def login(
     RESEDGE_OIDC_ISSUER and RESEDGE_OIDC_CLIENT_ID say the same as the options; both are kept in the context, too. The
     token is renewed by itself for as long as the provider allows.
     """
-    from cli.signing_in import Provider, signed_in_as  # noqa: PLC0415 - loaded only when it is needed: start-up time
+    from cli.signing_in import SignInProvider, signed_in_as  # noqa: PLC0415 - loaded only when it is needed: start-up time
 
     session = session_of(ctx)
     context = _context(session)
-    provider = Provider(*_whom(session, context, issuer, client_id))
+    provider = SignInProvider(*_whom(session, context, issuer, client_id))
     try:
         code = provider.code(scope, audience)
         session.say(f"open {code.page} and type the code {code.user}")
@@ -81,7 +81,7 @@ def _accepted(session: Session, context: Context) -> str:
         CliError: it does not accept the token, so that there is nothing to keep.
     """
     connection = Connection(context.server, context.token, context.name)
-    client = Client(connection, Positions(state_path(session.environment), connection))
+    client = Client(connection, KeptPositions(state_path(session.environment), connection))
     try:
         body = client.get("/v1/whoami", fresh=False).body
         if body.get("groups_unknown"):

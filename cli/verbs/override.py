@@ -7,10 +7,10 @@ import typer
 
 from cli.approving import tell_what_is_needed
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
-from cli.client import Answer, path_of
+from cli.client import ServerAnswer, path_of
 from cli.durations import duration_of
 from cli.errors import UsageProblem
-from cli.options import DryRun, Reason, Ticket, dry, said, verb_app
+from cli.options import DryRun, Reason, Ticket, dry, required_reason, verb_app
 from cli.session import Session, session_of
 
 app = verb_app()
@@ -57,7 +57,7 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
         ("freeze" if freeze else "calendar"): freeze or calendar,
         "applications": application or [],
         "minutes": duration_of(lasting, "--for") / 60,
-        "reason": said(reason, "an override"),
+        "reason": required_reason(reason, "an override"),
         "ticket": ticket,
         "break_glass": break_glass,
     }
@@ -71,7 +71,7 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     _tell(session, answer, output)
 
 
-def _tell(session: Session, answer: Answer, how: ChangeFormat) -> None:
+def _tell(session: Session, answer: ServerAnswer, how: ChangeFormat) -> None:
     name = str(answer.body.get("id"))
     match how:
         case ChangeFormat.JSON:
@@ -100,7 +100,7 @@ def revoke(
 ) -> None:
     """End an override now, or withdraw one that has not begun."""
     session = session_of(ctx)
-    body = {"reason": said(reason, "revoke"), "ticket": ticket}
+    body = {"reason": required_reason(reason, "revoke"), "ticket": ticket}
     path = path_of("overrides", name.removeprefix("override/"), "revoke")
     answer = session.client.change("POST", path, body, params=dry(dry_run))
     tell_answer(session, f"override/{name.removeprefix('override/')}", answer, output, dry_run=dry_run)

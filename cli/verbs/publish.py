@@ -9,7 +9,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import LONG_SECONDS, path_of
 from cli.documents import read_file
-from cli.errors import Problem, UsageProblem
+from cli.errors import ServerProblem, UsageProblem
 from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
@@ -51,8 +51,8 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
             params={**dry(dry_run), **({"strict": "true"} if strict else {})},
             read_seconds=LONG_SECONDS,
         )
-    except Problem as problem:
-        raise Problem(problem.status, problem.body, where=str(path)) from problem
+    except ServerProblem as problem:
+        raise ServerProblem(problem.status, problem.body, where=str(path)) from problem
     tell_answer(session, f"release/{application}/{version}", answer, output, dry_run=dry_run)
     if answer.result == "created" and not dry_run:
         session.say(f"next: resedge set-release {application} {version} [-l EXPRESSION]")

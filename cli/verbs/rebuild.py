@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell
-from cli.client import Answer, Client, path_of
+from cli.client import Client, ServerAnswer, path_of
 from cli.durations import duration_seconds
-from cli.errors import CliError, ExitCode, Problem, TimedOut, nearest
+from cli.errors import CliError, ExitCode, ServerProblem, TimedOut, nearest_words
 from cli.options import verb_app
 from cli.session import session_of
 from cli.terminal import is_plain
@@ -55,7 +55,7 @@ def _begun(client: Client, path: str, projection: str) -> Mapping[str, Any]:
     """
     try:
         begun: Mapping[str, Any] = client.change("POST", f"{path}:rebuild").body
-    except Problem as problem:
+    except ServerProblem as problem:
         if problem.exit_code != ExitCode.NOT_FOUND or problem.nearest:
             raise
         known = [str(each["projection"]) for each in _all(client)]
@@ -64,7 +64,7 @@ def _begun(client: Client, path: str, projection: str) -> Mapping[str, Any]:
             fix=f"use one of {', '.join(known)}",
             exit_code=ExitCode.NOT_FOUND,
             code="not-found",
-            nearest=nearest(projection, known),
+            nearest=nearest_words(projection, known),
         ) from problem
     return begun
 
@@ -73,7 +73,7 @@ def _all(client: Client) -> Sequence[Mapping[str, Any]]:
     """Return every projection: of the one process that runs all services, or of each service behind the edge."""
     try:
         return _items(client.get("/v1/projections", fresh=False))
-    except Problem as problem:
+    except ServerProblem as problem:
         if problem.exit_code != ExitCode.NOT_FOUND:
             raise
     return [
@@ -81,7 +81,7 @@ def _all(client: Client) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _items(answer: Answer) -> Sequence[Mapping[str, Any]]:
+def _items(answer: ServerAnswer) -> Sequence[Mapping[str, Any]]:
     items: Sequence[Mapping[str, Any]] = answer.body["items"]
     return items
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.cells import columns_of
-from cli.errors import UsageProblem, nearest
+from cli.cells import table_columns
+from cli.errors import UsageProblem, nearest_words
 from cli.options import Output, verb_app
-from cli.output import Column, Format, Item, field, write_items
+from cli.output import Format, Item, TableColumn, field, write_items
 from cli.session import Session, session_of
 from cli.terminal import progress
 from libs.kinds import KINDS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cli.replaying import Replay
 
 app = verb_app()
-_COLUMNS = (Column("VIEW", field("view")), Column("ITEMS", field("items")))
+_COLUMNS = (TableColumn("VIEW", field("view")), TableColumn("ITEMS", field("items")))
 
 
 @app.command()
@@ -58,9 +58,9 @@ def replay(
     session = session_of(ctx)
     if view and view not in replaying.NAMES:
         fix = f"views: {', '.join(replaying.NAMES)}"
-        raise UsageProblem(f"there is no view {view!r}", fix=fix, nearest=nearest(view, replaying.NAMES))
-    with replaying.opened(_url(session, data_dir, log_url)) as log, replaying.temporary() as folder:
-        place = replaying.place_of(log, as_of)
+        raise UsageProblem(f"there is no view {view!r}", fix=fix, nearest=nearest_words(view, replaying.NAMES))
+    with replaying.opened_log(_url(session, data_dir, log_url)) as log, replaying.temporary() as folder:
+        place = replaying.log_place_of(log, as_of)
         session.say(f"as of {place}")
         if view or gitops is None:
             names = [view] if view else list(replaying.NAMES)
@@ -99,11 +99,11 @@ def _write(rebuilt: "Replay", view: str, names: list[str], output: Format) -> No
         return
     kind = next((kind for kind in KINDS if kind.plural == view), None)
     if kind is not None:
-        write_items(rebuilt.items(view), output, columns_of(kind), kind.name, empty=f"no {view}")
+        write_items(rebuilt.items(view), output, table_columns(kind), kind.name, empty=f"no {view}")
         return
 
     def name(item: Item) -> str:
         return f"{item.get('table', view)}/{next((str(value) for key, value in item.items() if key != 'table'), '-')}"
 
-    columns = [Column(each.upper(), field(each)) for each in ("table", *rebuilt.columns(view))]
+    columns = [TableColumn(each.upper(), field(each)) for each in ("table", *rebuilt.columns(view))]
     write_items(rebuilt.items(view), output, columns, name, empty=f"nothing in {view}")

@@ -8,7 +8,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.durations import duration_of
-from cli.options import Reason, said, verb_app
+from cli.options import Reason, required_reason, verb_app
 from cli.session import session_of
 
 app = verb_app()
@@ -59,5 +59,5 @@ def revoke(
     """End a token: within a minute no process accepts it."""
     session = session_of(ctx)
     name = name.removeprefix("token/")
-    answer = session.client.change("DELETE", path_of("tokens", name), {"reason": said(reason, "revoke")})
+    answer = session.client.change("DELETE", path_of("tokens", name), {"reason": required_reason(reason, "revoke")})
     tell_answer(session, f"token/{name}", answer, output, result="revoked" if answer.status != 204 else "")

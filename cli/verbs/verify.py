@@ -10,12 +10,16 @@ import typer
 from cli.client import LONG_SECONDS, Client
 from cli.errors import ExitCode, UsageProblem
 from cli.options import Output, verb_app
-from cli.output import Column, Format, field, write_items, write_value
+from cli.output import Format, TableColumn, field, write_items, write_value
 from cli.session import session_of
 from cli.terminal import coloured
 
 app = verb_app()
-_COLUMNS = (Column("OK", field("ok")), Column("CHECK", field("check")), Column("DETAIL", field("detail")))
+_COLUMNS = (
+    TableColumn("OK", field("ok")),
+    TableColumn("CHECK", field("check")),
+    TableColumn("DETAIL", field("detail")),
+)
 
 
 @app.command()

@@ -8,16 +8,16 @@ import typer
 
 from cli.client import path_of
 from cli.options import Output, verb_app
-from cli.output import Column, Format, field, text, write_items, write_value
+from cli.output import Format, TableColumn, field, text, write_items, write_value
 from cli.session import session_of
 from cli.terminal import coloured
 
 app = verb_app()
 _COLUMNS = (
-    Column("GATE", field("gate")),
-    Column("OPEN", field("open")),
-    Column("REASON", field("reason")),
-    Column("SINCE", field("since")),
+    TableColumn("GATE", field("gate")),
+    TableColumn("OPEN", field("open")),
+    TableColumn("REASON", field("reason")),
+    TableColumn("SINCE", field("since")),
 )
 
 

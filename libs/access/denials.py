@@ -17,7 +17,7 @@ from libs.eventlog import EventLog, InvalidSubmission, LogClosed, LogUnavailable
 
 ROUTES_MAX = 9_000
 """Pairs of actor and route within a minute; further ones are merged by actor, under the route `others`."""
-ACTORS_MAX = 1_000
+DENIED_ACTORS_MAX = 1_000
 """Actors counted one by one within a minute; further ones are merged under the actor `others`."""
 _OTHERS = "others"
 _EVENTS_MAX = 200
@@ -71,7 +71,7 @@ class Denials:
         key = (minute, actor, route)
         if key not in self._held and len(self._held) - self._merged >= ROUTES_MAX:
             key = (minute, actor, _OTHERS)
-            if key not in self._held and self._merged >= ACTORS_MAX:
+            if key not in self._held and self._merged >= DENIED_ACTORS_MAX:
                 key = (minute, _OTHERS, _OTHERS)
         known = self._held.get(key)
         if known is not None:
@@ -105,7 +105,7 @@ class DenialsKept:
     async def append(self, *, whole: bool = False) -> None:
         """Append the past minutes; what the log does not accept now is tried again with the next minute."""
         self._waiting += self._denials.take(whole=whole)
-        del self._waiting[ROUTES_MAX + ACTORS_MAX :]
+        del self._waiting[ROUTES_MAX + DENIED_ACTORS_MAX :]
         while self._waiting:
             part = self._waiting[:_EVENTS_MAX]
             events = [event for each in part if (event := _fitting(each)) is not None]

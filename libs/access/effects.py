@@ -70,7 +70,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReachedPart:
     """What one event affects: a thing of some namespaces (empty: of none).
 
     `clusters` is `None` where the thing has no clusters; `said` are the expressions that were added or removed.
@@ -113,17 +113,17 @@ def _hours_changed(before: Fleet, after: Fleet) -> BitMap:
     return bitmap(np.flatnonzero(before.hours_of.values[:size] != after.hours_of.values[:size]))
 
 
-def parts(events: Iterable[Event], change: Before) -> list[Part]:
+def parts(events: Iterable[Event], change: Before) -> list[ReachedPart]:
     """Return what each event reaches."""
     return [_PARTS[meaning_of(event).reaches](event, change) for event in events]
 
 
-def _fleet(event: Event, _change: Before) -> Part:
-    return Part(type(event).__name__, None)
+def _fleet(event: Event, _change: Before) -> ReachedPart:
+    return ReachedPart(type(event).__name__, None)
 
 
-def _nothing(event: Event, _change: Before) -> Part:
-    return Part(type(event).__name__, _NOBODY)
+def _nothing(event: Event, _change: Before) -> ReachedPart:
+    return ReachedPart(type(event).__name__, _NOBODY)
 
 
 def _own(fleet: Fleet, names: Iterable[str]) -> BitMap:
@@ -143,16 +143,16 @@ def _said(*expressions: str | None, by: Sequence[Expression] = ()) -> list[Narro
     return [(parsed(each), *by) for each in expressions if each is not None]
 
 
-def _store(event: StoreDeclared | StoreRemoved, change: Before) -> Part:
+def _store(event: StoreDeclared | StoreRemoved, change: Before) -> ReachedPart:
     clusters = BitMap()
     for fleet in (change.before, change.after):
         store = fleet.stores.get(event.name)
         clusters |= _own(fleet, () if store is None else store.clusters)
     seen = clusters & change.moved
-    return Part(f"store {event.name}", _some(seen or clusters))
+    return ReachedPart(f"store {event.name}", _some(seen or clusters))
 
 
-def _group(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
+def _group(event: GroupDeclared | GroupRemoved, change: Before) -> ReachedPart:
     was, now = (fleet.groups.get(event.path) for fleet in (change.before, change.after))
     listed = BitMap()
     bare = False
@@ -167,15 +167,15 @@ def _group(event: GroupDeclared | GroupRemoved, change: Before) -> Part:
     if not reached:
         reached = change.before.selection.members(event.path) | change.after.selection.members(event.path)
     said = _said(None if was is None else was.expression, None if now is None else now.expression)
-    return Part(f"group {event.path}", None if bare else _some(reached), said)
+    return ReachedPart(f"group {event.path}", None if bare else _some(reached), said)
 
 
-def _namespace(event: NamespaceDeclared | NamespaceRemoved, change: Before) -> Part:
+def _namespace(event: NamespaceDeclared | NamespaceRemoved, change: Before) -> ReachedPart:
     was, now = (fleet.namespaces.get(event.name) for fleet in (change.before, change.after))
     clusters = change.before.selection.namespace_members(event.name)
     clusters = clusters | change.after.selection.namespace_members(event.name)
     said = _said(None if was is None else was.expression, None if now is None else now.expression)
-    return Part(f"namespace {event.name}", _some(clusters), said)
+    return ReachedPart(f"namespace {event.name}", _some(clusters), said)
 
 
 def _of_namespace(fleet: Fleet, namespace: str) -> list[Expression]:
@@ -202,17 +202,17 @@ def _namespaces(change: Before, applications: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _application(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> Part:
+def _application(event: ApplicationDeclared | ApplicationRemoved, change: Before) -> ReachedPart:
     said: list[Narrowing] = []
     was, now = (fleet.applications.get(event.name) for fleet in (change.before, change.after))
     if was is None or now is None or (was.namespace, was.expression) != (now.namespace, now.expression):
         narrowed = (_narrowing(fleet, event.name) for fleet in (change.before, change.after))
         said = [tuple(each) for each in narrowed if each]
     clusters = change.before.placed(event.name) | change.after.placed(event.name)
-    return Part(f"application {event.name}", _some(clusters), said, _namespaces(change, [event.name]))
+    return ReachedPart(f"application {event.name}", _some(clusters), said, _namespaces(change, [event.name]))
 
 
-def _configuration(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> Part:
+def _configuration(event: ConfigurationDeclared | ConfigurationRemoved, change: Before) -> ReachedPart:
     key = ("configuration", event.name)
     clusters = change.before.selection.saved(key) | change.after.selection.saved(key)
     namespaces: set[str] = set()
@@ -229,10 +229,10 @@ def _configuration(event: ConfigurationDeclared | ConfigurationRemoved, change: 
     said = _said(None if was is None else was.expression, None if now is None else now.expression)
     # A layer for all applications belongs to no namespace, whatever it was before.
     of = frozenset(namespaces) if bound else frozenset()
-    return Part(f"configuration {event.name}", _some(clusters), said, of)
+    return ReachedPart(f"configuration {event.name}", _some(clusters), said, of)
 
 
-def _choices(event: ReleaseChoicesSet, change: Before) -> Part:
+def _choices(event: ReleaseChoicesSet, change: Before) -> ReachedPart:
     application = event.application
     was, now = (dict(_chosen(fleet, application)) for fleet in (change.before, change.after))
     clusters = BitMap()
@@ -245,7 +245,9 @@ def _choices(event: ReleaseChoicesSet, change: Before) -> Part:
     placed = change.before.placed(application) | change.after.placed(application)
     for each in differing:
         clusters |= change.after.selection.select(parsed(each.expression))
-    return Part(f"release choices of {application}", _some(clusters & placed), said, _namespaces(change, [application]))
+    return ReachedPart(
+        f"release choices of {application}", _some(clusters & placed), said, _namespaces(change, [application])
+    )
 
 
 def _chosen(fleet: Fleet, application: str) -> Iterable[tuple[str, BitMap]]:
@@ -255,20 +257,20 @@ def _chosen(fleet: Fleet, application: str) -> Iterable[tuple[str, BitMap]]:
     return found.items()
 
 
-def _release(event: ReleasePublished, change: Before) -> Part:
+def _release(event: ReleasePublished, change: Before) -> ReachedPart:
     namespaces = _namespaces(change, [event.application])
-    return Part(f"release {event.application} {event.version}", None, (), namespaces)
+    return ReachedPart(f"release {event.application} {event.version}", None, (), namespaces)
 
 
-def _binding(kind: str) -> Callable[[Any, Before], Part]:
+def _binding(kind: str) -> Callable[[Any, Before], ReachedPart]:
     """Return how the clusters are found of a kind that selects them by an expression."""
 
-    def found(event: Event, change: Before) -> Part:
+    def found(event: Event, change: Before) -> ReachedPart:
         declared = [_bound_by(fleet, kind, event.name) for fleet in (change.before, change.after)]
         clusters = change.before.bound(kind, event.name) | change.after.bound(kind, event.name)
         texts = [None if each is None else each.clusters for each in declared]
         fleetwide = any(each is not None and each.clusters is None for each in declared)
-        return Part(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
+        return ReachedPart(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
 
     return found
 
@@ -283,7 +285,7 @@ def _bound_by(fleet: Fleet, kind: str, name: str) -> CalendarDeclared | FreezeDe
     return known[kind].get(name)
 
 
-_PARTS: Mapping[Reach, Callable[[Any, Before], Part]] = {
+_PARTS: Mapping[Reach, Callable[[Any, Before], ReachedPart]] = {
     FLEET: _fleet,
     NOTHING: _nothing,
     STORE: _store,

@@ -1,8 +1,8 @@
 """Whether a process's knowledge of tokens, roles and bindings is recent enough to rely on.
 
-The one rule: a revocation takes effect within `STALE_SECONDS_MAX` of its append. A process that cannot compare itself
-with the log for longer than that (the log does not answer, its fleet is behind) accepts no token that may have been
-revoked.
+The one rule: a revocation takes effect within `RIGHTS_STALE_SECONDS_MAX` of its append. A process that cannot compare
+itself with the log for longer than that (the log does not answer, its fleet is behind) accepts no token that may have
+been revoked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from libs.kinds.categories import GIVING_RIGHTS
 
 _CATEGORIES = ("token", *GIVING_RIGHTS)
 CHECK_SECONDS = 15.0
-STALE_SECONDS_MAX = 60.0
+RIGHTS_STALE_SECONDS_MAX = 60.0
 LOOK_AGAIN_SECONDS = 0.1
 """Unknown tokens cause at most one look at the log in this time, whatever their number."""
 
@@ -62,7 +62,7 @@ class Freshness:
             )
 
     def _stale(self) -> bool:
-        return self._now() - self._fresh_at > STALE_SECONDS_MAX
+        return self._now() - self._fresh_at > RIGHTS_STALE_SECONDS_MAX
 
     async def look_again(self) -> None:
         """Read what the log had on top when this was called, together with whoever else asks now."""

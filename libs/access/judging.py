@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pyroaring import BitMap
 
 from libs.access.bounds import within
-from libs.access.effects import Before, Part, parts, tried
+from libs.access.effects import Before, ReachedPart, parts, tried
 from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
 from libs.access.principals import Principal
 from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
@@ -27,7 +27,7 @@ from libs.contracts.problems import Problem
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import packed
 from libs.fleet.parts import parsed
-from libs.kinds import DECLARED
+from libs.kinds import DECLARED_KINDS
 from libs.kinds.categories import OF_CATALOG, OF_GATES, OF_RIGHTS
 
 AFFECTING = (AFFECT, "Policy")
@@ -37,7 +37,7 @@ WORDS_MAX = 20
 _ID_CHARACTERS = 16
 EVENT = "event"
 """The member of a refusal that names which of several events it is about."""
-GIVES_RIGHTS = tuple(kind.document for kind in DECLARED if kind.gives_rights)
+GIVES_RIGHTS = tuple(kind.document for kind in DECLARED_KINDS if kind.gives_rights)
 """The kinds of documents that give rights."""
 
 
@@ -226,7 +226,7 @@ async def _first_beyond(asked: _Asked, facts: Fleet, events: Sequence[Event], wh
     return beyond - 1, why
 
 
-def _check(asked: _Asked, found: Sequence[Part], change: Before) -> None:
+def _check(asked: _Asked, found: Sequence[ReachedPart], change: Before) -> None:
     """Check what a change affects against the right.
 
     Raises:
@@ -299,7 +299,7 @@ def _check_signed(asked: _Asked, found: Sequence[Unsigned], before: Fleet) -> No
             )
 
 
-def _check_part(asked: _Asked, part: Part, held: Scope, change: Before) -> None:
+def _check_part(asked: _Asked, part: ReachedPart, held: Scope, change: Before) -> None:
     if part.clusters is None:
         raise _refused(asked, f"{part.what} has no clusters of its own", "that is not limited to clusters", {})
     if not held.covers(part.clusters):

@@ -18,7 +18,7 @@ from libs.contracts import CalendarDeclared, Event, FreezeDeclared, meaning_of
 from libs.contracts.meaning import APPLICATION, NAMESPACE
 from libs.fleet import Fleet
 from libs.fleet.bitmaps import bitmap
-from libs.fleet.columns import Column
+from libs.fleet.columns import FleetColumn
 
 FURTHEST_WEST = timedelta(hours=14)
 """The largest offset of a time zone behind UTC."""
@@ -90,7 +90,7 @@ def loosened(change: Before, now: datetime) -> dict[str, BitMap]:
     return {what: clusters & known for what, clusters in found.items() if clusters & known}
 
 
-def _changed(before: Column, after: Column, size: int) -> BitMap:
+def _changed(before: FleetColumn, after: FleetColumn, size: int) -> BitMap:
     return bitmap(np.flatnonzero(before.values[:size] != after.values[:size]))
 
 

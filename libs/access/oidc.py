@@ -22,7 +22,7 @@ from joserfc.util import urlsafe_b64decode
 
 from libs.access.principals import Principal
 from libs.access.signing_keys import SigningKeys, is_secure
-from libs.access.tokens import ID_CHARACTERS, BadToken, digest_of
+from libs.access.tokens import TOKEN_ID_CHARACTERS, BadToken, token_digest
 from libs.contracts.names import unescape
 from libs.contracts.people import GROUP_CHARACTERS_MAX, address_name, claimed_name, looks_like_any, normal
 
@@ -155,7 +155,7 @@ class ProviderTokens:
             raise BadToken("reserved-name")
         identifier = claims.get("jti")
         if not isinstance(identifier, str) or not TOKEN_ID.fullmatch(identifier):
-            identifier = digest_of(token)[:ID_CHARACTERS]
+            identifier = token_digest(token)[:TOKEN_ID_CHARACTERS]
         try:
             expires = datetime.fromtimestamp(claims["exp"], UTC)
         except (ValueError, OverflowError, OSError):

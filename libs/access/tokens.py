@@ -26,7 +26,7 @@ TOKEN_BYTES = 32
 _TOKEN_CHARACTERS_MAX = 16_384
 SIGNED_CHARACTERS_MAX = 48 * 1024
 """A provider's token lists groups; a larger one does not fit into the headers of a request."""
-ID_CHARACTERS = 12
+TOKEN_ID_CHARACTERS = 12
 INTERNAL = "internal"
 """The id of tokens that are never written down."""
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
@@ -64,7 +64,7 @@ class LocalTokens(Protocol):
         """Tell whether this digest is of a token that was revoked."""
 
 
-def digest_of(token: str) -> str:
+def token_digest(token: str) -> str:
     """Return the hex SHA-256 that is kept of a token; unsalted is enough, as a token is 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -79,7 +79,7 @@ def _principal_of_entry(entry: dict[str, Any]) -> Principal:
     return Principal(
         entry["name"],
         roles,
-        token_id=entry.get("id") or f"file-{entry['sha256'][:ID_CHARACTERS]}",
+        token_id=entry.get("id") or f"file-{entry['sha256'][:TOKEN_ID_CHARACTERS]}",
         creator=entry.get("creator", ""),
         service_account=bool(roles & SERVICE_ROLES),
         expires=_expiry(entry["expires"]) if entry.get("expires") else None,
@@ -144,7 +144,7 @@ class TokenStore:
         check_name(name, "/name")
         self._refresh()
         token = new_token()
-        digest = digest_of(token)
+        digest = token_digest(token)
         self._principals = {key: known for key, known in self._principals.items() if known.name != name}
         entry = {"name": name, "sha256": digest, "roles": sorted(roles), "creator": creator}
         self._principals[digest] = replace(_principal_of_entry(entry), expires=expires)
@@ -154,13 +154,13 @@ class TokenStore:
     def internal(self, name: str, roles: frozenset[str]) -> str:
         """Return a token for a part of this very process: it is never written down, and ends with the process."""
         token = new_token()
-        self._internal[digest_of(token)] = Principal(name, roles, token_id=INTERNAL, service_account=True)
+        self._internal[token_digest(token)] = Principal(name, roles, token_id=INTERNAL, service_account=True)
         return token
 
     def principal(self, token: str) -> Principal | None:
         """Return whose token this is, whether or not it has expired."""
         self._refresh()
-        wanted = digest_of(token)
+        wanted = token_digest(token)
         found = None
         for digest, principal in (*self._principals.items(), *self._internal.items()):
             if hmac.compare_digest(digest, wanted):
@@ -223,7 +223,7 @@ class Tokens:
                 if self._provider is None:
                     raise BadToken("unknown")
                 return await self._provider.verify(token)
-            principal = await self._local(digest_of(token))
+            principal = await self._local(token_digest(token))
         if principal.expires is not None and principal.expires <= self._clock():
             raise BadToken("expired")
         return principal

@@ -69,7 +69,7 @@ class Progress:
     detail: str
 
 
-async def progress(view: ViewConsumer, log: RebuildSource) -> Progress:
+async def rebuild_progress(view: ViewConsumer, log: RebuildSource) -> Progress:
     """Return the progress of a projection and of its rebuild, whichever process runs it."""
     head = (await asyncio.to_thread(log.head)).position
     newest = select(generations).where(generations.c.consumer == view.name)

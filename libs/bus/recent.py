@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from libs.bus.contract import Page
-from libs.eventlog import Commit, Entry, recorded
+from libs.eventlog import Entry, LogCommit, recorded
 
 _EVENTS_MAX = 100_000
 BYTES_MAX = 64 * 1024 * 1024
@@ -28,7 +28,7 @@ class Recent:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def take(self, commit: Commit) -> None:
+    def take(self, commit: LogCommit) -> None:
         """Keep what was just committed, and drop the oldest events beyond the bound."""
         with self._lock:
             if self._entries and self._entries[-1].hash != commit.before:

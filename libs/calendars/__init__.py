@@ -2,12 +2,12 @@
 
 from libs.calendars.edges import edge, interval, local_of, zone_of
 from libs.calendars.engine import is_open, never_opens, next_change, openings
-from libs.calendars.hours import Hours
-from libs.calendars.windows import compiled
+from libs.calendars.hours import Timetable
+from libs.calendars.windows import compiled_calendar
 
 __all__ = [
-    "Hours",
-    "compiled",
+    "Timetable",
+    "compiled_calendar",
     "edge",
     "interval",
     "is_open",

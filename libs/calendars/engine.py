@@ -12,14 +12,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from libs.calendars.edges import edge, local_of
-from libs.calendars.hours import Hours
+from libs.calendars.hours import Timetable
 from libs.calendars.windows import (
-    Closed,
-    Compiled,
+    CompiledCalendar,
     Interval,
+    OutsideHours,
     Recurring,
     Window,
-    compiled,
+    compiled_calendar,
     intervals_of,
     merged,
     neighbours,
@@ -36,15 +36,15 @@ HORIZONS_DAYS = (8, 40, 400, 3_660)
 WHOLE_DAYS = (1, 8, 40, 400)
 """How far `openings` looks on both sides for the edges of an opening, step by step."""
 MINUTES_A_DAY = 1_440
-_NO_HOURS = Hours()
+_NO_HOURS = Timetable()
 
 
-def openings(calendar: CalendarDeclared, zone: str, hours: Hours, start: datetime, end: datetime) -> list[Interval]:
+def openings(calendar: CalendarDeclared, zone: str, hours: Timetable, start: datetime, end: datetime) -> list[Interval]:
     """Return the openings that overlap [start, end): instants in UTC, half-open, sorted, disjoint.
 
     They are whole: their edges may lie outside. An opening of more than a year is cut there.
     """
-    known, kept = compiled(calendar), _kept(calendar, hours)
+    known, kept = compiled_calendar(calendar), _kept(calendar, hours)
     found: list[Interval] = []
     for more in WHOLE_DAYS:
         first = local_of(zone, start).date() - timedelta(days=more)
@@ -57,14 +57,14 @@ def openings(calendar: CalendarDeclared, zone: str, hours: Hours, start: datetim
     return found
 
 
-def is_open(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime) -> bool:
+def is_open(calendar: CalendarDeclared, zone: str, hours: Timetable, t: datetime) -> bool:
     """Return whether changes may be admitted at an instant."""
-    return _open_at(_chunk(compiled(calendar), zone, _kept(calendar, hours), t, CHUNK_DAYS), t)
+    return _open_at(_chunk(compiled_calendar(calendar), zone, _kept(calendar, hours), t, CHUNK_DAYS), t)
 
 
-def next_change(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime) -> datetime | None:
+def next_change(calendar: CalendarDeclared, zone: str, hours: Timetable, t: datetime) -> datetime | None:
     """Return the first instant after `t` at which `is_open` answers otherwise; nothing within ten years: None."""
-    known, kept = compiled(calendar), _kept(calendar, hours)
+    known, kept = compiled_calendar(calendar), _kept(calendar, hours)
     for days in HORIZONS_DAYS:
         limit = t + timedelta(days=days)
         for begins, ends in _chunk(known, zone, kept, t, days):
@@ -75,19 +75,19 @@ def next_change(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime
     return None
 
 
-def never_opens(calendar: CalendarDeclared, zone: str, hours: Hours, t: datetime) -> str | None:
+def never_opens(calendar: CalendarDeclared, zone: str, hours: Timetable, t: datetime) -> str | None:
     """Return why a calendar never opens after an instant; None if it does."""
     if is_open(calendar, zone, hours, t) or next_change(calendar, zone, hours, t) is not None:
         return None
-    known = compiled(calendar)
-    if known.windows and all(isinstance(each, Closed) for each in known.windows):
+    known = compiled_calendar(calendar)
+    if known.windows and all(isinstance(each, OutsideHours) for each in known.windows):
         if not hours.regular and not hours.exceptions:
             return "the store has no opening hours, so it never counts as closed"
         return "the store is never closed for long enough"
     return "none of its windows opens within ten years"
 
 
-def _kept(calendar: CalendarDeclared, hours: Hours) -> Hours | None:
+def _kept(calendar: CalendarDeclared, hours: Timetable) -> Timetable | None:
     """Drop the hours if they do not matter, so that similar stores share an answer."""
     return hours if any(window.closed is not None for window in calendar.windows) else None
 
@@ -97,14 +97,14 @@ def _open_at(found: tuple[Interval, ...], t: datetime) -> bool:
     return place > 0 and t < found[place - 1][1]
 
 
-def _chunk(known: Compiled, zone: str, hours: Hours | None, t: datetime, days: int) -> tuple[Interval, ...]:
+def _chunk(known: CompiledCalendar, zone: str, hours: Timetable | None, t: datetime, days: int) -> tuple[Interval, ...]:
     """Return the openings around an instant and for some days on, from chunks that many instants share."""
     first = local_of(zone, t).toordinal() // CHUNK_DAYS * CHUNK_DAYS
     return _span(known, zone, hours, first, days + 2 * CHUNK_DAYS)
 
 
 @lru_cache(maxsize=32_768)
-def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int) -> tuple[Interval, ...]:
+def _span(known: CompiledCalendar, zone: str, hours: Timetable | None, first: int, days: int) -> tuple[Interval, ...]:
     """Return the openings of some local days, exact within them: days on both sides are included in the calculation."""
     low, high = date.fromordinal(first), date.fromordinal(first + days)
     found: list[Interval] = []
@@ -116,13 +116,13 @@ def _span(known: Compiled, zone: str, hours: Hours | None, first: int, days: int
     return tuple((start, end - cutoff) for start, end in opened if start < end - cutoff)
 
 
-def _looked_at(window: Window, cutoff: int, zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
+def _looked_at(window: Window, cutoff: int, zone: str, hours: Timetable, first: date, until: date) -> tuple[date, date]:
     """Return the first and last local day whose openings of a window may matter to some days."""
     more = timedelta(days=2 + cutoff // MINUTES_A_DAY)
     match window:
         case Recurring():
             return first - more - timedelta(days=window.minutes // MINUTES_A_DAY), until + more
-        case Closed():
+        case OutsideHours():
             return neighbours(zone, hours, first - more, until + more)
         case _:
             return first - more, until + more

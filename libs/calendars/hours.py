@@ -13,14 +13,14 @@ DISTINCT_KEPT_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class Timetable:
     """`regular` are (days, opens, closes), `exceptions` (date, opens, closes), both empty on a closed date."""
 
     regular: tuple[tuple[tuple[str, ...], str, str], ...] = ()
     exceptions: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
-    def of(cls, hours: Sequence[OpeningHours], exceptions: Sequence[HoursException]) -> Hours:
+    def of(cls, hours: Sequence[OpeningHours], exceptions: Sequence[HoursException]) -> Timetable:
         """Return the hours that a store was declared with."""
         return cls(
             tuple((tuple(each.days), each.open, each.close) for each in hours),
@@ -32,7 +32,7 @@ class Hours:
         return _text(self) if self.regular or self.exceptions else ""
 
     @classmethod
-    def from_text(cls, text: str) -> Hours:
+    def from_text(cls, text: str) -> Timetable:
         """Read what `text` wrote."""
         if not text:
             return cls()
@@ -44,6 +44,6 @@ class Hours:
 
 
 @lru_cache(maxsize=DISTINCT_KEPT_MAX)
-def _text(hours: Hours) -> str:
+def _text(hours: Timetable) -> str:
     # A fleet opens at the same few times: the same text is written once.
     return json.dumps([hours.regular, hours.exceptions])

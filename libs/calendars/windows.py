@@ -19,7 +19,7 @@ from libs.calendars.edges import edge
 from libs.contracts.instants import DAYS, END_OF_DAY
 
 if TYPE_CHECKING:
-    from libs.calendars.hours import Hours
+    from libs.calendars.hours import Timetable
     from libs.contracts.policy import CalendarDeclared, CalendarWindow
 
 Interval = tuple[datetime, datetime]
@@ -49,18 +49,18 @@ class Recurring:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class OutsideHours:
     """While the store is closed, elapsed minutes off both ends."""
 
     after: int
     before: int
 
 
-Window = Weekly | Recurring | Closed
+Window = Weekly | Recurring | OutsideHours
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledCalendar:
     """The parts of a calendar that decide when it is open; hashable."""
 
     windows: tuple[Window, ...]
@@ -70,13 +70,15 @@ class Compiled:
     @property
     def by_hours(self) -> bool:
         """Whether it looks at opening hours."""
-        return any(isinstance(each, Closed) for each in self.windows)
+        return any(isinstance(each, OutsideHours) for each in self.windows)
 
 
-def compiled(calendar: CalendarDeclared) -> Compiled:
+def compiled_calendar(calendar: CalendarDeclared) -> CompiledCalendar:
     """Return the parts of a calendar that decide when it is open."""
     windows = tuple(_window(each) for each in calendar.windows)
-    return Compiled(windows, tuple((each.first, each.until) for each in calendar.exclude), calendar.cutoff_minutes)
+    return CompiledCalendar(
+        windows, tuple((each.first, each.until) for each in calendar.exclude), calendar.cutoff_minutes
+    )
 
 
 def _window(window: CalendarWindow) -> Window:
@@ -87,7 +89,7 @@ def _window(window: CalendarWindow) -> Window:
         rule = window.recurring
         return Recurring(rule.rrule, rule.opens, rule.duration_minutes, rule.start)
     if window.closed is not None:
-        return Closed(window.closed.after_close_minutes, window.closed.before_open_minutes)
+        return OutsideHours(window.closed.after_close_minutes, window.closed.before_open_minutes)
     raise ValueError("a window is weekly, recurring or closed")
 
 
@@ -120,7 +122,7 @@ def from_to(zone: str, day: date, opens: str, closes: str) -> Interval:
     return at_wall(zone, day, opens), at_wall(zone, last, closes)
 
 
-def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: date) -> Iterable[Interval]:
+def intervals_of(window: Window, zone: str, hours: Timetable, first: date, until: date) -> Iterable[Interval]:
     """Return the intervals of a window that open on the local days from `first` until `until`, unsorted."""
     match window:
         case Weekly(days, opens, closes):
@@ -128,12 +130,12 @@ def intervals_of(window: Window, zone: str, hours: Hours, first: date, until: da
         case Recurring(rule, opens, minutes, start):
             begins = (at_wall(zone, day, opens) for day in _days_of(rule, start, first, until))
             return ((each, each + timedelta(minutes=minutes)) for each in begins)
-        case Closed(after, before):
+        case OutsideHours(after, before):
             return closed_times(zone, hours, first, until, timedelta(minutes=after), timedelta(minutes=before))
 
 
 @lru_cache(maxsize=4096)
-def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[Interval, ...]:
+def store_openings(zone: str, hours: Timetable, first: date, until: date) -> tuple[Interval, ...]:
     """Return when a store is open, by its hours and their exceptions, for openings on these local days.
 
     Cached, because several calendars need it for the same stores one after the other.
@@ -143,7 +145,7 @@ def store_openings(zone: str, hours: Hours, first: date, until: date) -> tuple[I
 
 
 @lru_cache(maxsize=4096)
-def neighbours(zone: str, hours: Hours, first: date, until: date) -> tuple[date, date]:
+def neighbours(zone: str, hours: Timetable, first: date, until: date) -> tuple[date, date]:
     """Extend the days so that the store opens both before `first` and from `until` on, if it ever does.
 
     A store may be closed for months, for a rebuild, and is closed for all of them.
@@ -196,7 +198,7 @@ class _Timetable:
 
 
 @lru_cache(maxsize=4096)
-def _timetable(hours: Hours) -> _Timetable:
+def _timetable(hours: Timetable) -> _Timetable:
     dated: dict[date, list[tuple[str, str]]] = {}
     for on, opens, closes in hours.exceptions:
         dated.setdefault(date.fromisoformat(on), []).extend([(opens, closes)] if opens and closes else [])
@@ -208,7 +210,7 @@ def _timetable(hours: Hours) -> _Timetable:
 
 
 def closed_times(
-    zone: str, hours: Hours, first: date, until: date, after: timedelta, before: timedelta
+    zone: str, hours: Timetable, first: date, until: date, after: timedelta, before: timedelta
 ) -> Iterable[Interval]:
     """Return the times between two openings of a store, shortened at both ends."""
     openings = store_openings(zone, hours, first, until)

@@ -24,7 +24,7 @@ from libs.commands.proposals import (
     Proposal,
     Propose,
     answer_of,
-    kept,
+    kept_answer,
     shown_event,
     sized,
     submission_of,
@@ -214,7 +214,7 @@ class Commands:
                 outcome = await self._append(proposal, _seen(proposal, position), intent)
             match outcome:
                 case Appended():
-                    return answer_of(kept(proposal), outcome)
+                    return answer_of(kept_answer(proposal), outcome)
                 case AlreadyAppended():
                     return answer_of(outcome.answer, outcome)
                 case IdempotencyConflict():

@@ -20,7 +20,7 @@ from libs.eventlog import (
     largest_member,
     trouble_of,
 )
-from libs.selection import Cycle as SelectionCycle
+from libs.selection import ReferenceCycle as SelectionCycle
 from libs.selection import SelectionError, UnknownName
 
 

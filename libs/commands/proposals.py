@@ -94,7 +94,7 @@ def unchanged_answer(proposal: Proposal, position: int) -> Answer:
     return Answer(status, body, proposal.version if proposal.stream else None, position)
 
 
-def kept(proposal: Proposal) -> bytes:
+def kept_answer(proposal: Proposal) -> bytes:
     """Return the part of an answer that the log keeps; an unchanged one has no event that gives its version."""
     if proposal.events:
         remembered = {"status": proposal.status, "body": dict(proposal.body), "stream": proposal.stream}
@@ -126,7 +126,7 @@ def submission_of(proposal: Proposal, position: int, intent: Intent) -> Submissi
         blobs=proposal.blobs,
         key=intent.key,
         content_digest=intent.digest,
-        answer=kept(proposal),
+        answer=kept_answer(proposal),
         correlation_id=intent.request_id,
         causation_id=intent.causation,
         traceparent=intent.traceparent,

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-NAME_BYTES_MAX = 255
+PERSON_BYTES_MAX = 255
 """In UTF-8; with an idempotency key of 255 it fits the log's 512, and OpenID Connect's `sub` has at most 255 (§2)."""
 GROUP_CHARACTERS_MAX = 256
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+|@=~-]{0,199}")
@@ -87,7 +87,7 @@ def _look(name: str) -> str:
 
 
 def _written(text: str) -> str | None:
-    if len(text) > NAME_BYTES_MAX or any(map(_is_ascii_elsewhere, text)):
+    if len(text) > PERSON_BYTES_MAX or any(map(_is_ascii_elsewhere, text)):
         return None
     name = normal(text)
     if not _is_bounded(name) or not (name[0].isalnum() or name[0] in _FIRST) or name[-1] == " ":
@@ -101,7 +101,7 @@ def _written(text: str) -> str | None:
 
 def _is_bounded(name: str) -> bool:
     try:
-        return 0 < len(name.encode()) <= NAME_BYTES_MAX
+        return 0 < len(name.encode()) <= PERSON_BYTES_MAX
     except UnicodeEncodeError:
         return False
 

@@ -1,6 +1,6 @@
 """The event log: one total order of events, without gaps, hash-chained, on SQLite, PostgreSQL or SQL Server."""
 
-from libs.eventlog.commit import Commit, Entry, recorded
+from libs.eventlog.commit import Entry, LogCommit, recorded
 from libs.eventlog.dialects import DriverMissing
 from libs.eventlog.dialects.troubles import Trouble, renew_connections, trouble_of
 from libs.eventlog.events import EpochStarted
@@ -11,6 +11,7 @@ from libs.eventlog.model import (
     GENESIS,
     AlreadyAppended,
     Appended,
+    ChainProblem,
     Clock,
     DatabaseNotReady,
     EventTooLarge,
@@ -26,7 +27,6 @@ from libs.eventlog.model import (
     LogUnavailable,
     NewEvent,
     Outcome,
-    Problem,
     StoredEvent,
     Submission,
     UnknownLogFormat,
@@ -42,8 +42,8 @@ __all__ = [
     "GENESIS",
     "AlreadyAppended",
     "Appended",
+    "ChainProblem",
     "Clock",
-    "Commit",
     "DatabaseNotReady",
     "DriverMissing",
     "Entry",
@@ -59,10 +59,10 @@ __all__ = [
     "InvalidSubmission",
     "Lease",
     "LogClosed",
+    "LogCommit",
     "LogUnavailable",
     "NewEvent",
     "Outcome",
-    "Problem",
     "StoredEvent",
     "Submission",
     "Trouble",

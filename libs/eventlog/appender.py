@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from libs.contracts.crash import crash_point
-from libs.eventlog.commit import Commit
+from libs.eventlog.commit import LogCommit
 from libs.eventlog.dialects import Dialect
 from libs.eventlog.model import Appended, LogClosed, LogUnavailable, Outcome
 from libs.eventlog.prepare import Prepared
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _Answer = Outcome | Exception
 
 
-class Waiting:
+class WaitingSubmission:
     """A submission whose caller waits in a thread."""
 
     __slots__ = ("_answer", "_done", "prepared")
@@ -83,13 +83,13 @@ class WaitingAsync:
             self.future.set_result(answer)
 
 
-Job = Waiting | WaitingAsync
+Job = WaitingSubmission | WaitingAsync
 
 Meter = Callable[[int, int, float], None]
 """Told of a commit: events, submissions, seconds."""
 
 
-_Follower = Callable[[Commit], None]
+_Follower = Callable[[LogCommit], None]
 """Handed what a commit appended."""
 
 
@@ -112,7 +112,7 @@ class Appender:
         self._thread = threading.Thread(target=self._run, name="eventlog-appender", daemon=True)
         self._thread.start()
 
-    def append(self, job: Waiting) -> Outcome:
+    def append(self, job: WaitingSubmission) -> Outcome:
         """Append in this thread if nobody else is appending: waking another thread takes a large part of an append.
 
         Raises:

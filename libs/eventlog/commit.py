@@ -27,7 +27,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class LogCommit:
     """Consecutive events; `before` is the chain hash that they were appended after."""
 
     before: bytes

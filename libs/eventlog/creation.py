@@ -18,7 +18,7 @@ from libs.eventlog.model import GENESIS, DatabaseNotReady, UnknownLogFormat
 from libs.eventlog.schema import FORMAT, metadata
 
 
-def new_token() -> str:
+def new_epoch() -> str:
     """Return a name for an epoch or a process."""
     return secrets.token_hex(8)
 
@@ -31,7 +31,7 @@ class Initialized:
     changed: tuple[str, ...]
 
 
-def init_log(url: str, *, database_options: bool = False, ids: Callable[[], str] = new_token) -> Initialized:
+def init_log(url: str, *, database_options: bool = False, ids: Callable[[], str] = new_epoch) -> Initialized:
     """Create missing tables; with `database_options`, set the database's options first.
 
     The options need an administrator's rights, and no other connection to the database.

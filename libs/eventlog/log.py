@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Self
 
 from libs.contracts import Recorded
-from libs.eventlog.appender import Appender, Waiting, WaitingAsync
-from libs.eventlog.commit import Commit
-from libs.eventlog.creation import ensure, new_token
+from libs.eventlog.appender import Appender, WaitingAsync, WaitingSubmission
+from libs.eventlog.commit import LogCommit
+from libs.eventlog.creation import ensure, new_epoch
 from libs.eventlog.dialects import Dialect, dialect_for
 from libs.eventlog.events import EpochStarted
 from libs.eventlog.leases import Leases
@@ -30,8 +30,8 @@ from libs.eventlog.model import (
     Verification,
 )
 from libs.eventlog.prepare import Prepared, prepare
-from libs.eventlog.reader import Reader
-from libs.eventlog.verification import verify
+from libs.eventlog.reader import LogReader
+from libs.eventlog.verification import verify_chain
 from libs.eventlog.writer import Writer
 
 LEASE_TTL_SECONDS = 15.0
@@ -48,12 +48,12 @@ class EventLog:
         self._numbers = itertools.count(1)
         self._write_engine = dialect.reader() if read_only else dialect.writer()
         self._read_engine = dialect.reader()
-        self._reader = Reader(self._read_engine, dialect)
+        self._reader = LogReader(self._read_engine, dialect)
         self._leases = Leases(self._write_engine, dialect)
         self._appender = Appender(Writer(self._write_engine, dialect, clock), dialect)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = new_token) -> Self:
+    def open(cls, url: str, *, clock: Clock, create: bool = True, ids: Callable[[], str] = new_epoch) -> Self:
         """Open the log at a SQLAlchemy URL (`sqlite:///FILE`, `postgresql://…`, `mssql+pyodbc://…`).
 
         `clock` gives recorded times, `ids` names epochs and this process's submissions; `create` makes the tables if
@@ -76,10 +76,10 @@ class EventLog:
         dialect = dialect_for(url)
         engine = dialect.reader()
         try:
-            ensure(engine, dialect, new_token, create=False)
+            ensure(engine, dialect, new_epoch, create=False)
         finally:
             engine.dispose()
-        opened = cls(dialect, clock, new_token, read_only=True)
+        opened = cls(dialect, clock, new_epoch, read_only=True)
         opened.url = url
         return opened
 
@@ -110,7 +110,7 @@ class EventLog:
             LogUnavailable: the database is gone; whether it was appended is unknown.
             LogClosed: this log was closed.
         """
-        return self._appender.append(Waiting(self._prepare(submission)))
+        return self._appender.append(WaitingSubmission(self._prepare(submission)))
 
     async def append_async(self, submission: Submission) -> Outcome:
         """Append without blocking the event loop; events of a cancelled caller may still be appended."""
@@ -180,7 +180,7 @@ class EventLog:
 
     def verify(self, after: int = 0, until: int | None = None) -> Verification:
         """Recompute the chain in (after, until] from the stored bytes and compare everything that depends on it."""
-        return verify(self._reader, after, until)
+        return verify_chain(self._reader, after, until)
 
     def acquire_lease(self, name: str, holder: str, ttl_seconds: float = LEASE_TTL_SECONDS) -> Lease | None:
         """Take a lease that is free, expired or this holder's own; None: somebody else holds it."""
@@ -200,7 +200,7 @@ class EventLog:
         event = EpochStarted(epoch, self.head().epoch, reason)
         submission = Submission([NewEvent.of("log-epochs", event)], actor)
         prepared = self._prepare(submission)
-        self._appender.append(Waiting(Prepared(submission, prepared.streams, "", prepared.token, epoch)))
+        self._appender.append(WaitingSubmission(Prepared(submission, prepared.streams, "", prepared.token, epoch)))
         return epoch
 
     def on_append(self, callback: Callable[[int], None]) -> Callable[[], None]:
@@ -210,7 +210,7 @@ class EventLog:
         """
         return self._appender.listen(callback)
 
-    def on_commit(self, callback: Callable[[Commit], None]) -> Callable[[], None]:
+    def on_commit(self, callback: Callable[[LogCommit], None]) -> Callable[[], None]:
         """Call `callback` with the events of each commit of this process, before its callers and `on_append`.
 
         It is called from the thread that appends: it must be quick. Returns what ends that.

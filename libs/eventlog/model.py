@@ -235,7 +235,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ChainProblem:
     """The first position at which the log is inconsistent, and what is wrong there."""
 
     position: int
@@ -249,7 +249,7 @@ class Verification:
     ok: bool
     events: int
     position: int
-    problem: Problem | None
+    problem: ChainProblem | None
 
 
 class StoredEvent(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from libs.eventlog.model import GENESIS, AlreadyAppended, Head, LogUnavailable, 
 _STORED = ("envelope", "data", "hash")
 
 
-class Reader:
+class LogReader:
     """Reads one log; safe for use by any thread."""
 
     def __init__(self, engine: Engine, dialect: Dialect) -> None:

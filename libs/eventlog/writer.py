@@ -16,7 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from libs.contracts import category_of
 from libs.contracts.crash import crash_point
-from libs.eventlog.commit import Commit, Entry
+from libs.eventlog.commit import Entry, LogCommit
 from libs.eventlog.dialects import PARAMETERS_MAX, Cursor, Dialect
 from libs.eventlog.dialects.port import BULK_ROWS_MIN, EventRow
 from libs.eventlog.envelope import Envelope, chain, encode_envelope, from_microseconds, to_microseconds
@@ -93,7 +93,7 @@ class Writer:
         """The log's last position after the last transaction with a known outcome, for listeners."""
         self.followed = False
         """Whether somebody asks for `commit`."""
-        self.commit: Commit | None = None
+        self.commit: LogCommit | None = None
         """The events that the last `write` appended; None if an earlier attempt had committed them already."""
         self._entries: list[Entry] | None = None
         sql, self._time = dialect.sql, dialect.time
@@ -141,7 +141,7 @@ class Writer:
         # Only once it is durable: after a failed commit the log would not have this position.
         self._attempt = None
         self._known, self.position = tail, tail.position
-        self.commit, self._entries = None if self._entries is None else Commit(chained, self._entries), None
+        self.commit, self._entries = None if self._entries is None else LogCommit(chained, self._entries), None
         return outcomes
 
     @staticmethod

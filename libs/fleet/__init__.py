@@ -1,8 +1,8 @@
 """The fleet in memory: what services fold from events to decide and to render."""
 
-from libs.fleet.bitmaps import bitmap, held, ordinals, packed, unpacked
+from libs.fleet.bitmaps import bitmap, is_member, ordinals, packed, unpacked
 from libs.fleet.blobs import Blobs
-from libs.fleet.columns import Codes, Column, Extent
+from libs.fleet.columns import Codes, Extent, FleetColumn
 from libs.fleet.distinct import compact, distinct, distinct_rows
 from libs.fleet.effects import Effect, effect_of, fixed
 from libs.fleet.fleet import Fleet
@@ -17,12 +17,12 @@ __all__ = [
     "Approval",
     "Blobs",
     "Codes",
-    "Column",
     "Combination",
     "Effect",
     "Extent",
     "Fact",
     "Fleet",
+    "FleetColumn",
     "FleetModel",
     "Forbidding",
     "Layers",
@@ -39,8 +39,8 @@ __all__ = [
     "distinct_rows",
     "effect_of",
     "fixed",
-    "held",
     "in_force",
+    "is_member",
     "ordinals",
     "packed",
     "parsed",

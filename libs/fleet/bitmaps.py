@@ -27,7 +27,7 @@ def bitmap(members: NDArray[np.int64]) -> BitMap:
     return BitMap(array("I", members.astype(np.uint32).tobytes()))
 
 
-def held(members: BitMap, among: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+def is_member(members: BitMap, among: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
     """Return for each ordinal of `among` (all below `size`) whether it is in `members`."""
     if len(among) <= _FEW:
         return np.fromiter((int(each) in members for each in among), np.bool_, len(among))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from libs.contracts.names import nearest
 from libs.contracts.refusals import Cycle, Invalid, SelectsNothing, StillReferenced, UnknownReference
 from libs.fleet.parts import parsed
-from libs.selection import Cycle as ReachesItself
 from libs.selection import Expression, SelectionError, UnknownName, canonical
-from libs.selection.checking import LABEL_KEY
+from libs.selection import ReferenceCycle as ReachesItself
+from libs.selection.checking import A_LABEL_KEY
 
 if TYPE_CHECKING:
     from libs.fleet.fleet import Fleet
@@ -66,7 +66,7 @@ def check_expression(
     try:
         facts.selection.check(expression, inside=inside, labels_may_come=allow_empty)
     except UnknownName as problem:
-        if problem.kind == LABEL_KEY:
+        if problem.kind == A_LABEL_KEY:
             raise _no_label(problem, pointer, flag=not may_select_nothing) from None
         raise nearly(problem.kind, problem.name, pointer, problem.nearest, problem.position) from None
     except ReachesItself as problem:

@@ -27,7 +27,7 @@ class Extent:
         return Extent(self.size)
 
 
-class Column:
+class FleetColumn:
     """A numpy array whose first axis is the ordinal, never shorter than its fleet; unwritten rows are `fill`."""
 
     __slots__ = ("_extent", "_values", "fill")
@@ -56,14 +56,14 @@ class Column:
         values[ordinal] = value
         return True
 
-    def copy(self, extent: Extent) -> Column:
+    def copy(self, extent: Extent) -> FleetColumn:
         """Return a copy for another fleet that shares nothing with this one."""
-        return Column.of(extent, self._values.copy(), self.fill)
+        return FleetColumn.of(extent, self._values.copy(), self.fill)
 
     @staticmethod
-    def of(extent: Extent, values: NDArray[Any], fill: Any = 0) -> Column:
+    def of(extent: Extent, values: NDArray[Any], fill: Any = 0) -> FleetColumn:
         """Return a column around an array, as a snapshot restores it."""
-        column = Column.__new__(Column)
+        column = FleetColumn.__new__(FleetColumn)
         column._extent, column._values, column.fill = extent, values, fill  # noqa: SLF001 - its own class
         return column
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ReleasePublished,
         SourceDeclared,
     )
-    from libs.fleet.columns import Codes, Column
+    from libs.fleet.columns import Codes, FleetColumn
     from libs.fleet.layers import Layers, Peers
     from libs.fleet.parts import Fact, Store, Taken, Touched
     from libs.fleet.policy import Policy
@@ -55,14 +55,14 @@ class Contents:
     zones: Codes
     store_names: Codes
     hours: Codes
-    zone_of: Column
-    hours_of: Column
+    zone_of: FleetColumn
+    hours_of: FleetColumn
     kubernetes: Codes
-    kubernetes_of: Column
-    store_of: Column
-    declared_position: Column
-    declared_at: Column
-    capacity: dict[str, Column]
+    kubernetes_of: FleetColumn
+    store_of: FleetColumn
+    declared_position: FleetColumn
+    declared_at: FleetColumn
+    capacity: dict[str, FleetColumn]
     policy: Policy
     gone: Gone
     touched: Touched

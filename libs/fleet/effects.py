@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from libs.contracts import ApprovalRequested
 
 VARIANT_BYTES = 16
-NAMED_MAX = 64
+_NAMED_MAX = 64
 """So many variants an event names itself; where there are more, each cluster's is in a blob."""
-CHUNK_BYTES = 2 * 1024 * 1024
+_CHUNK_BYTES = 2 * 1024 * 1024
 REMEMBERED = 16
 
 
@@ -72,13 +72,13 @@ def fixed(effect: Effect) -> Fixed:
     body = effect.variants.astype("<u8").tobytes()
     columns = [np.unique(effect.variants[:, word], return_inverse=True)[1].reshape(-1) for word in (0, 1)]
     first, codes = distinct(columns, len(among))
-    if len(first) <= NAMED_MAX:
+    if len(first) <= _NAMED_MAX:
         named = {
             body[VARIANT_BYTES * row : VARIANT_BYTES * (row + 1)].hex(): packed(bitmap(among[codes == code]))
             for code, row in enumerate(first.tolist())
         }
         return Fixed(effect.digest, named, [], {})
-    chunks = [body[start : start + CHUNK_BYTES] for start in range(0, len(body), CHUNK_BYTES)]
+    chunks = [body[start : start + _CHUNK_BYTES] for start in range(0, len(body), _CHUNK_BYTES)]
     names = [hashlib.sha256(chunk).hexdigest() for chunk in chunks]
     return Fixed(effect.digest, {}, names, dict(zip(names, chunks, strict=True)))
 

@@ -12,7 +12,7 @@ from functools import cache, lru_cache, singledispatchmethod
 import msgspec
 import numpy as np
 
-from libs.calendars import Hours
+from libs.calendars import Timetable
 from libs.calendars.hours import DISTINCT_KEPT_MAX
 from libs.contracts import (
     ApplicationDeclared,
@@ -38,7 +38,7 @@ from libs.contracts import (
 )
 from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.quantities import milli
-from libs.fleet.columns import Column
+from libs.fleet.columns import FleetColumn
 from libs.fleet.contents import Contents
 from libs.fleet.layers import peers_of
 from libs.fleet.parts import EARLIER_CHOICES_MAX, UNLIMITED, Fact, Store, Touched, microseconds, parsed
@@ -103,7 +103,7 @@ class Facts(Contents):
         changed |= self.store_of.put(ordinal, self.store_names.code(store.name))
         for resource in cluster.capacity:
             if resource not in self.capacity:
-                self.capacity[resource] = Column(self.extent, np.int64, fill=UNLIMITED)
+                self.capacity[resource] = FleetColumn(self.extent, np.int64, fill=UNLIMITED)
         for resource, limits in self.capacity.items():
             text = cluster.capacity.get(resource)
             changed |= limits.put(ordinal, UNLIMITED if text is None else milli(text))
@@ -301,7 +301,7 @@ def _hours_text(store: StoreDeclared) -> str:
 @lru_cache(maxsize=DISTINCT_KEPT_MAX)
 def _text_of_hours(encoded: bytes) -> str:
     # A fleet has few distinct hours, which are compared fastest as bytes.
-    return Hours.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
+    return Timetable.of(*msgspec.json.decode(encoded, type=tuple[list[OpeningHours], list[HoursException]])).text()
 
 
 def is_folded(event_type: type) -> bool:

@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.quantities import milli
-from libs.fleet.bitmaps import bitmap, held, ordinals
+from libs.fleet.bitmaps import bitmap, is_member, ordinals
 from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
 from libs.fleet.parts import PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
@@ -218,7 +218,7 @@ class Fleet(Facts):
             among = ordinals(members)
             had = np.zeros(len(among), np.int64)
             if before is not None and resource in before.capacity:
-                was_member = held(self.selection.saved(("in", namespace.name)), among, self.selection.size)
+                was_member = is_member(self.selection.saved(("in", namespace.name)), among, self.selection.size)
                 had = was_member * milli(before.capacity[resource])
             limit = limits.values[among]
             total = self.taken(resource, without=namespace.name)[among] + wanted
@@ -314,7 +314,7 @@ def _mentions(text: str, kind: str, name: str) -> bool:
     return name in named.get(kind, ())
 
 
-__all__ = ["UNLIMITED", "Fact", "Fleet", "Store", "Touched", "held", "parsed"]
+__all__ = ["UNLIMITED", "Fact", "Fleet", "Store", "Touched", "is_member", "parsed"]
 
 
 def _count(total: NDArray[np.int64], namespace: tuple[BitMap, int] | None, sign: int) -> None:

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet.bitmaps import held
+from libs.fleet.bitmaps import is_member
 from libs.fleet.distinct import distinct_rows
-from libs.templates import Layer, Merged, ValuesSchema, conflicts, merge
+from libs.templates import Layer, Merged, ValuesSchema, conflicts, merge_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class Layers:
         sets = np.zeros((len(among), words), np.int64)
         for index, members in enumerate(self.covered):
             word, bit = divmod(index, _WORD)
-            sets[:, word] |= held(members, among, size).astype(np.int64) << bit
+            sets[:, word] |= is_member(members, among, size).astype(np.int64) << bit
         return sets
 
     def _combination(
@@ -109,7 +109,7 @@ def _combined(
     layers = [Layer(each.name, rank(each), each.values) for each in chosen]
     if defaults is not None:
         layers.insert(0, Layer("release defaults", DEFAULTS_RANK, defaults))
-    merged = merge(layers)
+    merged = merge_layers(layers)
     problems = tuple(compiled_schema(schema).problems(merged.values)) if schema else ()
     return Combination(tuple(each.name for each in layers), merged, tuple(conflicts(layers)), problems)
 

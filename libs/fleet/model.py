@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libs.bus import ModelConsumer, SnapshotHooks
 from libs.fleet.blobs import Blobs
 from libs.fleet.fleet import Fleet
-from libs.fleet.snapshots import VERSION, dump_fleet, load_fleet
+from libs.fleet.snapshots import FLEET_VERSION, dump_fleet, load_fleet
 
 if TYPE_CHECKING:
     from libs.contracts import Recorded
@@ -25,7 +25,7 @@ class FleetModel(ModelConsumer):
 
     def __init__(self, log: EventLog, name: str = "fleet") -> None:
         self.fleet = Fleet(Blobs(log.blob))
-        hooks = SnapshotHooks(lambda: dump_fleet(self.fleet), lambda data: load_fleet(self.fleet, data), VERSION)
+        hooks = SnapshotHooks(lambda: dump_fleet(self.fleet), lambda data: load_fleet(self.fleet, data), FLEET_VERSION)
         super().__init__(name, log, self._fold, hooks)
 
     def _fold(self, recorded: Recorded) -> None:

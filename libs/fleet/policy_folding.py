@@ -39,7 +39,7 @@ from libs.contracts import (
 )
 from libs.fleet.bitmaps import ordinals, unpacked
 from libs.fleet.policy import Withheld
-from libs.fleet.runs import whole
+from libs.fleet.runs import whole_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -137,7 +137,7 @@ def _(event: TokenRevoked, facts: Contents) -> None:
 
 @fold_policy.register(ApprovalRequested)
 def _(event: ApprovalRequested, facts: Contents) -> None:
-    facts.policy.request(whole(event, facts.blob), facts.now.at)
+    facts.policy.request(whole_run(event, facts.blob), facts.now.at)
     facts.note("approval", event.id)
 
 

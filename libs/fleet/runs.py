@@ -39,7 +39,7 @@ def within_bounds(run: ApprovalRequested) -> tuple[ApprovalRequested, Mapping[st
     return replace(run, items={}, parts={}, requesters=[], publishers=[], content=names), blobs
 
 
-def whole(run: ApprovalRequested, blob: Callable[[str], bytes | None]) -> ApprovalRequested:
+def whole_run(run: ApprovalRequested, blob: Callable[[str], bytes | None]) -> ApprovalRequested:
     """Return a run with its content; one whose content is lost cannot be voted on, and approves nothing."""
     if not run.content:
         return run

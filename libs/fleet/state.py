@@ -16,7 +16,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts import Event, decode, encode, type_name
-from libs.fleet.columns import Codes, Column, Extent, filled
+from libs.fleet.columns import Codes, Extent, FleetColumn, filled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,7 +158,7 @@ def whole(make: Callable[[Extent], Any], parts: Parts) -> Part:
     return Part(make, fork, lambda it: dump_parts(it, parts), load)
 
 
-def events(key: Callable[[Any], Any]) -> Part:
+def events_by(key: Callable[[Any], Any]) -> Part:
     """Return a dictionary of events, each under what `key` reads from it."""
     return mapping(
         lambda known: [plain_event(each) for each in known.values()],
@@ -169,7 +169,7 @@ def events(key: Callable[[Any], Any]) -> Part:
 def column(dtype: Any, *, width: int = 0, fill: Any = 0) -> Part:
     """Return a column over the model's ordinals."""
     return Part(
-        lambda extent: Column(extent, dtype, width=width, fill=fill),
+        lambda extent: FleetColumn(extent, dtype, width=width, fill=fill),
         lambda it, extent: it.copy(extent),
         plain_column,
         column_of,
@@ -204,7 +204,7 @@ def _event_of(name: str, data: bytes) -> Any:
     return decode(name, data)
 
 
-def plain_column(it: Column) -> dict[str, Any]:
+def plain_column(it: FleetColumn) -> dict[str, Any]:
     """Return a column as msgpack takes it; for a mostly empty one, only the written rows."""
     values = it.values
     plain = {"type": values.dtype.str, "shape": values.shape, "fill": it.fill, "rows": None}
@@ -223,20 +223,20 @@ def _written(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     return written if written.ndim == 1 else np.any(written, axis=1)
 
 
-def column_of(plain: Mapping[str, Any], extent: Extent) -> Column:
+def column_of(plain: Mapping[str, Any], extent: Extent) -> FleetColumn:
     """Return the column that `plain_column` wrote."""
     read: NDArray[Any] = np.frombuffer(plain["bytes"], plain["type"]).reshape(-1, *plain["shape"][1:])
     if plain["rows"] is None:
-        return Column.of(extent, read.copy(), plain["fill"])
+        return FleetColumn.of(extent, read.copy(), plain["fill"])
     values = filled(tuple(plain["shape"]), plain["fill"], read.dtype)
     values[np.frombuffer(plain["rows"], np.uint32)] = read
-    return Column.of(extent, values, plain["fill"])
+    return FleetColumn.of(extent, values, plain["fill"])
 
 
-def columns_in(it: Any) -> dict[str, Column]:
+def columns_in(it: Any) -> dict[str, FleetColumn]:
     """Return the columns among the fields of a dataclass, by name."""
     found = {each.name: getattr(it, each.name) for each in fields(it)}
-    return {name: each for name, each in found.items() if isinstance(each, Column)}
+    return {name: each for name, each in found.items() if isinstance(each, FleetColumn)}
 
 
 def plain_columns(it: Any) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def plain_columns(it: Any) -> dict[str, Any]:
     return {name: plain_column(each) for name, each in columns_in(it).items()}
 
 
-def columns_of(plain: Mapping[str, Any], extent: Extent) -> dict[str, Column]:
+def columns_of(plain: Mapping[str, Any], extent: Extent) -> dict[str, FleetColumn]:
     """Return what `plain_columns` wrote."""
     return {name: column_of(each, extent) for name, each in plain.items()}
 

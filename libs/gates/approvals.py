@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from libs.fleet import Approval, Effect, Fleet
 
-NOBODY = ""
+NO_AUTHOR = ""
 """Who approved where a run was completed without people."""
 
 
@@ -38,7 +38,7 @@ def covered(fleet: Fleet, application: str, wanted: Effect) -> dict[str, BitMap]
         here = _covered(fleet, application, run, wanted) & left
         left -= run.clusters if run.request.effect else here
         if here:
-            found.update({person: found.get(person, BitMap()) | here for person in run.people or (NOBODY,)})
+            found.update({person: found.get(person, BitMap()) | here for person in run.people or (NO_AUTHOR,)})
     return found
 
 

@@ -70,7 +70,7 @@ class Standing:
 
 
 @dataclass(eq=False)
-class Change:
+class PendingChange:
     """The pending changes of an application in a namespace, `removals` among them, as bitmaps of clusters.
 
     `first` are the clusters that have been admitted nothing yet; `stands` says how the placement stands on a cluster,
@@ -121,7 +121,7 @@ class Change:
 class Case:
     """One placement on one cluster, which may have no pending change there."""
 
-    change: Change
+    change: PendingChange
     ordinal: int
 
     @property

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from libs.gates.change import Case, Change
+    from libs.gates.change import Case, PendingChange
     from libs.gates.instant import Instant
 
-NOTHING = Closed()
+NOWHERE = Closed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class Gate(ABC):
         `first` are the clusters without any admission yet. The answer may be shared: never change it.
         """
         del instant, application, first
-        return NOTHING
+        return NOWHERE
 
-    def keeps_back(self, change: Change) -> Closed:
+    def keeps_back(self, change: PendingChange) -> Closed:
         """Return which clusters of a change it keeps back."""
         if not change.bound:
-            return NOTHING
+            return NOWHERE
         return self.closed_for(change.instant, change.application, change.first).among(change.bound)
 
     def next_change(self, instant: Instant) -> datetime | None:
@@ -90,7 +90,7 @@ class Gate(ABC):
     def told(self, case: Case) -> Explained:
         """Return whether it is open for one case, and why, immediate law aside."""
 
-    def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
+    def waiting(self, change: PendingChange, clusters: BitMap) -> Iterator[Waiting]:
         """Return what waits on some of the clusters that it keeps back, grouped.
 
         Each group of `alike` is explained by one of its clusters.
@@ -103,7 +103,7 @@ class Gate(ABC):
         for (by, until, reason), where in found.items():
             yield Waiting(by, until, reason, where)
 
-    def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
+    def alike(self, change: PendingChange, clusters: BitMap) -> list[BitMap]:
         """Group some of the clusters that it keeps back; all clusters of a group have the same explanation."""
         del change
         return [clusters]

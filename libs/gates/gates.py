@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from libs.gates.instant import Instant
 from libs.gates.ordered import GATES
 from libs.gates.schedules import Schedule
-from libs.gates.views import Document, View, as_they_are, as_withheld
+from libs.gates.views import GateDocument, View, as_they_are, as_withheld
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,7 +49,7 @@ class Gates:
         self._schedules = {key: schedule for key, schedule in self._schedules.items() if key in used}
         return views
 
-    def _schedule(self, document: Document) -> Schedule:
+    def _schedule(self, document: GateDocument) -> Schedule:
         """Return a document's schedule; it holds the document, so that the identity stays its own."""
         known = self._schedules.get(id(document))
         if known is None:

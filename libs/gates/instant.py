@@ -13,8 +13,8 @@ from pyroaring import BitMap
 
 from libs.gates.cluster import OnCluster
 from libs.gates.explained import Explained
-from libs.gates.rules import Closed, Rule, combined
-from libs.gates.schedules import NEVER, instant, micros, unreadable
+from libs.gates.rules import Closed, GateRule, combined
+from libs.gates.schedules import NO_INSTANT, instant_of_micros, micros, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -53,7 +53,7 @@ class Instant:
         edges = [spread.until(self.now) for view in self.views for spread in view.spreads(kind)]
         now = micros(self.now)
         edges += [edge for span in dated for at in span if at is not None and (edge := micros(at)) > now]
-        return instant(min(edges, default=NEVER))
+        return instant_of_micros(min(edges, default=NO_INSTANT))
 
     def spans_of_overrides(self, kind: str) -> Iterator[tuple[datetime | None, datetime | None]]:
         """Yield when the overrides of calendars, or of freezes, begin and end."""
@@ -69,11 +69,11 @@ class Instant:
         return frozenset(named.union(*(each.request.applications for each in self.overrides)))
 
     @cached_property
-    def _freezes(self) -> list[Rule]:
+    def _freezes(self) -> list[GateRule]:
         return [rule for view in self.views for rule in view.freeze_rules(self.now, self.overrides)]
 
     @cached_property
-    def _windows(self) -> list[Rule]:
+    def _windows(self) -> list[GateRule]:
         return [view.level_rule(None, self.now, self.overrides) for view in self.views]
 
     def closed_by_freeze(self, application: str, *, first: BitMap) -> Closed:
@@ -94,7 +94,7 @@ class Instant:
             known = self._closed[key] = combined(rules, key[1], first)
         return known
 
-    def _of_application(self, application: str) -> list[Rule]:
+    def _of_application(self, application: str) -> list[GateRule]:
         if not application:
             return []
         return [view.level_rule(application, self.now, self.overrides) for view in self.views]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import bitmap, distinct, held, ordinals
+from libs.fleet import bitmap, distinct, is_member, ordinals
 from libs.gates.approvals import covered
 from libs.gates.explained import Explained, opened, shut
-from libs.gates.gate import NOTHING, Gate, Waiting
+from libs.gates.gate import NOWHERE, Gate, Waiting
 from libs.gates.rules import Closed
 from libs.kinds.categories import PLACES
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from libs.gates.change import Case, Change
+    from libs.gates.change import Case, PendingChange
     from libs.gates.instant import Instant
 
 
@@ -29,13 +29,13 @@ class Approved(Gate):
     open_when = "the sign-off of the application or namespace has approved these bytes there, or there is none"
     reads = ("application", "namespace", "release", "choices", "configuration", "approval")
 
-    def keeps_back(self, change: Change) -> Closed:
+    def keeps_back(self, change: PendingChange) -> Closed:
         """Return the clusters without approval, and who approved the rest."""
         fleet, application = change.fleet, change.application
         if not change.bound or application not in fleet.applications:
-            return NOTHING
+            return NOWHERE
         if fleet.signoff_of(application, change.namespace) is None:
-            return NOTHING
+            return NOWHERE
         people = covered(fleet, application, change.wanted(change.pending))
         taken = change.removals - (fleet.placed(application) - fleet.forbidden(application, change.now))
         return Closed(change.pending - BitMap.union(taken, *people.values()), people=people)
@@ -62,7 +62,7 @@ class Approved(Gate):
             said.cite(f"approval {last.request.id}", source, state=last.state_at(case.now), people=list(last.people))
         return said.cite(f"sign-off {name}", ("signoff", name))
 
-    def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
+    def waiting(self, change: PendingChange, clusters: BitMap) -> Iterator[Waiting]:
         """Name the sign-off, once for all clusters."""
         name = change.fleet.signoff_of(change.application, change.namespace) or ""
         yield Waiting(f"sign-off {name}", None, "nobody has approved this change yet", clusters)
@@ -87,7 +87,7 @@ class Unfrozen(Gate):
         """Name the freezes in force, or the overrides that open them."""
         return case.change.instant.explain_freeze(case.application, case.ordinal, case.first)
 
-    def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
+    def alike(self, change: PendingChange, clusters: BitMap) -> list[BitMap]:
         """Group the clusters so that freezes and overrides treat all of a group alike."""
         return _alike(change, clusters)
 
@@ -111,7 +111,7 @@ class InWindow(Gate):
         """Say which calendars are open or closed, and until when."""
         return case.change.instant.explain_window(case.application, case.ordinal, case.first)
 
-    def alike(self, change: Change, clusters: BitMap) -> list[BitMap]:
+    def alike(self, change: PendingChange, clusters: BitMap) -> list[BitMap]:
         """Group the clusters so that calendars and overrides treat all of a group alike."""
         return _alike(change, clusters)
 
@@ -126,11 +126,11 @@ class Settled(Gate):
     )
     blocked_rank = 1
 
-    def keeps_back(self, change: Change) -> Closed:
+    def keeps_back(self, change: PendingChange) -> Closed:
         """Return the removals that have not settled, and when the first of them do."""
         found = [(each.until, left) for each in change.unsettled if (left := each.clusters & change.bound)]
         if not found:
-            return NOTHING
+            return NOWHERE
         return Closed(BitMap.union(*(left for _, left in found)), until=min(until for until, _ in found))
 
     def told(self, case: Case) -> Explained:
@@ -143,7 +143,7 @@ class Settled(Gate):
                 return said.cite("removal wanted", None, since=each.since)
         return opened("no removal is waiting to settle")
 
-    def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
+    def waiting(self, change: PendingChange, clusters: BitMap) -> Iterator[Waiting]:
         """List the removals by when they settle."""
         for each in change.unsettled:
             if there := each.clusters & clusters:
@@ -158,9 +158,9 @@ class Fused(Gate):
     lets_law_through = False
     blocked_rank = 0
 
-    def keeps_back(self, change: Change) -> Closed:
+    def keeps_back(self, change: PendingChange) -> Closed:
         """Return the held removals, whatever their cause."""
-        return NOTHING if change.held is None else Closed(change.held.clusters)
+        return NOWHERE if change.held is None else Closed(change.held.clusters)
 
     def told(self, case: Case) -> Explained:
         """Name the plan that is held, and how to confirm it."""
@@ -170,7 +170,7 @@ class Fused(Gate):
         said = shut(f"its removal is one of {plan.count:,} held as plan {plan.plan}: `resedge confirm {plan.plan}`")
         return said.cite(f"plan {plan.plan}", None, count=plan.count, cause=plan.cause)
 
-    def waiting(self, change: Change, clusters: BitMap) -> Iterator[Waiting]:
+    def waiting(self, change: PendingChange, clusters: BitMap) -> Iterator[Waiting]:
         """Name the plan, once for all clusters."""
         plan = "" if change.held is None else change.held.plan
         yield Waiting(f"plan {plan}", None, f"confirm it with `resedge confirm {plan}`", clusters)
@@ -200,7 +200,7 @@ class AsAdmitted(Gate):
         return said
 
 
-def _alike(change: Change, clusters: BitMap) -> list[BitMap]:
+def _alike(change: PendingChange, clusters: BitMap) -> list[BitMap]:
     """Group clusters so that calendars, freezes and overrides treat all of a group alike."""
     fleet, policy = change.fleet, change.fleet.policy
     among, size = ordinals(clusters), fleet.selection.size
@@ -210,7 +210,7 @@ def _alike(change: Change, clusters: BitMap) -> list[BitMap]:
     bounds += [each.clusters for each in policy.active_overrides(change.now)]
     bounds += [members for each in policy.withheld.values() for members in (each.clusters, *each.freezes.values())]
     bounds += [change.first]
-    columns += [held(bound, among, size).astype(np.int32) for bound in bounds]
+    columns += [is_member(bound, among, size).astype(np.int32) for bound in bounds]
     for each in policy.withheld.values():
         for codes in (each.zones, each.hours):
             before = np.full(size, -1, np.int32)

@@ -15,7 +15,7 @@ from libs.gates.refusals import (
     CAPACITY,
     CONFLICT,
     INVALID,
-    NEVER,
+    NEVER_APPLIES,
     OBJECT_CONFLICT,
     OTHER_NAMESPACE,
     SET_ASIDE,
@@ -48,7 +48,7 @@ class Registered(Gate):
         return Explained(live, reason).cite(f"store {store}", case.fleet.declared(case.ordinal))
 
 
-class InNamespace(Gate):
+class NamespaceGate(Gate):
     """The namespace's expression selects the cluster."""
 
     name = "namespace"
@@ -168,7 +168,7 @@ class Valued(Gate):
     name = "values"
     open_when = "configuration gives every value that the release needs, none of them refused"
     reads = (*PLACES, "configuration", "release")
-    refusals = (UNRESOLVED, CONFLICT, INVALID, NEVER)
+    refusals = (UNRESOLVED, CONFLICT, INVALID, NEVER_APPLIES)
     keeps = False
 
     def told(self, case: Case) -> Explained:

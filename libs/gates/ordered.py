@@ -5,8 +5,8 @@ from libs.gates.of_change import Approved, AsAdmitted, Fused, InWindow, Settled,
 from libs.gates.of_target import (
     Fitting,
     InApplication,
-    InNamespace,
     Lawful,
+    NamespaceGate,
     Registered,
     Released,
     Rendered,
@@ -15,7 +15,7 @@ from libs.gates.of_target import (
 
 GATES: tuple[Gate, ...] = (
     Registered(),
-    InNamespace(),
+    NamespaceGate(),
     InApplication(),
     Lawful(),
     Fitting(),
@@ -31,5 +31,5 @@ GATES: tuple[Gate, ...] = (
 )
 KEEPING = tuple(gate for gate in GATES if gate.keeps)
 """The gates that keep a change back; the others decide the target."""
-READ = tuple(dict.fromkeys(category for gate in GATES for category in gate.reads))
+GATES_READ = tuple(dict.fromkeys(category for gate in GATES for category in gate.reads))
 """The categories of the log that some gate reads: an admission is guarded by all of them."""

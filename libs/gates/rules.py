@@ -38,7 +38,7 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GateRule:
     """One freeze, or one level of calendars: `closed` ignores overrides; each override opens a part of it.
 
     `applications` limit it (none: all); `passes_first`: a cluster's first admission passes.
@@ -55,7 +55,7 @@ def covers(override: Override, application: str) -> bool:
     return not override.request.applications or application in override.request.applications
 
 
-def combined(rules: Iterable[Rule], application: str, first: BitMap) -> Closed:
+def combined(rules: Iterable[GateRule], application: str, first: BitMap) -> Closed:
     """Combine rules for an application."""
     closed, used = BitMap(), dict[str, BitMap]()
     for rule in rules:

@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 import structlog
 
-from libs.calendars import Hours, compiled, interval, is_open, next_change, openings
+from libs.calendars import Timetable, compiled_calendar, interval, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, FreezeDeclared
 from libs.contracts.instants import UNIX_EPOCH
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("gates")
 MICROSECOND = timedelta(microseconds=1)
-NEVER = int(np.iinfo(np.int64).max)
+NO_INSTANT = int(np.iinfo(np.int64).max)
 _DAY = 86_400 * 1_000_000
 AHEAD_DAYS = 4
 SPREAD_DAYS = 8
@@ -35,13 +35,13 @@ TRUSTED = 5 * 365 * _DAY
 """How long "never" stays valid, in microseconds: a calendar looks ahead ten years."""
 UNJUDGED = int(np.iinfo(np.int64).min)
 
-Found = tuple[bool, datetime | None]
+OpenAndNext = tuple[bool, datetime | None]
 """Whether it is open (in force) at an instant, and until when at least: exclusive, nothing for ever."""
 
 Pair = tuple[str, str]
 """A time zone, and opening hours as their text."""
 
-hours_of: Callable[[str], Hours] = lru_cache(maxsize=65_536)(Hours.from_text)
+hours_of: Callable[[str], Timetable] = lru_cache(maxsize=65_536)(Timetable.from_text)
 """Read opening hours, remembering what was read before."""
 
 
@@ -50,12 +50,12 @@ def micros(at: datetime) -> int:
     return (at - UNIX_EPOCH) // MICROSECOND
 
 
-def instant(microseconds: int) -> datetime | None:
+def instant_of_micros(microseconds: int) -> datetime | None:
     """Return the instant of a number from `micros`; None for never."""
-    return None if microseconds == NEVER else UNIX_EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds == NO_INSTANT else UNIX_EPOCH + timedelta(microseconds=microseconds)
 
 
-def calendar_at(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Found:
+def calendar_at(calendar: CalendarDeclared, pair: Pair, at: datetime) -> OpenAndNext:
     """Judge a calendar in a store of this zone and these hours."""
     zone, hours = pair[0], hours_of(pair[1])
     return is_open(calendar, zone, hours, at), next_change(calendar, zone, hours, at)
@@ -68,7 +68,7 @@ def freeze_interval(freeze: FreezeDeclared, zone: str) -> tuple[datetime, dateti
     return datetime.fromisoformat(freeze.begins), datetime.fromisoformat(freeze.ends)
 
 
-def freeze_at(freeze: FreezeDeclared, pair: Pair, at: datetime) -> Found:
+def freeze_at(freeze: FreezeDeclared, pair: Pair, at: datetime) -> OpenAndNext:
     """Judge a freeze in a store of this zone: from its beginning until its end, exclusive."""
     begins, ends = freeze_interval(freeze, pair[0])
     if at < begins < ends:
@@ -97,7 +97,7 @@ def ahead(calendar: CalendarDeclared, pair: Pair, at: datetime) -> Ahead:
 def by_hours(calendar: CalendarDeclared) -> bool:
     """Whether a calendar uses opening hours; an unreadable one is judged without them, and is closed."""
     try:
-        return compiled(calendar).by_hours
+        return compiled_calendar(calendar).by_hours
     except Exception:  # noqa: BLE001 - whatever it is, judging it tells
         return False
 
@@ -143,7 +143,7 @@ class Schedule:
         if more:
             self.on = np.concatenate([self.on, np.zeros(more, np.bool_)])
             # An empty span is never valid: the row is judged when it is first used.
-            self.since = np.concatenate([self.since, np.full(more, NEVER)])
+            self.since = np.concatenate([self.since, np.full(more, NO_INSTANT)])
             self.until = np.concatenate([self.until, np.full(more, UNJUDGED)])
         return found
 
@@ -167,7 +167,7 @@ class Schedule:
         pair = self.pairs[row]
         if isinstance(self.document, FreezeDeclared):
             in_force, ends = freeze_at(self.document, pair, now)
-            return in_force, NEVER if ends is None else micros(ends)
+            return in_force, NO_INSTANT if ends is None else micros(ends)
         known = self._ahead.get(row)
         if known is None or not known.begins <= at < known.ends:
             known = self._ahead[row] = ahead(self.document, pair, now)
@@ -176,4 +176,4 @@ class Schedule:
             return bool(place % 2), known.edges[place]
         # Nothing changes within the days looked ahead.
         is_on, until = calendar_at(self.document, pair, now)
-        return is_on, NEVER if until is None else micros(until)
+        return is_on, NO_INSTANT if until is None else micros(until)

@@ -15,8 +15,8 @@ from pyroaring import BitMap
 
 from libs.contracts import CalendarDeclared, FreezeDeclared
 from libs.fleet import ordinals
-from libs.gates.rules import Rule
-from libs.gates.schedules import NEVER, Pair, Schedule
+from libs.gates.rules import GateRule
+from libs.gates.schedules import NO_INSTANT, Pair, Schedule
 from libs.selection.bitmaps import from_mask
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from libs.fleet import Fleet, Override, Withheld
 
-Document = CalendarDeclared | FreezeDeclared
-ScheduleOf = Callable[[Document], Schedule]
+GateDocument = CalendarDeclared | FreezeDeclared
+ScheduleOf = Callable[[GateDocument], Schedule]
 
 
 @dataclass(slots=True)
 class Spread:
     """One document over its members: which row of its schedule each member uses."""
 
-    document: Document
+    document: GateDocument
     members: BitMap
     schedule: Schedule
     places: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Spread:
     def until(self, now: datetime) -> int:
         """Return when a member's answer changes next, in microseconds."""
         self.schedule.judge(self.rows, now)
-        return int(self.schedule.until[self.rows].min()) if len(self.rows) else NEVER
+        return int(self.schedule.until[self.rows].min()) if len(self.rows) else NO_INSTANT
 
 
 class View:
@@ -70,7 +70,7 @@ class View:
     def __init__(self, schedule_of: ScheduleOf, withheld: str | None = None) -> None:
         self.withheld = withheld
         self.clusters = BitMap()
-        self.documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+        self.documents: dict[tuple[str, str], tuple[GateDocument, BitMap]] = {}
         self._schedule_of = schedule_of
         self._codes: NDArray[np.int64] = np.zeros(0, np.int64)
         self._among: NDArray[np.int64] | None = None
@@ -88,7 +88,7 @@ class View:
         self._pairs = [pair_of(int(code)) for code in distinct]
         self._spreads = {}
 
-    def bind(self, documents: dict[tuple[str, str], tuple[Document, BitMap]]) -> None:
+    def bind(self, documents: dict[tuple[str, str], tuple[GateDocument, BitMap]]) -> None:
         """Take the calendars and freezes with their members."""
         self.documents = documents
         self._spreads = {key: spread for key, spread in self._spreads.items() if key in documents}
@@ -101,7 +101,7 @@ class View:
             known = self._spreads[kind, name] = self._spread(document, members)
         return known
 
-    def _spread(self, document: Document, members: BitMap) -> Spread:
+    def _spread(self, document: GateDocument, members: BitMap) -> Spread:
         schedule, places = self._schedule_of(document), ordinals(members)
         at = places if self._among is None else np.searchsorted(self._among, places)
         row_of = schedule.rows(self._pairs)[self._combination_of[at]]
@@ -135,7 +135,7 @@ class View:
             ):
                 yield document, members
 
-    def freeze_rules(self, now: datetime, overrides: Sequence[Override]) -> Iterator[Rule]:
+    def freeze_rules(self, now: datetime, overrides: Sequence[Override]) -> Iterator[GateRule]:
         """Return one rule for each freeze that is in force somewhere."""
         for freeze, _ in self.freezes():
             closed = self.spread("freeze", freeze.name).on(now)
@@ -145,9 +145,9 @@ class View:
                     for each in overrides
                     if each.request.freeze == freeze.name and (where := each.clusters & closed)
                 ]
-                yield Rule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
+                yield GateRule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
 
-    def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> Rule:
+    def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> GateRule:
         """Return the rule of one level of calendars: open where any calendar that applies is open."""
         bound, is_open, members_of = BitMap(), BitMap(), dict[str, BitMap]()
         for calendar, members in self.calendars(application):
@@ -161,7 +161,7 @@ class View:
             if each.request.calendar in members_of
             and (where := each.clusters & closed & members_of[each.request.calendar])
         ]
-        return Rule(closed, opened)
+        return GateRule(closed, opened)
 
 
 def as_they_are(view: View, fleet: Fleet) -> None:
@@ -170,7 +170,7 @@ def as_they_are(view: View, fleet: Fleet) -> None:
     everywhere = BitMap(range(size))
     zones, hours = fleet.zone_of.values[:size], fleet.hours_of.values[:size]
     view.put(everywhere, _codes(zones, hours), _pair_of(fleet))
-    documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+    documents: dict[tuple[str, str], tuple[GateDocument, BitMap]] = {}
     for name, calendar in policy.calendars.items():
         members = everywhere if calendar.clusters is None else fleet.bound("calendar", name)
         documents["calendar", name] = calendar, members
@@ -182,7 +182,7 @@ def as_they_are(view: View, fleet: Fleet) -> None:
 def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
     """Bring the view before a withheld change up to date: freezes are as declared today."""
     view.put(withheld.clusters, _codes(withheld.zones, withheld.hours), _pair_of(fleet))
-    documents: dict[tuple[str, str], tuple[Document, BitMap]] = {}
+    documents: dict[tuple[str, str], tuple[GateDocument, BitMap]] = {}
     for name, (calendar, bound) in withheld.calendars.items():
         documents["calendar", name] = calendar, withheld.clusters if calendar.clusters is None else bound
     for name, members in withheld.freezes.items():

@@ -15,8 +15,8 @@ import numpy as np
 
 from libs.calendars import never_opens, openings, zone_of
 from libs.contracts import CalendarDeclared
-from libs.fleet import held
-from libs.gates.schedules import Schedule, hours_of, instant
+from libs.fleet import is_member
+from libs.gates.schedules import Schedule, hours_of, instant_of_micros
 from libs.gates.views import View, as_they_are
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def _rows(
     fleet: Fleet, spread: Spread, where: BitMap, span: tuple[datetime, datetime], now: datetime
 ) -> Iterator[WindowRow]:
     calendar, schedule = spread.document, spread.schedule
-    asked = held(where, spread.places, fleet.selection.size)
+    asked = is_member(where, spread.places, fleet.selection.size)
     distinct, examples, counts = np.unique(spread.row_of[asked], return_index=True, return_counts=True)
     schedule.judge(distinct, now)
     for row, example, count in zip(distinct.tolist(), examples.tolist(), counts.tolist(), strict=True):
         pair: Pair = schedule.pairs[row]
         zone: tzinfo = zone_of(pair[0]) if pair[0] else UTC
-        until = instant(int(schedule.until[row]))
+        until = instant_of_micros(int(schedule.until[row]))
         if isinstance(calendar, CalendarDeclared):
             found = openings(calendar, pair[0], hours_of(pair[1]), *span)
             yield WindowRow(

@@ -1,7 +1,7 @@
 """Git objects, packs and one branch, written directly: the tree writer of rendering."""
 
-from libs.gittree.commits import Author, Commit, CommitUnreadable, Trailer
-from libs.gittree.family import Column, Family, IdColumn, Kind, ObjectSink, plain, tree_family
+from libs.gittree.commits import Author, CommitUnreadable, GitCommit, Trailer
+from libs.gittree.family import Family, IdColumn, ObjectSink, ObjectType, SlotColumn, plain_family, tree_family
 from libs.gittree.maintenance import Maintained
 from libs.gittree.merge import PackDamaged
 from libs.gittree.names import Mode, NameRefused, tree_body, tree_parts, validate_name
@@ -14,20 +14,19 @@ from libs.gittree.workers import WorkerDied, Workers
 
 __all__ = [
     "Author",
-    "Column",
-    "Commit",
     "CommitUnreadable",
     "Family",
     "Fsck",
+    "GitCommit",
     "GitFailed",
     "IdColumn",
     "IdSink",
-    "Kind",
     "Maintained",
     "Mode",
     "NameRefused",
     "ObjectMissing",
     "ObjectSink",
+    "ObjectType",
     "PackDamaged",
     "PackSink",
     "PushOutcome",
@@ -35,11 +34,12 @@ __all__ = [
     "RefLocked",
     "RefMoved",
     "Repository",
+    "SlotColumn",
     "Trailer",
     "TreeEntry",
     "WorkerDied",
     "Workers",
-    "plain",
+    "plain_family",
     "tree_body",
     "tree_family",
     "tree_parts",

@@ -65,7 +65,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class GitCommit:
     """One commit as read. `when` is in UTC, to the second; `message` is without its trailers."""
 
     id: str
@@ -127,7 +127,7 @@ def encode_commit(
     return b"\n".join(head) + b"\n\n" + text.encode("utf-8", "replace")
 
 
-def decode_commit(identity: str, data: bytes) -> Commit:
+def decode_commit(identity: str, data: bytes) -> GitCommit:
     """Read a commit object.
 
     Raises:
@@ -143,7 +143,7 @@ def decode_commit(identity: str, data: bytes) -> Commit:
         raise CommitUnreadable(f"{identity} has no tree or no author")
     message, trailers = _split_trailers(body.decode("utf-8", "replace"))
     when = datetime.fromtimestamp(int(found[2]), UTC)
-    return Commit(identity, fields["tree"][0], tuple(fields.get("parent", ())), found[1], when, message, trailers)
+    return GitCommit(identity, fields["tree"][0], tuple(fields.get("parent", ())), found[1], when, message, trailers)
 
 
 def _split_trailers(text: str) -> tuple[str, tuple[Trailer, ...]]:

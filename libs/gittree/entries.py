@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.gittree.family import Family, Kind
+    from libs.gittree.family import Family, ObjectType
 
-KIND_CODES: Final[dict[Kind, int]] = {"commit": 1, "tree": 2, "blob": 3}
+KIND_CODES: Final[dict[ObjectType, int]] = {"commit": 1, "tree": 2, "blob": 3}
 REF_DELTA = 7
-HEADER = struct.Struct(">4sII")
+PACK_HEADER = struct.Struct(">4sII")
 _INSERT_BYTES_MAX = 127
 # Git itself never copies more than 64 KiB in one operation; one byte less avoids the special encoding of that size.
 _COPY_BYTES_MAX = 0xFFFF
@@ -37,7 +37,7 @@ SHARED_BYTES_MIN = 48
 _BIG_ENDIAN = struct.Struct(">I")
 
 
-def object_id(kind: Kind, body: bytes) -> bytes:
+def object_id(kind: ObjectType, body: bytes) -> bytes:
     """Return the 20-byte SHA-1 that Git gives the object."""
     return sha1(b"%s %d\0" % (kind.encode(), len(body)) + body, usedforsecurity=False).digest()
 
@@ -58,7 +58,7 @@ def entry_head(code: int, size: int) -> bytes:
     return bytes([first]) if not rest else bytes([first | 0x80]) + varint(rest)
 
 
-def full_entry(kind: Kind, body: bytes) -> bytes:
+def full_entry(kind: ObjectType, body: bytes) -> bytes:
     """Return the entry of a whole object."""
     return entry_head(KIND_CODES[kind], len(body)) + zlib.compress(body, 1)
 
@@ -109,7 +109,7 @@ class _Heads(dict[int, bytes]):
         return head
 
 
-def _object_heads(kind: Kind) -> _Heads:
+def _object_heads(kind: ObjectType) -> _Heads:
     name = kind.encode()
     return _Heads(lambda size: b"%s %d\0" % (name, size))
 
@@ -118,7 +118,7 @@ def _format(literals: list[bytes]) -> bytes:
     return b"%b".join(literal.replace(b"%", b"%%") for literal in literals)
 
 
-def bodies(family: Family) -> Iterator[bytes]:
+def object_bodies(family: Family) -> Iterator[bytes]:
     """Yield the bytes of each object."""
     if not family.columns:
         return itertools.repeat(family.parts[0], family.count)
@@ -131,14 +131,14 @@ def bodies(family: Family) -> Iterator[bytes]:
 def ids_of(family: Family) -> NDArray[np.uint8]:
     """Return the ids alone, shape (count, 20)."""
     heads, hashed = _object_heads(family.kind), sha1
-    digests = b"".join(hashed(heads[len(body)] + body).digest() for body in bodies(family))
+    digests = b"".join(hashed(heads[len(body)] + body).digest() for body in object_bodies(family))
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, 20)
 
 
 def encode_full(family: Family) -> Encoded:
     """Encode every object whole."""
     ids, entries = [], []
-    for body in bodies(family):
+    for body in object_bodies(family):
         ids.append(object_id(family.kind, body))
         entries.append(full_entry(family.kind, body))
     return Encoded(_as_ids(ids), entries, [zlib.crc32(entry) for entry in entries])
@@ -146,7 +146,7 @@ def encode_full(family: Family) -> Encoded:
 
 def encode_deltas(family: Family) -> Encoded:
     """Encode the first object whole and the others as deltas against it."""
-    base = next(bodies(family))
+    base = next(object_bodies(family))
     base_id = object_id(family.kind, base)
     if not family.columns:
         entry = full_entry(family.kind, base)
@@ -185,7 +185,7 @@ def _replace_long(family: Family, base_id: bytes, entries: list[bytes], crcs: li
     long = {number for number, entry in enumerate(entries) if len(entry) > limit}
     if not long:
         return
-    for number, body in enumerate(bodies(family)):
+    for number, body in enumerate(object_bodies(family)):
         if number in long:
             entries[number] = full_entry(family.kind, body)
             crcs[number] = zlib.crc32(entries[number])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Kind = Literal["blob", "tree", "commit"]
+ObjectType = Literal["blob", "tree", "commit"]
 Ids = "NDArray[np.uint8]"
 ID_BYTES = 20
 # A dictionary of values this small is sent whole to a worker: picking the used ones would cost more than it saves.
@@ -26,7 +26,7 @@ _SMALL_DICTIONARY = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Column:
+class SlotColumn:
     """Values of one slot: object `i` has `values[codes[i]]`, or `values[i]` where there are no codes."""
 
     values: Sequence[bytes]
@@ -35,15 +35,15 @@ class Column:
     def __len__(self) -> int:
         return len(self.values) if self.codes is None else len(self.codes)
 
-    def part(self, start: int, stop: int) -> Column:
+    def part(self, start: int, stop: int) -> SlotColumn:
         """Return the rows from `start` to before `stop`, with only the values that they use."""
         if self.codes is None:
-            return Column(list(self.values[start:stop]))
+            return SlotColumn(list(self.values[start:stop]))
         codes = self.codes[start:stop]
         if len(self.values) <= _SMALL_DICTIONARY:
-            return Column(list(self.values), codes)
+            return SlotColumn(list(self.values), codes)
         used, inverse = np.unique(codes, return_inverse=True)
-        return Column([self.values[code] for code in used.tolist()], inverse.astype(np.int32))
+        return SlotColumn([self.values[code] for code in used.tolist()], inverse.astype(np.int32))
 
     def rows(self, encoded: Callable[[bytes], bytes] | None = None) -> list[bytes]:
         """Return one value per row; `encoded` is applied once per distinct value, not once per row."""
@@ -73,15 +73,15 @@ class IdColumn:
     def rows(self, encoded: Callable[[bytes], bytes] | None = None) -> list[bytes]:
         """Return one 20-byte id a row, with the constant head that `encoded` gives a 20-byte value."""
         if encoded is None:
-            return split(self.ids)
+            return split_rows(self.ids)
         head = encoded(bytes(ID_BYTES))[:-ID_BYTES]
         framed = np.empty((len(self.ids), len(head) + ID_BYTES), dtype=np.uint8)
         framed[:, : len(head)] = np.frombuffer(head, dtype=np.uint8)
         framed[:, len(head) :] = self.ids
-        return split(framed)
+        return split_rows(framed)
 
 
-def split(rows: NDArray[np.uint8]) -> list[bytes]:
+def split_rows(rows: NDArray[np.uint8]) -> list[bytes]:
     """Return each row of a two-dimensional byte array as bytes."""
     if not len(rows):
         return []
@@ -94,9 +94,9 @@ def split(rows: NDArray[np.uint8]) -> list[bytes]:
 class Family:
     """`count` objects of one shape. Equal rows are allowed and cost time, not space."""
 
-    kind: Kind
+    kind: ObjectType
     parts: tuple[bytes, ...]
-    columns: tuple[Column | IdColumn, ...]
+    columns: tuple[SlotColumn | IdColumn, ...]
     count: int
 
     def __post_init__(self) -> None:
@@ -122,9 +122,9 @@ class Family:
         return sum(map(len, self.parts))
 
 
-def plain(kind: Kind, bodies: Sequence[bytes]) -> Family:
+def plain_family(kind: ObjectType, bodies: Sequence[bytes]) -> Family:
     """Return a family of objects that share nothing."""
-    return Family(kind, (b"", b""), (Column(bodies),), len(bodies))
+    return Family(kind, (b"", b""), (SlotColumn(bodies),), len(bodies))
 
 
 def tree_family(entries: Mapping[str, tuple[Mode, NDArray[np.uint8] | bytes]], count: int) -> Family:
@@ -160,9 +160,19 @@ class ObjectSink(Protocol):
         """Take the family's objects without holding the event loop."""
         ...
 
-    def add(self, kind: Kind, body: bytes) -> bytes:
+    def add(self, kind: ObjectType, body: bytes) -> bytes:
         """Take one object; return its 20-byte id."""
         ...
 
 
-__all__ = ["Column", "Family", "IdColumn", "Kind", "Mode", "ObjectSink", "plain", "split", "tree_family"]
+__all__ = [
+    "Family",
+    "IdColumn",
+    "Mode",
+    "ObjectSink",
+    "ObjectType",
+    "SlotColumn",
+    "plain_family",
+    "split_rows",
+    "tree_family",
+]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from libs.gittree.entries import REF_DELTA
-from libs.gittree.family import ID_BYTES, split
+from libs.gittree.family import ID_BYTES, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,5 +134,5 @@ def _stands_alone(entries: Entries) -> bool:
     _, first, group = np.unique(_prefixes(bases), return_index=True, return_inverse=True)
     if not (bases == bases[first][group]).all():
         return False
-    whole = set(split(entries.ids[entries.codes != REF_DELTA]))
-    return all(base in whole for base in split(bases[first]))
+    whole = set(split_rows(entries.ids[entries.codes != REF_DELTA]))
+    return all(base in whole for base in split_rows(bases[first]))

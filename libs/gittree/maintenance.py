@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from libs.contracts.crash import crash_point
 from libs.gittree.index import read_index
-from libs.gittree.merge import merge
+from libs.gittree.merge import merge_packs
 from libs.gittree.owner import temporary_name
 from libs.gittree.sink import publish
 
@@ -48,7 +48,7 @@ def consolidate(directory: Path, *, large_bytes: int = LARGE_PACK_BYTES) -> Main
     merged = [entries for entries in map(read_index, chosen) if entries is not None]
     if len(merged) < 2:
         return Maintained(len(packs), 0, 0)
-    written = merge(directory / temporary_name("pack"), merged)
+    written = merge_packs(directory / temporary_name("pack"), merged)
     crash_point("gittree.packs-merged")
     new = {directory / f"pack-{checksum}.pack" for checksum in publish(directory, [written])}
     removed = [entries.path for entries in merged if entries.path not in new]

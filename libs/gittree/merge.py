@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from libs.gittree.entries import HEADER, REF_DELTA
+from libs.gittree.entries import PACK_HEADER, REF_DELTA
 from libs.gittree.index import TRAILER_BYTES, Entries, sorted_order, write_index
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _kept(packs: Sequence[Entries]) -> list[NDArray[np.bool_]]:
     return np.split(kept, np.cumsum([len(pack.ids) for pack in packs])[:-1])
 
 
-def merge(path: Path, packs: Sequence[Entries]) -> WrittenPack:
+def merge_packs(path: Path, packs: Sequence[Entries]) -> WrittenPack:
     """Copy one copy of each object into a new pack at `path`, its index beside it with the suffix `.idx`; both synced.
 
     Raises:
@@ -67,13 +67,13 @@ def merge(path: Path, packs: Sequence[Entries]) -> WrittenPack:
     index_path = path.with_name(path.name + ".idx")
     try:
         with path.open("xb") as target:
-            digest = sha1(HEADER.pack(b"PACK", 2, count), usedforsecurity=False)
-            target.write(HEADER.pack(b"PACK", 2, count))
+            digest = sha1(PACK_HEADER.pack(b"PACK", 2, count), usedforsecurity=False)
+            target.write(PACK_HEADER.pack(b"PACK", 2, count))
             sizes = [_copy(pack, mask, target, digest) for pack, mask in zip(packs, kept, strict=True)]
             target.write(digest.digest())
             target.flush()
             os.fsync(target.fileno())
-        starts = np.cumsum(np.concatenate([np.array([HEADER.size], dtype=np.int64), *sizes]))[:-1]
+        starts = np.cumsum(np.concatenate([np.array([PACK_HEADER.size], dtype=np.int64), *sizes]))[:-1]
         ids = np.concatenate([pack.ids[mask] for pack, mask in zip(packs, kept, strict=True)])
         crcs = np.concatenate([pack.crcs[mask] for pack, mask in zip(packs, kept, strict=True)])
         write_index(index_path, ids, crcs, starts, digest.digest())

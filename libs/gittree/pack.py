@@ -13,17 +13,25 @@ from zlib import crc32
 
 import numpy as np
 
-from libs.gittree.entries import HEADER, SHARED_BYTES_MIN, Encoded, encode_deltas, encode_full, full_entry, object_id
+from libs.gittree.entries import (
+    PACK_HEADER,
+    SHARED_BYTES_MIN,
+    Encoded,
+    encode_deltas,
+    encode_full,
+    full_entry,
+    object_id,
+)
 from libs.gittree.family import ID_BYTES
 from libs.gittree.index import Entries, codes_at, has_repetition, write_index
-from libs.gittree.merge import WrittenPack, merge, sync_path
+from libs.gittree.merge import WrittenPack, merge_packs, sync_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from libs.gittree.family import Family, Kind
+    from libs.gittree.family import Family, ObjectType
 
 CHUNK_OBJECTS = 8192
 _DELTA_FAMILY_MIN = 4
@@ -44,7 +52,7 @@ class PackFile:
         self._ids: list[NDArray[np.uint8]] = []
         self._sizes: list[NDArray[np.uint32]] = []
         self._crcs: list[NDArray[np.uint32]] = []
-        self._file.write(HEADER.pack(b"PACK", 2, 0))
+        self._file.write(PACK_HEADER.pack(b"PACK", 2, 0))
 
     def write(self, family: Family) -> NDArray[np.uint8]:
         """Append a family chunk by chunk and return its ids."""
@@ -52,7 +60,7 @@ class PackFile:
         parts = [self._chunk(family.part(at, at + CHUNK_OBJECTS)) for at in range(0, family.count, CHUNK_OBJECTS)]
         return np.concatenate(parts) if parts else np.empty((0, ID_BYTES), dtype=np.uint8)
 
-    def add(self, kind: Kind, body: bytes) -> bytes:
+    def add(self, kind: ObjectType, body: bytes) -> bytes:
         """Append one whole object and return its id."""
         identity = object_id(kind, body)
         if identity not in self._single:
@@ -75,14 +83,14 @@ class PackFile:
         crcs = np.concatenate(self._crcs)
         self._ids, self._sizes, self._crcs = [], [], []
         self._file.seek(0)
-        self._file.write(HEADER.pack(b"PACK", 2, len(ids)))
+        self._file.write(PACK_HEADER.pack(b"PACK", 2, len(ids)))
         self._file.seek(0)
         checksum = file_digest(self._file, "sha1")
-        if self._file.tell() != HEADER.size + int(sizes.sum(dtype=np.int64)):
+        if self._file.tell() != PACK_HEADER.size + int(sizes.sum(dtype=np.int64)):
             raise OSError(f"{self._path} is incomplete: an earlier write failed")
         self._file.write(checksum.digest())
         self._file.close()
-        starts = np.cumsum(sizes, dtype=np.int64) - sizes + HEADER.size
+        starts = np.cumsum(sizes, dtype=np.int64) - sizes + PACK_HEADER.size
         if has_repetition(ids):
             return self._without_repetitions(ids, crcs, starts)
         index = _index_of(self._path)
@@ -94,7 +102,7 @@ class PackFile:
     ) -> WrittenPack:
         """Copy the pack with each object once. Rare, and cheaper than looking up every object before it is written."""
         everything = Entries(self._path, ids, crcs, starts, codes_at(self._path, starts))
-        written = merge(_merged(self._path), [everything])
+        written = merge_packs(_merged(self._path), [everything])
         self._path.unlink()
         return written
 

@@ -42,7 +42,7 @@ class GitFailed(RuntimeError):  # noqa: N818 - it states the fact
     code = "git-failed"
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment for git: the variables that it needs, and none that configures it."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | _FIXED | dict(extra or {})
@@ -55,7 +55,7 @@ def command(path: Path, *arguments: str) -> list[str]:
     return ["git", *settings, f"--git-dir={path}", *arguments]
 
 
-def run(
+def run_git(
     arguments: Sequence[str], *, timeout_seconds: float = 600, check: bool = True
 ) -> subprocess.CompletedProcess[bytes]:
     """Run git to its end and return its output.
@@ -66,7 +66,7 @@ def run(
     try:
         result = subprocess.run(
             arguments,
-            env=environment(),
+            env=git_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_seconds,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libs.gittree.names import Mode
-from libs.gittree.process import GitFailed, command, environment
+from libs.gittree.process import GitFailed, command, git_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class TreeEntry:
     id: str
 
 
-class Reader:
+class GitReader:
     """Thread-safe; starts git at the first question and again after `close`."""
 
     def __init__(self, root: Path) -> None:
@@ -75,7 +75,7 @@ class Reader:
                 self._end()
             self._process = process = subprocess.Popen(
                 command(self._root, "cat-file", "--batch"),
-                env=environment(),
+                env=git_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from libs.gittree.commits import Author, Commit, Trailer, decode_commit, encode_commit
+from libs.gittree.commits import Author, GitCommit, Trailer, decode_commit, encode_commit
 from libs.gittree.maintenance import Maintained, consolidate
 from libs.gittree.names import validate_name
 from libs.gittree.owner import remove_stale
-from libs.gittree.process import GitFailed, command, run
-from libs.gittree.reader import Reader, TreeEntry, parse_tree
+from libs.gittree.process import GitFailed, command, run_git
+from libs.gittree.reader import GitReader, TreeEntry, parse_tree
 from libs.gittree.refs import Ref, validate_branch
 from libs.gittree.sink import PackSink
 
@@ -82,7 +82,7 @@ class Repository:
         self.branch = validate_branch(branch)
         self._packs = path / "objects" / "pack"
         self._ref = Ref(path, branch)
-        self._reader = Reader(path)
+        self._reader = GitReader(path)
 
     @classmethod
     def create(cls, path: Path, branch: str = "main") -> Self:
@@ -92,9 +92,9 @@ class Repository:
             GitFailed: git refused.
         """
         validate_branch(branch)
-        run(["git", "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(path)])
+        run_git(["git", "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(path)])
         for key, value in _SETTINGS.items():
-            run(command(path, "config", key, value))
+            run_git(command(path, "config", key, value))
         (path / "info").mkdir(exist_ok=True)
         return cls.open(path, branch)
 
@@ -154,7 +154,7 @@ class Repository:
         """
         self._ref.move(expected, new)
 
-    def read_commit(self, identity: str) -> Commit:
+    def read_commit(self, identity: str) -> GitCommit:
         """Return a commit.
 
         Raises:
@@ -178,7 +178,7 @@ class Repository:
         """
         return self._reader.read(_below(identity, path), "blob")
 
-    def iter_commits(self, start: str | None = None) -> Iterator[Commit]:
+    def iter_commits(self, start: str | None = None) -> Iterator[GitCommit]:
         """Yield the commits from `start` (the branch's) back along first parents."""
         identity = start or self.head()
         while identity is not None:
@@ -206,7 +206,7 @@ class Repository:
             self.path, "push", "--porcelain", "--no-verify", "--", remote_url, f"{self._ref.name}:{target}"
         )
         try:
-            result = run(arguments, timeout_seconds=_PUSH_TIMEOUT_SECONDS, check=False)
+            result = run_git(arguments, timeout_seconds=_PUSH_TIMEOUT_SECONDS, check=False)
         except GitFailed as error:
             return PushResult(PushOutcome.FAILED, _CREDENTIALS.sub(r"\1", str(error)))
         said = (result.stdout + result.stderr).decode("utf-8", "replace")
@@ -214,11 +214,13 @@ class Repository:
 
     def holds_all(self, tree: str) -> bool:
         """Whether every object of a tree exists; git walks all of it."""
-        return run(command(self.path, "rev-list", "--objects", "--quiet", tree), check=False).returncode == 0
+        return run_git(command(self.path, "rev-list", "--objects", "--quiet", tree), check=False).returncode == 0
 
     def fsck(self) -> Fsck:
         """Let git check every object and link: `git fsck --strict --full`."""
-        result = run(command(self.path, "fsck", "--strict", "--full", "--no-dangling", "--no-progress"), check=False)
+        result = run_git(
+            command(self.path, "fsck", "--strict", "--full", "--no-dangling", "--no-progress"), check=False
+        )
         lines = (result.stdout + result.stderr).decode("utf-8", "replace").splitlines()
         problems = tuple(line for line in lines if not line.startswith(("notice:", "dangling ")))
         return Fsck(result.returncode == 0 and not problems, problems)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from libs.gittree.family import Family, Kind
+    from libs.gittree.family import Family, ObjectType
     from libs.gittree.merge import WrittenPack
     from libs.gittree.workers import WorkerPacks, Workers
 
@@ -44,7 +44,7 @@ class IdSink:
         """Return the family's ids; yields to the event loop between chunks."""
         return await _in_chunks(self.write, family)
 
-    def add(self, kind: Kind, body: bytes) -> bytes:
+    def add(self, kind: ObjectType, body: bytes) -> bytes:
         """Return the object's id."""
         return object_id(kind, body)
 
@@ -94,7 +94,7 @@ class PackSink:
             return await self._remote_packs().write_async(family)
         return await _in_chunks(self._write_here, family)
 
-    def add(self, kind: Kind, body: bytes) -> bytes:
+    def add(self, kind: ObjectType, body: bytes) -> bytes:
         """Write one object and return its id."""
         with self._lock:
             return self._local_pack().add(kind, body)

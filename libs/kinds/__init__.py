@@ -1,12 +1,12 @@
 """All kinds of things: declared by documents, or only readable. Each is registered here once."""
 
-from libs.kinds.declared import DECLARED
-from libs.kinds.kind import Column, Kind, texts_at, told, understood, value_at, version_of
-from libs.kinds.read import READ
+from libs.kinds.declared import DECLARED_KINDS
+from libs.kinds.kind import Kind, KindColumn, kind_as_json, texts_at, understood, value_at, version_of
+from libs.kinds.read import READ_KINDS
 
-KINDS = (*DECLARED, *READ)
+KINDS = (*DECLARED_KINDS, *READ_KINDS)
 """All kinds; the declared ones first, in the order in which their documents usually refer to each other."""
-BY_DOCUMENT = {kind.document: kind for kind in DECLARED}
+BY_DOCUMENT = {kind.document: kind for kind in DECLARED_KINDS}
 """`kind` of a document → its registration."""
 BY_RIGHT = {kind.right: kind for kind in KINDS}
 """How roles name a kind → its registration."""
@@ -14,13 +14,13 @@ BY_RIGHT = {kind.right: kind for kind in KINDS}
 __all__ = [
     "BY_DOCUMENT",
     "BY_RIGHT",
-    "DECLARED",
+    "DECLARED_KINDS",
     "KINDS",
-    "READ",
-    "Column",
+    "READ_KINDS",
     "Kind",
+    "KindColumn",
+    "kind_as_json",
     "texts_at",
-    "told",
     "understood",
     "value_at",
     "version_of",

@@ -6,28 +6,28 @@ order of application, `GET /v1/kinds`, the command's words, tables, help and com
 
 from __future__ import annotations
 
-from libs.kinds.kind import Column, declared
+from libs.kinds.kind import KindColumn, declared
 
-_NAME = Column("NAME", "metadata.name")
-_EXPRESSION = Column("EXPRESSION", "spec.expression")
-_CLUSTERS = Column("CLUSTERS", "spec.clusters")
-_APPLICATIONS = Column("APPLICATIONS", "spec.applications", otherwise="all")
-_SIGNOFF = Column("SIGN-OFF", "spec.signoff", wide=True)
-_LABELS = Column("LABELS", "metadata.labels", wide=True)
-_FROM = Column("FROM", "spec.from")
-_UNTIL = Column("UNTIL", "spec.until")
+_NAME = KindColumn("NAME", "metadata.name")
+_EXPRESSION = KindColumn("EXPRESSION", "spec.expression")
+_CLUSTERS = KindColumn("CLUSTERS", "spec.clusters")
+_APPLICATIONS = KindColumn("APPLICATIONS", "spec.applications", otherwise="all")
+_SIGNOFF = KindColumn("SIGN-OFF", "spec.signoff", wide=True)
+_LABELS = KindColumn("LABELS", "metadata.labels", wide=True)
+_FROM = KindColumn("FROM", "spec.from")
+_UNTIL = KindColumn("UNTIL", "spec.until")
 
-DECLARED = (
+DECLARED_KINDS = (
     declared(
         "Store",
         "stores",
         "inventory",
         (
             _NAME,
-            Column("TIMEZONE", "spec.timezone"),
-            Column("CLUSTERS", "spec.clusters", "clusters"),
+            KindColumn("TIMEZONE", "spec.timezone"),
+            KindColumn("CLUSTERS", "spec.clusters", "clusters"),
             _LABELS,
-            Column("HOURS", "spec.hours", wide=True),
+            KindColumn("HOURS", "spec.hours", wide=True),
         ),
         about="A store with its time zone, labels, opening hours and clusters.",
         aliases=("st",),
@@ -42,9 +42,9 @@ DECLARED = (
         "groups",
         "grouping",
         (
-            Column("PATH", "metadata.path"),
-            Column("CLUSTERS", "spec.clusters", "count"),
-            Column("STORES", "spec.stores", "count"),
+            KindColumn("PATH", "metadata.path"),
+            KindColumn("CLUSTERS", "spec.clusters", "count"),
+            KindColumn("STORES", "spec.stores", "count"),
             _EXPRESSION,
             _LABELS,
         ),
@@ -59,7 +59,7 @@ DECLARED = (
         "Role",
         "roles",
         "policy",
-        (_NAME, Column("RULES", "spec.rules", "rules")),
+        (_NAME, KindColumn("RULES", "spec.rules", "rules")),
         about="A set of verbs on kinds that a role binding gives to people.",
         gives_rights=True,
         example={
@@ -73,9 +73,9 @@ DECLARED = (
         "policy",
         (
             _NAME,
-            Column("STAGES", "spec.stages", "stages"),
-            Column("HOURS", "spec.expires_hours"),
-            Column("COUNTS", "spec.count", wide=True),
+            KindColumn("STAGES", "spec.stages", "stages"),
+            KindColumn("HOURS", "spec.expires_hours"),
+            KindColumn("COUNTS", "spec.count", wide=True),
         ),
         about="A process of stages in which people with certain roles approve a change.",
         aliases=("sign-off", "sign-offs"),
@@ -91,10 +91,10 @@ DECLARED = (
         "catalog",
         (
             _NAME,
-            Column("OWNERS", "spec.owners"),
-            Column("CAPACITY", "spec.capacity"),
+            KindColumn("OWNERS", "spec.owners"),
+            KindColumn("CAPACITY", "spec.capacity"),
             _EXPRESSION,
-            Column("LABELS", "spec.labels", wide=True),
+            KindColumn("LABELS", "spec.labels", wide=True),
         ),
         about="A Kubernetes namespace on the clusters that an expression selects, with its owners and its capacity.",
         aliases=("ns",),
@@ -107,7 +107,7 @@ DECLARED = (
         "Application",
         "applications",
         "catalog",
-        (_NAME, Column("NAMESPACE", "spec.namespace"), _EXPRESSION, _LABELS),
+        (_NAME, KindColumn("NAMESPACE", "spec.namespace"), _EXPRESSION, _LABELS),
         about="An application of a namespace, whose releases run on the clusters of the namespace or on fewer.",
         aliases=("app", "apps"),
         refers={"spec.namespace": "Namespace", "spec.signoff": "SignOff"},
@@ -120,10 +120,10 @@ DECLARED = (
         "catalog",
         (
             _NAME,
-            Column("APPLIES-TO", "spec.applications", "applies-to"),
-            Column("PRIORITY", "spec.priority"),
+            KindColumn("APPLIES-TO", "spec.applications", "applies-to"),
+            KindColumn("PRIORITY", "spec.priority"),
             _EXPRESSION,
-            Column("VALUES", "spec.values", wide=True),
+            KindColumn("VALUES", "spec.values", wide=True),
         ),
         about="A layer of values for applications on the clusters that an expression selects.",
         aliases=("config", "configs"),
@@ -142,9 +142,9 @@ DECLARED = (
             _NAME,
             _CLUSTERS,
             _APPLICATIONS,
-            Column("WINDOWS", "spec.windows", "windows"),
-            Column("CUTOFF", "spec.cutoff_minutes", wide=True),
-            Column("EXCLUDE", "spec.exclude", wide=True),
+            KindColumn("WINDOWS", "spec.windows", "windows"),
+            KindColumn("CUTOFF", "spec.cutoff_minutes", wide=True),
+            KindColumn("EXCLUDE", "spec.exclude", wide=True),
             _SIGNOFF,
         ),
         about="The windows in which changes may be admitted on clusters or of applications.",
@@ -164,12 +164,12 @@ DECLARED = (
             _NAME,
             _FROM,
             _UNTIL,
-            Column("IN", "spec.at", "interval-in"),
+            KindColumn("IN", "spec.at", "interval-in"),
             _CLUSTERS,
             _APPLICATIONS,
-            Column("OWNER", "spec.owner"),
-            Column("REASON", "spec.reason"),
-            Column("NEW-CLUSTERS", "spec.new_clusters", otherwise="pass", wide=True),
+            KindColumn("OWNER", "spec.owner"),
+            KindColumn("REASON", "spec.reason"),
+            KindColumn("NEW-CLUSTERS", "spec.new_clusters", otherwise="pass", wide=True),
             _SIGNOFF,
         ),
         about="An interval in which no change is admitted on some clusters.",
@@ -192,13 +192,13 @@ DECLARED = (
         "policy",
         (
             _NAME,
-            Column("FORBIDS", "spec.forbid.applications"),
+            KindColumn("FORBIDS", "spec.forbid.applications"),
             _CLUSTERS,
-            Column("BASIS", "spec.basis"),
-            Column("ENFORCEMENT", "spec.enforcement", otherwise="gated"),
+            KindColumn("BASIS", "spec.basis"),
+            KindColumn("ENFORCEMENT", "spec.enforcement", otherwise="gated"),
             _FROM,
             _UNTIL,
-            Column("ON-CONFLICT", "spec.on_conflict", otherwise="warn", wide=True),
+            KindColumn("ON-CONFLICT", "spec.on_conflict", otherwise="warn", wide=True),
         ),
         about="A law: applications that must not run on some clusters, and its basis.",
         aliases=("policy", "policies", "law", "laws"),
@@ -220,11 +220,11 @@ DECLARED = (
         "policy",
         (
             _NAME,
-            Column("ROLE", "spec.role"),
-            Column("SUBJECTS", "spec.subjects", "subjects"),
-            Column("CLUSTERS", "spec.clusters", otherwise="all"),
-            Column("NAMESPACES", "spec.namespaces", otherwise="all"),
-            Column("EXPIRES", "spec.expires"),
+            KindColumn("ROLE", "spec.role"),
+            KindColumn("SUBJECTS", "spec.subjects", "subjects"),
+            KindColumn("CLUSTERS", "spec.clusters", otherwise="all"),
+            KindColumn("NAMESPACES", "spec.namespaces", otherwise="all"),
+            KindColumn("EXPIRES", "spec.expires"),
         ),
         about="A role for people, groups or service accounts, everywhere or on some clusters or namespaces.",
         aliases=("binding", "bindings"),
@@ -242,12 +242,12 @@ DECLARED = (
         "relay",
         (
             _NAME,
-            Column("SOURCE", "spec.source"),
-            Column("SERVICE-ACCOUNT", "spec.serviceAccount"),
-            Column("TYPES", "spec.types", "event-types"),
-            Column("NAMES", "spec.names"),
-            Column("MANIFESTS", "spec.manifests", wide=True),
-            Column("MAPPINGS", "spec.mappings", "count", wide=True),
+            KindColumn("SOURCE", "spec.source"),
+            KindColumn("SERVICE-ACCOUNT", "spec.serviceAccount"),
+            KindColumn("TYPES", "spec.types", "event-types"),
+            KindColumn("NAMES", "spec.names"),
+            KindColumn("MANIFESTS", "spec.manifests", wide=True),
+            KindColumn("MAPPINGS", "spec.mappings", "count", wide=True),
         ),
         about="A system outside that may send events, and what they may change.",
         aliases=("src",),

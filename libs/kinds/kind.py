@@ -15,7 +15,7 @@ VERSION_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class KindColumn:
     """A column of a table.
 
     `path` is where its value is in an item (`spec.timezone`); of several, separated by `|`, the first that has one.
@@ -55,7 +55,7 @@ class Kind:
     singular: str
     plural: str
     service: str
-    columns: Sequence[Column]
+    columns: Sequence[KindColumn]
     right: str
     about: str = ""
     aliases: Sequence[str] = ()
@@ -108,7 +108,7 @@ class Kind:
         return f"/{name}" if self.is_path else name
 
 
-def declared(document: str, plural: str, service: str, columns: Sequence[Column], **more: Any) -> Kind:
+def declared(document: str, plural: str, service: str, columns: Sequence[KindColumn], **more: Any) -> Kind:
     """Return the registration of a declared kind; its words and its right follow from the `kind` of its documents."""
     word = document.lower()
     return Kind(
@@ -146,7 +146,7 @@ def texts_at(document: Any, path: str) -> Iterator[str]:
             yield each
 
 
-def told(kind: Kind) -> dict[str, Any]:
+def kind_as_json(kind: Kind) -> dict[str, Any]:
     """Return a registration as JSON, without what it leaves at its default."""
     columns = [_said(asdict(column)) for column in kind.columns]
     return _said(asdict(kind)) | {"columns": columns, "filters": list(kind.filters)}
@@ -154,7 +154,7 @@ def told(kind: Kind) -> dict[str, Any]:
 
 def version_of(kinds: Sequence[Kind]) -> str:
     """Return the digest of a set of registrations."""
-    content = json.dumps([told(kind) for kind in kinds], sort_keys=True).encode()
+    content = json.dumps([kind_as_json(kind) for kind in kinds], sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()[:VERSION_CHARACTERS]
 
 
@@ -173,7 +173,7 @@ def understood(said: Mapping[str, Any]) -> Kind:
         TypeError: a part is missing, or is of another type.
     """
     values = _checked(Kind, said)
-    return Kind(**{**values, "columns": [Column(**_checked(Column, each)) for each in values["columns"]]})
+    return Kind(**{**values, "columns": [KindColumn(**_checked(KindColumn, each)) for each in values["columns"]]})
 
 
 def _checked(cls: type[Any], said: Any) -> dict[str, Any]:

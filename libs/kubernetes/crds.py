@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from libs.kubernetes.findings import is_open
+from libs.kubernetes.findings import has_slot
 from libs.kubernetes.relations import at, maps
-from libs.kubernetes.schemas import Kubernetes, Schema
+from libs.kubernetes.schemas import Kubernetes, TypeSchema
 
 _REGISTERED = re.compile(
     r"([A-Z][A-Za-z0-9]{0,62})\.(v[0-9][a-z0-9]{0,20})\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+)",
     re.ASCII,
 )
-GROUP = "apiextensions.k8s.io/"
+CRD_GROUP = "apiextensions.k8s.io/"
 _TEXTS = ("type", "format", "x-kubernetes-list-type")
 _TEXT_LISTS = ("required", "x-kubernetes-list-map-keys")
 _FLAGS = ("nullable", "additionalProperties", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string")
@@ -27,7 +27,7 @@ def registered_kind(entry: str) -> tuple[str, str] | None:
     return (f"{match[3]}/{match[2]}", match[1]) if match else None
 
 
-def kinds_of(value: Any) -> dict[tuple[str, str], Schema]:
+def kinds_of(value: Any) -> dict[tuple[str, str], TypeSchema]:
     """Return (apiVersion, kind) → schema of each version that one CustomResourceDefinition serves."""
     group, kind = at(value, "spec", "group"), at(value, "spec", "names", "kind")
     if not isinstance(group, str) or not isinstance(kind, str):
@@ -39,7 +39,7 @@ def kinds_of(value: Any) -> dict[tuple[str, str], Schema]:
     }
 
 
-def _whole(schema: Any) -> Schema:
+def _whole(schema: Any) -> TypeSchema:
     """Return a schema with the fields that every object has; an empty one accepts everything."""
     clean = _clean(schema)
     if "properties" not in clean:
@@ -61,7 +61,7 @@ def _clean(schema: Any) -> dict[str, Any]:
         elif key in _TEXT_LISTS and isinstance(value, list):
             answer[key] = [each for each in value if isinstance(each, str)]
         elif (key in _FLAGS and isinstance(value, bool)) or (
-            key == "enum" and isinstance(value, list) and not is_open(value)
+            key == "enum" and isinstance(value, list) and not has_slot(value)
         ):
             answer[key] = value
     if answer.get("x-kubernetes-list-type") == "map" and not answer.get("x-kubernetes-list-map-keys"):
@@ -70,12 +70,12 @@ def _clean(schema: Any) -> dict[str, Any]:
 
 
 def _known(enum: Any) -> bool:
-    return isinstance(enum, list) and not is_open(enum)
+    return isinstance(enum, list) and not has_slot(enum)
 
 
 def extended(kubernetes: Kubernetes, crds: Iterable[Any], registered: Iterable[tuple[str, str]]) -> Kubernetes:
     """Return a version with more kinds: those that `crds` define, and `registered` ones without a schema."""
-    custom: dict[tuple[str, str], Schema] = {each: _whole(None) for each in registered}
+    custom: dict[tuple[str, str], TypeSchema] = {each: _whole(None) for each in registered}
     for value in crds:
         custom |= kinds_of(value)
     return Kubernetes(kubernetes.minor, kubernetes.kinds, kubernetes.types, custom)

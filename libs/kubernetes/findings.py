@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenSlot:
     """A scalar whose value is only known per cluster; `number` is its slot's.
 
     `text` if it is text whatever its values are; `listed` if it is text or a list of texts, as a label is.
@@ -65,7 +65,7 @@ class Relation:
 
 
 @dataclass(slots=True)
-class Report:
+class FindingsReport:
     """The findings so far."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -111,16 +111,16 @@ class Report:
         return [each for each in self.findings if not each.never]
 
 
-def is_open(value: Any) -> bool:
+def has_slot(value: Any) -> bool:
     """Tell whether a value contains a slot."""
     if isinstance(value, dict):
-        return any(map(is_open, value.values()))
+        return any(map(has_slot, value.values()))
     if isinstance(value, list):
-        return any(map(is_open, value))
-    return isinstance(value, Open)
+        return any(map(has_slot, value))
+    return isinstance(value, OpenSlot)
 
 
-def shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value as it is shown in a sentence."""
     text = (
         repr(value)

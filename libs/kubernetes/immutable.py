@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from libs.contracts.names import pointer_of
-from libs.kubernetes.findings import Finding, Open, Path, is_open, shown
+from libs.kubernetes.findings import Finding, OpenSlot, Path, has_slot, shown_value
 from libs.kubernetes.relations import at
 from libs.kubernetes.release import Manifest
 from libs.kubernetes.scalars import quantity_milli
@@ -119,8 +119,8 @@ def _difference(was: Any, new: Any, path: Path) -> tuple[bool, Path | None]:  # 
     if was == new or (_void(was) and _void(new)):
         return True, None
     if was is _MISSING or new is _MISSING or was is None or new is None:
-        return path[-1] not in _DEFAULTED and not is_open(was) and not is_open(new), path
-    if isinstance(was, Open) or isinstance(new, Open):
+        return path[-1] not in _DEFAULTED and not has_slot(was) and not has_slot(new), path
+    if isinstance(was, OpenSlot) or isinstance(new, OpenSlot):
         return False, path
     if path[-1] in ("storage", "cpu", "memory", "ephemeral-storage", "sizeLimit"):
         same = quantity_milli(was) is not None and quantity_milli(was) == quantity_milli(new)
@@ -160,8 +160,10 @@ def _clustered(was: Manifest, new: Manifest) -> Iterator[Finding]:
         return
     old, now = at(was.value, "spec", "clusterIP"), at(new.value, "spec", "clusterIP")
     if now not in (None, "") and now != old:
-        sure = not isinstance(now, Open) and not isinstance(old, Open) and (old not in (None, "") or now == "None")
-        detail = f"the API server never changes clusterIP, here from {shown(old) if old else 'the assigned one'}"
+        sure = (
+            not isinstance(now, OpenSlot) and not isinstance(old, OpenSlot) and (old not in (None, "") or now == "None")
+        )
+        detail = f"the API server never changes clusterIP, here from {shown_value(old) if old else 'the assigned one'}"
         yield _finding(new, ("spec", "clusterIP"), detail, never=sure)
 
 
@@ -169,7 +171,7 @@ def _shrunk(was: Manifest, new: Manifest) -> Iterator[Finding]:
     """Yield a claim that requests less than before."""
     path = ("spec", "resources", "requests", "storage")
     old, now = at(was.value, *path), at(new.value, *path)
-    if isinstance(old, Open) or isinstance(now, Open):
+    if isinstance(old, OpenSlot) or isinstance(now, OpenSlot):
         if old != now:
             yield _finding(new, path, "a volume cannot shrink, and this depends on values", never=False)
         return

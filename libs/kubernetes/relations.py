@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from libs.kubernetes.findings import Open, shown
+from libs.kubernetes.findings import OpenSlot, shown_value
 from libs.kubernetes.scalars import quantity_milli
 
 _Problem = tuple[tuple[str | int, ...], str]
@@ -61,7 +61,7 @@ def _unique(part: Any) -> Iterator[_Problem]:
             continue
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
-            named = ", ".join(f"{key} {shown(each[key])}" for key in part["keys"])
+            named = ", ".join(f"{key} {shown_value(each[key])}" for key in part["keys"])
             yield (index,), f"{named} is in the list twice: see item {first}"
 
 
@@ -70,7 +70,7 @@ def _set(part: Any) -> Iterator[_Problem]:
     for index, each in enumerate(part):
         first = seen.setdefault(msgspec.json.encode(each), index)
         if first != index:
-            yield (index,), f"{shown(each)} is in the list twice: see item {first}"
+            yield (index,), f"{shown_value(each)} is in the list twice: see item {first}"
 
 
 # --- pods -----------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _port_names(part: Any) -> Iterator[_Problem]:
     seen: dict[str, int] = {}
     for index, name in enumerate(part):
         if name and seen.setdefault(str(name), index) != index:
-            yield ("ports", index, "name"), f"the name {shown(name)} is in the list twice"
+            yield ("ports", index, "name"), f"the name {shown_value(name)} is in the list twice"
 
 
 def _read_containers(value: Any) -> Any:
@@ -123,7 +123,7 @@ def _containers(part: Any) -> Iterator[_Problem]:
     before = {name for name in part["initContainers"] if isinstance(name, str)}
     for index, name in enumerate(part["containers"]):
         if isinstance(name, str) and name in before:
-            yield ("containers", index, "name"), f"an init container also has the name {shown(name)}"
+            yield ("containers", index, "name"), f"an init container also has the name {shown_value(name)}"
 
 
 def _read_mounts(value: Any) -> Any:
@@ -139,13 +139,13 @@ def _read_mounts(value: Any) -> Any:
 
 
 def _mounts(part: Any) -> Iterator[_Problem]:
-    known = {name for name in part["volumes"] if isinstance(name, (str, Open))}
+    known = {name for name in part["volumes"] if isinstance(name, (str, OpenSlot))}
     listed = ", ".join([name for name in part["volumes"] if isinstance(name, str)][:NAMES_SHOWN_MAX]) or "none"
     for containers, index, place, name in part["mounts"]:
-        if isinstance(name, (str, Open)) and name not in known:
+        if isinstance(name, (str, OpenSlot)) and name not in known:
             yield (
                 (containers, index, "volumeMounts", place, "name"),
-                f"there is no volume {shown(name)}; known: {listed}",
+                f"there is no volume {shown_value(name)}; known: {listed}",
             )
 
 
@@ -180,8 +180,8 @@ def _selector(part: Any) -> Iterator[_Problem]:
         yield ("selector",), "the selector is empty"
     for key, value in match.items():
         if labels.get(key) != value:
-            has = f"has {shown(labels[key])}" if key in labels else "does not have it"
-            yield ("selector", "matchLabels", key), f"it selects {shown(value)}, and the template {has}"
+            has = f"has {shown_value(labels[key])}" if key in labels else "does not have it"
+            yield ("selector", "matchLabels", key), f"it selects {shown_value(value)}, and the template {has}"
     for index, each in enumerate(expressions):
         if not _matches(each, labels):
             yield ("selector", "matchExpressions", index), "it does not select the labels of the template"
@@ -204,7 +204,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
 
 def _always(part: Any) -> Iterator[_Problem]:
     if part not in ("", "Always"):
-        yield ("template", "spec", "restartPolicy"), f"{shown(part)}: only Always is allowed here"
+        yield ("template", "spec", "restartPolicy"), f"{shown_value(part)}: only Always is allowed here"
 
 
 def _read_once(value: Any) -> Any:
@@ -214,7 +214,7 @@ def _read_once(value: Any) -> Any:
 
 def _once(part: Any) -> Iterator[_Problem]:
     if part not in ("OnFailure", "Never"):
-        said = f"{shown(part)}: " if part else "the default is Always: "
+        said = f"{shown_value(part)}: " if part else "the default is Always: "
         yield ("template", "spec", "restartPolicy"), f"{said}a Job allows only OnFailure or Never"
 
 
@@ -251,7 +251,7 @@ def _ports(part: Any) -> Iterator[_Problem]:
         if not name:
             yield ("ports", index), "a Service with several ports must name each of them"
         elif seen.setdefault(str(name), index) != index:
-            yield ("ports", index, "name"), f"the name {shown(name)} is in the list twice"
+            yield ("ports", index, "name"), f"the name {shown_value(name)} is in the list twice"
 
 
 # --- sizes ----------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def _given(value: Any) -> Any:
     return value
 
 
-RULES: Mapping[str, _Rule] = {
+RELATION_RULES: Mapping[str, _Rule] = {
     "unique": _Rule(_given, _unique),
     "set": _Rule(_given, _set),
     "bytes": _Rule(_given, _bytes),

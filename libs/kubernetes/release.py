@@ -11,7 +11,7 @@ from typing import Any
 
 from libs.contracts.names import nearest
 from libs.kubernetes import crds
-from libs.kubernetes.findings import Finding, Open, Report
+from libs.kubernetes.findings import Finding, FindingsReport, OpenSlot
 from libs.kubernetes.relations import at
 from libs.kubernetes.scalars import config_key_problem
 from libs.kubernetes.schemas import Kubernetes, kubernetes, minors
@@ -43,14 +43,14 @@ class Manifest:
         return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
 
 
-def check(
+def check_objects(
     manifests: Sequence[Manifest],
     versions: Sequence[str],
     registered: Iterable[tuple[str, str]] = (),
     others: Sequence[Manifest] = (),
     *,
     named: bool,
-) -> Report:
+) -> FindingsReport:
     """Return the findings for a release on the minor versions of its clusters.
 
     Of several versions the oldest and the newest are asked: what lies between has the fields of one of them, and which
@@ -61,7 +61,7 @@ def check(
     """
     known = sorted({each for each in versions if each in minors()}, key=lambda minor: int(minor.split(".")[1]))
     known = known[:1] + known[1:][-1:]
-    own = [each.value for each in (*others, *manifests) if each.api_version.startswith(crds.GROUP)]
+    own = [each.value for each in (*others, *manifests) if each.api_version.startswith(crds.CRD_GROUP)]
     listed = list(registered)
     reports = [_checked(manifests, others, crds.extended(kubernetes(each), own, listed), named=named) for each in known]
     if len(reports) == 1:
@@ -71,7 +71,7 @@ def check(
 
 def missing_apis(manifests: Sequence[Manifest], registered: Iterable[tuple[str, str]] = ()) -> dict[str, list[str]]:
     """Return per minor version at hand the objects whose API it does not have; versions that have all are left out."""
-    own = [each.value for each in manifests if each.api_version.startswith(crds.GROUP)]
+    own = [each.value for each in manifests if each.api_version.startswith(crds.CRD_GROUP)]
     listed = list(registered)
     found = {}
     for minor in minors():
@@ -86,8 +86,10 @@ def missing_apis(manifests: Sequence[Manifest], registered: Iterable[tuple[str, 
     return found
 
 
-def _checked(manifests: Sequence[Manifest], others: Sequence[Manifest], version: Kubernetes, *, named: bool) -> Report:
-    report = Report()
+def _checked(
+    manifests: Sequence[Manifest], others: Sequence[Manifest], version: Kubernetes, *, named: bool
+) -> FindingsReport:
+    report = FindingsReport()
     for each in manifests:
         if report.full:
             break
@@ -117,9 +119,9 @@ def _unknown(each: Manifest, version: Kubernetes, *, never: bool) -> Finding:
     )
 
 
-def _merged(reports: Sequence[Report], versions: Sequence[str]) -> Report:
+def _merged(reports: Sequence[FindingsReport], versions: Sequence[str]) -> FindingsReport:
     """Return the newest version's report; a finding that not every version has becomes doubtful."""
-    answer = Report(demands=reports[-1].demands, relations=reports[-1].relations)
+    answer = FindingsReport(demands=reports[-1].demands, relations=reports[-1].relations)
     places: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
     for version, report in zip(versions, reports, strict=True):
         for each in report.findings:
@@ -176,16 +178,16 @@ def _sized(each: Manifest, walk: Walk) -> None:
         walk.doubtful((), f"the object's texts come to {constant:,} bytes, and many API servers allow only 1 MiB")
 
 
-def _limited(walk: Walk, path: tuple[str, ...], what: str, most: int, constant: int, slots: list[Open]) -> None:
+def _limited(walk: Walk, path: tuple[str, ...], what: str, most: int, constant: int, slots: list[OpenSlot]) -> None:
     if constant + len(slots) * SLOT_BYTES_MAX > most:
         walk.relation("bytes", {"what": what, "max": most, "constant": constant, "open": slots}, path)
 
 
-def _weighed(values: Iterable[Any], *, keys: bool) -> tuple[int, list[Open]]:
+def _weighed(values: Iterable[Any], *, keys: bool) -> tuple[int, list[OpenSlot]]:
     """Return the UTF-8 bytes of all constant texts in values, and the slots among them."""
     total, slots = 0, []
     for each in _leaves(values, keys=keys):
-        if isinstance(each, Open):
+        if isinstance(each, OpenSlot):
             slots.append(each)
         elif isinstance(each, str):
             total += len(each) if each.isascii() else len(each.encode("utf-8", "replace"))
@@ -206,7 +208,7 @@ def _leaves(values: Iterable[Any], *, keys: bool) -> Iterator[Any]:
             yield each
 
 
-def _scaled(manifests: Sequence[Manifest], others: Sequence[Manifest], report: Report) -> None:
+def _scaled(manifests: Sequence[Manifest], others: Sequence[Manifest], report: FindingsReport) -> None:
     """Report each workload with `replicas` that a HorizontalPodAutoscaler of this release or of `others` manages."""
     scalers = {_target(each): each for each in (*others, *manifests) if each.kind == "HorizontalPodAutoscaler"}
     for each in manifests:

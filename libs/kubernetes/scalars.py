@@ -16,7 +16,7 @@ from typing import Any
 
 from libs.contracts.names import nearest
 from libs.contracts.quantities import milli
-from libs.kubernetes.findings import shown
+from libs.kubernetes.findings import shown_value
 
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 _NAME_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -57,12 +57,12 @@ def _ruled(wanted: Mapping[str, Any], value: Any) -> str | None:
         hint = f"; did you mean {near}?" if near else ""
         more = f" and {len(allowed) - CHOICES_SHOWN_MAX} more" if len(allowed) > CHOICES_SHOWN_MAX else ""
         listed = ", ".join(str(each)[:80] for each in allowed[:CHOICES_SHOWN_MAX])
-        return f"{shown(value)} is not one of {listed}{more}{hint}"
+        return f"{shown_value(value)} is not one of {listed}{more}{hint}"
     name = wanted.get("rule", "")
-    fits = isinstance(value, str) if name in TEXT_RULES else name in RULES and not isinstance(value, bool)
+    fits = isinstance(value, str) if name in TEXT_RULES else name in SCALAR_RULES and not isinstance(value, bool)
     if not fits or (name in NUMBER_RULES and isinstance(value, str)):
         return None
-    return RULES[name](value)
+    return SCALAR_RULES[name](value)
 
 
 def _inner_problem(wanted: Mapping[str, Any], value: dict[str, Any] | list[Any]) -> str | None:
@@ -88,7 +88,7 @@ def _type_problem(wanted: str | None, form: str | None, value: Any) -> str | Non
     match wanted:
         case "string":
             if not isinstance(value, str):
-                return f"{_instead(value, 'text')}, and an unquoted {shown(value)} is none: put it in quotes"
+                return f"{_instead(value, 'text')}, and an unquoted {shown_value(value)} is none: put it in quotes"
             return _formatted(form, value)
         case "integer":
             if not _integral(value):
@@ -101,7 +101,7 @@ def _type_problem(wanted: str | None, form: str | None, value: Any) -> str | Non
         case "boolean":
             return None if isinstance(value, bool) else _instead(value, "true or false")
         case "object" | "array":
-            return f"{shown(value)} stands where {_named(wanted, form)} belongs"
+            return f"{shown_value(value)} stands where {_named(wanted, form)} belongs"
     return None
 
 
@@ -113,7 +113,7 @@ def _named(wanted: str | None, form: str | None) -> str:
 
 
 def _instead(value: Any, wanted: str) -> str:
-    return f"{shown(value)} stands where {wanted} belongs"
+    return f"{shown_value(value)} stands where {wanted} belongs"
 
 
 def _integral(value: Any) -> bool:
@@ -127,7 +127,7 @@ def _formatted(form: str | None, value: str) -> str | None:
         except (binascii.Error, ValueError):
             return "the text is not base64"
     if form == "date-time" and not _DATE_TIME.fullmatch(value):
-        return f"{shown(value)} is not a time such as 2026-11-24T12:00:00Z"
+        return f"{shown_value(value)} is not a time such as 2026-11-24T12:00:00Z"
     return None
 
 
@@ -136,7 +136,7 @@ def _quantity(value: Any) -> str | None:
         return _instead(value, "a quantity")
     text = str(value)
     if not _SIGNED_QUANTITY.fullmatch(text):
-        return f"{shown(value)} is not a quantity such as 500m, 2 or 8Gi"
+        return f"{shown_value(value)} is not a quantity such as 500m, 2 or 8Gi"
     try:
         milli(text.lstrip("+-") if text[:1] in "+-" else text)
     except ValueError as error:
@@ -144,7 +144,7 @@ def _quantity(value: Any) -> str | None:
         return (
             None
             if "larger" in str(error) or len(text) > 20
-            else f"{shown(value)} is not a quantity such as 500m, 2 or 8Gi"
+            else f"{shown_value(value)} is not a quantity such as 500m, 2 or 8Gi"
         )
     return None
 
@@ -165,25 +165,25 @@ def quantity_milli(value: Any) -> int | None:
 def _label_value(value: Any) -> str | None:
     if _LABEL_VALUE.fullmatch(value):
         return None
-    return f"{shown(value)} is not a label value: letters, digits and inner -, _ and ., at most 63"
+    return f"{shown_value(value)} is not a label value: letters, digits and inner -, _ and ., at most 63"
 
 
 def _dns_label(value: Any) -> str | None:
     if _DNS_LABEL.fullmatch(value):
         return None
-    return f"{shown(value)} is not a DNS label: lower-case letters, digits and inner -, at most 63"
+    return f"{shown_value(value)} is not a DNS label: lower-case letters, digits and inner -, at most 63"
 
 
 def _subdomain(value: Any) -> str | None:
     if len(value) <= 253 and _SUBDOMAIN.fullmatch(value):
         return None
-    return f"{shown(value)} is not a DNS name: lower-case letters, digits, - and ., at most 253"
+    return f"{shown_value(value)} is not a DNS name: lower-case letters, digits, - and ., at most 253"
 
 
 def _port_name(value: Any) -> str | None:
     if value == "" or ("--" not in value and _PORT_NAME.fullmatch(value)):
         return None
-    return f"{shown(value)} is not a port name: lower-case letters, digits and inner -, at most 15, with a letter"
+    return f"{shown_value(value)} is not a port name: lower-case letters, digits and inner -, at most 15, with a letter"
 
 
 def _port(value: Any) -> str | None:
@@ -199,24 +199,26 @@ def _port_or_name(value: Any) -> str | None:
 
 
 def _not_negative(value: Any) -> str | None:
-    return f"{shown(value)} is negative" if value < 0 else None
+    return f"{shown_value(value)} is negative" if value < 0 else None
 
 
 def _positive(value: Any) -> str | None:
-    return f"{shown(value)} is not more than 0" if value < 1 else None
+    return f"{shown_value(value)} is not more than 0" if value < 1 else None
 
 
 def _quantity_not_negative(value: Any) -> str | None:
-    return f"{shown(value)} is negative" if str(value).startswith("-") and (quantity_milli(value) or 0) < 0 else None
+    return (
+        f"{shown_value(value)} is negative" if str(value).startswith("-") and (quantity_milli(value) or 0) < 0 else None
+    )
 
 
 def _quantity_positive(value: Any) -> str | None:
     amount = quantity_milli(value)
-    return f"{shown(value)} is not more than 0" if amount is not None and amount < 1 else None
+    return f"{shown_value(value)} is not more than 0" if amount is not None and amount < 1 else None
 
 
 def _env_name(value: Any) -> str | None:
-    return None if _ENV_NAME.fullmatch(value) else f"{shown(value)} is not the name of an environment variable"
+    return None if _ENV_NAME.fullmatch(value) else f"{shown_value(value)} is not the name of an environment variable"
 
 
 def _config_key(value: Any) -> str | None:
@@ -227,16 +229,22 @@ def config_key_problem(key: str) -> str | None:
     """Return why a ConfigMap or Secret does not accept a key, or None."""
     if _CONFIG_KEY.fullmatch(key) and key != "." and not key.startswith(".."):
         return None
-    return f"{shown(key)} is not a key of a ConfigMap or Secret: letters, digits, -, _ and ., at most 253, not . or .."
+    return (
+        f"{shown_value(key)} is not a key of a ConfigMap or Secret: letters, digits, -, _ and .,"
+        " at most 253, not . or .."
+    )
 
 
 def qualified_name_problem(key: str) -> str | None:
     """Return why a text is not a key of a label or annotation, or None."""
     prefix, slash, name = key.rpartition("/")
     if slash and (len(prefix) > 253 or not _SUBDOMAIN.fullmatch(prefix)):
-        return f"{shown(key)} has a prefix that is not a lower-case DNS name"
+        return f"{shown_value(key)} has a prefix that is not a lower-case DNS name"
     if not _NAME_PART.fullmatch(name):
-        return f"{shown(key)} is not a key: letters, digits and inner -, _ and ., at most 63, after an optional prefix/"
+        return (
+            f"{shown_value(key)} is not a key: letters, digits and inner -, _ and .,"
+            " at most 63, after an optional prefix/"
+        )
     return None
 
 
@@ -247,23 +255,23 @@ def annotation_key_problem(key: str) -> str | None:
 
 def _inner_path(value: Any) -> str | None:
     if value.startswith("/") or ".." in value.split("/"):
-        return f"{shown(value)} must be a path below the volume, without .."
+        return f"{shown_value(value)} must be a path below the volume, without .."
     return None
 
 
 def _schedule(value: Any) -> str | None:
     if "TZ" in value:
-        return f"{shown(value)} contains a time zone: use spec.timeZone"
+        return f"{shown_value(value)} contains a time zone: use spec.timeZone"
     if _SCHEDULE_WORDS.fullmatch(value) or len(value.split()) == 5:
         return None
-    return f"{shown(value)} is not a schedule of five fields such as '0 3 * * *'"
+    return f"{shown_value(value)} is not a schedule of five fields such as '0 3 * * *'"
 
 
 def _ip(value: Any) -> str | None:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return f"{shown(value)} is not an IP address"
+        return f"{shown_value(value)} is not an IP address"
     return None
 
 
@@ -274,7 +282,7 @@ def _host(value: Any) -> str | None:
         ipaddress.ip_address(value)
     except ValueError:
         return _subdomain(value.removeprefix("*."))
-    return f"{shown(value)} is an IP address: a host is a DNS name"
+    return f"{shown_value(value)} is an IP address: a host is a DNS name"
 
 
 TEXT_RULES: Mapping[str, Callable[[Any], str | None]] = {
@@ -297,7 +305,7 @@ NUMBER_RULES: Mapping[str, Callable[[Any], str | None]] = {
     "positive": _positive,
 }
 
-RULES: Mapping[str, Callable[[Any], str | None]] = {
+SCALAR_RULES: Mapping[str, Callable[[Any], str | None]] = {
     **TEXT_RULES,
     **NUMBER_RULES,
     "port-or-name": _port_or_name,

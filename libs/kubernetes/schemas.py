@@ -22,7 +22,7 @@ from libs.contracts.refusals import Invalid
 PACKS = Path(__file__).parent / "packs"
 _VERSION = re.compile(r"v?(1\.[0-9]{1,3})(?:\.[0-9]{1,3})?(?:[-+][0-9A-Za-z.+-]{1,40})?", re.ASCII)
 
-Schema = Mapping[str, Any]
+TypeSchema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Kubernetes:
 
     minor: str
     kinds: Mapping[str, Mapping[str, _Kind]]
-    types: Mapping[str, Schema]
-    custom: Mapping[tuple[str, str], Schema] = field(default_factory=dict)
+    types: Mapping[str, TypeSchema]
+    custom: Mapping[tuple[str, str], TypeSchema] = field(default_factory=dict)
 
-    def schema(self, api_version: str, kind: str) -> tuple[str, Schema] | None:
+    def schema(self, api_version: str, kind: str) -> tuple[str, TypeSchema] | None:
         """Return the (type's name, schema) of a kind; a custom one has no name; None where there is no such API."""
         known = self.kinds.get(api_version, {}).get(kind)
         if known is not None:
@@ -79,7 +79,7 @@ def minor_of(version: str) -> str | None:
     return match[1] if match else None
 
 
-def check_version(version: str, pointer: str = "/spec/kubernetes") -> str:
+def check_kubernetes_version(version: str, pointer: str = "/spec/kubernetes") -> str:
     """Return the minor version that a document names, empty where it names none.
 
     Raises:

@@ -14,9 +14,9 @@ from typing import Any
 from libs.contracts.names import nearest, pointer_of
 from libs.kubernetes import relations
 from libs.kubernetes.fields import FIELD_RULES, LABEL_KEYED, NEEDED, NEEDED_OF, NOT_CLOSED
-from libs.kubernetes.findings import Demand, Finding, Open, Path, Relation, Report, is_open, shown
+from libs.kubernetes.findings import Demand, Finding, FindingsReport, OpenSlot, Path, Relation, has_slot, shown_value
 from libs.kubernetes.scalars import annotation_key_problem, qualified_name_problem, value_problem
-from libs.kubernetes.schemas import Kubernetes, Schema
+from libs.kubernetes.schemas import Kubernetes, TypeSchema
 
 _NOT_FOR_TEXTS = ("integer", "number", "boolean", "object")
 _NOT_FOR_TEXT = (*_NOT_FOR_TEXTS, "array")
@@ -27,11 +27,11 @@ class Walk:
     """The check of one object; `custom` if its schema is a CustomResourceDefinition's."""
 
     kubernetes: Kubernetes
-    report: Report
+    report: FindingsReport
     object: str
     custom: bool = False
 
-    def resolved(self, schema: Schema) -> tuple[str, Schema]:
+    def resolved(self, schema: TypeSchema) -> tuple[str, TypeSchema]:
         """Return (short name, schema) after following references."""
         name = ""
         while "$ref" in schema:
@@ -39,12 +39,12 @@ class Walk:
             schema = self.kubernetes.types[name]
         return _short(name), schema
 
-    def value(self, value: Any, schema: Schema, path: Path, field: str = "") -> None:
+    def value(self, value: Any, schema: TypeSchema, path: Path, field: str = "") -> None:
         """Check a value; `field` is what `FIELD_RULES` calls the place."""
         if value is None or self.report.full:
             return
         named, schema = self.resolved(schema)
-        if isinstance(value, Open):
+        if isinstance(value, OpenSlot):
             self._open(value, schema, path, field)
         elif isinstance(value, dict) and _is_map(schema):
             self.map(value, schema, path, named or field)
@@ -53,7 +53,7 @@ class Walk:
         elif any(key in schema for key in ("type", "format", "enum", "x-kubernetes-int-or-string")):
             self._scalar(value, schema, path, field)
 
-    def map(self, value: Mapping[str, Any], schema: Schema, path: Path, owner: str) -> None:
+    def map(self, value: Mapping[str, Any], schema: TypeSchema, path: Path, owner: str) -> None:
         """Check a map: one with fields, or one from text to values of one type."""
         properties = schema.get("properties")
         if properties is None:
@@ -67,7 +67,7 @@ class Walk:
                 self.value(each, known, (*path, key), f"{owner}.{key}")
         self._needed(value, schema, path, owner)
         for rule in relations.OF_TYPES.get(owner, ()):
-            self.relation(rule, relations.RULES[rule].read(value), path)
+            self.relation(rule, relations.RELATION_RULES[rule].read(value), path)
         for check in _OF_TYPES.get(owner, ()):
             for where, detail in check({key: each for key, each in value.items() if key in properties}):
                 self.never((*path, *where), detail)
@@ -87,17 +87,17 @@ class Walk:
         """
         if part is None or (rule == "mounts" and self.object.startswith("StatefulSet/")):
             return
-        if is_open(part):
-            if rule in relations.OF_EQUALS and next(relations.RULES[rule].judge(part), None) is None:
+        if has_slot(part):
+            if rule in relations.OF_EQUALS and next(relations.RELATION_RULES[rule].judge(part), None) is None:
                 return  # the same slot on both sides has the same value
             self.report.relations.append(Relation(rule, self.object, pointer_of(path), part))
             return
-        for where, detail in relations.RULES[rule].judge(part):
+        for where, detail in relations.RELATION_RULES[rule].judge(part):
             if self.report.full:
                 return
             self.never((*path, *where), detail)
 
-    def _open(self, slot: Open, schema: Schema, path: Path, field: str) -> None:
+    def _open(self, slot: OpenSlot, schema: TypeSchema, path: Path, field: str) -> None:
         wanted = self.wanted(schema, field)
         asked = wanted.get("type")
         free = asked is None or wanted.get("format") in ("quantity", "int-or-string")
@@ -113,7 +113,7 @@ class Walk:
                 Demand(slot.number, self.object, pointer_of(path), tuple(sorted(wanted.items())))
             )
 
-    def wanted(self, schema: Schema, field: str) -> dict[str, Any]:
+    def wanted(self, schema: TypeSchema, field: str) -> dict[str, Any]:
         """Return the requirement on a scalar at a place, as in `scalars`."""
         wanted = {key: schema[key] for key in ("type", "format") if key in schema}
         if schema.get("x-kubernetes-int-or-string"):
@@ -135,13 +135,13 @@ class Walk:
             wanted["keys"] = "label"
         return wanted
 
-    def _scalar(self, value: Any, schema: Schema, path: Path, field: str) -> None:
+    def _scalar(self, value: Any, schema: TypeSchema, path: Path, field: str) -> None:
         if schema.get("nullable") and value is None:
             return
         if problem := value_problem(self.wanted(schema, field), value):
             self.never(path, problem)
 
-    def _list(self, value: list[Any], schema: Schema, path: Path, field: str) -> None:
+    def _list(self, value: list[Any], schema: TypeSchema, path: Path, field: str) -> None:
         item = schema.get("items", {})
         for at, each in enumerate(value):
             self.value(each, item, (*path, at), f"{field}.*")
@@ -154,7 +154,7 @@ class Walk:
             defaults = {key: properties[key]["default"] for key in keys if "default" in properties.get(key, {})}
             self.relation("unique", relations.keyed(keys, defaults, value), path)
 
-    def _entries(self, value: Mapping[str, Any], schema: Schema, path: Path, owner: str) -> None:
+    def _entries(self, value: Mapping[str, Any], schema: TypeSchema, path: Path, owner: str) -> None:
         item = schema.get("additionalProperties")
         for key, each in value.items():
             if owner in LABEL_KEYED and (problem := qualified_name_problem(key)):
@@ -164,7 +164,7 @@ class Walk:
             if isinstance(item, Mapping):
                 self.value(each, item, (*path, key), f"{owner}.*")
 
-    def _beyond(self, key: str, each: Any, schema: Schema, path: Path) -> None:
+    def _beyond(self, key: str, each: Any, schema: TypeSchema, path: Path) -> None:
         more = schema.get("additionalProperties")
         if isinstance(more, Mapping):
             self.value(each, more, (*path, key))
@@ -172,13 +172,13 @@ class Walk:
             near = None if self.report.crowded else nearest(key, schema["properties"])
             self.doubtful(
                 (*path, key),
-                f"Kubernetes {self.kubernetes.minor} has no field {shown(key)} here, and drops it silently"
+                f"Kubernetes {self.kubernetes.minor} has no field {shown_value(key)} here, and drops it silently"
                 if not self.custom
-                else f"the CustomResourceDefinition has no field {shown(key)} here, and it is dropped silently",
+                else f"the CustomResourceDefinition has no field {shown_value(key)} here, and it is dropped silently",
                 f"did you mean {near}?" if near else "",
             )
 
-    def _needed(self, value: Mapping[str, Any], schema: Schema, path: Path, owner: str) -> None:
+    def _needed(self, value: Mapping[str, Any], schema: TypeSchema, path: Path, owner: str) -> None:
         needed = NEEDED_OF.get(owner, ())
         for key in sorted({*schema.get("required", ()), *needed}):
             found = value.get(key)
@@ -204,7 +204,7 @@ def _short(name: str) -> str:
     return f"{parts[-3]}.{parts[-1]}" if len(parts) > 3 else name
 
 
-def _is_map(schema: Schema) -> bool:
+def _is_map(schema: TypeSchema) -> bool:
     return schema.get("type") == "object" or "properties" in schema or "additionalProperties" in schema
 
 
@@ -261,7 +261,10 @@ def _resources(value: Mapping[str, Any]) -> Problems:
         named = value.get(part)
         for name in named if isinstance(named, Mapping) else ():
             if "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
-                yield (part, name), f"{shown(name)} is not a resource of a container: cpu, memory, … or domain/name"
+                yield (
+                    (part, name),
+                    f"{shown_value(name)} is not a resource of a container: cpu, memory, … or domain/name",
+                )
 
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")

@@ -60,7 +60,7 @@ class _Parsed:
     make: Make[Any]
 
 
-async def decide(
+async def decide_documents(
     served: Mapping[str, Served], documents: Sequence[Any], intent: Intent, fork: Fleet, position: int
 ) -> list[Decided | Problem]:
     """Return the result for each document, in order, or its refusal; `fork` keeps their events.

@@ -27,14 +27,14 @@ from libs.contracts.problems import Problem, unavailable
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
 from libs.fleet.forking import assume
-from libs.runtime.deciding import Decided, Served, decide, unknown_kind
-from libs.runtime.elsewhere import ROUTE, Api, Elsewhere, Here
+from libs.runtime.deciding import Decided, Served, decide_documents, unknown_kind
+from libs.runtime.elsewhere import DECIDING_ROUTE, Api, Elsewhere, Here
 from libs.runtime.refused import EVENT_OF, documents_refused
 from libs.web.auth import Principal, authorize, requires
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import JSON, YAML, answers, taking
-from libs.web.positions import HEADER
+from libs.web.positions import POSITION_HEADER
 
 _DOCUMENTS = {
     "type": "object",
@@ -89,7 +89,7 @@ class Documents:
             if elsewhere is not None:
                 await elsewhere.close()
         told = await _beside(len(documents), lambda: msgspec.json.encode(change.told(answer)))
-        return Response(told, media_type="application/json", headers={HEADER: str(answer.position)})
+        return Response(told, media_type="application/json", headers={POSITION_HEADER: str(answer.position)})
 
     def _check(self, documents: Sequence[Any], sender: Principal, rights: Rights | None) -> None:
         """Refuse things that are declared twice, unknown kinds, and kinds to which the sender has no right.
@@ -166,7 +166,7 @@ class _Change:
     ) -> tuple[list[Decided | Problem], int]:
         some = [self.documents[index] for index in indices]
         if all(names_of(document)[0] in self.served for document in some):
-            return await decide(self.served, some, self.intent, fork, position), position
+            return await decide_documents(self.served, some, self.intent, fork, position), position
         if self.elsewhere is None:
             raise unavailable(f"this process does not reach {service}, which decides about some of the documents")
         assumed = [*self.intent.assume, *self._events()]
@@ -320,7 +320,7 @@ def documents_router(served: Mapping[str, Served], elsewhere: Api | None = None)
         openapi_extra=taking({JSON: _DOCUMENTS, YAML: _DOCUMENTS}),
     )
     router.add_api_route(
-        ROUTE,
+        DECIDING_ROUTE,
         Here(served).post,
         methods=["POST"],
         dependencies=[requires("decide", "Document")],

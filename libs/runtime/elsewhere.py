@@ -24,12 +24,12 @@ from libs.contracts.documents import DOCUMENTS_BYTES_MAX
 from libs.contracts.envelope import UnknownEventType
 from libs.contracts.problems import Problem, invalid, said_problem, unavailable
 from libs.fleet.forking import forked
-from libs.runtime.deciding import Decided, Served, decide
+from libs.runtime.deciding import Decided, Served, decide_documents
 from libs.web.bodies import read_body
 from libs.web.intents import intent_of
-from libs.web.positions import HEADER
+from libs.web.positions import POSITION_HEADER
 
-ROUTE = "/v1/documents:decide"
+DECIDING_ROUTE = "/v1/documents:decide"
 DECIDE_SECONDS = 300.0
 DECIDE_BYTES_MAX = DOCUMENTS_BYTES_MAX
 _REFUSED = 400
@@ -104,9 +104,11 @@ class Here:
         await commands.positions.seen(intent.position, commands.facts, by_log=True)
         position = commands.facts.position
         fork = await forked(commands.facts.fleet, (event for _, event in assumed))
-        found = await decide(self.served, documents, intent, fork, position)
+        found = await decide_documents(self.served, documents, intent, fork, position)
         answered = Answered(position, [_told(each) for each in found])
-        return Response(msgspec.json.encode(answered), media_type="application/json", headers={HEADER: str(position)})
+        return Response(
+            msgspec.json.encode(answered), media_type="application/json", headers={POSITION_HEADER: str(position)}
+        )
 
 
 class Elsewhere:
@@ -134,11 +136,11 @@ class Elsewhere:
         Raises:
             Problem: 503, the service cannot be asked now.
         """
-        headers = {"Content-Type": "application/json", HEADER: str(position)}
+        headers = {"Content-Type": "application/json", POSITION_HEADER: str(position)}
         if intent.request_id is not None:
             headers["X-Request-ID"] = intent.request_id
         _propagator.inject(headers)
-        path = f"/services/{service}{ROUTE}"
+        path = f"/services/{service}{DECIDING_ROUTE}"
         try:
             self._client = self._client or self._api()
             content = await asyncio.to_thread(_asked, intent.actor, documents, assumed)

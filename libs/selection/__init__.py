@@ -2,7 +2,7 @@
 
 from libs.selection.canonical import canonical, canonicalise
 from libs.selection.column import LabelValue
-from libs.selection.errors import Cycle, SelectionError, UnknownName, caret
+from libs.selection.errors import ReferenceCycle, SelectionError, UnknownName, caret
 from libs.selection.explanation import Explanation
 from libs.selection.expression import Expression, References, references
 from libs.selection.gone import Gone
@@ -11,11 +11,11 @@ from libs.selection.index import Changes, Selection
 
 __all__ = [
     "Changes",
-    "Cycle",
     "Explanation",
     "Expression",
     "Gone",
     "LabelValue",
+    "ReferenceCycle",
     "References",
     "Selection",
     "SelectionError",

@@ -23,7 +23,7 @@ from libs.selection.expression import (
 if TYPE_CHECKING:
     from libs.selection.names import Names
 
-LABEL_KEY = "label key"
+A_LABEL_KEY = "label key"
 """What `UnknownName` calls a key of labels."""
 
 _COMPARED_MAX = 400
@@ -57,7 +57,7 @@ class Existing(Protocol):
         """All label keys."""
 
 
-def check(expression: Expression, existing: Existing, *, labels_may_come: bool = False) -> None:
+def check_names_exist(expression: Expression, existing: Existing, *, labels_may_come: bool = False) -> None:
     """Raise `UnknownName` for the first term that names what does not exist.
 
     With `labels_may_come` a label key that no cluster carries yet is none of these: nobody declares a key beforehand.
@@ -73,7 +73,7 @@ def check(expression: Expression, existing: Existing, *, labels_may_come: bool =
             case Labelled(key) | HasLabel(key) | Compared(key) | LabelLike(key) if not (
                 labels_may_come or existing.has_label_key(key)
             ):
-                raise unknown_name(LABEL_KEY, key, place, nearest_name(key, existing.label_keys()))
+                raise unknown_name(A_LABEL_KEY, key, place, nearest_name(key, existing.label_keys()))
             case Named(names, _, places):
                 for at, name in enumerate(names):
                     if existing.ordinal(name) is None:

@@ -33,7 +33,7 @@ _OPERATORS: dict[str, Callable[[Decimal, Decimal], bool]] = {
 }
 
 
-class Column:
+class LabelColumn:
     """Codes by ordinal; `values[code]` is the value of a code, `values[0]` is None: no such label.
 
     Everything derived is computed on first use, and is valid for the current codes.
@@ -51,9 +51,9 @@ class Column:
         self._tables: dict[Predicate, Mask] = {}
         self._masks: dict[Predicate, BitMap] = {}
 
-    def copy(self) -> Column:
+    def copy(self) -> LabelColumn:
         """Return a column of its own with the same content."""
-        other = Column()
+        other = LabelColumn()
         other.codes, other.values, other.code_of = self.codes.copy(), self.values.copy(), self.code_of.copy()
         other._combinations, other._bitmaps = self._combinations.copy(), self._bitmaps.copy()
         other._numbers, other._tables, other._masks = self._numbers.copy(), self._tables.copy(), self._masks.copy()

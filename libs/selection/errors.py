@@ -37,7 +37,7 @@ class UnknownName(SelectionError):  # noqa: N818  (a refusal states the fact)
 
 
 @dataclass(eq=False)
-class Cycle(SelectionError):  # noqa: N818  (a refusal states the fact)
+class ReferenceCycle(SelectionError):  # noqa: N818  (a refusal states the fact)
     """A group or namespace would reach itself; `path` lists the terms from it back to it."""
 
     code: str = "cycle"
@@ -49,9 +49,9 @@ def unknown_name(kind: str, name: str, position: int, nearest: str | None) -> Un
     return UnknownName(f"there is no {kind} {name}", position, nearest, kind=kind, name=name)
 
 
-def cycle(path: tuple[str, ...], position: int | None = None) -> Cycle:
+def cycle(path: tuple[str, ...], position: int | None = None) -> ReferenceCycle:
     """Return the refusal of a cycle; `path` begins and ends with the same thing."""
-    return Cycle(f"this would be a cycle: {' → '.join(path)}", position, path=path)
+    return ReferenceCycle(f"this would be a cycle: {' → '.join(path)}", position, path=path)
 
 
 _WIDTH = 100

@@ -31,17 +31,17 @@ from libs.selection.graph import NodeKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libs.selection.labels import Labels
+    from libs.selection.labels import LabelColumns
     from libs.selection.names import Names
 
 _VALUES_BY_BITMAP_MAX = 8
 
 
-class Facts(Protocol):
+class EvaluatedFacts(Protocol):
     """The facts that evaluation reads."""
 
     names: Names
-    labels: Labels
+    labels: LabelColumns
     node_members: dict[NodeKey, BitMap]
 
     @property
@@ -49,7 +49,7 @@ class Facts(Protocol):
         """The clusters that exist."""
 
 
-def evaluate(expression: Expression, within: BitMap, facts: Facts) -> BitMap:
+def evaluate(expression: Expression, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     """Return those of `within` (clusters that exist) that `expression` selects. May return `within` itself."""
     return _BY_KIND[type(expression)](expression, within, facts)
 
@@ -60,7 +60,7 @@ def named(names: tuple[str, ...], known: Names) -> BitMap:
     return BitMap([ordinals[name] for name in names if name in ordinals])
 
 
-def _and(expression: And, within: BitMap, facts: Facts) -> BitMap:
+def _and(expression: And, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     for operand in expression.operands:
         if not within:
             break
@@ -68,7 +68,7 @@ def _and(expression: And, within: BitMap, facts: Facts) -> BitMap:
     return within
 
 
-def _or(expression: Or, within: BitMap, facts: Facts) -> BitMap:
+def _or(expression: Or, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     found, left = BitMap(), within
     for operand in expression.operands:
         part = _BY_KIND[type(operand)](operand, left, facts)
@@ -79,11 +79,11 @@ def _or(expression: Or, within: BitMap, facts: Facts) -> BitMap:
     return found
 
 
-def _not(expression: Not, within: BitMap, facts: Facts) -> BitMap:
+def _not(expression: Not, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     return within - evaluate(expression.operand, within, facts)
 
 
-def _labelled(term: Labelled, within: BitMap, facts: Facts) -> BitMap:
+def _labelled(term: Labelled, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     column = facts.labels.columns.get(term.key)
     if column is None:
         return BitMap()
@@ -94,26 +94,26 @@ def _labelled(term: Labelled, within: BitMap, facts: Facts) -> BitMap:
     return BitMap.union(*[column.bitmap(value) & within for value in term.values])
 
 
-def _by_predicate(term: Compared | LabelLike, within: BitMap, facts: Facts) -> BitMap:
+def _by_predicate(term: Compared | LabelLike, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     column = facts.labels.columns.get(term.key)
     return column.matching(term, within) if column is not None else BitMap()
 
 
-def _has(term: HasLabel, within: BitMap, facts: Facts) -> BitMap:
+def _has(term: HasLabel, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     return facts.labels.bitmap(term.key, None) & within
 
 
-def _in_group(term: InGroup, within: BitMap, facts: Facts) -> BitMap:
+def _in_group(term: InGroup, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     members = facts.node_members.get(NodeKey("group", term.path))
     return members & within if members is not None else BitMap()
 
 
-def _in_namespace(term: InNamespace, within: BitMap, facts: Facts) -> BitMap:
+def _in_namespace(term: InNamespace, within: BitMap, facts: EvaluatedFacts) -> BitMap:
     members = facts.node_members.get(NodeKey("namespace", term.name))
     return members & within if members is not None else BitMap()
 
 
-_BY_KIND: dict[type[Expression], Callable[[Any, BitMap, Facts], BitMap]] = {
+_BY_KIND: dict[type[Expression], Callable[[Any, BitMap, EvaluatedFacts], BitMap]] = {
     And: _and,
     Or: _or,
     Not: _not,

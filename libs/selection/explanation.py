@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.selection.canonical import text_of
-from libs.selection.evaluate import Facts, evaluate
+from libs.selection.evaluate import EvaluatedFacts, evaluate
 from libs.selection.expression import (
     Compared,
     Everything,
@@ -36,7 +36,7 @@ class Explanation:
     terms: tuple[tuple[str, bool, str], ...]
 
 
-def explain(expression: Expression, ordinal: int, facts: Facts) -> Explanation:
+def explain(expression: Expression, ordinal: int, facts: EvaluatedFacts) -> Explanation:
     """Explain `expression` for an ordinal that was given; a cluster that is gone is selected by nothing."""
     within = BitMap([ordinal]) & facts.everything
     holds = bool(evaluate(expression, within, facts))
@@ -48,7 +48,7 @@ def explain(expression: Expression, ordinal: int, facts: Facts) -> Explanation:
     return Explanation(holds, tuple(terms))
 
 
-def _why(term: Term, held: bool, ordinal: int, facts: Facts) -> str:
+def _why(term: Term, held: bool, ordinal: int, facts: EvaluatedFacts) -> str:
     name, verb = facts.names.texts[ordinal], "is" if held else "is not"
     match term:
         case Labelled(key) | HasLabel(key) | Compared(key) | LabelLike(key):

@@ -38,13 +38,13 @@ class NodeKey(NamedTuple):
     name: Hashable
 
 
-Fact: TypeAlias = Literal["group", "namespace", "cluster", "listed", "store", "label", "key", "existence"]
+FactKind: TypeAlias = Literal["group", "namespace", "cluster", "listed", "store", "label", "key", "existence"]
 """What a node can look at: a group's or namespace's members, a cluster named in an expression or listed in a group, a
 store listed in a group, a (label key, value or None), a label key with whatever value, which clusters exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Definition:
     """A definition. `declared` is false for a group that exists only because of one below it."""
 
     key: NodeKey
@@ -54,7 +54,7 @@ class Node:
     stores: tuple[str, ...] = ()
     declared: bool = True
 
-    def same_as(self, other: Node) -> bool:
+    def same_as(self, other: Definition) -> bool:
         """Whether both say the same."""
         return (self.expression, self.clusters, self.stores, self.declared) == (
             other.expression,
@@ -75,7 +75,7 @@ def ancestors_of(path: str) -> Iterator[str]:
         yield path
 
 
-def facts_of(node: Node) -> Iterator[tuple[Fact, Hashable]]:
+def facts_of(node: Definition) -> Iterator[tuple[FactKind, Hashable]]:
     """Yield everything that `node` looks at; the groups below a group are not among it."""
     yield from (("listed", name) for name in node.clusters)
     yield from (("store", store) for store in node.stores)
@@ -87,7 +87,7 @@ def facts_of(node: Node) -> Iterator[tuple[Fact, Hashable]]:
         yield from _facts_of_term(term)
 
 
-def _facts_of_term(term: Term) -> Iterator[tuple[Fact, Hashable]]:
+def _facts_of_term(term: Term) -> Iterator[tuple[FactKind, Hashable]]:
     match term:
         case Labelled(key, values):
             yield from (("label", (key, value)) for value in values)
@@ -113,9 +113,9 @@ class Graph:
     __slots__ = ("_ranks_hold", "_serial", "children", "nodes", "ranks", "watchers")
 
     def __init__(self) -> None:
-        self.nodes: dict[NodeKey, Node] = {}
+        self.nodes: dict[NodeKey, Definition] = {}
         self.children: dict[str, tuple[str, ...]] = {}
-        self.watchers: dict[Fact, dict[Hashable, tuple[NodeKey, ...]]] = {}
+        self.watchers: dict[FactKind, dict[Hashable, tuple[NodeKey, ...]]] = {}
         self.ranks: dict[NodeKey, int] = {}
         self._serial = 0
         self._ranks_hold = True
@@ -128,7 +128,7 @@ class Graph:
         other._serial, other._ranks_hold = self._serial, self._ranks_hold
         return other
 
-    def put(self, node: Node, *, trusted: bool = False) -> bool:
+    def put(self, node: Definition, *, trusted: bool = False) -> bool:
         """Define a node, and the groups that it implies; false if it says what is already so.
 
         `trusted`: it was put before, so that it need not be looked at for cycles again.
@@ -144,7 +144,7 @@ class Graph:
         if before is not None:
             self._unwatch(before)
         self._serial += 1
-        node = Node(node.key, self._serial, node.expression, node.clusters, node.stores, node.declared)
+        node = Definition(node.key, self._serial, node.expression, node.clusters, node.stores, node.declared)
         self.nodes[node.key] = node
         for fact, name in dict.fromkeys(facts_of(node)):
             by_name = self.watchers.setdefault(fact, {})
@@ -163,7 +163,7 @@ class Graph:
             key = NodeKey("group", above)
             if above and key not in self.nodes:
                 self._serial += 1
-                self.nodes[key] = Node(key, self._serial, declared=False)
+                self.nodes[key] = Definition(key, self._serial, declared=False)
             path = above
 
     def drop(self, key: NodeKey) -> list[NodeKey]:
@@ -175,7 +175,7 @@ class Graph:
         if key.kind != "group":
             self._remove(key)
             return [key]
-        self.nodes[key] = Node(key, node.serial, declared=False)
+        self.nodes[key] = Definition(key, node.serial, declared=False)
         gone: list[NodeKey] = []
         path = str(key.name)
         while path and not self.children.get(path) and not self.nodes[NodeKey("group", path)].declared:
@@ -194,7 +194,7 @@ class Graph:
         del self.nodes[key]
         self.ranks.pop(key, None)
 
-    def _unwatch(self, node: Node) -> None:
+    def _unwatch(self, node: Definition) -> None:
         for fact, name in dict.fromkeys(facts_of(node)):
             by_name = self.watchers[fact]
             left = tuple(key for key in by_name[name] if key != node.key)
@@ -203,7 +203,7 @@ class Graph:
             else:
                 del by_name[name]
 
-    def watching(self, fact: Fact, name: Hashable) -> tuple[NodeKey, ...]:
+    def watching(self, fact: FactKind, name: Hashable) -> tuple[NodeKey, ...]:
         """Return the nodes that look at a fact."""
         by_name = self.watchers.get(fact)
         return by_name.get(name, ()) if by_name else ()

@@ -13,14 +13,14 @@ from pyroaring import BitMap
 
 from libs.selection import snapshot
 from libs.selection.canonical import canonicalise
-from libs.selection.checking import check
+from libs.selection.checking import check_names_exist
 from libs.selection.evaluate import evaluate
 from libs.selection.explanation import Explanation, explain
-from libs.selection.graph import Graph, Node, NodeKey
-from libs.selection.labels import Labels
+from libs.selection.graph import Definition, Graph, NodeKey
+from libs.selection.labels import LabelColumns
 from libs.selection.members import Marks, mark_fact, mark_labels, refresh
 from libs.selection.names import Names
-from libs.selection.snapshot import Parts, Unsettled
+from libs.selection.snapshot import IndexParts, UnsettledIndex
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -62,14 +62,14 @@ class Selection:
 
     def __init__(self) -> None:
         self.names = Names()
-        self.labels = Labels()
+        self.labels = LabelColumns()
         self.node_members: dict[NodeKey, BitMap] = {}
         self._graph = Graph()
         self._marks = Marks()
         self._everything = BitMap()
         self._everything_shown = False
         self._existence_changed: list[int] = []
-        self._unsettled = Unsettled()
+        self._unsettled = UnsettledIndex()
 
     def put_cluster(self, name: str, store: str, labels: Mapping[str, str | Sequence[str]]) -> int:
         """Set a cluster, whole: its store and its effective labels. Returns its ordinal.
@@ -171,7 +171,7 @@ class Selection:
             Cycle: the expression would make the group reach itself; nothing changed.
         """
         key = NodeKey("group", path)
-        self._put(Node(key, 0, _canonical(expression), tuple(clusters), tuple(stores)))
+        self._put(Definition(key, 0, _canonical(expression), tuple(clusters), tuple(stores)))
 
     def drop_group(self, path: str) -> None:
         """Remove a group's declaration; its path lives on while there are groups below it."""
@@ -201,7 +201,7 @@ class Selection:
         Raises:
             Cycle: the expression would make the namespace reach itself; nothing changed.
         """
-        self._put(Node(NodeKey("namespace", name), 0, _canonical(expression)))
+        self._put(Definition(NodeKey("namespace", name), 0, _canonical(expression)))
 
     def drop_namespace(self, name: str) -> None:
         """Remove a namespace."""
@@ -217,7 +217,7 @@ class Selection:
 
     def save(self, key: Hashable, expression: Expression) -> None:
         """Keep the clusters of an expression up to date under `key`, in place of what was saved there."""
-        self._put(Node(NodeKey("saved", key), 0, _canonical(expression)))
+        self._put(Definition(NodeKey("saved", key), 0, _canonical(expression)))
 
     def forget(self, key: Hashable) -> None:
         """Keep an expression no longer; the next settling reports its members as changed."""
@@ -232,7 +232,7 @@ class Selection:
         members = self.node_members.get(key)
         return members if members is not None else BitMap()
 
-    def _put(self, node: Node) -> None:
+    def _put(self, node: Definition) -> None:
         if self._graph.put(node):
             self._marks.mark(node.key, None)
             above = [key for key in self._graph.dependents(node.key) if key.kind == "group"]
@@ -286,7 +286,7 @@ class Selection:
     def settle(self) -> Changes:
         """Bring everything up to date and return what changed since the last call."""
         self._refresh()
-        told, self._unsettled = self._unsettled, Unsettled(everything=self.everything)
+        told, self._unsettled = self._unsettled, UnsettledIndex(everything=self.everything)
         saved: dict[Hashable, BitMap] = {}
         for key, before in told.before.items():
             if key.kind == "saved":
@@ -298,7 +298,7 @@ class Selection:
 
     def forget_changes(self) -> None:
         """Let the next settling report only what changes from now on, and what was not asked for yet."""
-        self._unsettled = Unsettled(everything=self.everything)
+        self._unsettled = UnsettledIndex(everything=self.everything)
 
     def select(self, expression: Expression) -> BitMap:
         """Return the clusters that `expression` selects; what it names and does not exist selects nothing."""
@@ -321,7 +321,7 @@ class Selection:
         self._flush()
         if inside is not None:
             self._graph.refuse_cycle(expression, NodeKey(*inside), positions=True)
-        check(expression, self, labels_may_come=labels_may_come)
+        check_names_exist(expression, self, labels_may_come=labels_may_come)
 
     def explain(self, expression: Expression, ordinal: int) -> Explanation:
         """Return whether `expression` selects a cluster, and for every term of it whether and why it holds."""
@@ -357,8 +357,8 @@ class Selection:
     def dump(self) -> bytes:
         """Return all of it as bytes, for a snapshot; keys of saved expressions are text, numbers and tuples of them."""
         self._refresh()
-        return snapshot.dump(
-            Parts(self.names, self.labels, self._graph, self.node_members, self.everything, self._unsettled)
+        return snapshot.dump_index(
+            IndexParts(self.names, self.labels, self._graph, self.node_members, self.everything, self._unsettled)
         )
 
     @classmethod
@@ -368,7 +368,7 @@ class Selection:
         Raises:
             ValueError: not a snapshot of this format.
         """
-        parts, index = snapshot.load(data), cls()
+        parts, index = snapshot.load_index(data), cls()
         index.names, index.labels, index._graph = parts.names, parts.labels, parts.graph
         index.node_members, index._everything, index._unsettled = parts.members, parts.everything, parts.unsettled
         return index

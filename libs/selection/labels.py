@@ -14,7 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.selection.bitmaps import from_ordinals
-from libs.selection.column import Column, LabelValue
+from libs.selection.column import LabelColumn, LabelValue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,19 +34,19 @@ class LabelChanges:
     coarse: dict[str, BitMap] = field(default_factory=dict)
 
 
-class Labels:
+class LabelColumns:
     """The columns of all label keys; shared between forks until one of them writes."""
 
     __slots__ = ("_owned", "columns", "pending")
 
     def __init__(self) -> None:
-        self.columns: dict[str, Column] = {}
+        self.columns: dict[str, LabelColumn] = {}
         self.pending: dict[int, LabelsIn] = {}
         self._owned: set[str] = set()
 
-    def fork(self) -> Labels:
+    def fork(self) -> LabelColumns:
         """Return a copy that shares every column until either side writes to it. Nothing may be pending."""
-        other = Labels()
+        other = LabelColumns()
         other.columns = self.columns.copy()
         self._owned = set()
         return other
@@ -63,10 +63,10 @@ class Labels:
         pending, self.pending = self.pending, {}
         return self._few(pending, size) if len(pending) <= _FEW else self._many(pending, size)
 
-    def _writable(self, key: str) -> Column:
+    def _writable(self, key: str) -> LabelColumn:
         column = self.columns.get(key)
         if column is None:
-            column = self.columns[key] = Column()
+            column = self.columns[key] = LabelColumn()
             self._owned.add(key)
         elif key not in self._owned:
             column = self.columns[key] = column.copy()
@@ -159,7 +159,7 @@ class Labels:
 
 
 def _differences(
-    column: Column, moved: list[tuple[int, int, int]]
+    column: LabelColumn, moved: list[tuple[int, int, int]]
 ) -> tuple[dict[str | None, list[int]], dict[str | None, list[int]]]:
     """Write the codes after into `column` and return which clusters left and joined which single values."""
     left: dict[str | None, list[int]] = {}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from pyroaring import BitMap
 
-from libs.selection.evaluate import Facts, evaluate, named
-from libs.selection.graph import Fact, Graph, Node, NodeKey
+from libs.selection.evaluate import EvaluatedFacts, evaluate, named
+from libs.selection.graph import Definition, FactKind, Graph, NodeKey
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -65,13 +65,13 @@ def mark_labels(marks: Marks, graph: Graph, changes: LabelChanges) -> None:
                 marks.mark(key, changes.coarse[value[0]])
 
 
-def mark_fact(marks: Marks, graph: Graph, fact: Fact, name: Hashable, clusters: BitMap) -> None:
+def mark_fact(marks: Marks, graph: Graph, fact: FactKind, name: Hashable, clusters: BitMap) -> None:
     """Mark what looks at one fact."""
     for key in graph.watching(fact, name):
         marks.mark(key, clusters)
 
 
-def refresh(marks: Marks, graph: Graph, facts: Facts, everything: BitMap) -> dict[NodeKey, BitMap]:
+def refresh(marks: Marks, graph: Graph, facts: EvaluatedFacts, everything: BitMap) -> dict[NodeKey, BitMap]:
     """Bring the members of every marked node up to date; return those that changed with their members before."""
     if not marks.nodes:
         return {}
@@ -107,7 +107,9 @@ def refresh(marks: Marks, graph: Graph, facts: Facts, everything: BitMap) -> dic
     return before
 
 
-def _members(node: Node, graph: Graph, facts: Facts, within: BitMap, changed_children: Iterable[NodeKey]) -> BitMap:
+def _members(
+    node: Definition, graph: Graph, facts: EvaluatedFacts, within: BitMap, changed_children: Iterable[NodeKey]
+) -> BitMap:
     """Return those of `within` that belong to `node`: by name, by store, by expression, or by a group below."""
     found = BitMap()
     if node.expression is not None:

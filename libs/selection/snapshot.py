@@ -14,9 +14,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.selection import expression as ex
-from libs.selection.column import Column
-from libs.selection.graph import Graph, Node, NodeKey
-from libs.selection.labels import Labels
+from libs.selection.column import LabelColumn
+from libs.selection.graph import Definition, Graph, NodeKey
+from libs.selection.labels import LabelColumns
 from libs.selection.names import Names
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FIELDS = {kind: tuple(f.name for f in fields(kind) if f.compare) for kind in _C
 
 
 @dataclass(slots=True)
-class Unsettled:
+class UnsettledIndex:
     """What the next settling will report: members before, labels written, clusters moved, what existed then."""
 
     before: dict[NodeKey, BitMap] = field(default_factory=dict)
@@ -38,24 +38,24 @@ class Unsettled:
     moved: list[int] = field(default_factory=list)
     everything: BitMap = field(default_factory=BitMap)
 
-    def copy(self) -> Unsettled:
+    def copy(self) -> UnsettledIndex:
         """Return one of its own with the same content."""
-        return Unsettled(self.before.copy(), self.labels.copy(), self.moved.copy(), self.everything)
+        return UnsettledIndex(self.before.copy(), self.labels.copy(), self.moved.copy(), self.everything)
 
 
 @dataclass(slots=True)
-class Parts:
+class IndexParts:
     """Everything that an index consists of while nothing waits to be evaluated."""
 
     names: Names
-    labels: Labels
+    labels: LabelColumns
     graph: Graph
     members: dict[NodeKey, BitMap]
     everything: BitMap
-    unsettled: Unsettled
+    unsettled: UnsettledIndex
 
 
-def dump(parts: Parts) -> bytes:
+def dump_index(parts: IndexParts) -> bytes:
     """Return `parts` as bytes.
 
     Raises:
@@ -90,8 +90,8 @@ def dump(parts: Parts) -> bytes:
     )
 
 
-def load(data: bytes) -> Parts:
-    """Return what `dump` was given.
+def load_index(data: bytes) -> IndexParts:
+    """Return what `dump_index` was given.
 
     Raises:
         ValueError: not a snapshot of this format.
@@ -102,23 +102,23 @@ def load(data: bytes) -> Parts:
     names = Names()
     for name, store in zip(read["names"], read["stores"], strict=True):
         names.put(name, name if store is None else store)
-    labels, graph = Labels(), Graph()
+    labels, graph = LabelColumns(), Graph()
     members: dict[NodeKey, BitMap] = {}
     for key, (values, codes) in read["columns"].items():
         labels.columns[key] = _column(values, codes)
     for kind, name, tree, clusters, stores, node_members in read["nodes"]:
         node_key = NodeKey(kind, _hashable(name))
-        graph.put(Node(node_key, 0, _expression(tree), tuple(clusters), tuple(stores)), trusted=True)
+        graph.put(Definition(node_key, 0, _expression(tree), tuple(clusters), tuple(stores)), trusted=True)
         members[node_key] = BitMap.deserialize(node_members)
     for path, node_members in read["implied"]:
         members[NodeKey("group", path)] = BitMap.deserialize(node_members)
-    unsettled = Unsettled(
+    unsettled = UnsettledIndex(
         {NodeKey(kind, _hashable(name)): BitMap.deserialize(clusters) for kind, name, clusters in read["before"]},
         {key: BitMap.deserialize(clusters) for key, clusters in read["labels"].items()},
         read["moved"],
         BitMap.deserialize(read["settled"]),
     )
-    return Parts(names, labels, graph, members, BitMap.deserialize(read["everything"]), unsettled)
+    return IndexParts(names, labels, graph, members, BitMap.deserialize(read["everything"]), unsettled)
 
 
 def _bytes(members: dict[NodeKey, BitMap], key: NodeKey) -> bytes:
@@ -126,8 +126,8 @@ def _bytes(members: dict[NodeKey, BitMap], key: NodeKey) -> bytes:
     return (BitMap() if found is None else found).serialize()
 
 
-def _column(values: list[Any], codes: bytes) -> Column:
-    column = Column()
+def _column(values: list[Any], codes: bytes) -> LabelColumn:
+    column = LabelColumn()
     for value in values[1:]:
         column.intern(value if isinstance(value, str) else tuple(value))
     column.codes = np.frombuffer(codes, dtype="<i4").astype(np.int32)

@@ -8,13 +8,13 @@ from libs.contracts.names import pointer_of
 from libs.templates.compiler import compile_release, compile_template
 from libs.templates.hydrate import HydrationFailed, hydrate
 from libs.templates.kinds import allow_problems
-from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, merge, merge_values
+from libs.templates.layers import Conflict, Layer, Merged, conflicts, lookup, merge_layers, merge_values
 from libs.templates.outline import Outline, outline
 from libs.templates.placeholders import MISSING, Input, Missing, Reference
 from libs.templates.reader import read_json, read_manifests, read_yaml
 from libs.templates.rejections import PublishRejected
 from libs.templates.schema import SchemaRejected, ValuesSchema
-from libs.templates.template import ObjectRef, Slot, Template, Unresolved
+from libs.templates.template import ObjectIdentity, Slot, Template, Unresolved
 from libs.templates.yaml_nodes import Limits, YamlRejected
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "Limits",
     "Merged",
     "Missing",
-    "ObjectRef",
+    "ObjectIdentity",
     "Outline",
     "PublishRejected",
     "Reference",
@@ -42,7 +42,7 @@ __all__ = [
     "conflicts",
     "hydrate",
     "lookup",
-    "merge",
+    "merge_layers",
     "merge_values",
     "outline",
     "pointer_of",

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from libs.contracts.names import pointer_of
 from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
-from libs.templates.identity import Found, identify
+from libs.templates.identity import FoundObject, identify
 from libs.templates.outline import Outline
-from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split
+from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split_text
 from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import (
-    KEY_CHARACTERS_MAX,
     NULLS,
+    YAML_KEY_CHARACTERS_MAX,
     Unwritable,
     quoted,
     read_manifest_scalar,
@@ -28,7 +28,7 @@ from libs.templates.scalars import (
 )
 from libs.templates.screening import screen
 from libs.templates.template import Template, inputs_of
-from libs.templates.yaml_nodes import Limits, Listing, Mapping, Node, Scalar, YamlRejected, parse_nodes
+from libs.templates.yaml_nodes import Limits, Listing, Mapping, Scalar, YamlNode, YamlRejected, parse_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,14 +98,14 @@ def compile_release(
     return template, Outline(filled, {number: place for place, number in enumerate(dumped.numbers)})
 
 
-def _parsed(manifests: bytes, limits: Limits) -> list[Node]:
+def _parsed(manifests: bytes, limits: Limits) -> list[YamlNode]:
     try:
         return parse_nodes(manifests, limits)
     except YamlRejected as error:
         raise PublishRejected(error.code, "The manifests cannot be read", str(error)) from None
 
 
-def _dumped(objects: list[Found], filling: _Filling) -> tuple[Dumped, list[Any]]:
+def _dumped(objects: list[FoundObject], filling: _Filling) -> tuple[Dumped, list[Any]]:
     filled: list[Any] = []
     for found in objects:
         try:
@@ -116,10 +116,10 @@ def _dumped(objects: list[Found], filling: _Filling) -> tuple[Dumped, list[Any]]
     return dump(filled, filling.holes), filled
 
 
-def _placed(found: Found) -> Mapping:
+def _placed(found: FoundObject) -> Mapping:
     """Return the object with `metadata.namespace` as it is rendered, right after the name."""
     metadata = found.mapping.entries["metadata"]
-    entries: dict[str, Node] = {}
+    entries: dict[str, YamlNode] = {}
     for key, value in metadata.entries.items() if isinstance(metadata, Mapping) else ():
         if key != "namespace":
             entries[key] = value
@@ -129,7 +129,7 @@ def _placed(found: Found) -> Mapping:
     return Mapping(placed, found.mapping.line)
 
 
-def _filled(found: Found, node: Node, path: _Path, filling: _Filling) -> object:
+def _filled(found: FoundObject, node: YamlNode, path: _Path, filling: _Filling) -> object:
     """Return `node` as what is dumped: JSON values, with a hole where a placeholder stands."""
     if not isinstance(node, Scalar) and kinds.strict_text_map(found.group, found.ref.kind, path[:-1]):
         raise PublishRejected(
@@ -152,13 +152,13 @@ def _filled(found: Found, node: Node, path: _Path, filling: _Filling) -> object:
     return _scalar(found, node, path, filling)
 
 
-def _key(found: Found, key: str, path: _Path) -> str:
+def _key(found: FoundObject, key: str, path: _Path) -> str:
     _refuse_characters(found, key, path)
-    if len(quoted(key).encode()) > KEY_CHARACTERS_MAX:
+    if len(quoted(key).encode()) > YAML_KEY_CHARACTERS_MAX:
         raise PublishRejected(
             "key-too-long",
             "A key is too long",
-            f"A key has at most {KEY_CHARACTERS_MAX:,} bytes in quotes: YAML readers take no longer ones.",
+            f"A key has at most {YAML_KEY_CHARACTERS_MAX:,} bytes in quotes: YAML readers take no longer ones.",
             str(found.ref),
             pointer_of(path),
         )
@@ -177,7 +177,7 @@ def _key(found: Found, key: str, path: _Path) -> str:
     )
 
 
-def _scalar(found: Found, node: Scalar, path: _Path, filling: _Filling) -> object:
+def _scalar(found: FoundObject, node: Scalar, path: _Path, filling: _Filling) -> object:
     _refuse_characters(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
@@ -207,7 +207,7 @@ def _scalar(found: Found, node: Scalar, path: _Path, filling: _Filling) -> objec
     return filling.holes.hole(parts, "typed" if typed else "text")
 
 
-def _count_placeholders(found: Found, text: str, path: _Path, filling: _Filling) -> None:
+def _count_placeholders(found: FoundObject, text: str, path: _Path, filling: _Filling) -> None:
     """Raise `PublishRejected` when the release holds too many, before the time for splitting them is spent."""
     filling.placeholders += text.count(OPENING) - text.count(f"${OPENING}")  # an escaped one is a literal
     if filling.placeholders > PLACEHOLDERS_MAX:
@@ -220,7 +220,7 @@ def _count_placeholders(found: Found, text: str, path: _Path, filling: _Filling)
         )
 
 
-def _refuse_characters(found: Found, text: str, path: _Path) -> None:
+def _refuse_characters(found: FoundObject, text: str, path: _Path) -> None:
     try:
         refuse_characters(text)
     except Unwritable as error:
@@ -233,7 +233,7 @@ def _refuse_characters(found: Found, text: str, path: _Path) -> None:
         ) from None
 
 
-def _refuse_encoded(found: Found, text: str, path: _Path) -> None:
+def _refuse_encoded(found: FoundObject, text: str, path: _Path) -> None:
     """Raise `PublishRejected` for a placeholder that a chart encoded, so that it could never be filled."""
     encoded = kinds.holds_base64(found.group, found.ref.kind, path)
     if encoded and OPENING.encode() in b64decode(re.sub(r"[^A-Za-z0-9+/]", "", text) + "==="):
@@ -247,9 +247,9 @@ def _refuse_encoded(found: Found, text: str, path: _Path) -> None:
         )
 
 
-def _split(found: Found, text: str, path: _Path) -> tuple[str | Reference, ...]:
+def _split(found: FoundObject, text: str, path: _Path) -> tuple[str | Reference, ...]:
     try:
-        return split(text)
+        return split_text(text)
     except PlaceholderRejected as error:
         title = "A placeholder is malformed" if error.code.endswith("malformed") else "A placeholder names nothing"
         raise PublishRejected(

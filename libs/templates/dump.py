@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from libs.templates.rejections import PublishRejected
-from libs.templates.scalars import construct, stays_text, typed
+from libs.templates.scalars import construct, stays_text, typed_line
 from libs.templates.template import Slot, make_slot
 from libs.templates.yaml_nodes import Limits, YamlRejected, parse_nodes
 
@@ -134,7 +134,7 @@ def _node(value: object, prefix: str) -> yaml.Node:
     if isinstance(value, str):
         return _text(value)
     tag = "null" if value is None else type(value).__name__
-    return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", typed(value))
+    return yaml.ScalarNode(f"tag:yaml.org,2002:{tag}", typed_line(value))
 
 
 def _text(text: str) -> yaml.ScalarNode:

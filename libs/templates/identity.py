@@ -10,8 +10,8 @@ from libs.templates import kinds
 from libs.templates.placeholders import OPENING
 from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import NULLS
-from libs.templates.template import ObjectRef
-from libs.templates.yaml_nodes import Listing, Mapping, Node, Scalar
+from libs.templates.template import ObjectIdentity
+from libs.templates.yaml_nodes import Listing, Mapping, Scalar, YamlNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,15 +20,15 @@ OBJECTS_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundObject:
     """One object on its way: `mapping` as it was read, `ref` as it will be rendered."""
 
     mapping: Mapping
-    ref: ObjectRef
+    ref: ObjectIdentity
     group: str
 
 
-def identify(roots: Sequence[Node], namespace: str, allow: frozenset[str]) -> list[Found]:
+def identify(roots: Sequence[YamlNode], namespace: str, allow: frozenset[str]) -> list[FoundObject]:
     """Return the objects of all documents, in `namespace` unless they say another. Raises `PublishRejected`."""
     mappings = list(_unpacked(roots))
     if not mappings:
@@ -55,14 +55,14 @@ def _cluster_scope(mapping: Mapping) -> Iterator[tuple[str, str]]:
         yield found[2], found[3]
 
 
-def text_at(node: Node | None, *path: str) -> str:
+def text_at(node: YamlNode | None, *path: str) -> str:
     """Return the scalar at `path` as it was written, empty if there is none."""
     for key in path:
         node = node.entries.get(key) if isinstance(node, Mapping) else None
     return node.text if isinstance(node, Scalar) else ""
 
 
-def _unpacked(roots: Sequence[Node]) -> Iterator[Mapping]:
+def _unpacked(roots: Sequence[YamlNode]) -> Iterator[Mapping]:
     """Yield the objects of all documents, those in a `List` (or `ConfigMapList`, …) one by one."""
     for root in roots:
         if not isinstance(root, Mapping):
@@ -90,7 +90,7 @@ def _unpacked(roots: Sequence[Node]) -> Iterator[Mapping]:
 
 def _identified(
     mapping: Mapping, namespace: str, allow: frozenset[str], own_scopes: frozenset[tuple[str, str]]
-) -> Found:
+) -> FoundObject:
     metadata = mapping.entries.get("metadata")
     kind = _identity(mapping, ("kind",), mapping.line)
     shown = kind
@@ -114,10 +114,10 @@ def _identified(
     name = _identity(mapping, ("metadata", "name"), mapping.line, shown)
     _refuse_name(kinds.name_problem(group, kind, name), name, f"{kind}/{name}", "/metadata/name")
     if (group, kind) in own_scopes or kinds.is_cluster_scoped(group, kind, allow):
-        return Found(mapping, ObjectRef(api_version, kind, "", name), group)
+        return FoundObject(mapping, ObjectIdentity(api_version, kind, "", name), group)
     own = _identity(mapping, ("metadata", "namespace"), mapping.line, f"{kind}/{name}", missing=namespace)
     _refuse_name(kinds.namespace_problem(own), own, f"{kind}/{name}", "/metadata/namespace")
-    return Found(mapping, ObjectRef(api_version, kind, own, name), group)
+    return FoundObject(mapping, ObjectIdentity(api_version, kind, own, name), group)
 
 
 def _refuse_name(problem: str | None, name: str, object_: str, pointer: str) -> None:
@@ -127,7 +127,7 @@ def _refuse_name(problem: str | None, name: str, object_: str, pointer: str) -> 
 
 def _identity(mapping: Mapping, path: tuple[str, ...], line: int, shown: str = "", missing: str | None = None) -> str:
     """Return a part of an object's identity: a constant text at `path`, or `missing` where there is none."""
-    node: Node | None = mapping
+    node: YamlNode | None = mapping
     for key in path:
         node = node.entries.get(key) if isinstance(node, Mapping) else None
     field_name, pointer = ".".join(path), pointer_of(path)
@@ -155,8 +155,8 @@ def _identity(mapping: Mapping, path: tuple[str, ...], line: int, shown: str = "
     return node.text
 
 
-def _refuse_twice(objects: list[Found]) -> None:
-    seen: dict[tuple[str, str, str, str], Found] = {}
+def _refuse_twice(objects: list[FoundObject]) -> None:
+    seen: dict[tuple[str, str, str, str], FoundObject] = {}
     for found in objects:
         key = (found.group, found.ref.kind, found.ref.namespace, found.ref.name)
         first = seen.setdefault(key, found)

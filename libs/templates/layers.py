@@ -57,7 +57,7 @@ def merge_values(layers: Iterable[Layer]) -> Values:
     return values
 
 
-def merge(layers: Iterable[Layer]) -> Merged:
+def merge_layers(layers: Iterable[Layer]) -> Merged:
     """Return the merged values of `layers` and where each came from."""
     ordered = _in_order(layers)
     values: Values = {}

@@ -1,6 +1,6 @@
 """The placeholder language: `${edge.<reference>[:text][:-default]}` inside a scalar.
 
-`split` is the whole grammar. Everything else with `$` is left alone, and `$${edge.` is a literal `${edge.`.
+`split_text` is the whole grammar. Everything else with `$` is left alone, and `$${edge.` is a literal `${edge.`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class PlaceholderRejected(ValueError):  # noqa: N818 - a refusal states the fact
         super().__init__(detail)
 
 
-def split(text: str) -> tuple[_Part, ...]:
+def split_text(text: str) -> tuple[_Part, ...]:
     """Return `text` as constants and references, adjacent constants joined. Raises `PlaceholderRejected`."""
     parts: list[_Part] = []
     constant, at = "", 0

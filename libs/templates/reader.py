@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from libs.templates.scalars import INTEGER_MAX, INTEGER_MIN, construct
-from libs.templates.yaml_nodes import Limits, YamlRejected, decode, parse_nodes
+from libs.templates.yaml_nodes import Limits, YamlRejected, decode_text, parse_nodes
 
 DOCUMENT_LIMITS = Limits()
 MANIFEST_LIMITS = Limits()
@@ -25,7 +25,7 @@ def read_manifests(data: bytes | str, limits: Limits = MANIFEST_LIMITS) -> list[
 
 def read_json(data: bytes | str, limits: Limits = DOCUMENT_LIMITS) -> Any:
     """Return the one JSON value in `data`; duplicate keys, NaN and numbers beyond 64 bits are refused."""
-    text = decode(data, limits)
+    text = decode_text(data, limits)
     try:
         value = json.loads(
             text,

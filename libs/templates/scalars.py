@@ -13,12 +13,12 @@ import re
 from json.encoder import encode_basestring
 from typing import Any
 
-from libs.templates.yaml_nodes import MERGE, Listing, Node, Scalar, YamlRejected
+from libs.templates.yaml_nodes import MERGE, Listing, Scalar, YamlNode, YamlRejected
 
 JsonScalar = str | int | float | bool | None
 
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
-KEY_CHARACTERS_MAX = 1_000  # libyaml and go-yaml look for the colon of a key within 1,024 characters
+YAML_KEY_CHARACTERS_MAX = 1_000  # libyaml and go-yaml look for the colon of a key within 1,024 characters
 
 _JSON_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -112,7 +112,7 @@ def _tagged(node: Scalar, value: JsonScalar) -> JsonScalar:
     return value
 
 
-def construct(node: Node, *, manifest: bool) -> Any:
+def construct(node: YamlNode, *, manifest: bool) -> Any:
     """Return `node` as JSON values: dict, list, text, numbers, booleans, None."""
     if isinstance(node, Scalar):
         return read_manifest_scalar(node) if manifest else read_document_scalar(node)
@@ -143,7 +143,7 @@ def refuse_characters(text: str) -> None:
             raise Unwritable(f"the text holds U+{ord(found[0]):04X}, which does not survive Flux's kustomize")
 
 
-def typed(value: Any) -> str:  # noqa: PLR0911 - one case a JSON type
+def typed_line(value: Any) -> str:  # noqa: PLR0911 - one case a JSON type
     """Return `value` as one line of YAML that reads back as the same JSON value. Raises `Unwritable`."""
     match value:
         case None:
@@ -157,9 +157,9 @@ def typed(value: Any) -> str:  # noqa: PLR0911 - one case a JSON type
         case str():
             return quoted(value)
         case list() | tuple():
-            return f"[{', '.join(map(typed, value))}]"
+            return f"[{', '.join(map(typed_line, value))}]"
         case dict():
-            return f"{{{', '.join(f'{_key(key)}: {typed(value[key])}' for key in sorted(value))}}}"
+            return f"{{{', '.join(f'{_key(key)}: {typed_line(value[key])}' for key in sorted(value))}}}"
         case _:
             raise Unwritable(f"{type(value).__name__} is no JSON value")
 
@@ -199,6 +199,6 @@ def _key(key: str) -> str:
     if key == MERGE:
         raise Unwritable("the key << reads as a merge to some tools, even in quotes")
     written = quoted(key)
-    if len(written.encode()) > KEY_CHARACTERS_MAX:
-        raise Unwritable(f"a key is longer than {KEY_CHARACTERS_MAX:,} characters")
+    if len(written.encode()) > YAML_KEY_CHARACTERS_MAX:
+        raise Unwritable(f"a key is longer than {YAML_KEY_CHARACTERS_MAX:,} characters")
     return written

@@ -12,20 +12,20 @@ from libs.contracts.names import pointer_of
 from libs.templates import kinds
 from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import read_manifest_scalar
-from libs.templates.yaml_nodes import Mapping, Node, Scalar
+from libs.templates.yaml_nodes import Mapping, Scalar, YamlNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from libs.templates.identity import Found
-    from libs.templates.template import ObjectRef
+    from libs.templates.identity import FoundObject
+    from libs.templates.template import ObjectIdentity
 
 _HOOK = "helm.sh/hook"
 _INTERNAL = "internal.config.kubernetes.io/"
 _LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
 
-def screen(objects: Sequence[Found], namespace: str, allow: frozenset[str]) -> None:
+def screen(objects: Sequence[FoundObject], namespace: str, allow: frozenset[str]) -> None:
     """Raise `PublishRejected` for the first object that may not be published into `namespace`."""
     for found in objects:
         _refuse_never(found.mapping, found.ref, found.group)
@@ -44,7 +44,7 @@ def screen(objects: Sequence[Found], namespace: str, allow: frozenset[str]) -> N
         raise PublishRejected(first.code, first.title, first.detail, first.object, first.pointer, first.fix)
 
 
-def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
+def _refuse_never(mapping: Mapping, ref: ObjectIdentity, group: str) -> None:
     if (group, ref.kind) == ("", "Namespace"):
         raise PublishRejected(
             "kind-refused",
@@ -93,12 +93,12 @@ def _refuse_never(mapping: Mapping, ref: ObjectRef, group: str) -> None:
         )
 
 
-def _steering(annotations: Node | None) -> str | None:
+def _steering(annotations: YamlNode | None) -> str | None:
     keys = annotations.entries if isinstance(annotations, Mapping) else ()
     return next((key for key in keys if key.startswith(_INTERNAL)), None)
 
 
-def _refuse_hooks(objects: Sequence[Found]) -> None:
+def _refuse_hooks(objects: Sequence[FoundObject]) -> None:
     """Raise `PublishRejected` if there are Helm hooks, with the names of all of them (the first ten)."""
     hooks = [(found.ref, _child(found.mapping, "metadata", "annotations", _HOOK)) for found in objects]
     named = [f"{ref} ({node.text if isinstance(node, Scalar) else 'hook'})" for ref, node in hooks if node is not None]
@@ -115,13 +115,15 @@ def _refuse_hooks(objects: Sequence[Found]) -> None:
         )
 
 
-def _wanting(mapping: Mapping, ref: ObjectRef, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
+def _wanting(
+    mapping: Mapping, ref: ObjectIdentity, group: str, namespace: str
+) -> Iterator[tuple[str, PublishRejected]]:
     """Yield every entry of `spec.allow` that the object needs, with the refusal if it is not there."""
     yield from _wanting_for_identity(ref, group, namespace)
     yield from _wanting_for_content(mapping, ref, group)
 
 
-def _wanting_for_identity(ref: ObjectRef, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
+def _wanting_for_identity(ref: ObjectIdentity, group: str, namespace: str) -> Iterator[tuple[str, PublishRejected]]:
     if not ref.namespace:
         yield (
             ref.kind,
@@ -157,7 +159,7 @@ def _wanting_for_identity(ref: ObjectRef, group: str, namespace: str) -> Iterato
         )
 
 
-def _wanting_for_content(mapping: Mapping, ref: ObjectRef, group: str) -> Iterator[tuple[str, PublishRejected]]:
+def _wanting_for_content(mapping: Mapping, ref: ObjectIdentity, group: str) -> Iterator[tuple[str, PublishRejected]]:
     for part in ("annotations", "labels"):
         entries = _child(mapping, "metadata", part)
         for key in entries.entries if isinstance(entries, Mapping) else ():
@@ -193,7 +195,7 @@ def _is_flux_key(key: str) -> bool:
     return domain == "fluxcd.io" or domain.endswith(".fluxcd.io")
 
 
-def _empty(node: Node | None) -> bool:
+def _empty(node: YamlNode | None) -> bool:
     if node is None:
         return True
     if isinstance(node, Scalar):
@@ -201,7 +203,7 @@ def _empty(node: Node | None) -> bool:
     return not (node.entries if isinstance(node, Mapping) else node.items)
 
 
-def _child(node: Node | None, *path: str) -> Node | None:
+def _child(node: YamlNode | None, *path: str) -> YamlNode | None:
     for key in path:
         node = node.entries.get(key) if isinstance(node, Mapping) else None
     return node

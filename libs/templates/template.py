@@ -13,7 +13,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from libs.templates.placeholders import MISSING, Input, Reference
-from libs.templates.scalars import Unwritable, as_text, quoted, typed
+from libs.templates.scalars import Unwritable, as_text, quoted, typed_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Unresolved(Exception):  # noqa: N818 - a fact about one cluster's values, 
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRef:
+class ObjectIdentity:
     """The identity of one object of a release; `namespace` is empty for a cluster-scoped kind."""
 
     api_version: str
@@ -70,7 +70,7 @@ class Slot:
                 value = part.default if self.mode == "typed" else part.default_text
             try:
                 if self.mode == "typed":
-                    return typed(value).encode()
+                    return typed_line(value).encode()
                 written.append(as_text(value))
             except Unwritable as error:
                 raise Unresolved(part.input, f"{part.input.reference} cannot be written: {error}") from None
@@ -134,7 +134,7 @@ class Template:
 
     segments: tuple[bytes, ...]
     slots: tuple[Slot, ...]
-    objects: tuple[ObjectRef, ...]
+    objects: tuple[ObjectIdentity, ...]
     images: tuple[str, ...]
     inputs: tuple[Input, ...]
 
@@ -169,7 +169,7 @@ class Template:
         return cls(
             segments=tuple(segment.encode() for segment in stored["segments"]),
             slots=slots,
-            objects=tuple(ObjectRef(*ref) for ref in stored["objects"]),
+            objects=tuple(ObjectIdentity(*ref) for ref in stored["objects"]),
             images=tuple(stored["images"]),
             inputs=inputs_of(slots),
         )

@@ -62,7 +62,7 @@ class Scalar:
 class Listing:
     """A YAML sequence."""
 
-    items: list[Node]
+    items: list[YamlNode]
     line: int
 
 
@@ -70,18 +70,18 @@ class Listing:
 class Mapping:
     """A YAML mapping in its source order; its keys are text as written and unique."""
 
-    entries: dict[str, Node]
+    entries: dict[str, YamlNode]
     line: int
 
 
-Node = Scalar | Listing | Mapping
+YamlNode = Scalar | Listing | Mapping
 
 
 @dataclass(slots=True)
 class _Anchor:
     """What `&name` stands for; `node` is None until it is complete, so that a cycle is seen."""
 
-    node: Node | None = None
+    node: YamlNode | None = None
     nodes: int = 0
     characters: int = 0
     height: int = 0
@@ -97,7 +97,7 @@ class _Frame:
     characters_before: int
     height: int = 1
     key: str | None = None
-    merges: list[Node] = field(default_factory=list)
+    merges: list[YamlNode] = field(default_factory=list)
 
 
 class _Composer:
@@ -110,9 +110,9 @@ class _Composer:
         self._nodes = 0
         self._characters = 0
         self._aliases = 0
-        self._root: Node | None = None
+        self._root: YamlNode | None = None
 
-    def document(self, events: Iterator[yaml.Event]) -> Node | None:
+    def document(self, events: Iterator[yaml.Event]) -> YamlNode | None:
         """Return the next document's root (None if it is empty), reading up to its end."""
         self._anchors, self._root = {}, None
         for event in events:
@@ -188,7 +188,7 @@ class _Composer:
         self._deepen(anchor.height, line)
         self._add(anchor.node, anchor.height, line)
 
-    def _add(self, node: Node, height: int, line: int) -> None:
+    def _add(self, node: YamlNode, height: int, line: int) -> None:
         if not self._stack:
             self._root = node
             return
@@ -206,7 +206,7 @@ class _Composer:
             frame.key = None
         frame.height = max(frame.height, height + 1)
 
-    def _key(self, frame: _Frame, mapping: Mapping, node: Node, line: int) -> None:
+    def _key(self, frame: _Frame, mapping: Mapping, node: YamlNode, line: int) -> None:
         if not isinstance(node, Scalar):
             raise YamlRejected("key-not-text", "a key is text, not a list or a map", line)
         if node.text == MERGE and not node.plain:
@@ -222,14 +222,14 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 0
 
 
-def _merge_sources(node: Node, line: int) -> list[Node]:
-    sources: list[Node] = node.items if isinstance(node, Listing) else [node]
+def _merge_sources(node: YamlNode, line: int) -> list[YamlNode]:
+    sources: list[YamlNode] = node.items if isinstance(node, Listing) else [node]
     if not sources or not all(isinstance(source, Mapping) for source in sources):
         raise YamlRejected("merge-refused", "<< merges a map or a list of maps", line)
     return sources
 
 
-def _merge(target: Listing | Mapping, source: Node) -> None:
+def _merge(target: Listing | Mapping, source: YamlNode) -> None:
     if isinstance(target, Mapping) and isinstance(source, Mapping):
         for key, value in source.entries.items():
             target.entries.setdefault(key, value)
@@ -248,7 +248,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:57] + "…")
 
 
-def decode(data: bytes | str, limits: Limits) -> str:
+def decode_text(data: bytes | str, limits: Limits) -> str:
     """Return `data` as text without a byte order mark; its size is checked before anything else is done."""
     if len(data) > limits.bytes_max:
         raise YamlRejected("too-large", f"{len(data):,} bytes; at most {limits.bytes_max:,} are taken")
@@ -261,11 +261,11 @@ def decode(data: bytes | str, limits: Limits) -> str:
         raise YamlRejected("not-utf-8", "the text is not UTF-8", line) from None
 
 
-def parse_nodes(data: bytes | str, limits: Limits) -> list[Node]:
+def parse_nodes(data: bytes | str, limits: Limits) -> list[YamlNode]:
     """Return the documents in `data` as nodes, empty ones left out. Raises `YamlRejected`."""
-    text = decode(data, limits)
+    text = decode_text(data, limits)
     composer = _Composer(limits)
-    roots: list[Node] = []
+    roots: list[YamlNode] = []
     documents = 0
     try:
         events = iter(yaml.parse(text, Loader=yaml.CSafeLoader))

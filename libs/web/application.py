@@ -27,7 +27,7 @@ from libs.access.principals import Principal
 from libs.access.rights import Rights
 from libs.access.tokens import Verifier
 from libs.contracts.problems import Problem
-from libs.version import HEADER, VERSION
+from libs.version import VERSION, VERSION_HEADER
 from libs.web.arriving import BODY_SECONDS, in_time
 from libs.web.auth import authorize, by_of, open_to_all, principal_of, requires
 from libs.web.kinds import KINDS_HEADER, KINDS_VERSION, kinds_router
@@ -94,7 +94,7 @@ class AroundRequests:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         request_id = given if REQUEST_ID.fullmatch(given) else self._new_id()
-        said = {"X-Request-ID": request_id, HEADER: VERSION, KINDS_HEADER: KINDS_VERSION}
+        said = {"X-Request-ID": request_id, VERSION_HEADER: VERSION, KINDS_HEADER: KINDS_VERSION}
         if self._clock_told is not None:
             said[CLOCK_HEADER] = self._clock_told()
         # What fails is answered outside of this layer, and says the same.

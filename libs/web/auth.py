@@ -15,7 +15,7 @@ from libs.access.metrics import AUTHENTICATION_FAILURES
 from libs.access.principals import Principal
 from libs.access.rights import BUILT_IN as ROLES
 from libs.access.rights import Rights, held_by_token, user_verb
-from libs.access.tokens import BadToken, TokenStore, Verifier, digest_of
+from libs.access.tokens import BadToken, TokenStore, Verifier, token_digest
 from libs.contracts import By
 from libs.contracts.names import check_name
 from libs.contracts.problems import Problem
@@ -28,15 +28,15 @@ __all__ = [
     "BadToken",
     "OpenRule",
     "Principal",
-    "Rule",
+    "RouteRule",
     "TokenStore",
     "acting_for",
     "authorize",
     "by_of",
-    "digest_of",
     "open_to_all",
     "principal_of",
     "requires",
+    "token_digest",
 ]
 
 ON_BEHALF_OF = "Resedge-On-Behalf-Of"
@@ -95,7 +95,7 @@ def by_of(request: Request) -> By:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RouteRule:
     """The rule of a route; as its dependency, it leaves in `request.state.principal` in whose name the request is.
 
     `request.state.sender` is whose token it carries: another one only where the relay acts for a source.
@@ -156,7 +156,7 @@ class OpenRule:
 
 def requires(verb: str, kind: str) -> Any:
     """Return the dependency of a route: `dependencies=[requires("read", "Store")]`, or a parameter's default."""
-    return Depends(Rule(verb, kind))
+    return Depends(RouteRule(verb, kind))
 
 
 def open_to_all() -> Any:

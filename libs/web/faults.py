@@ -60,10 +60,10 @@ def check_bounds(model: type[BaseModel], value: Any) -> None:
     fix = f"did you mean {near!r}?" if near else f"known here: {', '.join(sorted(first.known)) or 'nothing'}"
     listed = [(each.place, f"there is no field {str(each.place[-1])[:80]!r}") for each in found]
     count = len(found) + found[-1].more
-    raise Invalid(listed[0][1], pointer=pointer_to(first.place), fix=fix, nearest=near, **told(listed, count))
+    raise Invalid(listed[0][1], pointer=pointer_to(first.place), fix=fix, nearest=near, **listed_errors(listed, count))
 
 
-def told(errors: Sequence[tuple[_Place, str]], count: int) -> dict[str, Any]:
+def listed_errors(errors: Sequence[tuple[_Place, str]], count: int) -> dict[str, Any]:
     """Return how an answer lists several errors: some of them, and of how many; nothing for a single one."""
     if count <= 1:
         return {}

@@ -14,7 +14,7 @@ from libs.contracts.problems import invalid
 from libs.web.auth import by_of
 from libs.web.positions import wanted_position
 
-KEY_CHARACTERS_MAX = 255
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
 POSITION_PARAMETERS = frozenset({"position"})
 
 
@@ -79,9 +79,10 @@ def _key(request: Request, scope: str) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not key or len(key) > KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
+    if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX or not (key.isascii() and key.isprintable()):
         raise invalid(
-            f"an Idempotency-Key is 1 to {KEY_CHARACTERS_MAX} printable ASCII characters", pointer="Idempotency-Key"
+            f"an Idempotency-Key is 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} printable ASCII characters",
+            pointer="Idempotency-Key",
         )
     return f"{scope}:{key}"
 

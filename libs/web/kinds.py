@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from libs.kinds import KINDS, told, version_of
+from libs.kinds import KINDS, kind_as_json, version_of
 from libs.web.auth import requires
 
 KINDS_VERSION = version_of(KINDS)
@@ -20,7 +20,7 @@ async def _published(response: Response) -> dict[str, Any]:
     `version` changes with any of it, and is in the header `Resedge-Kinds` of every answer.
     """
     response.headers["ETag"] = f'"{KINDS_VERSION}"'
-    return {"version": KINDS_VERSION, "items": [told(kind) for kind in KINDS], "next": None}
+    return {"version": KINDS_VERSION, "items": [kind_as_json(kind) for kind in KINDS], "next": None}
 
 
 def kinds_router() -> APIRouter:

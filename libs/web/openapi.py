@@ -14,11 +14,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from libs.web.auth import OpenRule, Rule
+from libs.web.auth import OpenRule, RouteRule
 from libs.web.faults import Schema
-from libs.web.intents import KEY_CHARACTERS_MAX
+from libs.web.intents import IDEMPOTENCY_KEY_CHARACTERS_MAX
 from libs.web.paging import LIMIT_MAX
-from libs.web.positions import HEADER, POSITION_DIGITS_MAX
+from libs.web.positions import POSITION_DIGITS_MAX, POSITION_HEADER
 from libs.web.problems import MEDIA_TYPE
 from libs.web.routes import all_routes
 
@@ -120,7 +120,7 @@ def _describe(operation: dict[str, Any], method: str, route: APIRoute) -> None:
     }
     operation["responses"] = {}
     parameters = operation.setdefault("parameters", [])
-    if isinstance(rule, Rule):
+    if isinstance(rule, RouteRule):
         operation["security"] = [{"token": []}]
         changes = method != "GET"
         statuses = [*WAITED_FOR, *(OF_A_THING if "{" in route.path or method == "GET" else ())]
@@ -171,12 +171,12 @@ def _parameter(name: str, place: str, schema: Schema, description: str) -> dict[
 def _of_a_read() -> list[dict[str, Any]]:
     return [
         _parameter("position", "query", POSITION, "Wait, for a few seconds, until the service has seen this position."),
-        _parameter(HEADER, "header", POSITION, "The same, as answers give it."),
+        _parameter(POSITION_HEADER, "header", POSITION, "The same, as answers give it."),
     ]
 
 
 def _of_a_change() -> list[dict[str, Any]]:
-    key = {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!-~]+$"}
+    key = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARACTERS_MAX, "pattern": "^[!-~]+$"}
     return [
         _parameter("dry_run", "query", FLAG, "Answer the events that would be appended, and append none."),
         _parameter("Idempotency-Key", "header", key, "The same request again has the first answer."),
@@ -185,10 +185,10 @@ def _of_a_change() -> list[dict[str, Any]]:
     ]
 
 
-def rules_of(dependant: Any) -> Iterator[Rule | OpenRule]:
+def rules_of(dependant: Any) -> Iterator[RouteRule | OpenRule]:
     """Yield the rules of a route; each has one."""
     for each in dependant.dependencies:
-        if isinstance(each.call, Rule | OpenRule):
+        if isinstance(each.call, RouteRule | OpenRule):
             yield each.call
         yield from rules_of(each)
 

@@ -22,14 +22,14 @@ CURSOR_CHARACTERS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """Which part of a list is asked for: up to `limit` items whose key follows `after`."""
 
     limit: int
     after: str
 
 
-def page_of(request: Request) -> Page:
+def page_of(request: Request) -> ListPage:
     """Return the page that a request asks for by `limit` and `cursor`.
 
     Raises:
@@ -38,7 +38,7 @@ def page_of(request: Request) -> Page:
     text = request.query_params.get("limit", str(LIMIT_DEFAULT))
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LIMIT_MAX)) and 1 <= int(text) <= LIMIT_MAX):
         raise invalid(f"limit must be a number from 1 to {LIMIT_MAX}", pointer="?limit")
-    return Page(int(text), _decoded(request.query_params.get("cursor", "")))
+    return ListPage(int(text), _decoded(request.query_params.get("cursor", "")))
 
 
 def cursor_after(key: str) -> str:

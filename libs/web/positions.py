@@ -6,7 +6,7 @@ from fastapi import Request
 
 from libs.contracts.problems import invalid
 
-HEADER = "Resedge-Position"
+POSITION_HEADER = "Resedge-Position"
 
 
 POSITION_DIGITS_MAX = 18
@@ -18,7 +18,7 @@ def wanted_position(request: Request) -> int:
     Raises:
         Problem: 422, it is not a position.
     """
-    text = request.query_params.get("position") or request.headers.get(HEADER) or "0"
+    text = request.query_params.get("position") or request.headers.get(POSITION_HEADER) or "0"
     if not text.isascii() or not text.isdecimal() or len(text) > POSITION_DIGITS_MAX:
         raise invalid(f"{text[:40]!r} is not a position of the log", pointer="?position")
     return int(text)

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from libs.bus import Feed, ViewConsumer
 from libs.bus.alone import RebuildRunning
 from libs.bus.faults import passing
-from libs.bus.rebuild import Progress, RebuildFailed, progress, rebuild
+from libs.bus.rebuild import Progress, RebuildFailed, rebuild, rebuild_progress
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem, not_found, unavailable
 from libs.eventlog import EventLog
@@ -105,7 +105,7 @@ class Projections:
 
     async def _told(self, view: ViewConsumer) -> Progress:
         try:
-            return await progress(view, self._log)
+            return await rebuild_progress(view, self._log)
         except Exception as error:
             if passing(error):
                 raise _unanswered(view) from error

@@ -27,12 +27,12 @@ from libs.web.bodies import parse_json, read_body, read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import JSON, OBJECT, YAML, taking
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 
 
 def respond(answer: Answer) -> Response:
     """Return the response of a change: its body, `ETag` and `Resedge-Position`."""
-    headers = {HEADER: str(answer.position)}
+    headers = {POSITION_HEADER: str(answer.position)}
     if answer.version is not None:
         headers["ETag"] = etag(answer.version)
     if answer.body is None:
@@ -92,7 +92,7 @@ class DeclaredRoutes:
             near = nearest(wanted, await view.neighbours(self._kind.kind, wanted))
             raise not_found(self._kind.kind.lower(), wanted, near)
         document = self._kind.to_document(row.event(), self._commands.facts.fleet)
-        return JSONResponse(document, headers={"ETag": etag(row.version), HEADER: str(view.position)})
+        return JSONResponse(document, headers={"ETag": etag(row.version), POSITION_HEADER: str(view.position)})
 
     async def list(
         self, request: Request, response: Response, where: str | None = None, limit: str = "100", cursor: str = ""
@@ -111,7 +111,7 @@ class DeclaredRoutes:
         more = len(rows) > page.limit
         rows = rows[: page.limit]
         facts = self._commands.facts.fleet
-        response.headers[HEADER] = str(view.position)
+        response.headers[POSITION_HEADER] = str(view.position)
         items = [self._kind.to_document(row.event(), facts) for row in rows]
         return page_answer(request, response, items, rows[-1].name if more else None)
 
@@ -119,7 +119,7 @@ class DeclaredRoutes:
         """Return how many there are, those that `where` selects if it is given."""
         await self._seen(request)
         view = self._commands.view
-        response.headers[HEADER] = str(view.position)
+        response.headers[POSITION_HEADER] = str(view.position)
         if where is None:
             return {"count": await view.count(self._kind.kind)}
         return {"count": len(self._names(where))}

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 from libs.contracts.inventory import Labels
 from libs.contracts.names import API_VERSION, check_labels, check_name
 from libs.contracts.refusals import Invalid
-from libs.web.faults import ERRORS_MAX, check_bounds, pointer_to, told
+from libs.web.faults import ERRORS_MAX, check_bounds, listed_errors, pointer_to
 
 _MAP_FAULTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
@@ -161,7 +161,7 @@ def _fault(value: Any, error: ValidationError) -> Invalid:
         path = _within(value, fault["loc"], missing=fault["type"] == "missing")
         told_of.append((tuple(path), _sentence(fault["type"], str(fault["msg"]), path)))
     place, detail = told_of[0]
-    return Invalid(detail, pointer=pointer_to(place), **told(told_of, len(faults)))
+    return Invalid(detail, pointer=pointer_to(place), **listed_errors(told_of, len(faults)))
 
 
 def _sentence(fault: str, said: str, path: Sequence[str | int]) -> str:

@@ -20,12 +20,12 @@ from libs.web.auth import requires
 from libs.web.intents import flag
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.streams import Stream
 from libs.web.turns import Turn
 from services.audit.asking import asked_of, position, range_asked
-from services.audit.domain import shown, verdict
-from services.audit.exporting import chosen, whole
+from services.audit.domain import event_as_json, verdict
+from services.audit.exporting import chosen, whole_lines
 from services.audit.projections import AuditTrail
 from services.audit.reading import Tail
 
@@ -58,16 +58,16 @@ class _Events:
             return Stream(self._stream(request, start), media_type="text/event-stream", headers=_UNCACHED)
         events = await asyncio.to_thread(self._log.read, start, page.limit)
         head = await asyncio.to_thread(self._log.head)
-        response.headers[HEADER] = str(head.position)
+        response.headers[POSITION_HEADER] = str(head.position)
         more = bool(events) and events[-1].position < head.position
-        items = [shown(event) for event in events]
+        items = [event_as_json(event) for event in events]
         return page_answer(request, response, items, str(events[-1].position) if more else None)
 
     async def _stream(self, request: Request, start: int) -> AsyncGenerator[bytes]:
         yield format_sse_event(comment="events follow")
         async with aclosing(self._tail.follow(start, request.is_disconnected)) as events:
             async for event in events:
-                yield format_sse_event(data_str=json.dumps(shown(event)), id=str(event.position), event="event")
+                yield format_sse_event(data_str=json.dumps(event_as_json(event)), id=str(event.position), event="event")
 
     async def verify(self, request: Request) -> Response:
         """Recompute the hash chain of the whole log; one verification at a time."""
@@ -111,7 +111,7 @@ class Trail:
         items = await self._trail.page(asked, page.limit + 1, newest=newest)
         more = len(items) > page.limit
         items = items[: page.limit]
-        response.headers[HEADER] = str(self._trail.position)
+        response.headers[POSITION_HEADER] = str(self._trail.position)
         return page_answer(request, response, items, str(items[-1]["position"]) if more else None)
 
     async def export(  # noqa: PLR0913, PLR0917 - they are the query's parameters
@@ -140,7 +140,7 @@ class Trail:
             count = await self._trail.count(replace(asked, after=first, before=last + 1, since=None, until=None))
             lines = chosen(self._log, self._trail, asked, first, last)
         else:
-            lines = whole(self._log, first, last)
+            lines = whole_lines(self._log, first, last)
         told = {"After": first, "Through": last, "Count": count}
         headers = {f"Resedge-Export-{name}": str(value) for name, value in told.items()}
         return Stream(lines, media_type="application/x-ndjson", headers={**_UNCACHED, **headers})

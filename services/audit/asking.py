@@ -21,7 +21,7 @@ from libs.contracts.refusals import Invalid
 from libs.eventlog import EventLog
 from libs.kinds import KINDS
 from libs.web.positions import POSITION_DIGITS_MAX
-from services.audit.domain import instant
+from services.audit.domain import read_time
 from services.audit.projections import Asked
 
 _TEXT_CHARACTERS_MAX = 1_024
@@ -79,7 +79,7 @@ def _actor(text: str) -> str | None:
 def _time(request: Request, name: str) -> datetime | None:
     text = request.query_params.get(name)
     try:
-        return instant(text) if text else None
+        return read_time(text) if text else None
     except Invalid as unreadable:
         raise invalid(unreadable.detail, pointer=f"?{name}", fix=unreadable.fix) from None
 

@@ -38,7 +38,7 @@ class _Told:
     others: tuple[Subject, ...] = ()
 
 
-def tell(recorded: Recorded) -> _Told:
+def tell_event(recorded: Recorded) -> _Told:
     """Return an event in plain words; its texts are cut to what a view keeps, and hold no NUL."""
     subject = subject_of(recorded.stream)
     event = recorded.event
@@ -69,7 +69,7 @@ def _reason(event: Event) -> str:
     return str(reason) if reason or not reasons else "; ".join(map(str, reasons))
 
 
-def instant(text: str, pointer: str | None = None) -> datetime:
+def read_time(text: str, pointer: str | None = None) -> datetime:
     """Return an instant in UTC, written as RFC 3339 with its offset.
 
     Raises:
@@ -82,7 +82,7 @@ def instant(text: str, pointer: str | None = None) -> datetime:
         raise Invalid(unreadable.detail, pointer=pointer, fix=fix) from None
 
 
-def shown(event: StoredEvent) -> dict[str, Any]:
+def event_as_json(event: StoredEvent) -> dict[str, Any]:
     """Return an event as the API shows it."""
     return {
         "position": event.position,

@@ -37,7 +37,7 @@ def line(raw: Raw, previous: bytes) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-async def whole(log: EventLog, after: int, through: int) -> AsyncGenerator[bytes]:
+async def whole_lines(log: EventLog, after: int, through: int) -> AsyncGenerator[bytes]:
     """Yield the lines of every event in (after, through], a page of them at a time."""
     previous = await asyncio.to_thread(log.hash_at, after)
     while after < through:

@@ -34,7 +34,7 @@ from libs.contracts import Recorded
 from libs.contracts.instants import instant_text
 from libs.contracts.meaning import Subject
 from libs.eventlog.envelope import from_microseconds, to_microseconds
-from services.audit.domain import tell
+from services.audit.domain import tell_event
 
 _NAME = "audit.trail"
 
@@ -110,7 +110,7 @@ class AuditTrail(ViewConsumer):
         rows: list[tuple[Any, ...]] = []
         spoken: list[tuple[Any, ...]] = []
         for recorded in batch:
-            told = tell(recorded)
+            told = tell_event(recorded)
             kind, name = told.subject
             rows.append(
                 (

@@ -18,7 +18,7 @@ from libs.web.auth import requires
 from libs.web.bodies import parse_json, read_body
 from libs.web.intents import intent_of
 from libs.web.openapi import YAML, answers, body_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import declared_router, respond
 from libs.web.schema import document_model
 from services.catalog.choosing import ChoicesSpec, ReleaseChoices, SetSpec, UnsetSpec
@@ -157,7 +157,7 @@ class Catalog:
             "conflicts": [{"key": each.key, "layers": list(each.layers)} for each in resolved.conflicts],
             "problems": list(resolved.problems),
         }
-        return JSONResponse(answer, headers={HEADER: str(commands.facts.position)})
+        return JSONResponse(answer, headers={POSITION_HEADER: str(commands.facts.position)})
 
 
 def _stream(stream: str, event: Any) -> str:

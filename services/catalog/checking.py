@@ -16,14 +16,14 @@ import msgspec
 from libs import kubernetes
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem
-from libs.kubernetes import Manifest, Open, Report
+from libs.kubernetes import FindingsReport, Manifest, OpenSlot
 from libs.templates import MISSING, Reference, Template, outline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libs.fleet import Fleet
-    from libs.templates import ObjectRef, Outline, Slot
+    from libs.templates import ObjectIdentity, Outline, Slot
 
 PROBLEMS_SHOWN_MAX = 20
 _MADE_BY_KUBERNETES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
@@ -50,7 +50,7 @@ class Surroundings:
 class Checked:
     """The findings; `body` holds the checks of the release's slots, None if nothing depends on them."""
 
-    report: Report
+    report: FindingsReport
     body: bytes | None
 
 
@@ -101,14 +101,14 @@ def _matters(kind: str, beside: bool) -> bool:
     return kind == _DEFINITION or (kind == _SCALER and beside)
 
 
-def check(
+def check_release(
     template: Template, objects: Outline, meets: Surroundings, application: str, others: Sequence[bytes]
 ) -> Checked:
     """Return how the API servers would judge a release; `others` are the bodies that `meets` names."""
     manifests = manifests_of(template.objects, objects, template)
     known = [each for body in others for each in _read(body)]
     registered = [*meets.registered, *(kind for each in known for kind in kubernetes.kinds_of(each.value))]
-    report = kubernetes.check(manifests, meets.versions, registered, known, named=meets.named)
+    report = kubernetes.check_objects(manifests, meets.versions, registered, known, named=meets.named)
     for each in manifests:
         for namespace, why in meets.lacking:
             if each.namespace == namespace:
@@ -120,7 +120,7 @@ def check(
     return Checked(report, _kept(report, kubernetes.missing_apis(manifests, registered)))
 
 
-def manifests_of(references: Sequence[ObjectRef], objects: Outline, template: Template) -> list[Manifest]:
+def manifests_of(references: Sequence[ObjectIdentity], objects: Outline, template: Template) -> list[Manifest]:
     """Return the objects of a template as the check reads them."""
     first: dict[Slot, int] = {}
     for place, slot in enumerate(template.slots):
@@ -132,13 +132,13 @@ def manifests_of(references: Sequence[ObjectRef], objects: Outline, template: Te
     ]
 
 
-def _open(slot: Slot, first: dict[Slot, int]) -> Open:
+def _open(slot: Slot, first: dict[Slot, int]) -> OpenSlot:
     """Return the placeholder of a slot: equal slots have equal ones."""
     only = slot.parts[0]
     if slot.mode == "text" or not isinstance(only, Reference) or only.default is not MISSING:
-        return Open(first[slot], slot.mode == "text")
+        return OpenSlot(first[slot], slot.mode == "text")
     source = only.input.source
-    return Open(first[slot], source not in ("config", "labels"), source == "labels")
+    return OpenSlot(first[slot], source not in ("config", "labels"), source == "labels")
 
 
 @lru_cache(maxsize=64)
@@ -148,7 +148,7 @@ def _read(body: bytes) -> list[Manifest]:
     return [each for each in found if each.kind in (_DEFINITION, _SCALER)]
 
 
-def _kept(report: Report, missing: dict[str, list[str]]) -> bytes | None:
+def _kept(report: FindingsReport, missing: dict[str, list[str]]) -> bytes | None:
     """Return what rendering needs to judge a cluster: see services/rendering/target/applying."""
     asked: dict[tuple[int, str], list[Any]] = {}
     for each in report.demands:
@@ -166,7 +166,7 @@ def _written(value: Any) -> Any:
         return {key: _written(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_written(each) for each in value]
-    return {kubernetes.SLOT: value.number} if isinstance(value, Open) else value
+    return {kubernetes.SLOT: value.number} if isinstance(value, OpenSlot) else value
 
 
 def refuse(checked: Checked, *, strict: bool) -> None:
@@ -182,7 +182,7 @@ def refuse(checked: Checked, *, strict: bool) -> None:
         raise _named(report, Problem(409, "doubtful-manifests", "The release may not do what you intend.", ""))
 
 
-def _named(report: Report, problem: Problem) -> Problem:
+def _named(report: FindingsReport, problem: Problem) -> Problem:
     """Return a refusal with the first finding as its place, and all of them as far as they are shown."""
     found = report.refused or report.doubtful
     first, others = found[0], len(found) - 1 + report.left_out

@@ -20,7 +20,7 @@ from libs.contracts.problems import Problem, not_found
 from libs.kinds import BY_RIGHT
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.catalog.domain.choices import (
@@ -122,7 +122,7 @@ class ReleaseChoices:
         _check_application(commands.facts.fleet, application)
         row = await commands.view.row(CHOICES.kind, application)
         event = ReleaseChoicesSet(application) if row is None else row.event()
-        headers = {"ETag": etag(0 if row is None else row.version), HEADER: str(commands.view.position)}
+        headers = {"ETag": etag(0 if row is None else row.version), POSITION_HEADER: str(commands.view.position)}
         return JSONResponse(choices_document(event, commands.facts.fleet), headers=headers)
 
     async def put(self, request: Request, application: str) -> Response:

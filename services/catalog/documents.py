@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from libs.contracts.quantities import check_capacity
-from libs.kubernetes import check_version
+from libs.kubernetes import check_kubernetes_version
 from libs.web.schema import Spec, document_of, event_of, read_as
 from services.catalog.domain.applications import DeclareApplication
 from services.catalog.domain.configurations import DeclareConfiguration
@@ -68,7 +68,7 @@ def parse_namespace(document: Any, name: str | None) -> tuple[str, Make[namespac
     """
     read = read_as(document, kind="Namespace", spec=NamespaceSpec, name=name)
     capacity = check_capacity(read.spec.capacity)
-    minor = check_version(read.spec.kubernetes)
+    minor = check_kubernetes_version(read.spec.kubernetes)
     namespace = event_of(
         NamespaceDeclared, read, capacity=capacity, namespace_labels=read.spec.labels, kubernetes=minor
     )

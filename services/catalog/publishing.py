@@ -20,7 +20,7 @@ from libs.contracts.problems import Problem, too_large
 from libs.contracts.refusals import Invalid
 from libs.templates import PublishRejected, SchemaRejected, ValuesSchema, compile_release
 from libs.web.schema import Spec, validated
-from services.catalog.checking import Checked, check
+from services.catalog.checking import Checked, check_release
 from services.catalog.domain.releases import PublishRelease
 from services.catalog.domain.values import check_values
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.catalog.checking import Surroundings
 
 RELEASE_BYTES_MAX = 4 * 1024 * 1024
-REFUSED = frozenset(
+REFUSED_CODES = frozenset(
     {
         "cluster-scoped",
         "flux-annotation",
@@ -71,7 +71,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledRelease:
     """A release compiled for a namespace and what that namespace allowed."""
 
     namespace: str
@@ -136,7 +136,9 @@ def read_upload(value: Any) -> Upload:
     return Upload(manifests, schema, defaults, _digest_of(msgspec.json.encode(list(parts))))
 
 
-async def compiled(upload: Upload, version: str, facts: Fleet, application: str, meets: Surroundings) -> Compiled:
+async def compiled_release(
+    upload: Upload, version: str, facts: Fleet, application: str, meets: Surroundings
+) -> CompiledRelease:
     """Return the upload compiled for its application's namespace, on a thread: megabytes of YAML take a while.
 
     Raises:
@@ -150,13 +152,13 @@ async def compiled(upload: Upload, version: str, facts: Fleet, application: str,
             upload.manifests, application=application, namespace=namespace, version=version, allow=allow
         )
         others = [found for digest in meets.others if (found := facts.blob(digest)) is not None]
-        return template, template.to_bytes(), check(template, objects, meets, application, others)
+        return template, template.to_bytes(), check_release(template, objects, meets, application, others)
 
     try:
         template, body, checked = await asyncio.to_thread(compile_and_encode)
     except PublishRejected as problem:
         raise Problem(
-            409 if problem.code in REFUSED else 422,
+            409 if problem.code in REFUSED_CODES else 422,
             problem.code,
             f"{problem.title}.",
             problem.detail,
@@ -164,4 +166,4 @@ async def compiled(upload: Upload, version: str, facts: Fleet, application: str,
             problem.fix or None,
             {"object": problem.object or None},
         ) from None
-    return Compiled(namespace, tuple(allow), template, upload, body, checked)
+    return CompiledRelease(namespace, tuple(allow), template, upload, body, checked)

@@ -20,12 +20,12 @@ from libs.kinds.categories import PLACES
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import respond, unwrapped
 from services.catalog import checking
 from services.catalog.checking import Surroundings, surroundings
 from services.catalog.domain import releases
-from services.catalog.publishing import Compiled, compiled, read_upload
+from services.catalog.publishing import CompiledRelease, compiled_release, read_upload
 
 if TYPE_CHECKING:
     from libs.commands.commands import Commands
@@ -50,11 +50,11 @@ class Releases:
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         intent = intent_of(request, body, assume=assume)
-        releases.check_version(version)
+        releases.check_release_version(version)
         upload = read_upload(document)
         stream = stream_id("release", f"{application}/{version}")
         strict = flag(request, "strict")
-        known: dict[tuple[str, tuple[str, ...], Surroundings], Compiled] = {}
+        known: dict[tuple[str, tuple[str, ...], Surroundings], CompiledRelease] = {}
 
         async def propose(facts: Fleet) -> Proposal:
             namespace = _application(facts, application).namespace
@@ -67,7 +67,7 @@ class Releases:
             meets = surroundings(facts, application, allow)
             key = (namespace, tuple(allow), meets)
             if key not in known:
-                known[key] = await compiled(upload, version, facts, application, meets)
+                known[key] = await compiled_release(upload, version, facts, application, meets)
             published = facts.releases.get((application, version))
             intent.check_version(RELEASE_VERSION if published else 0, exists=published is not None)
             command = known[key].command(application, version, intent.actor, self._commands.clock())
@@ -104,7 +104,7 @@ class Releases:
         found = heapq.nsmallest(page.limit + 1, later)
         more = len(found) > page.limit
         found = found[: page.limit]
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         items = [_release(facts, facts.releases[application, version]) for version in found]
         return page_answer(request, response, items, found[-1] if more else None)
 
@@ -112,7 +112,7 @@ class Releases:
         """Return how many releases an application has."""
         facts = await self._facts(request)
         _application(facts, application)
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         return {"count": len(_versions(facts, application))}
 
     async def get(self, request: Request, application: str, version: str) -> Response:
@@ -121,7 +121,7 @@ class Releases:
         published = _published(facts, application, version)
         bodies = {"schema": published.schema, "defaults": published.defaults}
         said = {name: None if digest is None else await self._json(facts, digest) for name, digest in bodies.items()}
-        headers = {"ETag": etag(RELEASE_VERSION), HEADER: str(self._commands.facts.position)}
+        headers = {"ETag": etag(RELEASE_VERSION), POSITION_HEADER: str(self._commands.facts.position)}
         return JSONResponse({**_release(facts, published), **said}, headers=headers)
 
     async def manifests(self, request: Request, application: str, version: str) -> Response:
@@ -129,7 +129,7 @@ class Releases:
         facts = await self._facts(request)
         published = _published(facts, application, version)
         body = await asyncio.to_thread(facts.blob, published.manifests)
-        headers = {"ETag": etag(RELEASE_VERSION), HEADER: str(self._commands.facts.position)}
+        headers = {"ETag": etag(RELEASE_VERSION), POSITION_HEADER: str(self._commands.facts.position)}
         return Response(body or b"", media_type="application/yaml", headers=headers)
 
     @staticmethod

@@ -13,7 +13,7 @@ from libs.contracts.problems import not_found
 from libs.kinds import BY_DOCUMENT
 from libs.web.auth import requires
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import DeclaredRoutes, declared_router
 from libs.web.schema import document_model
 from services.grouping.documents import GroupSpec, group_document, parse_group
@@ -74,7 +74,7 @@ class Groups:
         rows = [row for row in await view.rows(GROUP.kind, after) if not row.removed]
         more = len(after) > page.limit
         rows = rows[: page.limit]
-        response.headers[HEADER] = str(view.position)
+        response.headers[POSITION_HEADER] = str(view.position)
         items = [group_document(row.event(), facts) for row in rows]
         return page_answer(request, response, items, rows[-1].name if more and rows else None)
 
@@ -85,7 +85,7 @@ class Groups:
         if under is None:
             return await self._routes.count(request, response, where)
         facts = await self._facts(request)
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         return {"count": len(_under(facts, under))}
 
     async def members(
@@ -106,7 +106,7 @@ class Groups:
         found = heapq.nsmallest(page.limit + 1, (each for each in named if each[0] > page.after))
         more = len(found) > page.limit
         found = found[: page.limit]
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         items = [{"name": name, "store": selection.store_of(ordinal)} for name, ordinal in found]
         following = found[-1][0] if more else None
         return {**page_answer(request, response, items, following), "count": len(members)}
@@ -114,7 +114,7 @@ class Groups:
     async def members_count(self, request: Request, response: Response, path: str) -> dict[str, int]:
         """Return how many members a group has, those of groups below it too."""
         facts = await self._facts(request)
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         return {"count": len(_members(facts, path))}
 
     async def _facts(self, request: Request) -> Fleet:

@@ -26,7 +26,7 @@ from libs.web.bodies import parse_json, read_body, read_document
 from libs.web.intents import flag, intent_of
 from libs.web.openapi import body_of, taking
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import declared_router, respond, select
 from libs.web.schema import document_model, validated
 from services.inventory.bulk import LabelChange, propose_import, propose_labels, read_rows, store_names
@@ -71,21 +71,21 @@ class Clusters:
         found = heapq.nsmallest(page.limit + 1, (each for each in named if each[0] > page.after))
         more = len(found) > page.limit
         found = found[: page.limit]
-        response.headers[HEADER] = str(self._commands.view.position)
+        response.headers[POSITION_HEADER] = str(self._commands.view.position)
         items = await self._described(facts, [ordinal for _, ordinal in found])
         return page_answer(request, response, items, found[-1][0] if more else None)
 
     async def count(self, request: Request, response: Response, where: str | None = None) -> dict[str, int]:
         """Return how many clusters there are, those that `where` selects if it is given."""
         facts = await self._facts(request)
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         return {"count": len(self._selected(facts, where))}
 
     async def get(self, request: Request, name: str) -> Response:
         """Return a cluster with its effective labels, groups, namespaces and its place in the tree."""
         facts = await self._facts(request)
         found = await self._described(facts, [self._ordinal(facts, name)])
-        return JSONResponse(found[0], headers={HEADER: str(self._commands.view.position)})
+        return JSONResponse(found[0], headers={POSITION_HEADER: str(self._commands.view.position)})
 
     async def explain(self, request: Request, name: str, expression: str) -> Response:
         """Return which terms of an expression hold for the cluster, and why."""
@@ -100,7 +100,7 @@ class Clusters:
         terms = [{"term": text, "holds": holds, "why": why} for text, holds, why in explanation.terms]
         return JSONResponse(
             {"cluster": name, "holds": explanation.holds, "terms": terms},
-            headers={HEADER: str(self._commands.facts.position)},
+            headers={POSITION_HEADER: str(self._commands.facts.position)},
         )
 
     async def delete(self, request: Request, name: str) -> Response:

@@ -37,7 +37,7 @@ from services.inventory.domain import ClusterNameTaken, DeclareStore, decide, re
 from services.inventory.events import StoreDeclared
 from services.inventory.importing import ROWS_MAX, NoRoom, Rows, StoreRow, words
 from services.inventory.reading import RowError, bad_rows, rows_of
-from services.inventory.showing import Report, unusual_values
+from services.inventory.showing import ChangeReport, unusual_values
 
 ROWS_A_CHUNK = 200
 SHOWN_EVENTS_MAX = 100
@@ -94,7 +94,7 @@ class _Decided:
     facts: Fleet
     actor: str
     at: datetime
-    report: Report = field(default_factory=lambda: Report(NEVER_CHANGING))
+    report: ChangeReport = field(default_factory=lambda: ChangeReport(NEVER_CHANGING))
     events: list[tuple[str, StoreDeclared]] = field(default_factory=list)
     expected: dict[str, int] = field(default_factory=dict)
     wrong: list[RowError] = field(default_factory=list)

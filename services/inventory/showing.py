@@ -28,7 +28,7 @@ _DIFFERENCES = ("removed", "changed", "set")
 
 
 @dataclass(slots=True)
-class Report:
+class ChangeReport:
     """Counts the changes of rows to existing stores, and the placements that move.
 
     `meant` are zones that never change their clocks, each with the zone that is most likely meant.

@@ -14,7 +14,7 @@ from libs.contracts import stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import invalid
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ async def seen(request: Request, commands: Commands) -> Fleet:
 
 def one(commands: Commands, document: dict[str, Any]) -> Response:
     """Return the answer that shows one thing."""
-    return JSONResponse(document, headers={HEADER: str(commands.facts.position)})
+    return JSONResponse(document, headers={POSITION_HEADER: str(commands.facts.position)})
 
 
 def listed(
@@ -70,7 +70,7 @@ def listed(
     shown = heapq.nsmallest(page.limit + 1, (each for each in keyed if each[0] > page.after), key=lambda each: each[0])
     more = len(shown) > page.limit
     shown = shown[: page.limit]
-    response.headers[HEADER] = str(commands.facts.position)
+    response.headers[POSITION_HEADER] = str(commands.facts.position)
     return page_answer(request, response, [document for _, document in shown], shown[-1][0] if more else None)
 
 

@@ -29,9 +29,9 @@ from services.policy.domain.approvals import (
     Voter,
     Withdraw,
     decide,
+    earliest_record,
     may_vote,
-    missing,
-    recorded_from,
+    missing_votes,
     stage_of,
 )
 from services.policy.domain.overrides import started
@@ -119,7 +119,7 @@ class Approvals:
         principal, by = request.state.principal, by_of(request)
 
         async def propose(facts: Fleet) -> Proposal:
-            state, at = _approval(facts, approval), recorded_from(facts, self._commands.clock())
+            state, at = _approval(facts, approval), earliest_record(facts, self._commands.clock())
             events = decide(make(voter_of(facts, principal, by, state, at), at, said), state)
             everything = [*events, *_following(events, state, facts, at)]
             return Proposal(
@@ -149,7 +149,7 @@ class Approvals:
         check_state(state, _STATES)
         mine_only = flag(request, "mine")
         facts = await seen(request, self._commands)
-        now = recorded_from(facts, self._commands.clock())
+        now = earliest_record(facts, self._commands.clock())
         principal, by = request.state.principal, by_of(request)
         found = [
             approval_document(each, facts, now)
@@ -233,7 +233,7 @@ def approval_document(approval: Approval, facts: Fleet, now: datetime) -> dict[s
             {
                 "roles": each.roles,
                 "quorum": each.quorum,
-                "missing": missing(approval, index, each),
+                "missing": missing_votes(approval, index, each),
                 "votes": [
                     {"role": vote.role, "reason": vote.reason, "ticket": vote.ticket, **said_by(vote.by)}
                     for vote in approval.grants

@@ -14,10 +14,10 @@ from libs.access.rights import may, scope
 from libs.contracts.names import nearest
 from libs.contracts.problems import invalid
 from libs.contracts.rights import ROLE_KINDS, ROLE_VERBS
-from libs.web.positions import HEADER
+from libs.web.positions import POSITION_HEADER
 from libs.web.router import adding, select
 from services.policy.answers import seen
-from services.policy.domain.approvals import recorded_from
+from services.policy.domain.approvals import earliest_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +43,8 @@ class CanI:
         _check(kind, ROLE_KINDS, "?kind")
         facts = await seen(request, self._commands)
         principal: Principal = request.state.principal
-        now = recorded_from(facts, self._commands.clock())
-        response.headers[HEADER] = str(self._commands.facts.position)
+        now = earliest_record(facts, self._commands.clock())
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         if not may(facts, principal, verb, kind, now):
             return {"allowed": False, "reason": _why(principal, f"no role of {principal.name} allows to {verb} {kind}")}
         if where is None and not namespace:

@@ -27,7 +27,7 @@ from libs.web.openapi import body_of
 from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import ID_CHARACTERS, check_state, examples, listed, one, placed, said_by, seen
-from services.policy.domain.approvals import recorded_from
+from services.policy.domain.approvals import earliest_record
 from services.policy.domain.overrides import RequestOverride, RevokeOverride, decide, phase
 from services.policy.reaching import check_reach
 
@@ -100,7 +100,7 @@ class Overrides:
                 minutes=said.minutes,
                 reason=said.reason,
                 by=by,
-                at=recorded_from(facts, self._commands.clock()),
+                at=earliest_record(facts, self._commands.clock()),
                 applications=tuple(said.applications),
                 ticket=said.ticket,
                 break_glass=said.break_glass,
@@ -147,7 +147,7 @@ class Overrides:
         by = by_of(request)
 
         async def propose(facts: Fleet) -> Proposal:
-            asked, at = _override(facts, override).request, recorded_from(facts, self._commands.clock())
+            asked, at = _override(facts, override).request, earliest_record(facts, self._commands.clock())
             check_reach_of(facts, request, "request", [asked], at)
             command = RevokeOverride(override, said.reason, by, at, said.ticket)
             return Proposal(

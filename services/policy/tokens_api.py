@@ -20,14 +20,14 @@ from libs.contracts.people import PLAIN, person_name
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
 from libs.kinds.categories import GIVING_RIGHTS
-from libs.web.auth import authorize, by_of, digest_of
+from libs.web.auth import authorize, by_of, token_digest
 from libs.web.bodies import read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import ID_CHARACTERS, listed, said_by, seen
-from services.policy.domain.approvals import recorded_from
+from services.policy.domain.approvals import earliest_record
 from services.policy.domain.tokens import HOURS_DEFAULT, IssueToken, RevokeToken, decide, token_state
 from services.policy.reaching import check_everywhere
 
@@ -90,12 +90,12 @@ class _LocalTokens:
         by, new, token = by_of(request), self._ids()[:ID_CHARACTERS], new_token()
 
         async def propose(facts: Fleet) -> Proposal:
-            at = recorded_from(facts, self._commands.clock())
+            at = earliest_record(facts, self._commands.clock())
             check_everywhere(facts, request.state.principal, _RIGHT, at)
             command = IssueToken(
                 id=new,
                 user=user,
-                sha256=digest_of(token),
+                sha256=token_digest(token),
                 by=by,
                 at=at,
                 hours=said.hours,
@@ -140,11 +140,11 @@ class _LocalTokens:
             known = facts.policy.tokens.get(token)
             if known is None or known.user != principal.name:
                 authorize(principal, *_RIGHT, request.app.state.rights)
-                check_everywhere(facts, principal, _RIGHT, recorded_from(facts, self._commands.clock()))
+                check_everywhere(facts, principal, _RIGHT, earliest_record(facts, self._commands.clock()))
             if known is None:
                 raise not_found("token", token, nearest(token, facts.policy.tokens))
             stream = stream_id("token", token)
-            command = RevokeToken(token, said.reason, by, recorded_from(facts, self._commands.clock()))
+            command = RevokeToken(token, said.reason, by, earliest_record(facts, self._commands.clock()))
             return Proposal(
                 events=[(stream, event) for event in decide(command, facts.policy)],
                 guards=("token", *GIVING_RIGHTS),

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Request, Response
 from libs.contracts.instants import read_instant
 from libs.contracts.problems import invalid
 from libs.gates import windows
-from libs.web.positions import HEADER
+from libs.web.positions import POSITION_HEADER
 from libs.web.router import adding, select
 from services.policy.answers import seen
-from services.policy.domain.approvals import recorded_from
+from services.policy.domain.approvals import earliest_record
 
 if TYPE_CHECKING:
     from libs.commands.commands import Commands
@@ -39,14 +39,14 @@ class Windows:
         the clusters. Instants are on the stores' clocks, with their offset.
         """
         facts = await seen(request, self._commands)
-        now = recorded_from(facts, self._commands.clock())
+        now = earliest_record(facts, self._commands.clock())
         asked = request.query_params
         start = read_instant(asked["from"], "?from") if asked.get("from") else now
         end = read_instant(asked["to"], "?to") if asked.get("to") else start + timedelta(days=DAYS_DEFAULT)
         if not start < end <= start + timedelta(days=DAYS_MAX):
             raise invalid(f"`to` must be after `from`, by at most {DAYS_MAX} days", pointer="?to")
         clusters = facts.selection.everything if where is None else select(facts, where)
-        response.headers[HEADER] = str(self._commands.facts.position)
+        response.headers[POSITION_HEADER] = str(self._commands.facts.position)
         return {"items": [_row(each) for each in windows(facts, clusters, start, end, now)]}
 
 

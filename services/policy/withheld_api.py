@@ -22,7 +22,7 @@ from libs.web.openapi import body_of
 from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
 from services.policy.answers import examples, listed, one, said_by, seen
-from services.policy.domain.approvals import recorded_from
+from services.policy.domain.approvals import earliest_record
 from services.policy.domain.withheld import ConfirmLoosening, decide
 from services.policy.reaching import check_reach
 
@@ -62,7 +62,7 @@ class Loosenings:
             if state is None and ("withheld", change) not in facts.facts:
                 raise not_found("withheld", change, nearest(change, facts.policy.withheld))
             if state is not None:
-                at = recorded_from(facts, self._commands.clock())
+                at = earliest_record(facts, self._commands.clock())
                 check_reach(facts, request.state.principal, _RIGHT, state.clusters, at)
             events = decide(ConfirmLoosening(change, said.reason, by, said.ticket), state)
             return Proposal(

@@ -20,7 +20,7 @@ from libs.web.bodies import read_body, read_document
 from libs.web.intents import intent_of
 from libs.web.openapi import answers
 from libs.web.paging import page_answer, page_of
-from libs.web.positions import HEADER, POSITION_DIGITS_MAX, wanted_position
+from libs.web.positions import POSITION_DIGITS_MAX, POSITION_HEADER, wanted_position
 from libs.web.router import adding, declared_router, respond
 from libs.web.schema import Spec, document_model, validated
 from services.relay.documents import SourceSpec, parse_source, source_document
@@ -28,9 +28,9 @@ from services.relay.domain.letters import check_reason
 from services.relay.domain.sources import Command, RemoveSource, State, decide
 from services.relay.events import SourceDeclared, SourceRemoved
 from services.relay.inbox import ACCEPTED, REFUSED, UNCHANGED, Inbox, problem_of_outcome
-from services.relay.inbox_events import BATCH, http_headers, media_type_of, split
+from services.relay.inbox_events import BATCH, http_headers, media_type_of, split_request
 from services.relay.letters import DeadLetters
-from services.relay.projections import KINDS, STATES, InboxRow, LetterRow, LettersView
+from services.relay.projections import LETTER_KINDS, STATES, InboxRow, LetterRow, LettersView
 
 OUTCOMES = (ACCEPTED, UNCHANGED, REFUSED)
 
@@ -70,13 +70,13 @@ class Events:
         body = await read_body(request)
         headers = http_headers(request.headers.items())
         principal: Principal = request.state.principal
-        outcomes = [await self._inbox.receive(each) for each in split(headers, body, principal.name)]
+        outcomes = [await self._inbox.receive(each) for each in split_request(headers, body, principal.name)]
         position = str(max((each.position for each in outcomes), default=0))
         if media_type_of(headers) == BATCH:
-            return JSONResponse({"items": [each.document() for each in outcomes]}, headers={HEADER: position})
+            return JSONResponse({"items": [each.document() for each in outcomes]}, headers={POSITION_HEADER: position})
         if outcomes[0].outcome == REFUSED:
             raise problem_of_outcome(outcomes[0])
-        return JSONResponse(outcomes[0].document(), headers={HEADER: position})
+        return JSONResponse(outcomes[0].document(), headers={POSITION_HEADER: position})
 
     async def inbox(
         self,
@@ -93,13 +93,13 @@ class Events:
         page = page_of(request)
         await self._commands.positions.seen(wanted_position(request), self._view)
         rows = await self._view.inbox(_before(page.after), page.limit + 1, source=source, outcome=outcome)
-        response.headers[HEADER] = str(self._view.position)
+        response.headers[POSITION_HEADER] = str(self._view.position)
         shown = rows[: page.limit]
         following = str(shown[-1].position) if len(rows) > page.limit else None
         return page_answer(request, response, [inbox_item(each) for each in shown], following)
 
 
-class Letters:
+class LetterRoutes:
     """Shows dead letters, and takes decisions about them."""
 
     def __init__(self, letters: DeadLetters, commands: Commands, view: LettersView) -> None:
@@ -118,12 +118,12 @@ class Letters:
     ) -> dict[str, Any]:
         """Return a page of dead letters, newest first."""
         del limit, cursor  # declared for the schema; page_of reads them
-        _one_of("kind", kind, KINDS)
+        _one_of("kind", kind, LETTER_KINDS)
         _one_of("state", state, STATES)
         page = page_of(request)
         await self._commands.positions.seen(wanted_position(request), self._view)
         rows = await self._view.letters(_before(page.after), page.limit + 1, kind=kind, state=state)
-        response.headers[HEADER] = str(self._view.position)
+        response.headers[POSITION_HEADER] = str(self._view.position)
         shown = rows[: page.limit]
         following = str(shown[-1].position) if len(rows) > page.limit else None
         return page_answer(request, response, [letter_item(each) for each in shown], following)
@@ -206,7 +206,7 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-def relay_router(commands: Commands, events: Events, letters: Letters) -> APIRouter:
+def relay_router(commands: Commands, events: Events, letters: LetterRoutes) -> APIRouter:
     """Return all routes of relay."""
     router = APIRouter()
 

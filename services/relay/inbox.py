@@ -35,7 +35,7 @@ from libs.eventlog import (
 from services.relay.domain.external import Instruction, Publish, instruction
 from services.relay.inbox_commands import ApiCommands, Order
 from services.relay.inbox_events import (
-    EVENT_BYTES_MAX,
+    EXTERNAL_EVENT_BYTES_MAX,
     HEADERS_BYTES_MAX,
     SIGNATURE,
     ExternalEvent,
@@ -43,8 +43,8 @@ from services.relay.inbox_events import (
     causation_of,
     claimed,
     header_bytes,
-    letter_of,
-    parse,
+    letter_name,
+    parse_event,
 )
 from services.relay.inbox_manifests import Fetcher, fetched
 from services.relay.signatures import verified
@@ -66,7 +66,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EventOutcome:
     """What became of an event; `letter` names it in the inbox and, refused, among the dead letters."""
 
     source: str
@@ -118,14 +118,14 @@ class Inbox:
         self._api = api
         self._fetcher = fetcher
 
-    async def receive(self, received: Received, retry: Retry | None = None) -> Outcome:
+    async def receive(self, received: Received, retry: Retry | None = None) -> EventOutcome:
         """Return the outcome of an event, now or before; `retry` names the dead letter that it is kept as.
 
         Raises:
             Problem: 503 or 504, it is not decided yet: send it again.
         """
         try:
-            event = parse(received)
+            event = parse_event(received)
         except (Rejected, Problem) as refusal:
             return await self._unvouched(received, ExternalEvent(*claimed(received)), refusal, retry)
         try:
@@ -134,7 +134,7 @@ class Inbox:
             if refusal.status >= SERVER_FAILS:
                 raise
             return await self._unvouched(received, event, refusal, retry)
-        letter, digest = letter_of(event.source, event.id), event.content_digest()
+        letter, digest = letter_name(event.source, event.id), event.content_digest()
         case = _Case(received, event, letter, letter, source.service_account, digest, retry)
         earlier = await asyncio.to_thread(self._log.outcome_of, relayed_key(letter))
         if earlier is not None and earlier.content_digest != digest:
@@ -146,7 +146,7 @@ class Inbox:
             case = replace(case, key=retry.key)
         return await self._decided(case, source)
 
-    async def gave_up(self, received: Received, error: Exception) -> Outcome:
+    async def gave_up(self, received: Received, error: Exception) -> EventOutcome:
         """Refuse an event on which our own code fails: a dead letter, for a later version to retry."""
         log.error("event failed", exc_info=error)
         detail = f"the relay fails on it: {type(error).__name__}"
@@ -195,7 +195,7 @@ class Inbox:
             )
         return source
 
-    async def _decided(self, case: _Case, source: SourceDeclared) -> Outcome:
+    async def _decided(self, case: _Case, source: SourceDeclared) -> EventOutcome:
         try:
             ours, wanted = instruction(source, case.event.type, case.event.data)
             wanted = await self._complete(source, wanted)
@@ -209,7 +209,7 @@ class Inbox:
                 return await self._conflicting(case)
             return await self._refused(case, problem)
         if not done.unchanged:
-            return Outcome(case.event.source, case.event.id, ACCEPTED, done.position, case.letter)
+            return EventOutcome(case.event.source, case.event.id, ACCEPTED, done.position, case.letter)
         noted = EventNoted(case.event.source, case.event.id, ours)
         answer = {"outcome": UNCHANGED}
         return await self._kept(case, stream_id("inbox", case.letter), noted, answer, {})
@@ -222,15 +222,15 @@ class Inbox:
 
     async def _unvouched(
         self, received: Received, event: ExternalEvent, refusal: Exception, retry: Retry | None
-    ) -> Outcome:
+    ) -> EventOutcome:
         """Refuse an unauthenticated event, under a key of its own: nobody may use another's (source, id)."""
         digest = received.digest()
-        letter = letter_of("unvouched", event.source, event.id, digest)
+        letter = letter_name("unvouched", event.source, event.id, digest)
         actor = received.principal or _RELAY
         return await self._refused(_Case(received, event, letter, letter, actor, digest, retry), _problem(refusal))
 
-    async def _conflicting(self, case: _Case) -> Outcome:
-        letter = letter_of(case.event.source, case.event.id, case.digest)
+    async def _conflicting(self, case: _Case) -> EventOutcome:
+        letter = letter_name(case.event.source, case.event.id, case.digest)
         problem = Problem(
             409,
             "idempotency-conflict",
@@ -240,7 +240,7 @@ class Inbox:
         )
         return await self._refused(replace(case, letter=letter, key=letter), problem)
 
-    async def _refused(self, case: _Case, problem: Problem) -> Outcome:
+    async def _refused(self, case: _Case, problem: Problem) -> EventOutcome:
         if case.retry is not None:
             case = replace(case, letter=case.retry.letter, key=case.retry.key)
         document = problem.document("")
@@ -264,7 +264,7 @@ class Inbox:
 
     async def _kept(
         self, case: _Case, stream: str, event: Event, answer: Mapping[str, Any], blobs: Mapping[str, bytes]
-    ) -> Outcome:
+    ) -> EventOutcome:
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         submission = Submission(
@@ -279,7 +279,7 @@ class Inbox:
         match await self._log.append_async(submission):
             case Appended(last=position):
                 problem = answer.get("problem")
-                return Outcome(case.event.source, case.event.id, answer["outcome"], position, case.letter, problem)
+                return EventOutcome(case.event.source, case.event.id, answer["outcome"], position, case.letter, problem)
             case AlreadyAppended() as earlier:
                 return _first(case, earlier)
             case IdempotencyConflict():
@@ -288,14 +288,14 @@ class Inbox:
                 raise unavailable(f"the log answers {type(other).__name__}")
 
 
-def _first(case: _Case, earlier: AlreadyAppended) -> Outcome:
+def _first(case: _Case, earlier: AlreadyAppended) -> EventOutcome:
     """Return the outcome of an event's first arrival; the answer to a command means that it was accepted."""
     answer = json.loads(earlier.answer)
     outcome = answer.get("outcome", ACCEPTED)
-    return Outcome(case.event.source, case.event.id, outcome, earlier.last, case.letter, answer.get("problem"))
+    return EventOutcome(case.event.source, case.event.id, outcome, earlier.last, case.letter, answer.get("problem"))
 
 
-def problem_of_outcome(outcome: Outcome) -> Problem:
+def problem_of_outcome(outcome: EventOutcome) -> Problem:
     """Return the problem of a refused event for its sender."""
     said = dict(outcome.problem or {})
     names = ("status", "code", "title", "detail", "pointer", "fix")
@@ -341,7 +341,7 @@ def _shown(body: bytes) -> tuple[str, str, dict[str, bytes]]:
     text = body[:BODY_SHOWN_BYTES_MAX].decode("utf-8", "replace")
     while len(msgspec.json.encode(text)) > BODY_ENCODED_BYTES_MAX:
         text = text[: len(text) // 2]
-    if text.encode() == body or len(body) > EVENT_BYTES_MAX:
+    if text.encode() == body or len(body) > EXTERNAL_EVENT_BYTES_MAX:
         return text, "", {}
     digest = hashlib.sha256(body).hexdigest()
     return text, digest, {digest: body}

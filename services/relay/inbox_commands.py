@@ -19,8 +19,8 @@ from libs.contracts.problems import Problem, not_found, said_problem, unavailabl
 from libs.runtime.elsewhere import Api
 from libs.web.auth import ON_BEHALF_OF
 from libs.web.intents import CAUSATION, EVENT_DIGEST
-from libs.web.positions import HEADER
-from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
+from libs.web.positions import POSITION_HEADER
+from services.relay.domain.external import ChangeStore, Declare, Instruction, Publish, Remove
 
 COMMAND_SECONDS = 30.0
 CHANGES_MAX = 5
@@ -74,7 +74,7 @@ class ApiCommands:
         match instruction:
             case Declare(name=name, document=document):
                 return self._done(await self._send("PUT", _store(name), order, document))
-            case Change():
+            case ChangeStore():
                 return await self._change(instruction, order)
             case Remove(name=name):
                 response = await self._send("DELETE", _store(name), order)
@@ -83,7 +83,7 @@ class ApiCommands:
                 path = f"/v1/applications/{quote(application, safe='')}/releases/{quote(version, safe='')}"
                 return self._done(await self._send("PUT", path, order, body))
 
-    async def _change(self, change: Change, order: Order) -> Done:
+    async def _change(self, change: ChangeStore, order: Order) -> Done:
         for _ in range(CHANGES_MAX):
             found = await self._send("GET", _store(change.name))
             if found.status_code != httpx2.codes.OK:
@@ -110,7 +110,7 @@ class ApiCommands:
         if body is not None:
             headers["Content-Type"] = "application/json"
         if self._position:
-            headers[HEADER] = str(self._position)
+            headers[POSITION_HEADER] = str(self._position)
         _propagator.inject(headers)
         content = b"" if body is None else msgspec.json.encode(body)
         if self._client is None:
@@ -133,13 +133,13 @@ class ApiCommands:
         return Done(self._seen(response), unchanged=response.status_code == httpx2.codes.NO_CONTENT)
 
     def _seen(self, response: httpx2.Response) -> int:
-        text = response.headers.get(HEADER, "0")
+        text = response.headers.get(POSITION_HEADER, "0")
         position = int(text) if text.isdecimal() else 0
         self._position = max(self._position, position)
         return position
 
 
-def changed(document: dict[str, Any], change: Change) -> dict[str, Any]:
+def changed(document: dict[str, Any], change: ChangeStore) -> dict[str, Any]:
     """Return a store's document after a change; fields that the change does not have stay.
 
     Its hours are those of the week, so other hours on dates stay; a cluster that stays keeps what it alone has.

@@ -25,7 +25,7 @@ from services.relay.domain.sources import SOURCE_BYTES_MAX
 
 _STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-EVENT_BYTES_MAX = 4 * 1024 * 1024
+EXTERNAL_EVENT_BYTES_MAX = 4 * 1024 * 1024
 """The largest part of one body that the log keeps."""
 _BATCH_EVENTS_MAX = 500
 ID_CHARACTERS_MAX = 200
@@ -84,7 +84,7 @@ class ExternalEvent:
         return hashlib.sha256(_sorted.encode([self.type, subject, self.data])).hexdigest()
 
 
-def letter_of(*parts: str) -> str:
+def letter_name(*parts: str) -> str:
     """Return the name of a letter: a digest of source and id, or of the message if it has none."""
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:40]
 
@@ -121,7 +121,7 @@ def kafka_headers(raw: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return kept
 
 
-def split(headers: Mapping[str, str], body: bytes, principal: str) -> list[Received]:
+def split_request(headers: Mapping[str, str], body: bytes, principal: str) -> list[Received]:
     """Return the events of a request: one, or those of a batch, each as a structured event.
 
     Raises:
@@ -142,15 +142,15 @@ def header_bytes(name: str, value: str) -> int:
     return len(msgspec.json.encode([name, value]))
 
 
-def parse(received: Received) -> ExternalEvent:
+def parse_event(received: Received) -> ExternalEvent:
     """Return the event.
 
     Raises:
         MalformedEvent: it is not an event, or breaks a bound.
         Problem: 413, its body exceeds 4 MiB.
     """
-    if len(received.body) > EVENT_BYTES_MAX:
-        raise too_large(EVENT_BYTES_MAX)
+    if len(received.body) > EXTERNAL_EVENT_BYTES_MAX:
+        raise too_large(EXTERNAL_EVENT_BYTES_MAX)
     if sum(header_bytes(*each) for each in received.headers.items()) > HEADERS_BYTES_MAX:
         raise MalformedEvent(f"the headers have more than {HEADERS_BYTES_MAX} bytes")
     attributes, data = _structured(received) if received.structured else _binary(received)

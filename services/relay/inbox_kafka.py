@@ -28,7 +28,7 @@ from libs.commands.problems import problem_of
 from libs.contracts.crash import crash_point
 from libs.contracts.problems import Problem
 from libs.web.application import Readiness
-from services.relay.inbox import REFUSED, Inbox, Outcome
+from services.relay.inbox import REFUSED, EventOutcome, Inbox
 from services.relay.inbox_events import Received, kafka_headers
 
 TOPIC = "resedge.inbox"
@@ -211,7 +211,7 @@ class InboxTopic:
             return False
         return outcome.outcome != REFUSED or await self._told(record, headers, outcome)
 
-    async def _decided(self, received: Received) -> Outcome | None:
+    async def _decided(self, received: Received) -> EventOutcome | None:
         """Return the outcome; None: it was not decided in time, so the message is returned."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_SECONDS
@@ -234,7 +234,7 @@ class InboxTopic:
                 return outcome
         return None
 
-    async def _told(self, record: Any, came: list[tuple[str, bytes]], outcome: Outcome) -> bool:
+    async def _told(self, record: Any, came: list[tuple[str, bytes]], outcome: EventOutcome) -> bool:
         """Send what was refused to the dead letters' topic as it came, with the letter's name and the reason."""
         problem = outcome.problem or {}
         headers = {name: value.decode("utf-8", "replace") for name, value in came}

@@ -17,7 +17,7 @@ from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.eventlog import EventLog, NewEvent, Submission
 from services.relay.domain.letters import Command, RetryLetter, SettleLetter, SkipLetter, decide
-from services.relay.inbox import REFUSED, Inbox, Outcome, Retry, problem_of_outcome
+from services.relay.inbox import REFUSED, EventOutcome, Inbox, Retry, problem_of_outcome
 from services.relay.inbox_events import Received
 from services.relay.projections import LetterRow, LettersView, after
 
@@ -88,7 +88,7 @@ class DeadLetters:
 
         return await self._commands.change(propose, intent)
 
-    async def _settle(self, letter: str, outcome: Outcome, intent: Intent) -> None:
+    async def _settle(self, letter: str, outcome: EventOutcome, intent: Intent) -> None:
         row = await self.row(letter)
         stream = stream_id("letter", letter)
         for event in decide(SettleLetter(letter, outcome.outcome), row.folded()):

@@ -25,13 +25,13 @@ from libs.contracts import (
     decode,
     encode,
 )
-from services.relay.domain.letters import Closed, Open
-from services.relay.inbox_events import caused_by, letter_of
+from services.relay.domain.letters import ClosedLetter, OpenLetter
+from services.relay.inbox_events import caused_by, letter_name
 
 OPEN, _RETRIED, SKIPPED, SETTLED = "open", "retried", "skipped", "settled"
 STATES = (OPEN, _RETRIED, SKIPPED, SETTLED)
 INBOX, CONSUMER = "inbox", "consumer"
-KINDS = (INBOX, CONSUMER)
+LETTER_KINDS = (INBOX, CONSUMER)
 
 metadata = MetaData()
 letters = Table(
@@ -89,11 +89,11 @@ class LetterRow:
         event: EventRefused | ConsumerHalted = decode(self.type, self.data)
         return event
 
-    def folded(self) -> Open | Closed:
+    def folded(self) -> OpenLetter | ClosedLetter:
         """Return the letter as its decider sees it."""
         if self.state in {SKIPPED, SETTLED}:
-            return Closed(self.opened, skipped=self.state == SKIPPED)
-        return Open(self.opened, tried=self.state == _RETRIED)
+            return ClosedLetter(self.opened, skipped=self.state == SKIPPED)
+        return OpenLetter(self.opened, tried=self.state == _RETRIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class LettersView(ViewConsumer):
         query = select(table.c.kind, func.count()).where(table.c.state.in_((OPEN, _RETRIED))).group_by(table.c.kind)
         async with self.reading.connect() as connection:
             counted = {str(kind): int(count) for kind, count in await connection.execute(query)}
-        return dict.fromkeys(KINDS, 0) | counted
+        return dict.fromkeys(LETTER_KINDS, 0) | counted
 
 
 def after(row: LetterRow | None, name: str, recorded: Recorded) -> LetterRow | None:
@@ -229,13 +229,13 @@ def outcome_of(recorded: Recorded) -> InboxRow | None:
         case EventRefused():
             said = (event.letter, event.source, event.id, event.type, "refused", event.code)
         case EventNoted():
-            said = (letter_of(event.source, event.id), event.source, event.id, event.type, "unchanged", "")
+            said = (letter_name(event.source, event.id), event.source, event.id, event.type, "unchanged", "")
         case _:
             cause = caused_by(recorded.causation_id)
             if cause is None:
                 return None
             type_name, source, id_ = cause
-            said = (letter_of(source, id_), source, id_, type_name, "accepted", "")
+            said = (letter_name(source, id_), source, id_, type_name, "accepted", "")
     letter, source, id_, type_name, outcome, code = said
     at = recorded.at.isoformat()
     fact = recorded.stream

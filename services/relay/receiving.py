@@ -15,7 +15,7 @@ from libs.bus.metrics import DEAD_LETTERS
 from libs.runtime.elsewhere import Api
 from libs.runtime.service import Ports
 from libs.web.application import ReadinessCheck
-from services.relay.api import SOURCE, Events, Letters, relay_router
+from services.relay.api import SOURCE, Events, LetterRoutes, relay_router
 from services.relay.inbox import Inbox
 from services.relay.inbox_commands import ApiCommands
 from services.relay.inbox_kafka import InboxTopic
@@ -42,7 +42,7 @@ class Receiving:
         self.router = relay_router(
             self.commands,
             Events(self.inbox, self.commands, self.view),
-            Letters(letters, self.commands, self.view),
+            LetterRoutes(letters, self.commands, self.view),
         )
         self.topic = None if ports.kafka is None else InboxTopic(ports.kafka.servers, self.inbox, ports.kafka.prefix)
         self.checks: list[ReadinessCheck] = [self.topic.ready] if self.topic is not None else []

@@ -18,7 +18,7 @@ from libs.web.auth import requires
 from libs.web.bodies import read_body
 from libs.web.intents import flag, intent_of
 from libs.web.openapi import JSON, answers, taking
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import respond, select
 from libs.web.turns import Turn
 from services.rendering.asking.apart import verify_apart
@@ -56,7 +56,7 @@ class Routes:
             raise not_found("application", application, nearest(application, model.fleet.applications))
         reconciler = self._rendering.reconciler
         answer = Why(model, reconciler.hold, ordinal, application, reconciler.now()).answer()
-        return JSONResponse(answer, headers={HEADER: str(model.position)})
+        return JSONResponse(answer, headers={POSITION_HEADER: str(model.position)})
 
     async def refusals(
         self, request: Request, application: str | None = None, cluster: str | None = None

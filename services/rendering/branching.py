@@ -17,10 +17,10 @@ from libs.contracts.problems import invalid, not_found
 from libs.web.bodies import parse_json, read_body
 from libs.web.intents import intent_of
 from libs.web.openapi import JSON, taking
-from libs.web.positions import HEADER, wanted_position
+from libs.web.positions import POSITION_HEADER, wanted_position
 from libs.web.router import respond
 from services.rendering.consumer import Rendering
-from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decide, end_grace, retired, told
+from services.rendering.deciding.laying import LayoutState, UpgradeLayout, decide_next, end_grace, next_step, retired
 from services.rendering.domain.branch import RestoreWriting
 from services.rendering.domain.branch import decide as decide_branch
 
@@ -60,9 +60,9 @@ class BranchRoutes:
         await self._positions.seen(wanted_position(request), self._rendering)
         model, now = self._rendering.model, self._rendering.reconciler.now()
         command = UpgradeLayout(model.branch, reason_of(body), _hurry(body), now)
-        plan = told(model, now)
+        plan = next_step(model, now)
         propose = proposing(
-            f"layout-{model.branch}", "upgrading", lambda: decide(command, LayoutState.of(model)), plan=plan
+            f"layout-{model.branch}", "upgrading", lambda: decide_next(command, LayoutState.of(model)), plan=plan
         )
         return respond(await self._commands.change(propose, intent_of(request, body)))
 
@@ -70,7 +70,7 @@ class BranchRoutes:
         """Return the deleted clusters whose directories still exist, empty or about to be."""
         await self._positions.seen(wanted_position(request), self._rendering)
         model = self._rendering.model
-        return JSONResponse({"items": retired(model), "next": None}, headers={HEADER: str(model.position)})
+        return JSONResponse({"items": retired(model), "next": None}, headers={POSITION_HEADER: str(model.position)})
 
     async def drop_retired(self, request: Request, name: str) -> Response:
         """Remove a deleted cluster's directory as soon as it is empty, without its grace."""

@@ -21,8 +21,8 @@ from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from services.rendering.deciding.reconciler import Reconciler
 from services.rendering.model import Model
-from services.rendering.observing import STANDINGS, Standing
-from services.rendering.snapshot import VERSION, dump_model, load_model
+from services.rendering.observing import STANDINGS, RenderingStanding
+from services.rendering.snapshot import RENDERING_VERSION, dump_model, load_model
 from services.rendering.writing.branch_log import WritingFailed
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from libs.eventlog import EventLog, Lease
     from services.rendering.settings import RenderingSettings
 
-NAME = "rendering"
+CONSUMER_NAME = "rendering"
 MAKING_MARK = "resedge-making"
 SAVE_AGAIN_SECONDS = 60.0
 """How long until a failed snapshot is tried again: writing one takes time from rendering."""
-log = structlog.get_logger(NAME)
+log = structlog.get_logger(CONSUMER_NAME)
 
 
 class Rendering(ModelConsumer):
@@ -53,8 +53,10 @@ class Rendering(ModelConsumer):
         speed: float = 1.0,
     ) -> None:
         self.model = Model(Blobs(events.blob), timing=settings.timing)
-        hooks = SnapshotHooks(lambda: dump_model(self.model), lambda data: load_model(self.model, data), VERSION)
-        super().__init__(NAME, events, self._never, hooks)
+        hooks = SnapshotHooks(
+            lambda: dump_model(self.model), lambda data: load_model(self.model, data), RENDERING_VERSION
+        )
+        super().__init__(CONSUMER_NAME, events, self._never, hooks)
         self.settings = settings
         self.path = settings.repository or data_dir / "gitops.git"
         self.remote_state = ""
@@ -155,14 +157,14 @@ class Rendering(ModelConsumer):
             self._workers = Workers(self.settings.workers)
         return self._workers
 
-    def standing(self) -> Standing:
+    def standing(self) -> RenderingStanding:
         """Return the state of rendering, for the metrics."""
         placements, hold = self.model.placements, self.reconciler.hold
         refused: dict[str, int] = {}
         for refusal, clusters in placements.refusals.items():
             refused[refusal.code] = refused.get(refusal.code, 0) + len(clusters)
         pending = sum(len(each.pending) for each in placements.by_key.values())
-        return Standing(pending, 0 if hold is None else hold.count, bool(self.reconciler.stopped), refused)
+        return RenderingStanding(pending, 0 if hold is None else hold.count, bool(self.reconciler.stopped), refused)
 
     def head_position(self) -> int:
         """Return the log's last position; blocks."""
@@ -236,7 +238,7 @@ class Rendering(ModelConsumer):
             position, files = self.position, self._unsaved_files
             content = self.snapshot()
         try:
-            await asyncio.to_thread(self._files.write, NAME, content)
+            await asyncio.to_thread(self._files.write, CONSUMER_NAME, content)
         except OSError as error:
             self._save_again_at = self._monotonic() + SAVE_AGAIN_SECONDS
             log.warning("rendering.snapshot-not-kept", reason=str(error))

@@ -120,7 +120,7 @@ def committed(written: Written, *, new: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RenderingStanding:
     """The state of rendering: placements that differ from their target, are refused (by code), are held."""
 
     pending: int = 0
@@ -133,9 +133,9 @@ class Standings(Collector):
     """Reads the state of this process's rendering whenever metrics are read; without rendering there are no samples."""
 
     def __init__(self) -> None:
-        self._read: Callable[[], Standing] | None = None
+        self._read: Callable[[], RenderingStanding] | None = None
 
-    def follow(self, read: Callable[[], Standing] | None) -> None:
+    def follow(self, read: Callable[[], RenderingStanding] | None) -> None:
         """Report from now on what `read` returns."""
         self._read = read
 

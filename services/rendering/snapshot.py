@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import msgspec
 
-from libs.fleet.snapshots import VERSION as FLEET_VERSION
-from libs.fleet.snapshots import dump_fleet, load_fleet
+from libs.fleet.snapshots import FLEET_VERSION, dump_fleet, load_fleet
 from libs.fleet.state import dump_parts, load_parts
 from services.rendering.model import Model
 from services.rendering.model.model import PARTS
 
-VERSION = f"rendering-8/{FLEET_VERSION}"
+RENDERING_VERSION = f"rendering-8/{FLEET_VERSION}"
 
 
 def dump_model(model: Model) -> bytes:

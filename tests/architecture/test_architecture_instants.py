@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from cli.errors import UsageProblem
 from cli.up import virtual_clock
-from libs.access.tokens import TokenStore, digest_of
+from libs.access.tokens import TokenStore, token_digest
 from libs.contracts.instants import instant_text, parsed_instant, read_instant
 from libs.contracts.refusals import Invalid
-from services.audit.domain import instant as audited
+from services.audit.domain import read_time as audited
 from services.policy.documents.access import parse_binding
 from services.policy.documents.freezes import parse_freeze
 from services.policy.documents.laws import parse_law
-from services.relay.inbox_events import Received, parse
+from services.relay.inbox_events import Received, parse_event
 from tests.relay.conftest import STRUCTURED, event
 from tests.support.instants import INSTANTS, NONE
 
@@ -48,7 +48,7 @@ PARSE = {"fromisoformat", "strptime", "parsedate_to_datetime"}
 
 def _stored(folder: Path, text: str) -> datetime | None:
     path = folder / "tokens.json"
-    entry = {"name": "ana", "sha256": digest_of("x"), "roles": ["viewer"], "expires": text}
+    entry = {"name": "ana", "sha256": token_digest("x"), "roles": ["viewer"], "expires": text}
     path.write_text(json.dumps({"tokens": [entry]}))
     principal = TokenStore(path).principal("x")
     assert principal is not None
@@ -120,10 +120,10 @@ def test_a_cloudevent_s_time_is_read_in_every_mode(text: str) -> None:
     )
     for message in messages:
         if text in INSTANTS:
-            assert parse(message).attributes["time"] == text
+            assert parse_event(message).attributes["time"] == text
         else:
             with pytest.raises(Invalid):
-                parse(message)
+                parse_event(message)
 
 
 def test_a_token_of_the_file_ends_then_or_has_ended_if_nobody_can_tell(tmp_path: Path) -> None:

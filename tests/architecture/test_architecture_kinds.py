@@ -16,7 +16,7 @@ from libs.commands.kinds import DeclaredKind
 from libs.commands.ordering import ordered
 from libs.contracts.documents import DECIDED_BY
 from libs.contracts.rights import ROLE_KINDS
-from libs.kinds import DECLARED, KINDS, Kind, texts_at, told, understood
+from libs.kinds import DECLARED_KINDS, KINDS, Kind, kind_as_json, texts_at, understood
 from libs.kinds.categories import categories_read
 from scripts.edge import routes as edge_routes
 from scripts.kinds_page import example_of
@@ -54,9 +54,9 @@ def operations(service: str) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.singular)
 def test_a_registration_travels_as_json(kind: Kind) -> None:
-    back = understood(json.loads(json.dumps(told(kind))))
+    back = understood(json.loads(json.dumps(kind_as_json(kind))))
 
-    assert told(back) == told(kind)
+    assert kind_as_json(back) == kind_as_json(kind)
     assert re.fullmatch(r"[A-Z][^.]+\.", kind.about), "one sentence"
     assert back.right in ROLE_KINDS
 
@@ -77,7 +77,7 @@ def test_every_kind_has_a_route_of_its_service_that_the_edge_knows(kind: Kind) -
     assert any(service == kind.service and f"/{collection}" in route for route, service in edge_routes())
 
 
-@pytest.mark.parametrize("kind", DECLARED, ids=lambda kind: kind.document)
+@pytest.mark.parametrize("kind", DECLARED_KINDS, ids=lambda kind: kind.document)
 def test_every_declared_kind_is_served_ordered_judged_and_told_of(kind: Kind) -> None:
     paths = operations(kind.service)
     one = next(path for path in paths if path.startswith(f"/v1/{kind.plural}/{{name"))
@@ -91,7 +91,7 @@ def test_every_declared_kind_is_served_ordered_judged_and_told_of(kind: Kind) ->
     assert subject_asked(f"{kind.plural}/x")[0] == (kind.singular,)
 
 
-@pytest.mark.parametrize("kind", DECLARED, ids=lambda kind: kind.document)
+@pytest.mark.parametrize("kind", DECLARED_KINDS, ids=lambda kind: kind.document)
 def test_what_a_kind_refers_to_are_fields_of_its_documents(kind: Kind) -> None:
     whole = described(kind.service)
     one = next(path for path in whole["paths"] if path.startswith(f"/v1/{kind.plural}/{{name"))
@@ -115,10 +115,10 @@ def _has(named: Mapping[str, Any], schema: Mapping[str, Any], steps: list[str]) 
 
 def test_what_an_example_refers_to_comes_before_it() -> None:
     """The order of the registrations is one in which their examples can be declared."""
-    documents = [documents_of(kind) for kind in DECLARED]
+    documents = [documents_of(kind) for kind in DECLARED_KINDS]
     backwards = ordered(documents[::-1])
     place = {documents[::-1][index]["kind"]: at for at, index in enumerate(backwards.sequence)}
-    for kind, document in zip(DECLARED, documents, strict=True):
+    for kind, document in zip(DECLARED_KINDS, documents, strict=True):
         for path, referred in kind.refers.items():
             if referred in place and list(texts_at(document, path)):
                 assert place[referred] < place[kind.document]
@@ -133,7 +133,7 @@ def literals(tree: ast.AST) -> Iterator[str]:
 
 def named_in(text: str) -> set[str]:
     """Return the document kinds that a module's texts name."""
-    return set(literals(ast.parse(text))) & {kind.document for kind in DECLARED}
+    return set(literals(ast.parse(text))) & {kind.document for kind in DECLARED_KINDS}
 
 
 def test_no_other_module_lists_kinds() -> None:
@@ -214,7 +214,7 @@ def test_every_list_of_categories_has_a_reason() -> None:
 
 def declared_kinds() -> Iterator[DeclaredKind[Any, Any]]:
     """Yield what each service makes of the registrations."""
-    for service in dict.fromkeys(kind.service for kind in DECLARED):
+    for service in dict.fromkeys(kind.service for kind in DECLARED_KINDS):
         for module in (f"services.{service}.api", f"services.{service}.choosing"):
             if importlib.util.find_spec(module) is not None:
                 for each in vars(importlib.import_module(module)).values():
@@ -225,7 +225,7 @@ def declared_kinds() -> Iterator[DeclaredKind[Any, Any]]:
 def test_every_registration_is_made_a_declared_kind_by_its_service() -> None:
     made = [each.kind for each in declared_kinds()]
 
-    assert {kind.document for kind in DECLARED} <= set(made)
+    assert {kind.document for kind in DECLARED_KINDS} <= set(made)
     assert len(made) == len(set(made))
 
 

@@ -10,14 +10,14 @@ from starlette.routing import BaseRoute
 
 from cli.embedded import SERVICES
 from libs.runtime.embedded import Embedded
-from libs.web.auth import OpenRule, Rule
+from libs.web.auth import OpenRule, RouteRule
 
 OPEN = {"/livez", "/readyz"}
 
 
-def rules_of(dependant: Any) -> Iterator[Rule | OpenRule]:
+def rules_of(dependant: Any) -> Iterator[RouteRule | OpenRule]:
     for each in dependant.dependencies:
-        if isinstance(each.call, Rule | OpenRule):
+        if isinstance(each.call, RouteRule | OpenRule):
             yield each.call
         yield from rules_of(each)
 

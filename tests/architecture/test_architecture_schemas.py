@@ -10,7 +10,7 @@ import pytest
 
 from libs.contracts import StoreDeclared, encode, event_types
 from libs.contracts.envelope import decode
-from scripts.schemas import ROOT, breaks, event_schemas, incompatible, stale
+from scripts.schemas import SCHEMAS_ROOT, breaks, event_schemas, incompatible, stale
 
 NAME = "dev.resedge.inventory.StoreDeclared.v1"
 
@@ -21,7 +21,7 @@ def test_the_schemas_are_current() -> None:
 
 
 def test_every_published_type_has_a_schema() -> None:
-    assert {path.stem for path in (ROOT / "events").glob("*.json")} == set(event_types())
+    assert {path.stem for path in (SCHEMAS_ROOT / "events").glob("*.json")} == set(event_types())
 
 
 def altered(**changes: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from libs.fleet.snapshots import dump_fleet
 from services.inventory.documents import parse_store, store_document
 from services.inventory.domain import DeclareStore
 from services.inventory.reading import OWN_COLUMNS
-from services.inventory.showing import Report
+from services.inventory.showing import ChangeReport
 
 ROOT = Path(__file__).parents[2]
 STORE = StoreDeclared("tx-1", "UTC", clusters=[ClusterSpec("tx-1")])
@@ -79,7 +79,7 @@ def test_a_field_is_a_column_or_is_said_by_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", [each.name for each in fields(StoreDeclared) if each.name not in {"name", "clusters"}])
 def test_a_field_that_an_import_changes_is_reported(name: str) -> None:
-    report = Report()
+    report = ChangeReport()
     report.store(STORE, replace(STORE, **{name: OTHER.get(name, "text")}))
 
     assert report.labels if name == "labels" else report.fields[name] == 1

@@ -17,7 +17,7 @@ from cli.__main__ import main
 from libs.eventlog import EventLog
 from scripts.verify_export import KEYS, Differs, verify
 from services.audit.app import build as audit
-from services.audit.exporting import chosen, runs, whole
+from services.audit.exporting import chosen, runs, whole_lines
 from services.audit.projections import Asked, AuditTrail
 from services.inventory.app import build as inventory
 from tests.audit.audit_words import HISTORY, log_at, rehashed, spelled
@@ -54,7 +54,7 @@ def written(
 async def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The whole log, exported."""
     with log_at(tmp_path / "log.db") as log:
-        return written(tmp_path, await joined(whole(log, 0, LAST)), monkeypatch, after=0, through=LAST)
+        return written(tmp_path, await joined(whole_lines(log, 0, LAST)), monkeypatch, after=0, through=LAST)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "part"
     folder.mkdir()
     with log_at(folder / "log.db") as log:
-        body = await joined(whole(log, 4, 5)) + await joined(whole(log, 7, 8))
+        body = await joined(whole_lines(log, 4, 5)) + await joined(whole_lines(log, 7, 8))
         return written(folder, body, monkeypatch, "--subject", "x", after=0, through=LAST)
 
 
@@ -282,7 +282,7 @@ async def test_a_range_that_is_none_is_refused(server: Server, query: dict[str, 
 
 async def test_a_chosen_export_is_the_lines_of_the_whole_one(server: Server) -> None:
     log: EventLog = server.embedded.log
-    everything = (await joined(whole(log, 0, 7))).splitlines()
+    everything = (await joined(whole_lines(log, 0, 7))).splitlines()
     position = await server.settled()
     trail = next(consumer for service in server.embedded.services for consumer in service.consumers
                  if isinstance(consumer, AuditTrail))  # fmt: skip

@@ -11,7 +11,7 @@ from pyroaring import BitMap
 from libs import contracts as c
 from libs.contracts import Event, Recorded, type_name
 from libs.fleet import packed
-from services.audit.domain import tell
+from services.audit.domain import tell_event
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
 BY = c.By("rita", "t1", "", "127.0.0.1")
@@ -55,5 +55,5 @@ def recorded(event: Event, stream: str) -> Recorded:
     ],
 )
 def test_policy_is_told_in_plain_words(stream: str, event: Any, sentence: str, others: list[tuple[str, str]]) -> None:
-    told = tell(recorded(event, stream))
+    told = tell_event(recorded(event, stream))
     assert (told.sentence, list(told.others)) == (sentence, others)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from libs.contracts import StoreDeclared, encode, type_name
-from libs.eventlog import EventLog, NewEvent, Problem, Submission, Verification
-from services.audit.domain import shown, verdict
+from libs.eventlog import ChainProblem, EventLog, NewEvent, Submission, Verification
+from services.audit.domain import event_as_json, verdict
 from services.audit.reading import Tail
 
 
@@ -31,7 +31,7 @@ async def append(log: EventLog, *names: str) -> None:
 
 async def test_an_event_is_shown_whole(log: EventLog) -> None:
     await append(log, "a")
-    found = shown(log.read(0)[0])
+    found = event_as_json(log.read(0)[0])
     assert (found["position"], found["stream"], found["version"], found["actor"]) == (1, "store-a", 1, "ada")
     assert (found["time"], found["data"]["timezone"]) == ("2026-11-24T00:00:00Z", "UTC")
     assert found["hash"] == log.hash_at(1).hex()
@@ -67,5 +67,5 @@ async def test_a_follower_that_went_away_is_forgotten(log: EventLog) -> None:
 
 async def test_a_verification_says_where_the_problem_is() -> None:
     assert verdict(Verification(ok=True, events=3, position=3, problem=None))["ok"]
-    broken = verdict(Verification(ok=False, events=1, position=1, problem=Problem(2, "the hash differs")))
+    broken = verdict(Verification(ok=False, events=1, position=1, problem=ChainProblem(2, "the hash differs")))
     assert (broken["ok"], broken["checks"][0]["detail"]) == (False, "position 2: the hash differs")

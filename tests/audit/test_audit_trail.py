@@ -19,7 +19,7 @@ from libs.eventlog import EventLog
 from libs.fleet import packed
 from services.audit.app import build as audit
 from services.audit.asking import subject_asked, types_asked
-from services.audit.domain import instant, tell
+from services.audit.domain import read_time, tell_event
 from services.audit.projections import Asked, AuditTrail
 from services.inventory.app import build as inventory
 from tests.audit.audit_words import HISTORY, ODD, START, log_at
@@ -150,7 +150,7 @@ def test_every_event_type_is_told(name: str) -> None:
         if each.default is MISSING and each.default_factory is MISSING
     }
 
-    told = tell(Recorded(1, "e", "thing-x", 1, name, START, "ada", cls(**required), b""))
+    told = tell_event(Recorded(1, "e", "thing-x", 1, name, START, "ada", cls(**required), b""))
 
     assert told.sentence.split()[0].islower()
     assert len(told.sentence.split()) > 1
@@ -176,13 +176,13 @@ def test_a_subject_is_a_kind_and_a_name_or_a_plain_name(text: str, kinds: tuple[
 
 
 def test_an_instant_has_an_offset() -> None:
-    assert instant("2026-11-24T06:00:00-06:00") == instant("2026-11-24t12:00:00.000z")
+    assert read_time("2026-11-24T06:00:00-06:00") == read_time("2026-11-24t12:00:00.000z")
     for text in ("2026-11-24", "2026-11-24T06:00:00", "20261124T060000Z", "yesterday", "2026-13-01T00:00:00Z", ""):
         with pytest.raises(Invalid) as refused:
-            instant(text)
+            read_time(text)
         assert "2026-11-24T06:00:00Z" in str(refused.value.fix)
     with pytest.raises(Invalid):
-        instant("0001-01-01T00:00:00+14:00")
+        read_time("0001-01-01T00:00:00+14:00")
 
 
 @pytest.fixture

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from libs.gittree import (
-    Column,
     Family,
     IdSink,
     Mode,
     PackSink,
     Repository,
+    SlotColumn,
     Trailer,
     Workers,
-    plain,
+    plain_family,
     tree_body,
     tree_family,
 )
-from libs.gittree.entries import bodies
-from libs.gittree.process import command, environment
+from libs.gittree.entries import object_bodies
+from libs.gittree.process import command, git_environment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,15 +60,15 @@ def _application(namespace: int, application: int, names: list[bytes]) -> Family
         application,
     )
     codes = np.arange(len(names), dtype=np.int32) % 96
-    lanes = Column([b"%d" % number for number in range(96)], codes)
+    lanes = SlotColumn([b"%d" % number for number in range(96)], codes)
     parts = (head, b"}\nspec:\n  template:\n    env:\n" + _LITERAL + b"      - name: LANES\n        value: '", b"'\n")
-    return Family("blob", parts, (Column(names), lanes), len(names))
+    return Family("blob", parts, (SlotColumn(names), lanes), len(names))
 
 
 def _flux(namespace: int, names: list[bytes]) -> Family:
     head = b"apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: team-%d\n" % namespace
     head += b"  namespace: flux-system\nspec:\n  interval: 5m\n  prune: true\n  wait: true\n  path: ./clusters/"
-    return Family("blob", (head, b"/team-%d\n" % namespace), (Column(names),), len(names))
+    return Family("blob", (head, b"/team-%d\n" % namespace), (SlotColumn(names),), len(names))
 
 
 async def _namespace(sink: PackSink, namespace: int, names: list[bytes]) -> NDArray[np.uint8]:
@@ -93,7 +93,7 @@ async def _fleet(sink: PackSink, names: list[bytes]) -> bytes:
     shards: dict[int, Tree] = {}
     for number, (name, row) in enumerate(zip(names, ids, strict=True)):
         shards.setdefault(number % 4096, {})[name.decode()] = (Mode.DIRECTORY, row.tobytes())
-    lower = await sink.write_async(plain("tree", [tree_body(shard) for shard in shards.values()]))
+    lower = await sink.write_async(plain_family("tree", [tree_body(shard) for shard in shards.values()]))
     upper: dict[str, Tree] = {}
     for shard, row in zip(shards, lower, strict=True):
         upper.setdefault(f"{shard >> 8:x}", {})[f"{shard & 255:02x}"] = (Mode.DIRECTORY, row.tobytes())
@@ -131,8 +131,8 @@ def _fast_import(directory: Path, stores: int) -> float:
         target.write(b"commit refs/heads/main\ncommitter x <x@x> 1772323200 +0000\ndata 1\nx\n")
         for namespace in range(_NAMESPACES):
             families = {f"app-{n}.yaml".encode(): _application(namespace, n, names) for n in range(_APPLICATIONS)}
-            columns = {f"team-{namespace}/".encode() + file: bodies(family) for file, family in families.items()}
-            columns[b"flux-system/kustomization-team-%d.yaml" % namespace] = bodies(_flux(namespace, names))
+            columns = {f"team-{namespace}/".encode() + file: object_bodies(family) for file, family in families.items()}
+            columns[b"flux-system/kustomization-team-%d.yaml" % namespace] = object_bodies(_flux(namespace, names))
             for file, column in columns.items():
                 for number, body in enumerate(column):
                     path = b"clusters/%x/%02x/%s/%s" % (number % 4096 >> 8, number & 255, names[number], file)
@@ -141,7 +141,7 @@ def _fast_import(directory: Path, stores: int) -> float:
     started = time.perf_counter()
     with stream.open("rb") as source:
         arguments = command(repository.path, "fast-import", "--quiet")
-        subprocess.run(arguments, env=environment(), stdin=source, check=True)
+        subprocess.run(arguments, env=git_environment(), stdin=source, check=True)
     return files / (time.perf_counter() - started)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from cli.config import Config, Connection, Context, Flags, connection, load_config, save_config, write_context
 from cli.errors import UsageProblem
-from cli.positions import Positions
+from cli.positions import KeptPositions
 from tests.cli.cli_server import Answer, FakeServer
 
 if TYPE_CHECKING:
@@ -129,13 +129,13 @@ def test_an_address_that_is_none_is_a_usage_problem(resedge: Resedge) -> None:
 
 def test_positions_are_kept_per_connection_and_only_grow(tmp_path: Path) -> None:
     path = tmp_path / "state" / "positions.json"
-    shop, lab = (Positions(path, Connection(f"http://{name}", "t", name)) for name in ("shop", "lab"))
+    shop, lab = (KeptPositions(path, Connection(f"http://{name}", "t", name)) for name in ("shop", "lab"))
     shop.remember(7)
     shop.remember(5)
     lab.remember(3)
 
     assert (shop.last(), lab.last()) == (7, 3)
-    assert Positions(path, Connection("http://shop", "another token", "shop")).last() == 0
+    assert KeptPositions(path, Connection("http://shop", "another token", "shop")).last() == 0
     shop.forget()
     assert (shop.last(), lab.last()) == (0, 3)
     path.write_text("not json")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cli.cells import FORMS
-from libs.kinds import KINDS, told, version_of
+from libs.kinds import KINDS, kind_as_json, version_of
 from tests.cli.cli_server import Answer, FakeServer, clean_environment
 from tests.cli.conftest import Resedge
 
@@ -31,7 +31,7 @@ RING: Mapping[str, Any] = {
     "what_a_newer_server_says": 1,
 }
 ITEM = {"kind": "Ring", "metadata": {"name": "beta"}, "spec": {"size": 7}}
-PUBLISHED = {"version": "newer", "items": [*(told(kind) for kind in KINDS), RING]}
+PUBLISHED = {"version": "newer", "items": [*(kind_as_json(kind) for kind in KINDS), RING]}
 
 
 def words(text: str) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from cli.config import Config, Context, SignIn, load_config, save_config
 from cli.errors import CliError, ExitCode, UsageProblem
-from cli.signing_in import Code, Provider, renewed
+from cli.signing_in import Code, SignInProvider, renewed
 from tests.cli.cli_server import Answer, Asked, FakeServer
 from tests.cli.conftest import Resedge
 from tests.support.tokens import ANA, CLIENT, Issuer, issuing
@@ -28,8 +28,8 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def provider(issuer: Issuer) -> Iterator[Provider]:
-    made = Provider(issuer.url, CLIENT)
+def provider(issuer: Issuer) -> Iterator[SignInProvider]:
+    made = SignInProvider(issuer.url, CLIENT)
     yield made
     made.close()
 
@@ -121,7 +121,7 @@ def test_without_a_context_there_is_nowhere_to_keep_a_token(resedge: Resedge, is
     assert issuer.asked == []
 
 
-def test_polling_goes_at_the_pace_that_the_provider_asks_for(provider: Provider, issuer: Issuer) -> None:
+def test_polling_goes_at_the_pace_that_the_provider_asks_for(provider: SignInProvider, issuer: Issuer) -> None:
     issuer.polls.extend(["authorization_pending", "slow_down", "authorization_pending", "ok"])
     issuer.interval = 2
     slept = Slept()
@@ -136,14 +136,14 @@ def test_polling_goes_at_the_pace_that_the_provider_asks_for(provider: Provider,
     ("error", "said"),
     [("access_denied", "denied"), ("expired_token", "expired"), ("invalid_client", "refused")],
 )
-def test_a_refusal_ends_the_waiting(provider: Provider, issuer: Issuer, error: str, said: str) -> None:
+def test_a_refusal_ends_the_waiting(provider: SignInProvider, issuer: Issuer, error: str, said: str) -> None:
     issuer.polls.extend(["authorization_pending", error])
     with pytest.raises(CliError, match=said) as refused:
         provider.wait(provider.code(SCOPE, ""), Slept())
     assert refused.value.exit_code == ExitCode.DENIED
 
 
-def test_waiting_ends_with_the_code(provider: Provider, issuer: Issuer) -> None:
+def test_waiting_ends_with_the_code(provider: SignInProvider, issuer: Issuer) -> None:
     issuer.polls.extend(["authorization_pending"] * 100)
     slept = Slept()
     code = Code("the-device-code", "WDJB-MJHT", issuer.url, "", 5, 60)
@@ -152,7 +152,7 @@ def test_waiting_ends_with_the_code(provider: Provider, issuer: Issuer) -> None:
     assert sum(slept.seconds) <= 60
 
 
-class Moving(Provider):
+class Moving(SignInProvider):
     """A provider whose token endpoint is somewhere else at each look; `places` first."""
 
     def __init__(self, issuer: str, *places: str) -> None:

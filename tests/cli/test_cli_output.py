@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.output import Column, field, sort_items, text, to_yaml, write_table
+from cli.output import TableColumn, field, sort_items, text, to_yaml, write_table
 from libs.templates import read_yaml
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Terminal(io.StringIO):
 
 
 def table(stream: io.StringIO) -> list[str]:
-    columns = [Column("NAME", field("name")), Column("LABELS", field("labels"))]
+    columns = [TableColumn("NAME", field("name")), TableColumn("LABELS", field("labels"))]
     write_table(
         columns, [{"name": "tx-1", "labels": {"size": "large", "grill": ["A", "B"], "note": "x" * 200}}], stream=stream
     )
@@ -100,12 +100,12 @@ def test_numbers_sort_as_numbers_and_missing_ones_last() -> None:
     items: list[dict[str, Any]] = [{"n": 10}, {"n": 9}, {}, {"n": "x"}]
 
     assert json.dumps(sort_items(items, "n", [])) == '[{"n": 9}, {"n": 10}, {"n": "x"}, {}]'
-    assert sort_items(items, "-COUNT", [Column("COUNT", field("n"))])[-1] == {"n": 9}
+    assert sort_items(items, "-COUNT", [TableColumn("COUNT", field("n"))])[-1] == {"n": 9}
 
 
 def test_columns_stand_below_each_other_whatever_letters_a_name_has() -> None:
     wide, marked = "山田 太郎", "नमस्ते"
-    columns = (Column("ACTOR", field("a")), Column("WHAT", field("b")))
+    columns = (TableColumn("ACTOR", field("a")), TableColumn("WHAT", field("b")))
     out = io.StringIO()
 
     write_table(columns, [{"a": name, "b": "x"} for name in (wide, marked, "Ana O'Brien")], stream=out)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli.embedded import SERVICES
-from cli.replaying import FLEET, VIEWS
+from cli.replaying import FLEET_DOCUMENTS, VIEWS
 from libs.bus import ViewConsumer
 from libs.contracts import StoreDeclared, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
@@ -198,12 +198,12 @@ def test_every_view_of_every_service_can_be_replayed(
     consumers = [each for service in embedded.services for each in service.consumers if isinstance(each, ViewConsumer)]
     asyncio.run(embedded.stop())
     assert {each.name for each in consumers} <= set(VIEWS)
-    assert {kind.plural for service in embedded.services for kind in service.kinds} <= set(FLEET)
+    assert {kind.plural for service in embedded.services for kind in service.kinds} <= set(FLEET_DOCUMENTS)
 
     listed = {item["view"]: item["items"] for item in audit(resedge, lived[0], "--as-of", "8")}
     assert listed["stores"] == 3
-    assert set(VIEWS) | set(FLEET) < set(listed)
-    for name in (*VIEWS, *FLEET):
+    assert set(VIEWS) | set(FLEET_DOCUMENTS) < set(listed)
+    for name in (*VIEWS, *FLEET_DOCUMENTS):
         assert len(audit(resedge, lived[0], "--as-of", "8", "--view", name)) == listed[name], name
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.eventlog.dialects import SQLServer
-from libs.eventlog.dialects.sqlserver import BEGIN, COLLATIONS, CREATE_LOCK, DATABASE, DRIVER, SESSION
+from libs.eventlog.dialects.sqlserver import COLLATIONS, CREATE_LOCK, DATABASE, DRIVER, IS_PRESENT, SESSION
 
 STAND_IN_URL = "mssql+pyodbc://resedge:secret@sql.example:1433/resedge?driver=ODBC+Driver+18+for+SQL+Server"
 PARAMETERS_LIMIT = 2_100
@@ -261,7 +261,7 @@ class Cursor:
             known = {name for (name,) in self._connection.sqlite.execute("SELECT name FROM sqlite_master")}
             return [(value,) for value in values if value in known]
         answers: dict[str, list[tuple[Any, ...]]] = {
-            BEGIN: [(1,)],
+            IS_PRESENT: [(1,)],
             DATABASE: [(self._double.snapshot, self._double.durability)],
             COLLATIONS: list(self._double.collations),
         }

@@ -36,7 +36,7 @@ from services.inventory.domain import DeclareStore, relabelled, without_cluster
 from services.inventory.importing import StoreRow
 from services.policy.api import DECLARED
 from services.relay.api import SOURCE
-from services.relay.domain.external import Change, instruction
+from services.relay.domain.external import ChangeStore, instruction
 from services.relay.inbox_commands import changed
 from tests.flow.conftest import Server
 from tests.support.declared import LATER, changed_paths, declared_types, filled, later, samples, unsaid
@@ -166,7 +166,7 @@ def test_what_a_system_outside_changes_of_a_store_leaves_all_else_as_it_was(told
     source = SourceDeclared("registry", "urn:x", "registry", [our_type])
 
     _, change = instruction(source, our_type, {"name": STORE_SAMPLE.name, **said})
-    assert isinstance(change, Change)
+    assert isinstance(change, ChangeStore)
     _, make = parse_store(changed(store_document(STORE_SAMPLE, Fleet()), change), STORE_SAMPLE.name)
     command = make("registry", AT)
     assert isinstance(command, DeclareStore)
@@ -179,7 +179,7 @@ def test_what_the_document_of_a_cluster_has_more_than_an_event_can_say_stays() -
     document = store_document(STORE_SAMPLE, Fleet())
     document["spec"]["clusters"][0]["later"] = LATER
 
-    after = changed(document, Change("tx-1", {"clusters": [{"name": "tx-1", "labels": {}, "capacity": {}}]}))
+    after = changed(document, ChangeStore("tx-1", {"clusters": [{"name": "tx-1", "labels": {}, "capacity": {}}]}))
 
     kept = {"kubernetes": "1.33", "later": LATER}
     assert after["spec"]["clusters"] == [{"name": "tx-1", "labels": {}, "capacity": {}, **kept}]

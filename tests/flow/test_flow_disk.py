@@ -18,7 +18,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from cli.embedded import SERVICES
 from services.rendering import consumer
-from services.rendering.asking.verify import verify
+from services.rendering.asking.verify import verify_branch
 from services.rendering.deciding import reconciler
 from tests.flow.conftest import Server, running
 from tests.support.disks import SmallDisk, small_disk
@@ -152,7 +152,7 @@ async def _goes_on(server: Server, sent: Sent) -> None:
 
 
 async def proves(place: str, root: Path) -> None:
-    checks = await verify(log_url(place, root), root / "data/gitops.git", every_commit=True)
+    checks = await verify_branch(log_url(place, root), root / "data/gitops.git", every_commit=True)
     assert [each for each in checks if not each.ok] == []
 
 

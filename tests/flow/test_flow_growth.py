@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.embedded import SERVICES
-from cli.replaying import opened, place_of, rebuilt_branch
+from cli.replaying import log_place_of, opened_log, rebuilt_branch
 from tests.flow.conftest import Server, running
 from tests.support.journeys import application, ask, choose, declare, publish, settled
 
@@ -33,8 +33,8 @@ async def verified(server: Server) -> None:
 
 def replayed(data_dir: Path, to: Path) -> str:
     """Replay the branch as of the log's head, and return its commit."""
-    with opened(f"sqlite:///{data_dir / 'log.db'}") as log:
-        return rebuilt_branch(log, place_of(log, str(log.head().position)), to).commit
+    with opened_log(f"sqlite:///{data_dir / 'log.db'}") as log:
+        return rebuilt_branch(log, log_place_of(log, str(log.head().position)), to).commit
 
 
 async def begins_again(data_dir: Path, commit: str) -> None:

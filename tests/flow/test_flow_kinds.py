@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cli.embedded import SERVICES
-from libs.kinds import DECLARED, KINDS, understood
+from libs.kinds import DECLARED_KINDS, KINDS, understood
 from tests.architecture.test_architecture_kinds import documents_of
 from tests.flow.conftest import Server
 
@@ -17,13 +17,13 @@ PAGE = Path(__file__).parents[2] / "docs/reference/kinds.md"
 
 
 async def test_all_examples_together_are_one_change(quiet_server: Server) -> None:
-    documents = [documents_of(kind) for kind in DECLARED]
+    documents = [documents_of(kind) for kind in DECLARED_KINDS]
     answer = await quiet_server.client.post("/v1/documents", json={"documents": documents})
 
     assert answer.status_code == 200, answer.text
     assert {each["result"] for each in answer.json()["results"]} == {"created"}
     seen = {"Resedge-Position": answer.headers["Resedge-Position"]}
-    for kind, document in zip(DECLARED, documents, strict=True):
+    for kind, document in zip(DECLARED_KINDS, documents, strict=True):
         read = await quiet_server.client.get(f"/v1/{kind.plural}/{kind.key_of(document)}", headers=seen)
         assert read.status_code == 200, kind.document
 
@@ -34,10 +34,10 @@ def examples_on_the_page() -> list[dict[str, Any]]:
 
 async def test_what_the_page_of_kinds_shows_can_be_applied_exported_and_applied_again(quiet_server: Server) -> None:
     examples = examples_on_the_page()
-    assert [each["kind"] for each in examples] == [kind.document for kind in DECLARED]
+    assert [each["kind"] for each in examples] == [kind.document for kind in DECLARED_KINDS]
 
     exported = []
-    for kind, example in zip(DECLARED, examples, strict=True):
+    for kind, example in zip(DECLARED_KINDS, examples, strict=True):
         route = f"/v1/{kind.plural}/{kind.key_of(example)}"
         put = await quiet_server.client.put(route, json=example)
         assert put.status_code == 201, put.text
@@ -83,4 +83,4 @@ async def test_whoever_has_a_token_may_read_which_kinds_there_are(quiet_server: 
 def test_every_service_that_declares_is_in_the_registry(quiet_server: Server) -> None:
     assert {kind.service for kind in KINDS} <= {build.__module__.split(".")[1] for build in SERVICES}
     built = {kind.kind: kind for service in quiet_server.embedded.services for kind in service.kinds}
-    assert built.keys() == {kind.document for kind in DECLARED}
+    assert built.keys() == {kind.document for kind in DECLARED_KINDS}

@@ -9,7 +9,7 @@ import pytest
 
 from cli.embedded import SERVICES
 from libs.runtime.embedded import Embedded
-from libs.web.auth import Rule
+from libs.web.auth import RouteRule
 from libs.web.openapi import NOT_COMMANDS, rules_of
 from libs.web.problems import MEDIA_TYPE
 from libs.web.routes import all_routes
@@ -45,7 +45,7 @@ def test_every_route_says_who_may_what_it_answers_and_that_errors_are_problems(
                 if status >= "400":
                     assert list(answer["content"]) == [MEDIA_TYPE], place
             rule = next(rules_of(route.dependant))
-            assert isinstance(rule, Rule)
+            assert isinstance(rule, RouteRule)
             if method in {"PUT", "POST", "DELETE"} and rule.verb not in NOT_COMMANDS:
                 assert statuses >= {"404", "408", "409", "412", "413"}, place
                 names = {each["name"] for each in operation["parameters"]}

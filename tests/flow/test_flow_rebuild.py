@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.bus import ConsumerStopped, LogFeed, ViewConsumer, stopped_reasons, view_engine
 from libs.bus.alone import RebuildRunning, alone
-from libs.bus.rebuild import RebuildFailed, progress, rebuild, view_problems
+from libs.bus.rebuild import RebuildFailed, rebuild, rebuild_progress, view_problems
 from libs.bus.storage import checkpoints
 from libs.commands.documents import DocumentsView
 from libs.contracts import LetterSkipped, Recorded, StoreDeclared, StoreRemoved, encode, type_name
@@ -150,7 +150,7 @@ async def test_a_damaged_view_is_what_the_log_says_after_a_rebuild(
         assert await feed.reached(view, 2_501, 5)
         assert await view_problems(view, log) == []
     assert await tables(engine) == {"checkpoints", "generations", "tallies", "totals"}
-    assert (await progress(view, log)).generation == times
+    assert (await rebuild_progress(view, log)).generation == times
     again = Tallies("tallies", log, engine)
     checkpoint = await again.start()
     assert checkpoint is not None
@@ -250,7 +250,7 @@ async def test_of_two_rebuilds_at_once_one_is_refused(log: EventLog, url: str, e
         first = asyncio.create_task(rebuild(view, log))
 
         async def begun() -> bool:
-            return first.done() or (await progress(view, log)).building is not None
+            return first.done() or (await rebuild_progress(view, log)).building is not None
 
         await eventually(begun)
         with pytest.raises(RebuildRunning):
@@ -285,7 +285,7 @@ async def test_a_rebuild_stops_where_an_event_cannot_be_applied_unless_it_was_sk
         with pytest.raises(RebuildFailed, match=r"StoreDeclared\.v1 at position 5 cannot be applied: ValueError"):
             await rebuild(view, log)
 
-        told = await progress(view, log)
+        told = await rebuild_progress(view, log)
         assert (told.state, told.generation, told.position, told.building) == ("failed", 1, 10, None)
         assert "position 5" in told.detail
         assert await tables(engine) == {"checkpoints", "generations", "tallies", "totals"}
@@ -425,7 +425,7 @@ async def test_a_kill_at_any_point_leaves_a_whole_view(
         assert (await rebuild(view, log)).position == 1_502
 
         assert await tables(engine) == {"checkpoints", "generations", "documents"}
-        assert (await progress(view, log)).generation == 2
+        assert (await rebuild_progress(view, log)).generation == 2
         assert await view_problems(view, log) == []
 
 

@@ -17,7 +17,7 @@ from cli.__main__ import main
 from cli.client import Client
 from cli.config import Connection
 from cli.demo.journey import Journey, Step
-from cli.positions import Positions
+from cli.positions import KeptPositions
 from tests.cli.cli_server import Ran, clean_environment
 from tests.support.edge import SeparateServices, separate_services
 
@@ -228,7 +228,7 @@ def test_the_demo_goes_its_whole_way(tmp_path: Path) -> None:
     steps: list[Step] = []
     with separate_services(tmp_path / "data", f"sqlite:///{tmp_path / 'log.db'}") as services:
         connection = Connection(services.url, services.token, "dev")
-        client = Client(connection, Positions(tmp_path / "positions.json", connection))
+        client = Client(connection, KeptPositions(tmp_path / "positions.json", connection))
         try:
             Journey(client, 12, lambda _name: None, steps.append).run()
         finally:

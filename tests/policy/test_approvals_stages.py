@@ -22,8 +22,8 @@ from services.policy.domain.approvals import (
     NotAnApprover,
     NothingToWithdraw,
     decide,
+    earliest_record,
     may_vote,
-    recorded_from,
     stage_of,
 )
 from tests.policy.signoff_words import (
@@ -243,5 +243,5 @@ def test_what_may_be_voted_on_now_is_what_adds_a_vote() -> None:
 def test_a_clock_that_is_behind_the_log_makes_no_vote_earlier() -> None:
     facts = folded(at=NOW + HOUR)
 
-    assert recorded_from(facts, NOW) == NOW + HOUR
-    assert recorded_from(facts, NOW + 2 * HOUR) == NOW + 2 * HOUR
+    assert earliest_record(facts, NOW) == NOW + HOUR
+    assert earliest_record(facts, NOW + 2 * HOUR) == NOW + 2 * HOUR

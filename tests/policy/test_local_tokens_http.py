@@ -9,7 +9,7 @@ from pyroaring import BitMap
 
 from libs.contracts import LooseningWithheld
 from libs.fleet import packed
-from libs.web.auth import digest_of
+from libs.web.auth import token_digest
 from tests.policy.signoff_people import People, bound, people_of, role
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def test_a_token_is_in_no_fact_and_in_no_answer_that_is_kept(people: Peopl
     assert second == {**first, "token": None, "warnings": second["warnings"]}
     assert "shown once" in second["warnings"][0]
     (event,) = await people.events("TokenIssued")
-    assert (event.sha256, event.by.person) == (digest_of(token), "ivy")
+    assert (event.sha256, event.by.person) == (token_digest(token), "ivy")
     everything = b"".join(path.read_bytes() for path in people.server.embedded.data_dir.rglob("*") if path.is_file())
     assert token.encode() not in everything
     assert first["id"].encode() in everything

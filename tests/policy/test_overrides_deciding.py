@@ -31,8 +31,8 @@ from services.policy.domain.overrides import (
     OverrideOver,
     RevokeOverride,
     decide,
-    digest_of,
     phase,
+    request_digest,
     started,
 )
 from tests.policy.signoff_words import (
@@ -191,15 +191,15 @@ def test_asking_the_same_again_adds_nothing() -> None:
     ],
 )
 def test_the_digest_covers_all_that_is_asked(change: dict[str, Any]) -> None:
-    assert digest_of(wanted(**change), ["tx-1"]) != digest_of(wanted(), ["tx-1"])
-    assert digest_of(wanted(), ["tx-1", "tx-2"]) != digest_of(wanted(), ["tx-1"])
+    assert request_digest(wanted(**change), ["tx-1"]) != request_digest(wanted(), ["tx-1"])
+    assert request_digest(wanted(), ["tx-1", "tx-2"]) != request_digest(wanted(), ["tx-1"])
 
 
 @given(st.permutations(["tx-1", "tx-2", "ut-1"]), st.permutations(["pos-api", "kiosk"]))
 def test_the_digest_does_not_depend_on_any_order(clusters: list[str], applications: list[str]) -> None:
-    one = digest_of(wanted(applications=tuple(applications)), clusters)
+    one = request_digest(wanted(applications=tuple(applications)), clusters)
 
-    assert one == digest_of(wanted(applications=("kiosk", "pos-api")), ["tx-1", "tx-2", "ut-1"])
+    assert one == request_digest(wanted(applications=("kiosk", "pos-api")), ["tx-1", "tx-2", "ut-1"])
 
 
 def test_the_way_in_which_clusters_were_named_is_not_what_is_approved() -> None:

@@ -10,7 +10,7 @@ from cli.embedded import SERVICES
 from libs.access.rights import BINDABLE, BUILT_IN, user_verb
 from libs.contracts.rights import BOUND_ROLES, BUILT_IN_ROLES, RELAY_VERBS, ROLE_KINDS, ROLE_VERBS
 from libs.runtime.embedded import Embedded
-from libs.web.auth import Rule
+from libs.web.auth import RouteRule
 from tests.architecture.test_architecture_routes import all_routes, rules_of
 from tests.policy.policy_words import document
 
@@ -89,7 +89,7 @@ async def test_every_route_asks_for_a_verb_and_a_kind_that_roles_can_name(tmp_pa
             for route in all_routes(app.routes)
             if isinstance(route, APIRoute)
             for rule in rules_of(route.dependant)
-            if isinstance(rule, Rule)
+            if isinstance(rule, RouteRule)
         ]
     assert {rule.kind for rule in rules} - set(ROLE_KINDS) == set()
     assert {user_verb(rule.verb) for rule in rules} - {*ROLE_VERBS, *RELAY_VERBS} == set()

@@ -10,7 +10,7 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.calendars import Hours, never_opens
+from libs.calendars import Timetable, never_opens
 from libs.contracts import CalendarDeclared, CalendarWindow, RecurringWindow
 from libs.contracts.refusals import Invalid
 from services.policy.documents.recurrence import check_rule
@@ -51,7 +51,7 @@ def test_every_rule_is_judged_in_a_moment_and_what_is_taken_gives_a_day(rule: st
     assert next(iter(rrulestr(taken, dtstart=datetime.combine(START, time()))), None) is not None
     window = CalendarWindow(recurring=RecurringWindow(taken, "01:00", 60, str(START)))
     calendar = CalendarDeclared("night", [window], clusters="/c/*")
-    never_opens(calendar, "America/Chicago", Hours(), datetime(2026, 11, 24, tzinfo=UTC))
+    never_opens(calendar, "America/Chicago", Timetable(), datetime(2026, 11, 24, tzinfo=UTC))
     assert clock.perf_counter() - began < MOMENT_SECONDS, rule
 
 

@@ -42,13 +42,13 @@ from services.policy.approvals_api import voter_of
 from services.policy.domain import approvals, overrides
 from services.policy.domain.withheld import ConfirmLoosening
 from services.policy.domain.withheld import decide as decide_withheld
-from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, holding_events, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.plan import Plan, plan
 from services.rendering.deciding.requesting import awaited, outstanding
 from services.rendering.domain.fuse import Answerable, ConfirmRemovals
 from services.rendering.domain.fuse import decide as decide_removals
-from services.rendering.model.decision import Decision
+from services.rendering.model.decision import DecidedAdmission
 from tests.policy_model.model_judge import Judge
 from tests.policy_model.model_people import demand
 from tests.policy_model.model_time import MICROSECOND, Hours
@@ -145,7 +145,7 @@ class Edge(Renderer):
         """Run something to its end."""
         self._runner.run(task)
 
-    def record(self, event: Event, stream: str = "fact-1", actor: str = "ana") -> Decision | None:
+    def record(self, event: Event, stream: str = "fact-1", actor: str = "ana") -> DecidedAdmission | None:
         """Append an event at the instant that the clock shows, and have it judged."""
         self.now -= SECOND  # the renderer's own clock moves with every event; this one only when it is told to
         decision = super().record(event, stream, actor)
@@ -204,7 +204,7 @@ class Edge(Renderer):
         planned = self.last = await plan(self.model, self.now)
         hold = planned.hold
         if hold is not None and self.model.fuse.held_plan != hold.plan:
-            for part in held("main", hold):
+            for part in holding_events("main", hold):
                 self.record(part, "hold-main", "resedge/rendering")
         asked = outstanding(self.model, planned)
         for each in asked:

@@ -13,7 +13,7 @@ from libs.contracts import CalendarDeclared
 from libs.fleet import Override
 from libs.fleet.facts import Facts
 from libs.gates import schedules
-from libs.gates.schedules import Found, Pair, Schedule
+from libs.gates.schedules import OpenAndNext, Pair, Schedule
 from services.policy.domain import approvals
 from services.rendering.deciding.gating import Gating, Passing
 
@@ -49,7 +49,7 @@ def a_freeze_that_still_holds_at_its_end(patch: pytest.MonkeyPatch) -> None:
     """An interval is taken for closed: the instant at which a freeze ends counts as in it."""
     usual = schedules.freeze_at
 
-    def judged(freeze: FreezeDeclared, pair: Pair, at: datetime) -> Found:
+    def judged(freeze: FreezeDeclared, pair: Pair, at: datetime) -> OpenAndNext:
         ended = at == schedules.freeze_interval(freeze, pair[0])[1]
         return (True, at + INSTANT) if ended else usual(freeze, pair, at)
 

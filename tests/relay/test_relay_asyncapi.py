@@ -19,8 +19,8 @@ from libs.bus.topics import TOPICS
 from libs.contracts import StoreDeclared, encode, event_types
 from libs.contracts.inbox import external_types
 from libs.eventlog.envelope import Envelope, encode_envelope
-from scripts.asyncapi import EVENT_HEADERS, document
-from scripts.schemas import ROOT, breaks, inbox_schemas
+from scripts.asyncapi import EVENT_HEADERS, asyncapi_document
+from scripts.schemas import SCHEMAS_ROOT, breaks, inbox_schemas
 from tests.relay.conftest import event
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -29,7 +29,7 @@ SPECIFICATION = Path(__file__).parents[1] / "data/asyncapi/asyncapi-3.0.0.json.x
 
 @pytest.fixture(scope="module")
 def committed() -> Any:
-    return yaml.safe_load((ROOT / "asyncapi.yaml").read_text("utf-8"))
+    return yaml.safe_load((SCHEMAS_ROOT / "asyncapi.yaml").read_text("utf-8"))
 
 
 def references(value: Any) -> Iterator[str]:
@@ -45,7 +45,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def test_it_is_what_the_code_says(committed: Any) -> None:
-    assert committed == document()
+    assert committed == asyncapi_document()
     assert len(SERVICES) >= 6
 
 
@@ -62,7 +62,7 @@ def test_every_reference_leads_somewhere(committed: Any) -> None:
     assert len(found) > 100
     for reference in found:
         file, _, pointer = reference.partition("#")
-        here: Any = json.loads((ROOT / file).read_text("utf-8")) if file else committed
+        here: Any = json.loads((SCHEMAS_ROOT / file).read_text("utf-8")) if file else committed
         for part in pointer.split("/")[1:]:
             here = here[part.replace("~1", "/").replace("~0", "~")]
 

@@ -8,7 +8,7 @@ import pytest
 from httpx2 import AsyncClient, ConnectError, MockTransport, Request, Response
 
 from libs.contracts.problems import Problem
-from services.relay.domain.external import Change, Declare, Instruction, Publish, Remove
+from services.relay.domain.external import ChangeStore, Declare, Instruction, Publish, Remove
 from services.relay.inbox_commands import ApiCommands, Done, Order, changed
 
 ORDER = Order("registry", "k-1", "d-1", "inbox:t s i")
@@ -68,7 +68,7 @@ async def test_a_change_is_made_on_what_was_read_or_again() -> None:
     read = ok(3, 200, DOCUMENT, ETag='"4"')
     server = Answers(read, Response(412, json={"code": "precondition-failed"}), read, ok(5))
 
-    assert await server.commands.carry_out(Change("a", put={"z": "3"}), ORDER) == Done(5, unchanged=False)
+    assert await server.commands.carry_out(ChangeStore("a", put={"z": "3"}), ORDER) == Done(5, unchanged=False)
 
     assert [each.method for each in server.asked] == ["GET", "PUT", "GET", "PUT"]
     assert server.asked[3].headers["if-match"] == '"4"'
@@ -78,7 +78,7 @@ async def test_a_store_that_others_change_all_the_time_is_tried_later() -> None:
     read = ok(3, 200, DOCUMENT, ETag='"4"')
     server = Answers(*[read, Response(412, json={"code": "precondition-failed"})] * 6)
     with pytest.raises(Problem) as problem:
-        await server.commands.carry_out(Change("a"), ORDER)
+        await server.commands.carry_out(ChangeStore("a"), ORDER)
     assert (problem.value.status, problem.value.code) == (503, "contended")
 
 
@@ -98,7 +98,7 @@ async def test_a_store_that_others_change_all_the_time_is_tried_later() -> None:
         Response(404, text="no such page"),
     ],
 )
-@pytest.mark.parametrize("instruction", [Declare("a", DOCUMENT), Remove("a"), Change("a")])
+@pytest.mark.parametrize("instruction", [Declare("a", DOCUMENT), Remove("a"), ChangeStore("a")])
 async def test_what_says_nothing_about_the_event_is_tried_later(
     answer: Response | Exception, instruction: Instruction
 ) -> None:
@@ -113,7 +113,7 @@ async def test_a_refusal_keeps_what_the_service_says() -> None:
 
     assert (problem.status, problem.code, problem.pointer, problem.fix) == (409, "cluster-name-taken", "/p", "f")
     assert problem.extra == {"store": "b"}
-    assert (await refused(Response(404, json=GONE), Change("a"))).code == "not-found"
+    assert (await refused(Response(404, json=GONE), ChangeStore("a"))).code == "not-found"
     assert (await refused(Response(413, text="too large"), Declare("a", DOCUMENT))).code == "refused"
 
 
@@ -122,8 +122,8 @@ async def test_a_store_that_is_gone_already_is_closed() -> None:
 
 
 def test_a_change_touches_only_what_it_names() -> None:
-    assert changed(DOCUMENT, Change("a")) == DOCUMENT
-    after = changed(DOCUMENT, Change("a", {"timezone": "America/Denver"}, put={"x": "9"}, remove=("y",)))
+    assert changed(DOCUMENT, ChangeStore("a")) == DOCUMENT
+    after = changed(DOCUMENT, ChangeStore("a", {"timezone": "America/Denver"}, put={"x": "9"}, remove=("y",)))
     assert after["metadata"]["labels"] == {"x": "9"}
     assert after["spec"] == {"timezone": "America/Denver", "clusters": []}
-    assert changed(DOCUMENT, Change("a", labels={"q": "1"}))["metadata"]["labels"] == {"q": "1"}
+    assert changed(DOCUMENT, ChangeStore("a", labels={"q": "1"}))["metadata"]["labels"] == {"q": "1"}

@@ -27,8 +27,8 @@ from services.relay.inbox_events import (
     claimed,
     http_headers,
     kafka_headers,
-    parse,
-    split,
+    parse_event,
+    split_request,
 )
 from tests.relay.conftest import BATCH, STRUCTURED, TYPES, event
 
@@ -48,7 +48,7 @@ SOURCE = SourceDeclared("registry", "urn:x", "registry", TYPES)
 def test_for_every_message_there_is_an_event_or_a_refusal(headers: dict[str, str], kind: str, body: bytes) -> None:
     received = Received(headers | {"content-type": kind}, body)
     try:
-        found = parse(received)
+        found = parse_event(received)
     except (MalformedEvent, Problem):
         assert all(len(each) <= 200 and each.isprintable() for each in claimed(received) if each)
     else:
@@ -83,7 +83,7 @@ def test_too_many_headers_are_refused() -> None:
     headers = {f"ce-x{number}": "v" * 500 for number in range(100)} | {"content-type": STRUCTURED}
     assert sum(map(len, headers.values())) > HEADERS_BYTES_MAX
     with pytest.raises(MalformedEvent):
-        parse(Received(headers, json.dumps(event("StoreClosed", {"name": "a"})).encode()))
+        parse_event(Received(headers, json.dumps(event("StoreClosed", {"name": "a"})).encode()))
 
 
 @given(st.sampled_from(sorted(external_types())), JSON)
@@ -124,9 +124,9 @@ def test_what_stands_for_the_same_has_the_same_digest() -> None:
 
 def test_a_batch_is_taken_apart_before_anything_is_decided() -> None:
     said: list[Any] = [event("StoreClosed", {"name": "a"}), 7]
-    first, second = split({"content-type": BATCH}, json.dumps(said).encode(), "registry")
-    assert parse(first).id == said[0]["id"]
+    first, second = split_request({"content-type": BATCH}, json.dumps(said).encode(), "registry")
+    assert parse_event(first).id == said[0]["id"]
     with pytest.raises(MalformedEvent):
-        parse(second)
+        parse_event(second)
     with pytest.raises(Problem):
-        split({"content-type": BATCH}, b"{}", "registry")
+        split_request({"content-type": BATCH}, b"{}", "registry")

@@ -11,9 +11,9 @@ from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.eventlog import NewEvent, Submission
 from services.relay.domain.letters import (
-    Closed,
+    ClosedLetter,
     LetterClosed,
-    Open,
+    OpenLetter,
     RetryLetter,
     SettleLetter,
     SkipLetter,
@@ -64,10 +64,12 @@ def test_nothing_is_decided_without_a_reason(reason: str) -> None:
 
 
 def test_a_letter_that_is_refused_again_is_open_again() -> None:
-    assert after(REFUSED, LetterRetried("l1", "x"), REFUSED) == Open(REFUSED)
-    assert after(REFUSED, LetterRetried("l1", "x")) == Open(REFUSED, tried=True)
+    assert after(REFUSED, LetterRetried("l1", "x"), REFUSED) == OpenLetter(REFUSED)
+    assert after(REFUSED, LetterRetried("l1", "x")) == OpenLetter(REFUSED, tried=True)
     assert after(LetterRetried("l1", "x")) == Absent()
-    assert after(REFUSED, LetterRetried("l1", "x"), LetterSettled("l1", "accepted")) == Closed(REFUSED, skipped=False)
+    assert after(REFUSED, LetterRetried("l1", "x"), LetterSettled("l1", "accepted")) == ClosedLetter(
+        REFUSED, skipped=False
+    )
 
 
 async def test_an_event_that_is_right_now_goes_through_when_it_is_tried_again(outside: Outside) -> None:

@@ -16,8 +16,8 @@ from services.relay.inbox_events import (
     Received,
     http_headers,
     kafka_headers,
-    parse,
-    split,
+    parse_event,
+    split_request,
 )
 from tests.relay.conftest import BATCH, SOURCE, STRUCTURED, TYPES, Outside, event
 
@@ -41,7 +41,7 @@ def structured(said: dict[str, Any]) -> Received:
 
 
 def in_a_batch(said: dict[str, Any]) -> Received:
-    (found,) = split({"content-type": BATCH}, json.dumps([said]).encode(), "")
+    (found,) = split_request({"content-type": BATCH}, json.dumps([said]).encode(), "")
     return found
 
 
@@ -66,7 +66,7 @@ WAYS = {"structured": structured, "batch": in_a_batch, "http": over_http, "kafka
 
 def outcome(received: Received) -> ExternalEvent | tuple[str, str | None]:
     try:
-        return parse(received)
+        return parse_event(received)
     except Invalid as refused:
         return refused.detail, refused.pointer
 
@@ -90,7 +90,7 @@ def test_for_every_set_of_attributes_null_means_what_leaving_out_means(way: str,
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_required_attribute_that_is_null_is_missing_and_named(way: str, name: str) -> None:
     with pytest.raises(MalformedEvent) as refused:
-        parse(WAYS[way](SET | {name: None, "data": DATA}))
+        parse_event(WAYS[way](SET | {name: None, "data": DATA}))
     assert refused.value.detail == f"the attribute {name} is missing"
     assert refused.value.pointer == f"/{name}"
     assert refused.value.fix
@@ -98,18 +98,18 @@ def test_a_required_attribute_that_is_null_is_missing_and_named(way: str, name: 
 
 @pytest.mark.parametrize("way", [structured, in_a_batch])
 def test_data_base64_that_is_null_leaves_the_data(way: Any) -> None:
-    assert parse(way(SET | {"data": DATA, "data_base64": None})).data == DATA
-    assert parse(way(SET | {"data": None, "data_base64": "e30="})).data == {}
-    assert parse(way(SET | {"data": None, "data_base64": None})).data is None
+    assert parse_event(way(SET | {"data": DATA, "data_base64": None})).data == DATA
+    assert parse_event(way(SET | {"data": None, "data_base64": "e30="})).data == {}
+    assert parse_event(way(SET | {"data": None, "data_base64": None})).data is None
     with pytest.raises(MalformedEvent, match="both"):
-        parse(way(SET | {"data": DATA, "data_base64": "e30="}))
+        parse_event(way(SET | {"data": DATA, "data_base64": "e30="}))
 
 
 @pytest.mark.parametrize("value", [[], {}, 1.5, ["a"], {"a": None}])
 @pytest.mark.parametrize("name", ["time", "comexampleextension", "id"])
 def test_what_is_no_value_of_an_attribute_is_named(name: str, value: Any) -> None:
     with pytest.raises(MalformedEvent) as refused:
-        parse(structured(SET | {name: value, "data": DATA}))
+        parse_event(structured(SET | {name: value, "data": DATA}))
     assert refused.value.pointer == f"/{name}"
 
 

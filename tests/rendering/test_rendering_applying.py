@@ -20,7 +20,7 @@ from libs.contracts import (
 from libs.gates.refusals import SET_ASIDE
 from libs.kubernetes import newest
 from libs.templates import compile_release
-from services.catalog.checking import Surroundings, check
+from services.catalog.checking import Surroundings, check_release
 from tests.support.renderer import Renderer, application, choose, namespace, replay, store
 
 KEY = "pos/pos-api"
@@ -52,7 +52,9 @@ def release(renderer: Renderer, version: str = "1.0.0", manifest: str = MANIFEST
     """Publish as the catalog does: with what the slots must be like."""
     text = manifest.replace("LABEL", label).encode()
     template, objects = compile_release(text, application="pos-api", namespace="pos", version=version)
-    checked = check(template, objects, Surroundings((newest(),), named=False, registered=(), others=()), "pos-api", [])
+    checked = check_release(
+        template, objects, Surroundings((newest(),), named=False, registered=(), others=()), "pos-api", []
+    )
     assert checked.report.refused == []
     return ReleasePublished(
         "pos-api",
@@ -193,7 +195,7 @@ async def test_an_api_is_missing_where_the_version_of_the_cluster_does_not_have_
     template, objects = compile_release(
         text, application="pos-api", namespace="pos", version="1.0.0", allow=["FlowSchema"]
     )
-    checked = check(
+    checked = check_release(
         template, objects, Surroundings(("1.31", "1.35"), named=False, registered=(), others=()), "pos-api", []
     )
     body = checked.body

@@ -24,8 +24,8 @@ from services.rendering.deciding.laying import (
     LayoutStepGoesOn,
     LayoutStepTooSoon,
     UpgradeLayout,
-    decide,
-    told,
+    decide_next,
+    next_step,
 )
 from services.rendering.timing import AT_ONCE, Timing
 from services.rendering.writing.layout import LAYOUTS, NEWEST, OLDEST, kustomization_name
@@ -180,10 +180,10 @@ async def test_a_step_waits_for_gates_and_the_next_one_for_all_clusters_and_for_
 
     def upgrade(*, hurry: bool = False) -> None:
         command = UpgradeLayout("main", "new names", hurry, renderer.now)
-        for event in decide(command, LayoutState.of(renderer.model)):
+        for event in decide_next(command, LayoutState.of(renderer.model)):
             renderer.record(event, "layout-main")
 
-    assert told(renderer.model, renderer.now)["kept_back"] == 1
+    assert next_step(renderer.model, renderer.now)["kept_back"] == 1
     upgrade()
     await renderer.settle()
     assert codes(renderer) == [2, 1, 2]
@@ -201,7 +201,7 @@ async def test_a_step_waits_for_gates_and_the_next_one_for_all_clusters_and_for_
     upgrade(hurry=True)
     await renderer.settle()
     assert codes(renderer) == [NEWEST.code] * 3
-    assert decide(UpgradeLayout("main", "", hurry=False, at=renderer.now), LayoutState.of(renderer.model)) == []
+    assert decide_next(UpgradeLayout("main", "", hurry=False, at=renderer.now), LayoutState.of(renderer.model)) == []
 
 
 async def test_a_cluster_that_comes_while_a_branch_is_moved_has_nothing_to_hand_over() -> None:

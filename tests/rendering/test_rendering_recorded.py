@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cli.replaying import opened, place_of, rebuilt_branch
+from cli.replaying import log_place_of, opened_log, rebuilt_branch
 from libs.contracts import AdmissionDecided, Recorded
 from libs.eventlog import EventLog
 from libs.fleet import Blobs
@@ -146,8 +146,8 @@ def branch(repository: Path, tip: str) -> list[str]:
 def test_the_branch_is_rebuilt_as_it_was_at_any_position(recorded: tuple[Path, Any], tmp_path: Path) -> None:
     data_dir, expected = recorded
     for share in PLACES_PERCENT:
-        with opened(url(data_dir)) as events:
-            place = place_of(events, str(max(1, expected["position"] * share // 100)))
+        with opened_log(url(data_dir)) as events:
+            place = log_place_of(events, str(max(1, expected["position"] * share // 100)))
             told = [commit for position, _, commit in written(events) if position <= place.position]
             decided = sum(isinstance(each.event, AdmissionDecided) for each in events.read_recorded(0, place.position))
             rebuilt = rebuilt_branch(events, place, tmp_path / f"{share}.git")

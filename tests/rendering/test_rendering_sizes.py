@@ -21,11 +21,11 @@ from libs.access.judging import CAUSES_MAX, WORDS_MAX
 from libs.contracts import Event, encode, event_types
 from libs.eventlog import EVENT_BYTES_MAX
 from libs.fleet import packed, unpacked, within_bounds
-from libs.fleet.runs import whole
+from libs.fleet.runs import whole_run
 from services.policy.documents.signoffs import QUORUM_MAX, STAGES_MAX
 from services.policy.domain.checks import APPLICATIONS_MAX
 from services.relay.inbox import _shown
-from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, holding_events, uses
 from services.rendering.deciding.plan import Plan
 from services.rendering.domain.fuse import Hold, plan_id
 from services.rendering.model import Model
@@ -109,7 +109,7 @@ def refused() -> Sequence[Event]:
 PEOPLE = [f"{number:04}{'p' * 80}" for number in range(STAGES_MAX * QUORUM_MAX)]
 WRITTEN: Mapping[type, Callable[[], Sequence[Event]]] = {
     c.AdmissionDecided: decided,
-    c.RemovalsHeld: lambda: held("main", HOLD),
+    c.RemovalsHeld: lambda: holding_events("main", HOLD),
     c.ApprovalRequested: lambda: [within_bounds(run(count))[0] for count in (0, 300, 5_000)],
     c.OverrideUsed: used,
     c.LooseningWithheld: lambda: [
@@ -162,15 +162,15 @@ def test_a_run_is_whole_again_and_without_its_blobs_nobody_votes_on_it() -> None
 
     assert not told.items
     assert all(len(body) <= 4 * 1024 * 1024 for body in blobs.values())
-    assert whole(told, blobs.get) == asked
+    assert whole_run(told, blobs.get) == asked
     kept = dict(blobs)
     kept.pop(told.content[-1])
-    assert whole(told, kept.get).expires_at < NOW
+    assert whole_run(told, kept.get).expires_at < NOW
     assert within_bounds(run(1)) == (run(1), {})
 
 
 def hold_of(renderer: Renderer) -> list[Event]:
-    parts = held("main", HOLD)
+    parts = holding_events("main", HOLD)
     assert len(parts) > 1
     for part in parts:
         renderer.record(part, "hold-main")
@@ -183,7 +183,7 @@ def removed(model: Model) -> dict[str, BitMap]:
 
 def test_a_hold_over_a_hundred_applications_is_known_once_its_last_part_is_there() -> None:
     renderer = Renderer()
-    parts = held("main", HOLD)
+    parts = holding_events("main", HOLD)
     for number, part in enumerate(parts, 1):
         renderer.record(part, "hold-main")
         assert renderer.model.fuse.held_plan == (HOLD.plan if number == len(parts) else "")
@@ -195,7 +195,7 @@ def test_a_hold_over_a_hundred_applications_is_known_once_its_last_part_is_there
 @pytest.mark.parametrize("before", [0, 1, -1])
 def test_a_snapshot_between_the_parts_of_a_hold_knows_as_much_as_the_log(before: int) -> None:
     renderer = Renderer()
-    parts = held("main", HOLD)
+    parts = holding_events("main", HOLD)
     at = before % len(parts)
     for part in parts[:at]:
         renderer.record(part, "hold-main")
@@ -228,7 +228,7 @@ def test_an_approved_hold_of_many_parts_goes_as_a_whole() -> None:
 
 def test_half_a_hold_is_never_confirmed() -> None:
     renderer = Renderer()
-    for part in held("main", HOLD)[:-1]:
+    for part in holding_events("main", HOLD)[:-1]:
         renderer.record(part, "hold-main")
     renderer.record(c.RemovalsConfirmed("main", HOLD.plan, "too soon"), "hold-main")
 

@@ -31,6 +31,7 @@ CHECKS = (
     "mypy ",
     "lint-imports --no-logo",
     "python -m scripts.generate --check",
+    "python -m scripts.names --check",
     "python -m scripts.edge --check",
     "python -m scripts.schemas --check",
 )

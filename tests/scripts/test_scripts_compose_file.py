@@ -13,7 +13,7 @@ from scripts.compose_local_file import (
     STARTED,
     ComposeError,
     Health,
-    Service,
+    LocalService,
     in_order,
     interpolated,
     load,
@@ -24,13 +24,13 @@ from scripts.compose_local_file import (
 VARIABLES = {"NAME": "value", "EMPTY": ""}
 
 
-def services(tmp_path: Path, text: str) -> dict[str, Service]:
+def services(tmp_path: Path, text: str) -> dict[str, LocalService]:
     path = tmp_path / "compose.yml"
     path.write_text(text)
     return load(path, VARIABLES)
 
 
-def one(tmp_path: Path, text: str) -> Service:
+def one(tmp_path: Path, text: str) -> LocalService:
     return services(tmp_path, f"services:\n  a: {{{text}}}\n")["a"]
 
 
@@ -78,7 +78,7 @@ def test_a_key_that_would_have_to_be_honoured_is_an_error(tmp_path: Path, key: s
 def test_keys_that_only_concern_containers_change_nothing(tmp_path: Path, key: str) -> None:
     found = one(tmp_path, f"{key}: x, command: [a]")
 
-    assert found == Service("a", ours=key == "build", command=("a",))
+    assert found == LocalService("a", ours=key == "build", command=("a",))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ services:
 """,
     )
 
-    assert found["a"] == Service(
+    assert found["a"] == LocalService(
         "a",
         ours=True,
         command=("python", "-m", "a b"),
@@ -134,9 +134,9 @@ services:
     assert found["c"].environment == {"N": "1", "S": ""}
 
 
-def _needing(**needs: str) -> dict[str, Service]:
+def _needing(**needs: str) -> dict[str, LocalService]:
     return {
-        name: Service(name, ours=True, depends_on=dict.fromkeys(wanted.split(), COMPLETED))
+        name: LocalService(name, ours=True, depends_on=dict.fromkeys(wanted.split(), COMPLETED))
         for name, wanted in needs.items()
     }
 

@@ -17,7 +17,7 @@ import yaml
 
 from libs.web.auth import TokenStore
 from scripts import dev_env
-from scripts.compose_local_file import ComposeError, Service, in_order, load
+from scripts.compose_local_file import ComposeError, LocalService, in_order, load
 from scripts.compose_local_places import COMPOSE_FILE, LEFT_OUT, REPLACED, Places, check_places, local
 from scripts.edge import services as described
 
@@ -29,7 +29,7 @@ SERVICES = [name for name in OURS if "healthcheck" in RAW["services"][name]]
 
 
 @pytest.fixture(scope="module")
-def services() -> dict[str, Service]:
+def services() -> dict[str, LocalService]:
     return load(COMPOSE_FILE, SECRETS)
 
 
@@ -41,14 +41,14 @@ def test_the_file_is_one_by_the_specification() -> None:
     assert [str(error) for error in jsonschema_rs.validator_for(schema).iter_errors(RAW)] == []
 
 
-def test_it_has_every_service_that_is_described(services: dict[str, Service]) -> None:
+def test_it_has_every_service_that_is_described(services: dict[str, LocalService]) -> None:
     assert sorted(SERVICES) == sorted({*described(), "relay"})
     for name in SERVICES:
         assert services[name].command == ("python", "-m", f"services.{name}")
         assert (ROOT / "services" / name / "__main__.py").exists()
 
 
-def test_every_service_s_role_is_made_before_it_logs_in(services: dict[str, Service]) -> None:
+def test_every_service_s_role_is_made_before_it_logs_in(services: dict[str, LocalService]) -> None:
     made = {name for name in services["init-views"].environment if name.endswith("_VIEWS_PASSWORD")}
     assert made == {f"RESEDGE_{name.upper()}_VIEWS_PASSWORD" for name in SERVICES}
 
@@ -100,19 +100,19 @@ def test_containers_and_processes_run_the_same_kafka() -> None:
     assert RAW["services"]["kafka"]["image"] == f"apache/kafka:{versions['kafka_2.13']}"
 
 
-def test_each_third_party_is_replaced_or_left_out(services: dict[str, Service]) -> None:
+def test_each_third_party_is_replaced_or_left_out(services: dict[str, LocalService]) -> None:
     check_places(services)
 
     assert {*REPLACED, *LEFT_OUT} == set(services) - set(OURS)
-    unknown = {**services, "redis": Service("redis", ours=False)}
+    unknown = {**services, "redis": LocalService("redis", ours=False)}
     with pytest.raises(ComposeError, match=r"services\.redis: nothing is known that stands for its image"):
         check_places(unknown)
-    needing = {**services, "x": Service("x", ours=True, depends_on={"grafana": "service_started"})}
+    needing = {**services, "x": LocalService("x", ours=True, depends_on={"grafana": "service_started"})}
     with pytest.raises(ComposeError, match=r"services\.x\.depends_on: grafana is left out here"):
         check_places(needing)
 
 
-def test_the_order_is_the_one_of_the_file(services: dict[str, Service]) -> None:
+def test_the_order_is_the_one_of_the_file(services: dict[str, LocalService]) -> None:
     order = [service.name for service in in_order(local(services))]
 
     assert order.index("postgres") < order.index("sqlserver") < order.index("sqlserver-login")
@@ -120,7 +120,7 @@ def test_the_order_is_the_one_of_the_file(services: dict[str, Service]) -> None:
     assert order[-2:] == ["edge", "relay"]
 
 
-def test_a_service_gets_the_file_s_environment_with_this_machine_s_places(services: dict[str, Service]) -> None:
+def test_a_service_gets_the_file_s_environment_with_this_machine_s_places(services: dict[str, LocalService]) -> None:
     places = Places(Path("/home/me/resedge"))
     log, views = SECRETS["RESEDGE_LOG_PASSWORD"], SECRETS["RESEDGE_RELAY_VIEWS_PASSWORD"]
 
@@ -141,7 +141,7 @@ def test_a_service_gets_the_file_s_environment_with_this_machine_s_places(servic
     }
 
 
-def test_another_port_base_moves_every_port(services: dict[str, Service]) -> None:
+def test_another_port_base_moves_every_port(services: dict[str, LocalService]) -> None:
     places = Places(Path("/d"), 24_100)
 
     ports = [port for listening in places.listening().values() for port in listening]
@@ -153,7 +153,7 @@ def test_another_port_base_moves_every_port(services: dict[str, Service]) -> Non
 
 
 def test_a_host_without_a_place_is_an_error() -> None:
-    service = Service("x", ours=True, environment={"URL": "http://jaeger:4317"})
+    service = LocalService("x", ours=True, environment={"URL": "http://jaeger:4317"})
 
     with pytest.raises(ComposeError, match="jaeger:4317 has no place on this machine"):
         Places(Path("/d")).environment(service)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from scripts.edge import ANSWERED_BY, OF_EACH_SERVICE, TEMPLATE, Operation, filled, operations, written
+from scripts.edge import ANSWERED_BY, OF_EACH_SERVICE, TEMPLATE, Operation, filled_template, operations, written
 from tests.support.children import child
 from tests.support.ports import free_ports
 from tests.support.waiting import until
@@ -111,7 +111,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     port = free_ports(1)[0]
     values = {f"{name.upper()}_UPSTREAM": f"127.0.0.1:{stand.server_port}" for name, stand in stands.items()}
     values |= {"EDGE_RUN_DIR": str(directory), "EDGE_LISTEN": f"127.0.0.1:{port}", "EDGE_RESOLVER": "127.0.0.1"}
-    (directory / "nginx.conf").write_text(filled(TEMPLATE.read_text("utf-8"), values))
+    (directory / "nginx.conf").write_text(filled_template(TEMPLATE.read_text("utf-8"), values))
     command = [nginx, "-e", "stderr", "-c", str(directory / "nginx.conf"), "-g", "daemon off; user root;"]
     with child(command, stderr=subprocess.PIPE) as running:
         try:
@@ -267,4 +267,4 @@ def test_the_router_itself_answers_without_any_service(edge: Edge) -> None:
 
 def test_a_value_that_is_missing_is_named() -> None:
     with pytest.raises(ValueError, match="needs EDGE_RUN_DIR"):
-        filled(TEMPLATE.read_text("utf-8"), {})
+        filled_template(TEMPLATE.read_text("utf-8"), {})

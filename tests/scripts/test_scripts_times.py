@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.times import BEGIN, END, PAGE, by_file, tables, weights
+from scripts.times import BEGIN, END, TIMES_PAGE, by_file, tables, weights
 from tests.support.times import RECORDED, WRITTEN_TO
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +71,6 @@ def test_files_are_added_up_and_the_slowest_come_first() -> None:
 
 
 def test_the_page_has_a_place_for_the_tables_and_the_order_of_files_its_figures() -> None:
-    text = PAGE.read_text("utf-8")
+    text = TIMES_PAGE.read_text("utf-8")
     assert (text.count(BEGIN), text.count(END)) == (1, 1)
     assert set(json.loads(RECORDED.read_text("utf-8"))) >= {"tests/flow/test_flow_crashes.py"}

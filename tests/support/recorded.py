@@ -31,8 +31,8 @@ from libs.eventlog.schema import blobs, category_heads, events, head
 from libs.fleet import FleetModel
 from libs.runtime.clock import utc_now
 from services.rendering.asking.asof import Fold
-from services.rendering.consumer import NAME
-from services.rendering.snapshot import VERSION, dump_model
+from services.rendering.consumer import CONSUMER_NAME
+from services.rendering.snapshot import RENDERING_VERSION, dump_model
 from tests.flow.conftest import Server
 from tests.support.journeys import ask, settled
 from tests.support.recorded_growth import change, grow
@@ -155,8 +155,8 @@ async def snapshots_of(log: EventLog, position: int) -> list[ModelConsumer]:
     """Return the models of a server that has seen a log up to a position, as its snapshots are taken."""
     fold = Fold(log)
     await fold.on(position)
-    hooks = SnapshotHooks(lambda: dump_model(fold.model), lambda _: None, VERSION)
-    models = [FleetModel(log), ModelConsumer(NAME, log, lambda _: None, hooks)]
+    hooks = SnapshotHooks(lambda: dump_model(fold.model), lambda _: None, RENDERING_VERSION)
+    models = [FleetModel(log), ModelConsumer(CONSUMER_NAME, log, lambda _: None, hooks)]
     for each in models:
         await each.handle(log.read_recorded(0, position))
     return models

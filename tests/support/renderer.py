@@ -22,12 +22,12 @@ from libs.contracts import (
 )
 from libs.gittree import IdSink, ObjectSink
 from libs.templates import compile_template
-from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, holding_events, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.plan import Plan, plan
 from services.rendering.deciding.requesting import outstanding
 from services.rendering.model import Model
-from services.rendering.model.decision import Decision
+from services.rendering.model.decision import DecidedAdmission
 from services.rendering.snapshot import dump_model, load_model
 from services.rendering.timing import AT_ONCE, Timing
 from services.rendering.writing.materialising import materialise
@@ -106,7 +106,7 @@ class Renderer:
             [ObjectRef(each.api_version, each.kind, each.namespace, each.name) for each in template.objects],
         )
 
-    def record(self, event: Event, stream: str = "fact-1", actor: str = "ana") -> Decision | None:
+    def record(self, event: Event, stream: str = "fact-1", actor: str = "ana") -> DecidedAdmission | None:
         """Append an event and fold it."""
         position = len(self.history) + 1
         self.now += timedelta(seconds=1)
@@ -125,7 +125,7 @@ class Renderer:
         self.last = await plan(self.model, self.now)
         hold = self.last.hold
         if hold is not None and self.model.fuse.held_plan != hold.plan:
-            for kept_back in held("main", hold):
+            for kept_back in holding_events("main", hold):
                 self.record(kept_back, "hold-main")
         for each in outstanding(self.model, self.last):
             self.blobs.update(each.blobs)
@@ -146,7 +146,7 @@ class Renderer:
         await self.carry_out(decision)
         return self.last
 
-    async def carry_out(self, decision: Decision) -> None:
+    async def carry_out(self, decision: DecidedAdmission) -> None:
         """Write a decision's commit and record it."""
         done = await materialise(self.model, decision, self.sink)
         commit = commit_of(self.model, decision, done.tree, self.sink) if done.changed else decision.first.parent

@@ -25,7 +25,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, KeyParameters, OctKey, OKPKey, RSAKey
 
 from libs.access.oidc import Provider
-from libs.access.tokens import digest_of, new_token
+from libs.access.tokens import new_token, token_digest
 from libs.contracts import By, TokenIssued, TokenRevoked, encode, type_name
 from libs.eventlog import EventLog, NewEvent, Submission
 
@@ -238,7 +238,7 @@ def local_token(
     """Return a local token that the log knows."""
     token = new_token()
     expires_at = expires_at or datetime.now(UTC) + timedelta(hours=8)
-    appended(log, f"token-{id}", TokenIssued(id, user, digest_of(token), expires_at, by, **said))
+    appended(log, f"token-{id}", TokenIssued(id, user, token_digest(token), expires_at, by, **said))
     return token
 
 

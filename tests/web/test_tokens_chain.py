@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from libs.access.freshness import CHECK_SECONDS, STALE_SECONDS_MAX, Freshness
+from libs.access.freshness import CHECK_SECONDS, RIGHTS_STALE_SECONDS_MAX, Freshness
 from libs.access.principals import Principal, person_name
-from libs.access.tokens import BadToken, Known, LocalTokens, Tokens, TokenStore, digest_of, new_token
+from libs.access.tokens import BadToken, Known, LocalTokens, Tokens, TokenStore, new_token, token_digest
 from libs.contracts import By, TokenIssued
 from libs.contracts.problems import Problem
 from libs.eventlog import EventLog, LogUnavailable
@@ -44,7 +44,7 @@ class Fold:
         token = new_token()
         expires = NOW + timedelta(hours=hours)
         event = TokenIssued(
-            "t-1", user, digest_of(token), expires, By(by, creator=creator), service_account, ["ops-east"]
+            "t-1", user, token_digest(token), expires, By(by, creator=creator), service_account, ["ops-east"]
         )
         self.tokens[event.sha256] = event
         return token
@@ -122,7 +122,7 @@ async def test_a_local_token_expires_at_its_instant_by_the_log_s_clock(
 
 async def test_a_revoked_token_is_refused_as_such(tokens: Tokens, fold: Fold) -> None:
     token = fold.issue(ANA)
-    fold.revoked.add(digest_of(token))
+    fold.revoked.add(token_digest(token))
     assert await reason(tokens, token) == "revoked"
     assert fold.looked == 0
 
@@ -166,10 +166,10 @@ async def test_a_token_of_the_file_may_expire(tokens: Tokens, store: TokenStore,
 
 def test_a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
-    file.write_text(json.dumps({"tokens": [{"name": "ada", "sha256": digest_of("t"), "roles": ["viewer"]}]}))
+    file.write_text(json.dumps({"tokens": [{"name": "ada", "sha256": token_digest("t"), "roles": ["viewer"]}]}))
     found = TokenStore(file).principal("t")
     assert found == Principal("ada", frozenset({"viewer"}))
-    assert (found.expires, found.creator, found.token_id) == (None, "", f"file-{digest_of('t')[:12]}")
+    assert (found.expires, found.creator, found.token_id) == (None, "", f"file-{token_digest('t')[:12]}")
 
 
 def test_names_of_service_accounts_are_known(store: TokenStore) -> None:
@@ -241,7 +241,7 @@ def fresh(behind: Behind, seconds: Seconds) -> Freshness:
 
 
 def test_a_revocation_is_looked_for_often_enough() -> None:
-    assert 2 * CHECK_SECONDS <= STALE_SECONDS_MAX <= 60
+    assert 2 * CHECK_SECONDS <= RIGHTS_STALE_SECONDS_MAX <= 60
 
 
 async def test_tokens_that_nobody_knows_look_at_the_log_together(behind: Behind) -> None:
@@ -268,7 +268,7 @@ async def test_a_process_that_cannot_tell_for_a_minute_lets_nobody_in(
 ) -> None:
     setattr(behind, trouble, True)
     behind.head = 7
-    seconds.seconds += STALE_SECONDS_MAX
+    seconds.seconds += RIGHTS_STALE_SECONDS_MAX
     await fresh.settled()
     seconds.seconds += 1
     with pytest.raises(Problem) as problem:
@@ -294,8 +294,8 @@ def test_the_fleet_holds_what_the_log_says_of_tokens(log: EventLog) -> None:
         fleet.fold(recorded)
     policy = fleet.policy
     assert position == log.category_head("token")
-    assert policy.by_digest(digest_of(first)) is None
-    assert policy.was_revoked(digest_of(first))
-    found = policy.by_digest(digest_of(second))
+    assert policy.by_digest(token_digest(first)) is None
+    assert policy.was_revoked(token_digest(first))
+    found = policy.by_digest(token_digest(second))
     assert found is not None
     assert found.service_account

@@ -11,7 +11,7 @@ import structlog
 from libs.access.principals import Principal
 from libs.access.tokens import BadToken
 from libs.runtime.embedded import Embedded
-from libs.version import HEADER, VERSION, understand
+from libs.version import VERSION, VERSION_HEADER, understand
 from libs.web.application import Readiness, web_application
 from services.inventory.app import build as inventory
 
@@ -44,9 +44,9 @@ async def test_every_answer_has_the_version_once_and_health_says_it_to_everybody
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://resedge.test") as client:
         answers = {path: await client.get(path) for path in expected}
-        assert (await client.head("/readyz")).headers.get_list(HEADER) == [VERSION]
+        assert (await client.head("/readyz")).headers.get_list(VERSION_HEADER) == [VERSION]
     assert {path: answer.status_code for path, answer in answers.items()} == expected
-    assert all(answer.headers.get_list(HEADER) == [VERSION] for answer in answers.values())
+    assert all(answer.headers.get_list(VERSION_HEADER) == [VERSION] for answer in answers.values())
     told = answers["/readyz?verbose"].json()
     assert told == {"ready": ok, "version": VERSION, "checks": [{"check": "disk", "ok": ok}]}
 

@@ -38,7 +38,7 @@ LOGIN_SECONDS = 10
 _STATEMENT_SECONDS = 60
 SESSION = "SET NOCOUNT OFF; SET XACT_ABORT ON; SET LOCK_TIMEOUT 10000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 LOCK_HEAD = "UPDATE head SET position = position WHERE id = 1"
-BEGIN = "SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"
+IS_PRESENT = "SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"
 """A statement that reads a table, to begin the transaction that an application lock then belongs to."""
 CREATE_LOCK = """\
 SET NOCOUNT ON;
@@ -187,7 +187,7 @@ class SQLServer:
 
     def create_lock(self, connection: Connection) -> None:
         """Take an application lock until the transaction ends."""
-        connection.exec_driver_sql(BEGIN).scalar_one()
+        connection.exec_driver_sql(IS_PRESENT).scalar_one()
         connection.exec_driver_sql(CREATE_LOCK)
 
     def shortcomings(self, connection: Connection) -> Sequence[Shortcoming]:

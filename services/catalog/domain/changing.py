@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from libs.contracts.meaning import counted
 from libs.contracts.refusals import Rejected
-from libs.kubernetes import Manifest, Open, immutable_changes
+from libs.kubernetes import Manifest, OpenSlot, immutable_changes
 from libs.templates import Template, outline
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _read(body: bytes) -> list[Manifest]:
     ]
 
 
-def _open(slot: Slot) -> Open:
+def _open(slot: Slot) -> OpenSlot:
     """Return what stands for a slot in both releases alike: equal slots write equal values from equal values."""
     identity = hashlib.blake2b(f"{slot.mode} {slot.parts!r}".encode(), digest_size=8).digest()
-    return Open(int.from_bytes(identity), slot.mode == "text")
+    return OpenSlot(int.from_bytes(identity), slot.mode == "text")

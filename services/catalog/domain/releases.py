@@ -62,7 +62,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
         Invalid, UnknownReference, NamespaceChanged, ReleaseDiffers, LawLeavesNothing, LawForbids: why not.
     """
     asked = command.release
-    check_version(asked.version)
+    check_release_version(asked.version)
     application = facts.applications.get(asked.application)
     if application is None:
         raise unknown("application", asked.application, None, facts.applications)
@@ -100,7 +100,7 @@ def _version_fix(version: str) -> str:
     return f"{why}use a version such as {plain if _VERSION.fullmatch(plain) else '1.4.0 or 2026-11-24.3'}"
 
 
-def check_version(version: str) -> None:
+def check_release_version(version: str) -> None:
     """Refuse text that is not a version: a version is a Kubernetes label value, an OCI tag and a file name.
 
     Raises:

@@ -16,7 +16,7 @@ from libs.contracts.names import check_labels, check_name
 from libs.contracts.quantities import check_capacity
 from libs.contracts.refusals import Invalid
 from libs.fleet import Fleet
-from libs.kubernetes import check_version
+from libs.kubernetes import check_kubernetes_version
 from libs.web.schema import Spec, document_of, event_of, read_as
 from services.inventory.documents.hours import EXCEPTIONS_MAX, HOURS_MAX, HoursItem, check_items, hours_items
 from services.inventory.documents.zones import check_zone
@@ -50,7 +50,7 @@ def _cluster(item: ClusterItem, index: int) -> ClusterSpec:
         "name": check_name(item.name, f"{pointer}/name"),
         "labels": check_labels(item.labels, f"{pointer}/labels"),
         "capacity": check_capacity(item.capacity, f"{pointer}/capacity"),
-        "kubernetes": check_version(item.kubernetes, f"{pointer}/kubernetes"),
+        "kubernetes": check_kubernetes_version(item.kubernetes, f"{pointer}/kubernetes"),
     }
     return ClusterSpec(**said | checked)
 

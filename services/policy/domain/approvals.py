@@ -165,7 +165,7 @@ def decide(command: Command, state: Approval) -> Sequence[Event]:
             assert_never(command)
 
 
-def recorded_from(facts: Fleet, now: datetime) -> datetime:
+def earliest_record(facts: Fleet, now: datetime) -> datetime:
     """Return the earliest instant at which the log would record a vote now: its times never decrease."""
     return max(now, facts.now.at)
 
@@ -173,10 +173,10 @@ def recorded_from(facts: Fleet, now: datetime) -> datetime:
 def stage_of(state: Approval) -> int:
     """Return the current stage: the first without its quorum; the number of stages if all have it."""
     stages = state.request.stages
-    return next((index for index, stage in enumerate(stages) if missing(state, index, stage)), len(stages))
+    return next((index for index, stage in enumerate(stages) if missing_votes(state, index, stage)), len(stages))
 
 
-def missing(state: Approval, index: int, stage: SignOffStage) -> int:
+def missing_votes(state: Approval, index: int, stage: SignOffStage) -> int:
     """Return how many votes a stage still needs."""
     return max(0, stage.quorum - len({grant.by.person for grant in state.grants if grant.stage == index}))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from pyroaring import BitMap
 
-from libs.calendars import Hours, never_opens
+from libs.calendars import Timetable, never_opens
 from libs.contracts.absent import Absent
 from libs.contracts.refusals import Invalid
 from libs.fleet import bitmap, ordinals
@@ -82,7 +82,7 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     looked_at = 0
     for (zone, hours), among in _alike(bound, facts, by_hours=by_hours):
         looked_at += len(among)
-        why = never_opens(calendar, zone, Hours.from_text(hours), command.at)
+        why = never_opens(calendar, zone, Timetable.from_text(hours), command.at)
         if why is not None:
             never += [(facts.selection.name(ordinal), why) for ordinal in among]
     if not never:

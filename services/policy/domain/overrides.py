@@ -130,7 +130,7 @@ def phase(override: Override, approval: Approval | None, now: datetime) -> str:
     return "refused" if approval.state == "refused" else "withdrawn"
 
 
-def digest_of(command: RequestOverride, names: Iterable[str]) -> str:
+def request_digest(command: RequestOverride, names: Iterable[str]) -> str:
     """Return the digest of the whole request: kind and name, the clusters by name, applications, minutes, reason."""
     asked = [command.kind, command.name, sorted(names), sorted(command.applications), command.minutes, command.reason]
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
@@ -146,7 +146,7 @@ def _request(command: RequestOverride, facts: Fleet) -> Sequence[Event]:
     names = [facts.selection.name(ordinal) for ordinal in clusters]
     requested = OverrideRequested(
         id=command.id,
-        digest=digest_of(command, names),
+        digest=request_digest(command, names),
         clusters=packed(clusters),
         expression=canonical(read_expression(command.expression, "/expression")),
         minutes=command.minutes,

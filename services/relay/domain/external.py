@@ -66,7 +66,7 @@ class Declare:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeStore:
     """Read a store's document, change it, PUT it if nobody else has meanwhile.
 
     `spec` replaces fields of its spec, `labels` (if any) all of its labels; `put` and `remove` change some of them.
@@ -96,7 +96,7 @@ class Publish:
     reference: ManifestsReference | None = None
 
 
-Instruction = Declare | Change | Remove | Publish
+Instruction = Declare | ChangeStore | Remove | Publish
 
 
 def instruction(source: SourceDeclared, type_name: str, data: Any) -> tuple[str, Instruction]:
@@ -186,12 +186,12 @@ def _meaning(said: External) -> Instruction:
                 "clusters": None if said.clusters is None else [_cluster(each) for each in said.clusters],
             }
             changed = {name: value for name, value in given.items() if value is not None}
-            return Change(said.name, changed, said.labels)
+            return ChangeStore(said.name, changed, said.labels)
         case StoreClosed():
             return Remove(said.name)
         case LabelsChanged():
             check_labels(said.set, "/data/set")
-            return Change(said.name, put=dict(said.set), remove=tuple(said.remove))
+            return ChangeStore(said.name, put=dict(said.set), remove=tuple(said.remove))
         case ReleasePublished():
             return _release(said)
         case _:

@@ -19,7 +19,7 @@ _REASON_CHARACTERS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenLetter:
     """It waits: for a person, or (`tried`) for a consumer that was asked to retry."""
 
     opened: EventRefused | ConsumerHalted
@@ -27,14 +27,14 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedLetter:
     """It was applied, or was skipped."""
 
     opened: EventRefused | ConsumerHalted
     skipped: bool
 
 
-State = Absent | Open | Closed
+State = Absent | OpenLetter | ClosedLetter
 Event = EventRefused | ConsumerHalted | LetterRetried | LetterSkipped | LetterSettled
 
 
@@ -71,7 +71,7 @@ class SettleLetter:
 Command = RetryLetter | SkipLetter | SettleLetter
 
 
-def decide(command: Command, state: Open | Closed) -> Sequence[Event]:
+def decide(command: Command, state: OpenLetter | ClosedLetter) -> Sequence[Event]:
     """Return what follows from `command`; nothing, if it is so already.
 
     Raises:
@@ -81,14 +81,14 @@ def decide(command: Command, state: Open | Closed) -> Sequence[Event]:
     match command:
         case RetryLetter():
             check_reason(command.reason)
-            if isinstance(state, Closed):
+            if isinstance(state, ClosedLetter):
                 raise _closed(command.letter, state)
             return [LetterRetried(command.letter, command.reason)]
         case SkipLetter():
             check_reason(command.reason)
             return _skip(command, state)
         case SettleLetter():
-            return [] if isinstance(state, Closed) else [LetterSettled(command.letter, command.how)]
+            return [] if isinstance(state, ClosedLetter) else [LetterSettled(command.letter, command.how)]
         case _:
             assert_never(command)
 
@@ -97,15 +97,15 @@ def evolve(state: State, event: Event) -> State:
     """Return the letter after `event`."""
     match event:
         case EventRefused() | ConsumerHalted():
-            return Open(event)
+            return OpenLetter(event)
         case _ if isinstance(state, Absent):
             return state
         case LetterRetried():
-            return Open(state.opened, tried=True) if isinstance(state, Open) else state
+            return OpenLetter(state.opened, tried=True) if isinstance(state, OpenLetter) else state
         case LetterSkipped():
-            return Closed(state.opened, skipped=True)
+            return ClosedLetter(state.opened, skipped=True)
         case LetterSettled():
-            return Closed(state.opened, skipped=False)
+            return ClosedLetter(state.opened, skipped=False)
         case _:
             assert_never(event)
 
@@ -124,21 +124,21 @@ def check_reason(reason: str) -> None:
         )
 
 
-def _skip(command: SkipLetter, state: Open | Closed) -> Sequence[Event]:
+def _skip(command: SkipLetter, state: OpenLetter | ClosedLetter) -> Sequence[Event]:
     match state:
-        case Closed(skipped=True):
+        case ClosedLetter(skipped=True):
             return []
-        case Closed():
+        case ClosedLetter():
             raise _closed(command.letter, state)
-        case Open(opened=ConsumerHalted(consumer=consumer, position=position)):
+        case OpenLetter(opened=ConsumerHalted(consumer=consumer, position=position)):
             return [LetterSkipped(letter=command.letter, reason=command.reason, consumer=consumer, position=position)]
-        case Open():
+        case OpenLetter():
             return [LetterSkipped(letter=command.letter, reason=command.reason)]
         case _:
             assert_never(state)
 
 
-def _closed(letter: str, state: Closed) -> LetterClosed:
+def _closed(letter: str, state: ClosedLetter) -> LetterClosed:
     how = "it was skipped" if state.skipped else "it was applied"
     return LetterClosed(
         f"the dead letter {letter} is closed: {how}", fix="list open ones with resedge dead-letters list"

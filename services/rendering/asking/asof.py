@@ -22,7 +22,7 @@ from libs.gittree.sink import PackSink
 from libs.gittree.workers import WorkerDied, Workers
 from services.rendering.events import AdmissionWritten, ForeignCommitFound, WritingRestored
 from services.rendering.model import Model
-from services.rendering.model.decision import Decision
+from services.rendering.model.decision import DecidedAdmission
 from services.rendering.writing.materialising import PAGE_EVENTS, materialise
 from services.rendering.writing.message import commit_of
 
@@ -51,11 +51,11 @@ class Computed:
     problem: str = ""
 
 
-class RebuildFailed(RuntimeError):  # noqa: N818 - it states the fact
+class BranchNotRebuilt(RuntimeError):  # noqa: N818 - it states the fact
     """The log does not render what it records."""
 
 
-class CannotFold(RebuildFailed):
+class CannotFold(BranchNotRebuilt):
     """An event of the log cannot be folded, or the decision that it completes cannot be rendered."""
 
     def __init__(self, recorded: Recorded, reason: str) -> None:
@@ -100,7 +100,7 @@ class Fold:
                     if passing(error) or isinstance(error, WorkerDied):
                         raise
                     if not await asyncio.to_thread(self._was_skipped, recorded):
-                        known = isinstance(error, RebuildFailed)
+                        known = isinstance(error, BranchNotRebuilt)
                         raise CannotFold(
                             recorded, str(error) if known else f"{type(error).__name__}: {error}"
                         ) from error
@@ -116,7 +116,7 @@ class Fold:
 
     async def _take(self, recorded: Recorded) -> None:
         if isinstance(recorded.event, Undecodable):
-            raise RebuildFailed(recorded.event.reason)
+            raise BranchNotRebuilt(recorded.event.reason)
         decision = self.model.fold(recorded)
         if decision is not None:
             self._note(recorded.position)
@@ -134,7 +134,7 @@ class Fold:
             case WritingRestored(onto=onto):
                 self.computed.restored.add(onto)
 
-    async def _admit(self, decision: Decision) -> None:
+    async def _admit(self, decision: DecidedAdmission) -> None:
         sink = self._sink()
         first = decision.first
         done = await materialise(self.model, decision, sink)
@@ -195,7 +195,7 @@ class _Making:
     def finish(self) -> Rebuilt:
         computed, branch = self.fold.computed, self.fold.model.branch
         if computed.problem:
-            raise RebuildFailed(computed.problem)
+            raise BranchNotRebuilt(computed.problem)
         tip, notes = _tip(computed)
         if tip and self._sink is not None:
             self._sink.finish()

@@ -38,7 +38,7 @@ class _Check:
     detail: str
 
 
-async def verify(
+async def verify_branch(
     log_url: str, path: Path, *, every_commit: bool, tell: Callable[[At], None] = lambda _at: None
 ) -> list[_Check]:
     """Return the comparisons; nothing is changed. `tell` is called with each place before the work there.
@@ -53,7 +53,7 @@ async def verify(
         at, reason = course.at, f"{type(error).__name__}: {error}"
         if isinstance(error, CannotFold):
             at, reason = At(at.step, error.position), error.reason
-        raise VerificationBroken(at, reason, shown(checks), passing=passing(error)) from error
+        raise VerificationBroken(at, reason, shown_checks(checks), passing=passing(error)) from error
     return checks
 
 
@@ -160,7 +160,7 @@ def _intact(found: Verification) -> str:
     return f"Hash chain intact: {counted(found.events, 'event')} up to position {found.position}"
 
 
-def shown(checks: Sequence[_Check]) -> list[dict[str, Any]]:
+def shown_checks(checks: Sequence[_Check]) -> list[dict[str, Any]]:
     """Return checks as JSON has them."""
     return [{"check": each.check, "ok": each.ok, "detail": each.detail} for each in checks]
 
@@ -176,7 +176,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(said) + "\n")
         sys.stdout.flush()
 
-    found = verify(
+    found = verify_branch(
         os.environ[URL_VARIABLE], given.repository, every_commit=given.all, tell=lambda at: say(at=asdict(at))
     )
     try:
@@ -184,7 +184,7 @@ def main() -> int:
     except VerificationBroken as broken:
         say(broken=broken.plain())
         return 2
-    say(checks=shown(checks))
+    say(checks=shown_checks(checks))
     return 0 if all(check.ok for check in checks) else 1
 
 

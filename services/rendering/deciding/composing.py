@@ -10,7 +10,7 @@ from libs.contracts import stream_id
 from libs.fleet import packed
 from services.rendering.events import AdmissionDecided, OverrideUsed, RemovalsHeld
 from services.rendering.target.placements import split_key
-from services.rendering.writing.message import ACTORS_MAX
+from services.rendering.writing.message import NAMED_ACTORS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +54,12 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
             confirmed=planned.confirmed[:NAMED_MAX],
             subject=restoring,
             reasons=model.reasons.lines() if number == 1 else [],
-            actors=actors[:ACTORS_MAX],
+            actors=actors[:NAMED_ACTORS_MAX],
             actors_count=len(actors),
             fencing=fencing,
             instant=planned.now,
             overrides=sorted(planned.used)[:NAMED_MAX],
-            approved_by=list(planned.approved_by)[:ACTORS_MAX],
+            approved_by=list(planned.approved_by)[:NAMED_ACTORS_MAX],
             unconfirmed=planned.unconfirmed,
             layouts=laid_out,
             given=given,
@@ -68,7 +68,7 @@ def compose(model: Model, planned: Plan, fencing: int) -> list[AdmissionDecided]
     ]
 
 
-def held(branch: str, hold: Hold) -> list[RemovalsHeld]:
+def holding_events(branch: str, hold: Hold) -> list[RemovalsHeld]:
     """Return the events that record a held plan, in parts that fit into the log."""
     everywhere = packed(hold.clusters)
     chunks = _split(hold.applications, taken=encoded_bytes("", everywhere))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PREVIOUS = "previous"
 
 
-async def evaluate(model: Model, now: datetime) -> None:
+async def evaluate_touched(model: Model, now: datetime) -> None:
     """Bring targets and refusals up to date with the facts and the law at `now`, on the affected clusters."""
     touched = model.fleet.take_touched()
     try:

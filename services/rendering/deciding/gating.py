@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pyroaring import BitMap
 
 from libs.fleet import Fact, bitmap, ordinals
-from libs.gates import KEEPING, Admitted, Change, Held, Standing, Unsettled
-from services.rendering.target.aside import isolates, said
+from libs.gates import KEEPING, Admitted, Held, PendingChange, Standing, Unsettled
+from services.rendering.target.aside import isolates, reason_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,12 +94,12 @@ class Gating:
 
     # --- what gates are told -----------------------------------------------------------------------------------------
 
-    def change(self, placement: Placement) -> Change:
+    def change(self, placement: Placement) -> PendingChange:
         """Return one placement's pending changes, as gates know them."""
         among = ordinals(placement.pending)
         settle = self.model.timing.settle
         held = None if self.hold is None else self.hold.applications.get(placement.key)
-        return Change(
+        return PendingChange(
             instant=self.instant,
             first=self.first,
             namespace=placement.namespace,
@@ -143,7 +143,7 @@ class Gating:
         except Exception as error:
             if not isolates(error):
                 raise
-            return None, said(error)
+            return None, reason_text(error)
 
     def _admitted(self, placement: Placement, ordinal: int) -> Admitted | None:
         number = int(placement.admission.values[ordinal])

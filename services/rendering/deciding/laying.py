@@ -15,7 +15,7 @@ from pyroaring import BitMap
 from libs.contracts.instants import UNIX_EPOCH
 from libs.contracts.refusals import Rejected
 from libs.contracts.tree import cluster_path
-from libs.fleet import bitmap, held, ordinals, packed
+from libs.fleet import bitmap, is_member, ordinals, packed
 from services.rendering.deciding.gating import Gating
 from services.rendering.deciding.leaving import (
     cluster_closed,
@@ -72,7 +72,7 @@ class LayoutState:
         return cls(chosen, len(layout_behind(model)), moved_at(model), model.timing.layout_step)
 
 
-def decide(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutChosen]:
+def decide_next(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutChosen]:
     """Return what follows from the command; nothing on a branch with the newest layout."""
     if state.chosen == NEWEST.code:
         return []
@@ -91,7 +91,7 @@ def decide(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutChosen]
     return [LayoutChosen(command.branch, state.chosen + 1, command.reason)]
 
 
-def told(model: Model, now: datetime) -> dict[str, Any]:
+def next_step(model: Model, now: datetime) -> dict[str, Any]:
     """Return the next step and its clusters: the plan that is shown first."""
     state = LayoutState.of(model)
     live = model.trees.registered & model.fleet.selection.everything
@@ -115,7 +115,7 @@ def retired(model: Model) -> list[dict[str, Any]]:
     clusters = model.trees.registered - model.fleet.selection.everything
     among = ordinals(clusters)
     since = emptied_at(model, among)
-    ended = held(grace_ended(model, clusters), among, model.size)
+    ended = is_member(grace_ended(model, clusters), among, model.size)
     left = {int(ordinal): 0 for ordinal in among}
     for placement in model.placements.by_key.values():
         for ordinal in among[placement.release.values[among] != 0].tolist():

@@ -14,7 +14,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts.instants import UNIX_EPOCH
-from libs.fleet import bitmap, held, ordinals
+from libs.fleet import bitmap, is_member, ordinals
 from libs.fleet.parts import microseconds
 from services.rendering.events import LayoutChosen
 from services.rendering.writing.layout import LAYOUTS, NEWEST, OLDEST, for_new_clusters
@@ -39,10 +39,10 @@ def leaving(model: Model, going: Mapping[str, BitMap], now: datetime) -> tuple[B
     stays = np.zeros(len(among), np.bool_)
     goes_now = np.zeros(len(among), np.bool_)
     for key, placement in model.placements.by_key.items():
-        goes = held(going.get(key, BitMap()), among, model.size)
+        goes = is_member(going.get(key, BitMap()), among, model.size)
         stays |= (placement.release.values[among] != 0) & ~goes
         goes_now |= goes
-    ended = held(grace_ended(model, retired), among, model.size)
+    ended = is_member(grace_ended(model, retired), among, model.size)
     if model.timing.grace:
         since = emptied_at(model, among)
         over = since + round(model.timing.grace.total_seconds() * 1e6)

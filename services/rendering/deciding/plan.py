@@ -17,12 +17,12 @@ from libs.fleet import bitmap, ordinals
 from libs.fleet.fuse import fuse_trips
 from libs.gates.of_change import Approved, Settled
 from libs.gates.refusals import SET_ASIDE
-from services.rendering.deciding.evaluating import evaluate
+from services.rendering.deciding.evaluating import evaluate_touched
 from services.rendering.deciding.gating import Gating, Passing
 from services.rendering.deciding.keeping import set_aside
 from services.rendering.deciding.leaving import lay_out, leaving
 from services.rendering.domain.fuse import Hold, plan_id
-from services.rendering.target.target import bodies
+from services.rendering.target.target import release_bodies
 from services.rendering.writing.layout import LAYOUTS
 from services.rendering.writing.materialising import namespace_content
 
@@ -110,7 +110,7 @@ class Plan:
 
 async def plan(model: Model, now: datetime) -> Plan:
     """Bring the targets up to date and return what may be admitted at `now`."""
-    await evaluate(model, now)
+    await evaluate_touched(model, now)
     return _close(model, now)
 
 
@@ -187,7 +187,7 @@ def _check_bodies(model: Model, placement: Placement) -> None:
         release = model.fleet.releases.get((application, version))
         try:
             if release is not None:
-                bodies(model.fleet, release)
+                release_bodies(model.fleet, release)
         except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
             set_aside(model, placement, bitmap(among[codes == code]), error, "gates")
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from libs.gittree.workers import Workers
     from services.rendering.domain.fuse import Hold
     from services.rendering.model import Model
-    from services.rendering.model.decision import Decision
+    from services.rendering.model.decision import DecidedAdmission
 
 TICK_SECONDS = 5.0
 MOMENT_SECONDS = 0.001
@@ -104,7 +104,7 @@ class Reconciler:
                 raise WritingFailed(f"{type(error).__name__}: {error}") from error
         self.wake()
 
-    def _folded(self, recorded: Recorded) -> Decision | None:
+    def _folded(self, recorded: Recorded) -> DecidedAdmission | None:
         """Fold an event; one that cannot be folded is tried again when it comes again."""
         model = self.model
         before = model.position, model.hash, model.epoch, model.at

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libs.eventlog import Appended, Expired, FencedOut, Guard, GuardConflict, InvalidSubmission, VersionConflict
-from services.rendering.deciding.composing import compose, held, uses
+from services.rendering.deciding.composing import compose, holding_events, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.requesting import ASKING_ABOUT_HOLD, RECORDING_HOLD, not_asked, outstanding
 from services.rendering.model import CATEGORIES
-from services.rendering.model.decision import Decision
+from services.rendering.model.decision import DecidedAdmission
 from services.rendering.observing import Cause, deciding
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Recorder:
             model.aside.clear(RECORDING_HOLD)
         elif model.fuse.held_plan != hold.plan:
             with model.aside.apart(RECORDING_HOLD):
-                events = held(model.branch, hold)
+                events = holding_events(model.branch, hold)
                 await self._log.append(events, f"hold-{model.branch}", model.reasons.causes.newest())
                 for event in events:
                     model.fuse.fold(event)
@@ -69,7 +69,7 @@ class Recorder:
             self._opened = (await self._log.append([begins], stream, cause)).last
         return True
 
-    async def decide(self, planned: Plan) -> Decision | None:
+    async def decide(self, planned: Plan) -> DecidedAdmission | None:
         """Append the decision under its guard; nothing if the facts have changed meanwhile."""
         model, lease, stream = self._model, self._log.lease, self._log.stream
         parts = compose(model, planned, 0 if lease is None else lease.epoch)
@@ -86,7 +86,7 @@ class Recorder:
             case Appended():
                 itself = Cause(f"{stream}/{outcome.versions[stream]}", cause.traceparent, outcome.last)
                 position = outcome.last - (len(said) - len(parts))
-                return Decision(parts, position, outcome.recorded_at, itself)
+                return DecidedAdmission(parts, position, outcome.recorded_at, itself)
             case GuardConflict() | VersionConflict() | FencedOut():
                 # The feed delivers unseen events, and wakes the loop: those of others, or a decision of our own that
                 # the log took although its database did not answer.

@@ -13,7 +13,7 @@ from services.rendering.observing import UNKNOWN, Cause
 
 
 @dataclass(slots=True)
-class Decision:
+class DecidedAdmission:
     """A decided admission: its parts, its position and time in the log, and itself as the cause of its commit."""
 
     parts: list[AdmissionDecided] = field(default_factory=list)

@@ -12,7 +12,7 @@ from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fleet, unpacked
 from libs.fleet.state import Parts, begin_parts, typed, value, whole
-from libs.gates import READ, Gates
+from libs.gates import GATES_READ, Gates
 from services.rendering.domain.fuse import Fuse
 from services.rendering.events import (
     AdmissionDecided,
@@ -26,7 +26,7 @@ from services.rendering.events import (
     RemovalsHeld,
     WritingRestored,
 )
-from services.rendering.model.decision import Decision
+from services.rendering.model.decision import DecidedAdmission
 from services.rendering.model.reasons import Reasons
 from services.rendering.model.trees import PARTS as TREES
 from services.rendering.model.trees import Trees
@@ -38,7 +38,7 @@ from services.rendering.target.placements import Admission, Placements
 from services.rendering.timing import AT_ONCE, Timing
 
 BRANCH = "main"
-CATEGORIES = (*READ, "layout")
+CATEGORIES = (*GATES_READ, "layout")
 """The categories that can change a target or close a gate: an admission is guarded by all of them."""
 
 PARTS: Parts = {
@@ -60,7 +60,7 @@ PARTS: Parts = {
     "must_commit": value(begin=False),
     "layout": value(0),
     "evaluated": value(0),
-    "decision": typed(Decision),
+    "decision": typed(DecidedAdmission),
     "applied": value(""),
     "applied_position": value(0),
 }
@@ -96,7 +96,7 @@ class Model:
     """The code of the layout that clusters should have; 0 in a log from before layouts were chosen."""
     evaluated: int
     """The position up to which targets were brought up to date."""
-    decision: Decision
+    decision: DecidedAdmission
     applied: str
     applied_position: int
 
@@ -119,7 +119,7 @@ class Model:
         """The number of ordinals given so far."""
         return self.fleet.selection.size
 
-    def fold(self, recorded: Recorded) -> Decision | None:
+    def fold(self, recorded: Recorded) -> DecidedAdmission | None:
         """Fold one event; return a decision that must be executed now (before any later event is folded)."""
         self.position, self.hash, self.epoch, self.at = recorded.position, recorded.hash, recorded.epoch, recorded.at
         decision = self._take(recorded)
@@ -131,7 +131,7 @@ class Model:
             self.fuse.approved(recorded.event.id, self.fleet.policy.approvals)
         return decision
 
-    def _take(self, recorded: Recorded) -> Decision | None:
+    def _take(self, recorded: Recorded) -> DecidedAdmission | None:
         event = recorded.event
         match event:
             case AdmissionDecided():
@@ -161,17 +161,17 @@ class Model:
             known = [ordinal for ordinal in unpacked(event.clusters) if ordinal < self.size]
             self.trees.grace_ended.values[known] = position
 
-    def _decided(self, recorded: Recorded, event: AdmissionDecided) -> Decision | None:
+    def _decided(self, recorded: Recorded, event: AdmissionDecided) -> DecidedAdmission | None:
         if recorded.position <= self.applied_position:
             return None
         if event.part == 1:
-            self.decision = Decision()
+            self.decision = DecidedAdmission()
         self.decision.parts.append(event)
         self.decision.position, self.decision.at = recorded.position, recorded.at
         self.decision.itself = Cause.of(recorded)
         return self.decision if self.decision.whole else None
 
-    def apply(self, decision: Decision) -> None:
+    def apply(self, decision: DecidedAdmission) -> None:
         """Record that a decision was executed; recording it twice changes nothing."""
         if self.applied_position >= decision.position:
             return

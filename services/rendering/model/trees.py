@@ -12,7 +12,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.contracts.tree import shard
-from libs.fleet import Codes, Column, Extent, bitmap, ordinals
+from libs.fleet import Codes, Extent, FleetColumn, bitmap, ordinals
 from libs.fleet.state import (
     Part,
     Parts,
@@ -37,14 +37,18 @@ if TYPE_CHECKING:
 class NamespaceTree:
     """One namespace over all clusters: which `namespace.yaml` it has (0: none yet), and its directory."""
 
-    content: Column
-    tree: Column
-    present: Column
+    content: FleetColumn
+    tree: FleetColumn
+    present: FleetColumn
 
     @classmethod
     def new(cls, extent: Extent) -> NamespaceTree:
         """Return a namespace that is on no cluster yet."""
-        return cls(Column(extent, np.int32), Column(extent, np.uint8, width=20), Column(extent, np.bool_, fill=False))
+        return cls(
+            FleetColumn(extent, np.int32),
+            FleetColumn(extent, np.uint8, width=20),
+            FleetColumn(extent, np.bool_, fill=False),
+        )
 
 
 PARTS: Parts = {
@@ -76,14 +80,14 @@ class Trees:
 
     contents: Codes
     namespaces: dict[str, NamespaceTree]
-    flux: Column
-    cluster: Column
+    flux: FleetColumn
+    cluster: FleetColumn
     registered: BitMap
-    layout: Column
+    layout: FleetColumn
     """The code of each registered cluster's layout, 0 elsewhere."""
-    layout_at: Column
+    layout_at: FleetColumn
     """When it was given that layout: microseconds since 1970, 0 where it began with it."""
-    grace_ended: Column
+    grace_ended: FleetColumn
     """The position at which somebody asked to remove a deleted cluster's directory now, 0 if nobody did."""
     shards: dict[str, dict[str, dict[str, int]]]
     """The ordinals of the registered clusters by name, in the directories that they lie in."""

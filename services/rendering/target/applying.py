@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from libs.contracts.names import NAME_CHARACTERS_MAX
-from libs.fleet import bitmap, compact, distinct_rows, held
+from libs.fleet import bitmap, compact, distinct_rows, is_member
 from libs.kubernetes import RELATIONS, SLOT, value_problem
 from libs.templates import MISSING, Unresolved
 
@@ -127,7 +127,7 @@ def _missing(
     for minor, clusters in fleet.kubernetes_on(release.namespace, bitmap(among)).items():
         if lacking := checks.missing.get(minor):
             more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
-            yield f"{lacking[0]}{more}", held(clusters, among, fleet.selection.size)
+            yield f"{lacking[0]}{more}", is_member(clusters, among, fleet.selection.size)
 
 
 def _around_a_name(slot: Slot, wanted: Mapping[str, Any]) -> bool:

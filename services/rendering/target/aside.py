@@ -60,7 +60,7 @@ class Aside:
         """Log what is set aside, once for each reason; return the reason."""
         if not isolates(error):
             raise error
-        reason = said(error)
+        reason = reason_text(error)
         if self._told.get(what) != reason:
             self._told[what] = reason
             log.error("rendering.set-aside", what=what, stage=stage, reason=reason, exc_info=error)
@@ -104,7 +104,7 @@ def isolates(error: Exception) -> bool:
     return not (passing(error) or isinstance(error, MemoryError | LogClosed | SQLAlchemyError))
 
 
-def said(error: Exception) -> str:
+def reason_text(error: Exception) -> str:
     """Return an error as the reason of a refusal: the same error gives the same text."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return text[:_REASON_CHARACTERS_MAX]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FIRST = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT = np.uint64(29)
-ABSENT = np.zeros(2, np.uint64)
+NO_VALUE = np.zeros(2, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pyroaring import BitMap
 
-from libs.fleet import Codes, Column, Extent, bitmap, ordinals
+from libs.fleet import Codes, Extent, FleetColumn, bitmap, ordinals
 from libs.fleet.state import (
     Part,
     Parts,
@@ -57,12 +57,12 @@ class Placement:
 
     namespace: str
     application: str
-    release: Column
-    variant: Column
-    blob: Column
-    admission: Column
-    target_release: Column
-    target_variant: Column
+    release: FleetColumn
+    variant: FleetColumn
+    blob: FleetColumn
+    admission: FleetColumn
+    target_release: FleetColumn
+    target_variant: FleetColumn
     pending: BitMap = field(default_factory=BitMap)
     unwanted: list[Unwanted] = field(default_factory=list)
     """The pending removals, each since it has been wanted without interruption."""
@@ -72,9 +72,9 @@ class Placement:
     @classmethod
     def new(cls, key: str, extent: Extent) -> Placement:
         """Return a placement that is on no cluster yet."""
-        release, admission, target = (Column(extent, np.int32) for _ in range(3))
-        variant, target_variant = (Column(extent, np.uint64, width=2) for _ in range(2))
-        blob = Column(extent, np.uint8, width=20)
+        release, admission, target = (FleetColumn(extent, np.int32) for _ in range(3))
+        variant, target_variant = (FleetColumn(extent, np.uint64, width=2) for _ in range(2))
+        blob = FleetColumn(extent, np.uint8, width=20)
         return cls(*split_key(key), release, variant, blob, admission, target, target_variant)
 
     @property

@@ -15,10 +15,10 @@ from pyroaring import BitMap
 
 from libs.contracts.quantities import milli
 from libs.fleet import UNLIMITED, bitmap, ordinals
-from libs.gates.refusals import CONFLICT, INVALID, NEVER, OTHER_NAMESPACE, SET_ASIDE, UNRESOLVED
+from libs.gates.refusals import CONFLICT, INVALID, NEVER_APPLIES, OTHER_NAMESPACE, SET_ASIDE, UNRESOLVED
 from libs.templates import Reference, Slot, Template, Unresolved
 from services.rendering.target.applying import never_applied
-from services.rendering.target.aside import isolates, said
+from services.rendering.target.aside import isolates, reason_text
 from services.rendering.target.inputs import CONSTANT_SOURCES, Coded, constant, fingerprints
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Placeholder = tuple[Literal["typed", "text"], Reference]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TargetPart:
     """One release on some clusters, with all inputs of its template there."""
 
     release: ReleasePublished
@@ -46,20 +46,20 @@ class Part:
     inputs: dict[Input, Coded]
     variants: NDArray[np.uint64]
 
-    def only(self, kept: NDArray[np.bool_]) -> Part:
+    def only(self, kept: NDArray[np.bool_]) -> TargetPart:
         """Return the part on fewer clusters."""
         inputs = {
             each: Coded(coded.values, coded.codes[kept], coded.digests, coded.own)
             for each, coded in self.inputs.items()
         }
-        return Part(self.release, self.template, self.among[kept], inputs, self.variants[kept])
+        return TargetPart(self.release, self.template, self.among[kept], inputs, self.variants[kept])
 
 
 @dataclass(slots=True)
 class Wanted:
     """The target of one application on some clusters: parts that can be rendered, and refusals."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[TargetPart] = field(default_factory=list)
     refused: dict[tuple[str, str], BitMap] = field(default_factory=dict)
     chosen: list[tuple[str, BitMap]] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def wanted(
                 if not isolating or not isolates(error):
                     raise
                 answer.failed[version] = error
-                answer.refuse(SET_ASIDE, said(error), ordinals(selected))
+                answer.refuse(SET_ASIDE, reason_text(error), ordinals(selected))
     return answer
 
 
@@ -136,7 +136,7 @@ def fall_back(fleet: Fleet, inputs: Inputs, application: str, at: datetime, answ
 
 def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitMap, answer: Wanted) -> None:
     among = ordinals(selected)
-    template, references = _template(bodies(fleet, release))
+    template, references = _template(release_bodies(fleet, release))
     combined = fleet.combine(release.application, release.version, selected)
     refused = _refused_values(combined, among, answer)
     read: dict[Input, Coded] = {}
@@ -145,11 +145,11 @@ def _add(fleet: Fleet, inputs: Inputs, release: ReleasePublished, selected: BitM
             read[each] = inputs.read(each, among, combined)
     refused |= _unresolved(references, read, among, answer)
     for why, here in never_applied(fleet, release, template, read, among):
-        answer.refuse(NEVER, why, among[here & ~refused])
+        answer.refuse(NEVER_APPLIES, why, among[here & ~refused])
         refused |= here
     seed = f"{release.digest}\0{release.version}\0{release.namespace}\0{release.application}".encode()
     variants = fingerprints(seed, [read[each] for each in sorted(read)], len(among))
-    part = Part(release, template, among, read, variants)
+    part = TargetPart(release, template, among, read, variants)
     if refused.any():
         part = part.only(~refused)
     if len(part.among):
@@ -212,7 +212,7 @@ def _unusable(mode: Literal["typed", "text"], reference: Reference, values: Sequ
     return found
 
 
-def constants(part: Part) -> dict[Input, str]:
+def constants(part: TargetPart) -> dict[Input, str]:
     """Return the inputs that are the same on every cluster."""
     release = part.release
     return {
@@ -228,10 +228,10 @@ def template_of(fleet: Fleet, release: ReleasePublished) -> Template:
     Raises:
         LookupError: the log does not hold the body that the event names.
     """
-    return _template(bodies(fleet, release))[0]
+    return _template(release_bodies(fleet, release))[0]
 
 
-def bodies(fleet: Fleet, release: ReleasePublished) -> bytes:
+def release_bodies(fleet: Fleet, release: ReleasePublished) -> bytes:
     """Return a release's template as published; its schema and its defaults are there too.
 
     Raises:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from libs.gittree import Repository
     from libs.gittree.workers import Workers
     from services.rendering.model import Model
-    from services.rendering.model.decision import Decision
+    from services.rendering.model.decision import DecidedAdmission
     from services.rendering.writing.branch_log import BranchLog
 
 log = structlog.get_logger("rendering")
@@ -38,7 +38,7 @@ class BranchWriter:
     """
 
     def __init__(self, model: Model, branch_log: BranchLog, monotonic: Callable[[], float]) -> None:
-        self.pending: Decision | None = None
+        self.pending: DecidedAdmission | None = None
         self.written = Written()
         self.commits = 0
         self.on_written: Callable[[], None] = lambda: None
@@ -96,7 +96,7 @@ class BranchWriter:
             await materialise(self._model, decision, IdSink())
         self.pending = None
 
-    async def carry_out(self, decision: Decision) -> None:
+    async def carry_out(self, decision: DecidedAdmission) -> None:
         """Write the decision's commit and record it."""
         self.pending = decision
         started = self._monotonic()
@@ -138,7 +138,7 @@ class BranchWriter:
         self._log.stopped = f"branch {model.branch} is at {found or 'nothing'}, not at {model.parent or 'nothing'}"
         log.error("rendering.foreign-commit", expected=model.parent, found=found)
 
-    async def _write(self, decision: Decision) -> tuple[str, str, int]:
+    async def _write(self, decision: DecidedAdmission) -> tuple[str, str, int]:
         """Write objects and move the branch; return (commit, tree, files). A byte must have changed for a commit."""
         repository, model = self.repository, self._model
         sink = repository.pack(self._workers())
@@ -167,7 +167,7 @@ class BranchWriter:
             model.parent = commit
         return commit, done.tree.hex(), done.files
 
-    async def _write_lost(self, decision: Decision) -> None:
+    async def _write_lost(self, decision: DecidedAdmission) -> None:
         """Write all objects of the log's commits again: the repository was restored from an older copy."""
         log.warning("rendering.objects-lost", decision=decision.first.decision)
         with self.repository.pack(self._workers()) as sink:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from libs.fleet import compact, distinct
-from libs.gittree import Column, Family
+from libs.gittree import Family, SlotColumn
 from libs.templates import Unresolved
 from services.rendering.target.inputs import Coded
 from services.rendering.target.target import constants
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from libs.templates import Input, Slot
-    from services.rendering.target.target import Part
+    from services.rendering.target.target import TargetPart
 
 
 INLINE_OBJECTS_MAX = 200
 """A family of at most so many is written directly, without a task of its own."""
 
 
-async def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
+async def family_of(part: TargetPart) -> tuple[Family, NDArray[np.int32] | None]:
     """Return the distinct variants of a part as blobs, and each cluster's code into them.
 
     No codes means that every cluster has a variant of its own, in the order of `part.among`.
@@ -40,7 +40,7 @@ async def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
         rows, codes = distinct([coded.codes for coded in part.inputs.values()], len(part.among))
     fixed = constants(part)
     parts: list[bytes] = []
-    columns: list[Column] = []
+    columns: list[SlotColumn] = []
     pending = b""
     for segment, slot in zip(part.template.segments, part.template.slots, strict=False):
         column = _column(slot, part.inputs, fixed, rows)
@@ -58,20 +58,20 @@ async def family_of(part: Part) -> tuple[Family, NDArray[np.int32] | None]:
 
 def _column(
     slot: Slot, inputs: Mapping[Input, Coded], fixed: Mapping[Input, Any], rows: NDArray[np.int64]
-) -> Column | bytes:
+) -> SlotColumn | bytes:
     varying = [each for each in slot.inputs if each in inputs]
     if not varying:
         return slot.encode([fixed[each] for each in slot.inputs])
     codes = [inputs[each].codes[rows] for each in varying]
     if len(varying) == 1 and inputs[varying[0]].own:
-        return Column(_encoded(slot, inputs, fixed, varying, codes))
+        return SlotColumn(_encoded(slot, inputs, fixed, varying, codes))
     if len(varying) == 1:
         used, places = compact(codes[0])
-        return Column(_encoded(slot, inputs, fixed, varying, [used]), places)
+        return SlotColumn(_encoded(slot, inputs, fixed, varying, [used]), places)
     if any(inputs[each].own for each in varying):
-        return Column(_encoded(slot, inputs, fixed, varying, codes))
+        return SlotColumn(_encoded(slot, inputs, fixed, varying, codes))
     first, places = distinct(codes, len(rows))
-    return Column(_encoded(slot, inputs, fixed, varying, [each[first] for each in codes]), places)
+    return SlotColumn(_encoded(slot, inputs, fixed, varying, [each[first] for each in codes]), places)
 
 
 def _encoded(

@@ -17,12 +17,12 @@ from libs.fleet.parts import microseconds
 from libs.gittree import tree_body
 from libs.gittree.names import Mode
 from services.rendering.model import Model
-from services.rendering.target.inputs import ABSENT
+from services.rendering.target.inputs import NO_VALUE
 from services.rendering.target.target import wanted
 from services.rendering.turns import pause
 from services.rendering.writing import layout
 from services.rendering.writing.families import INLINE_OBJECTS_MAX, family_of
-from services.rendering.writing.trees import rebuild
+from services.rendering.writing.trees import rebuild_trees
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from libs.contracts import AdmissionDecided
     from libs.eventlog import EventLog
     from libs.gittree import Family, ObjectSink
-    from services.rendering.model.decision import Decision
+    from services.rendering.model.decision import DecidedAdmission
     from services.rendering.target.placements import Placement
-    from services.rendering.target.target import Part
+    from services.rendering.target.target import TargetPart
 
 PAGE_EVENTS = 1_000
 
@@ -56,7 +56,7 @@ class Writes:
         self._sink = sink
         self._tasks: deque[asyncio.Task[None]] = deque()
 
-    async def start(self, part: Part, placement: Placement) -> None:
+    async def start(self, part: TargetPart, placement: Placement) -> None:
         """Write the variants of a part; their ids are in the placement's columns after `finish`."""
         family, codes = await family_of(part)
         if family.count <= INLINE_OBJECTS_MAX:
@@ -67,7 +67,9 @@ class Writes:
         while len(self._tasks) >= self.UNDER_WAY_MAX:
             await self._tasks.popleft()
 
-    async def _write(self, family: Family, codes: NDArray[np.int32] | None, part: Part, placement: Placement) -> None:
+    async def _write(
+        self, family: Family, codes: NDArray[np.int32] | None, part: TargetPart, placement: Placement
+    ) -> None:
         ids = await self._sink.write_async(family)
         placement.blob.values[part.among] = ids if codes is None else ids[codes]
 
@@ -77,7 +79,7 @@ class Writes:
         self._tasks.clear()
 
 
-async def materialise(model: Model, decision: Decision, sink: ObjectSink) -> Materialised:
+async def materialise(model: Model, decision: DecidedAdmission, sink: ObjectSink) -> Materialised:
     """Render the files of a decision's clusters as of the log now; build the trees above.
 
     May be repeated with another sink if the first one failed.
@@ -100,7 +102,7 @@ async def materialise(model: Model, decision: Decision, sink: ObjectSink) -> Mat
     await writes.finish()
     clusters = _register(model, decision)
     names = model.fleet.selection.name
-    model.clusters_tree = await rebuild(model.trees, model.placements, names, changed, clusters, sink)
+    model.clusters_tree = await rebuild_trees(model.trees, model.placements, names, changed, clusters, sink)
     tree = _root(model, decision.first, sink)
     different = model.clusters_tree != model.written_tree or model.must_commit or not model.parent
     return Materialised(tree, different, files)
@@ -125,12 +127,12 @@ def namespace_content(model: Model, namespace: str) -> int | None:
     return model.trees.contents.code(text)
 
 
-async def _give(model: Model, decision: Decision, key: str, among: NDArray[np.int64], writes: Writes) -> None:
+async def _give(model: Model, decision: DecidedAdmission, key: str, among: NDArray[np.int64], writes: Writes) -> None:
     """Update one placement on some clusters: the columns, and the blobs to write."""
     at, given = decision.first.instant or decision.taken_at, decision.given(key)
     placement = model.placements.at(key)
     placement.release.values[among] = 0
-    placement.variant.values[among] = ABSENT
+    placement.variant.values[among] = NO_VALUE
     placement.blob.values[among] = 0
     placement.admission.values[among] = len(model.placements.admissions)
     here = model.fleet.applications.get(placement.application)
@@ -152,7 +154,7 @@ def _set_content(model: Model, namespace: str, among: BitMap) -> None:
         model.trees.set_content(namespace, ordinals(among), code)
 
 
-def _register(model: Model, decision: Decision) -> BitMap:
+def _register(model: Model, decision: DecidedAdmission) -> BitMap:
     """Add or remove directories of clusters; return the clusters whose directories changed."""
     clusters = BitMap()
     for part in decision.parts:

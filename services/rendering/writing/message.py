@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from libs.contracts import AdmissionDecided
     from libs.gittree import ObjectSink
     from services.rendering.model import Model
-    from services.rendering.model.decision import Decision
+    from services.rendering.model.decision import DecidedAdmission
 
-ACTORS_MAX = 20
+NAMED_ACTORS_MAX = 20
 
 
 def message(decision: AdmissionDecided) -> str:
@@ -40,7 +40,7 @@ def trailers(decision: AdmissionDecided, epoch: str) -> list[Trailer]:
     return found
 
 
-def commit_of(model: Model, decision: Decision, tree: bytes, sink: ObjectSink) -> str:
+def commit_of(model: Model, decision: DecidedAdmission, tree: bytes, sink: ObjectSink) -> str:
     """Write the commit of a decision into a sink; its id depends on the log alone."""
     first = decision.first
     parents = [first.parent] if first.parent else []

@@ -12,8 +12,8 @@ from pyroaring import BitMap
 
 from libs.contracts.tree import cluster_path, shard
 from libs.fleet import bitmap, distinct_rows, ordinals
-from libs.gittree import Column as Values
 from libs.gittree import Family, Mode, tree_body, tree_family
+from libs.gittree import SlotColumn as Values
 from services.rendering.turns import pause
 from services.rendering.writing import layout
 
@@ -30,7 +30,7 @@ _WORD = 62
 SHARDS_A_TURN = 32
 
 
-async def rebuild(
+async def rebuild_trees(
     trees: Trees,
     placements: Placements,
     names: Callable[[int], str],

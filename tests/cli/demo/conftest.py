@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from cli.demo.catalog import documents
-from cli.demo.fleet import Fleet, make_fleet
+from cli.demo.catalog import demo_documents
+from cli.demo.fleet import DemoFleet, make_fleet
 
 
 @pytest.fixture(scope="session")
-def fleet() -> Fleet:
+def fleet() -> DemoFleet:
     return make_fleet(60_000)
 
 
 @pytest.fixture(scope="session")
-def declared(fleet: Fleet) -> list[dict[str, Any]]:
-    return documents(fleet)
+def declared(fleet: DemoFleet) -> list[dict[str, Any]]:
+    return demo_documents(fleet)

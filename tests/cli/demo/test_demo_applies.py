@@ -7,7 +7,7 @@ import pytest
 from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE, manifests, next_release_body
 from libs.kubernetes import minors
 from libs.templates import compile_release
-from services.catalog.checking import Surroundings, check
+from services.catalog.checking import Surroundings, check_release
 
 BODIES = {
     **{each.name: (each.namespace, manifests(each.name)) for each in APPLICATIONS},
@@ -24,6 +24,6 @@ def test_what_the_demo_publishes_can_be_applied(name: str) -> None:
     template, objects = compile_release(text.encode(), application=name, namespace=namespace, version="1")
     everywhere = Surroundings(minors(), named=True, registered=(), others=())
 
-    checked = check(template, objects, everywhere, "pos-api", [])
+    checked = check_release(template, objects, everywhere, "pos-api", [])
 
     assert [str(each) for each in checked.report.findings] == []

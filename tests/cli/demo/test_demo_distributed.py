@@ -37,6 +37,6 @@ def test_a_running_system_is_driven_and_left_alone(
 
 def test_without_a_clone_there_is_no_system_to_bring_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("cli.demo.distributed.ROOT", tmp_path)
+    monkeypatch.setattr("cli.demo.distributed.PROJECT_ROOT", tmp_path)
     with pytest.raises(UsageProblem, match="compose-local"), system(tmp_path, 8080):
         pass

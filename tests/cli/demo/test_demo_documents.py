@@ -17,14 +17,14 @@ from cli.demo.catalog import (
     CONFIGURATIONS,
     NAMESPACES,
     NEXT_RELEASE,
-    documents,
+    demo_documents,
     live_document,
     manifests,
     next_release_body,
     release_body,
 )
-from cli.demo.fleet import Fleet, hours_text, make_fleet
-from cli.demo.hierarchies import LIVE, PILOT, REGIONS, SMART_GRILLS, geography, quoted
+from cli.demo.fleet import DemoFleet, hours_text, make_fleet
+from cli.demo.hierarchies import LIVE, PILOT, REGIONS, SMART_GRILLS, geography, quoted_word
 from libs.selection import Selection, parse
 from libs.templates import Layer, compile_template, conflicts
 from services.catalog.documents import parse_application, parse_configuration, parse_namespace
@@ -72,7 +72,7 @@ def test_a_whole_fleet_leaves_no_group_empty(declared: list[Document]) -> None:
 @pytest.mark.parametrize("stores", [1, 3, 40, 60_000])
 def test_every_document_refers_only_to_earlier_ones(stores: int, declared: list[Document]) -> None:
     known: set[str] = set()
-    for document in declared if stores == 60_000 else documents(make_fleet(stores)):
+    for document in declared if stores == 60_000 else demo_documents(make_fleet(stores)):
         expression = str(document["spec"].get("expression") or "")
         for path in re.findall(r"/g(/[a-z0-9/-]+)", expression):
             assert path in known, (document["metadata"], path)
@@ -88,7 +88,7 @@ def test_every_document_refers_only_to_earlier_ones(stores: int, declared: list[
             known.add(document["metadata"]["name"])
 
 
-def test_one_store_is_live_until_the_fleet_opens(declared: list[Document], fleet: Fleet) -> None:
+def test_one_store_is_live_until_the_fleet_opens(declared: list[Document], fleet: DemoFleet) -> None:
     first = next(group for group in of_kind("Group", declared) if group["metadata"]["path"] == LIVE)
 
     assert first["spec"] == {"stores": [fleet.stores[0].name]}
@@ -96,14 +96,14 @@ def test_one_store_is_live_until_the_fleet_opens(declared: list[Document], fleet
     assert all(f"/g{LIVE}" in namespace["spec"]["expression"] for namespace in of_kind("Namespace", declared))
 
 
-def test_a_release_moves_on_a_hundredth_of_the_stores(declared: list[Document], fleet: Fleet) -> None:
+def test_a_release_moves_on_a_hundredth_of_the_stores(declared: list[Document], fleet: DemoFleet) -> None:
     pilot = next(group for group in of_kind("Group", declared) if group["metadata"]["path"] == PILOT)
 
     assert len(set(pilot["spec"]["stores"])) == 600
     assert set(pilot["spec"]["stores"]) <= {store.name for store in fleet.stores}
 
 
-def test_a_store_with_a_kitchen_keeps_what_was_imported(declared: list[Document], fleet: Fleet) -> None:
+def test_a_store_with_a_kitchen_keeps_what_was_imported(declared: list[Document], fleet: DemoFleet) -> None:
     imported = {store.name: store for store in fleet.stores}
     stores = of_kind("Store", declared)
 
@@ -136,13 +136,13 @@ def test_every_service_takes_its_documents(declared: list[Document]) -> None:
         assert takes[document["kind"]](document, name)[0] == name
 
 
-def test_hours_are_written_as_an_import_reads_them(fleet: Fleet) -> None:
+def test_hours_are_written_as_an_import_reads_them(fleet: DemoFleet) -> None:
     for hours in {store.hours for store in fleet.stores}:
         read = hours_from_text(hours_text(hours)).regular
         assert [(tuple(e.days), e.open, e.close) for e in read] == [(e.days, e.opens, e.closes) for e in hours]
 
 
-def selection_of(fleet: Fleet, declared: list[Document]) -> Selection:
+def selection_of(fleet: DemoFleet, declared: list[Document]) -> Selection:
     """Declare the fleet as the server would, and check each expression where it stands."""
     selection = Selection()
     for store in fleet.stores:
@@ -168,10 +168,12 @@ def selection_of(fleet: Fleet, declared: list[Document]) -> Selection:
 @pytest.mark.parametrize("stores", [1, 2, 13, 400])
 def test_every_expression_is_accepted_whatever_the_size_of_the_fleet(stores: int) -> None:
     fleet = make_fleet(stores)
-    selection_of(fleet, documents(fleet))
+    selection_of(fleet, demo_documents(fleet))
 
 
-def test_the_whole_fleet_makes_about_a_million_and_a_half_placements(fleet: Fleet, declared: list[Document]) -> None:
+def test_the_whole_fleet_makes_about_a_million_and_a_half_placements(
+    fleet: DemoFleet, declared: list[Document]
+) -> None:
     selection = selection_of(fleet, declared)
     assert sum(len(selection.namespace_members(str(namespace["name"]))) for namespace in NAMESPACES) <= 10
 
@@ -310,6 +312,6 @@ def test_the_next_release_differs_by_its_image_only() -> None:
 
 
 def test_values_that_are_words_or_numbers_of_the_language_are_quoted() -> None:
-    assert [quoted(value) for value in ("tx", "austin", "not", "2026-l", "new-york")] == (
+    assert [quoted_word(value) for value in ("tx", "austin", "not", "2026-l", "new-york")] == (
         ["tx", "austin", '"not"', '"2026-l"', "new-york"]
     )

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cli.demo.fleet import LABEL_KEYS, Fleet, make_fleet, stores_csv
+from cli.demo.fleet import LABEL_KEYS, DemoFleet, make_fleet, stores_csv
 from cli.demo.places import apportion, places
 from libs.contracts.instants import DAYS
 
@@ -39,7 +39,7 @@ def test_a_fleet_without_a_store_is_refused() -> None:
         make_fleet(0)
 
 
-def test_stores_follow_the_people(fleet: Fleet) -> None:
+def test_stores_follow_the_people(fleet: DemoFleet) -> None:
     towns = places()
     people = sum(town.population for town in towns)
     in_texas = sum(town.population for town in towns if town.state == "tx")
@@ -58,13 +58,13 @@ def test_apportioning_gives_every_store_away_and_nobody_more_than_their_share() 
         assert all(abs(count - stores * w / sum(weights)) < 1 for count, w in zip(counts, weights, strict=True))
 
 
-def test_every_name_fits_a_cluster_and_its_kitchen(fleet: Fleet) -> None:
+def test_every_name_fits_a_cluster_and_its_kitchen(fleet: DemoFleet) -> None:
     assert all(NAME.fullmatch(store.name) and len(f"{store.name}-kitchen") <= 63 for store in fleet.stores)
     assert set(fleet.kitchens) <= {store.name for store in fleet.stores}
     assert len(fleet.kitchens) == 240
 
 
-def test_every_time_zone_is_real_and_stores_of_a_town_share_it(fleet: Fleet) -> None:
+def test_every_time_zone_is_real_and_stores_of_a_town_share_it(fleet: DemoFleet) -> None:
     zones = {store.timezone for store in fleet.stores}
 
     assert {"America/New_York", "America/Phoenix", "Pacific/Honolulu", "America/Indiana/Knox"} <= zones
@@ -75,13 +75,13 @@ def test_every_time_zone_is_real_and_stores_of_a_town_share_it(fleet: Fleet) -> 
     assert all(len(its) == 1 for its in towns.values())
 
 
-def test_every_store_opens_on_every_day_of_the_week(fleet: Fleet) -> None:
+def test_every_store_opens_on_every_day_of_the_week(fleet: DemoFleet) -> None:
     for hours in {store.hours for store in fleet.stores}:
         assert sorted(day for entry in hours for day in entry.days) == sorted(DAYS)
         assert all(re.fullmatch(r"([01]\d|2[0-4]):[0-5]\d", clock) for e in hours for clock in (e.opens, e.closes))
 
 
-def test_labels_are_ones_that_expressions_can_ask_for(fleet: Fleet) -> None:
+def test_labels_are_ones_that_expressions_can_ask_for(fleet: DemoFleet) -> None:
     values = [
         value for s in fleet.stores for its in s.labels.values() for value in ((its,) if isinstance(its, str) else its)
     ]
@@ -90,12 +90,12 @@ def test_labels_are_ones_that_expressions_can_ask_for(fleet: Fleet) -> None:
     assert all(value and len(value) <= 63 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", value) for value in set(values))
 
 
-def test_franchised_stores_and_only_they_have_an_operator(fleet: Fleet) -> None:
+def test_franchised_stores_and_only_they_have_an_operator(fleet: DemoFleet) -> None:
     assert all(("franchisee" in store.labels) == (store.labels["ownership"] == "franchise") for store in fleet.stores)
     assert 0.3 < sum(store.labels["ownership"] == "corporate" for store in fleet.stores) / 60_000 < 0.5
 
 
-def test_some_stores_have_several_grills_partners_and_languages(fleet: Fleet) -> None:
+def test_some_stores_have_several_grills_partners_and_languages(fleet: DemoFleet) -> None:
     for key in ("grill", "fryer", "delivery", "languages"):
         several = [its for store in fleet.stores if isinstance(its := store.labels.get(key), tuple)]
         assert len(several) > 600
@@ -107,7 +107,7 @@ def test_a_tiny_fleet_still_has_every_label_key(stores: int) -> None:
     assert {key for store in make_fleet(stores).stores for key in store.labels} == set(LABEL_KEYS)
 
 
-def test_the_import_has_one_row_a_store_and_one_column_a_label(fleet: Fleet) -> None:
+def test_the_import_has_one_row_a_store_and_one_column_a_label(fleet: DemoFleet) -> None:
     rows = list(csv.DictReader(io.StringIO(stores_csv(fleet).decode())))
     austin = next(row for row in rows if row["name"] == "tx-austin-0042")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.kubernetes import check_version, minors, registered_kind
+from libs.kubernetes import check_kubernetes_version, minors, registered_kind
 from libs.selection import parse
 from libs.templates import PublishRejected, ValuesSchema, compile_template, hydrate
 from services.catalog.documents import parse_application, parse_configuration, parse_namespace
@@ -52,7 +52,7 @@ def test_the_namespace_of_the_chart_page_says_its_version_and_its_custom_kinds(t
     document = yaml.safe_load((files_of(CHART_PAGE, tmp_path) / "versions.yaml").read_text(encoding="utf-8"))
 
     assert parse_namespace(document, None)[0] == "signage"
-    assert check_version(document["spec"]["kubernetes"]) in minors()
+    assert check_kubernetes_version(document["spec"]["kubernetes"]) in minors()
     assert list(map(registered_kind, document["spec"]["crds"])) == [("cert-manager.io/v1", "Certificate")]
 
 

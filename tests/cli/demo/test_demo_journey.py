@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from cli.client import Answer, Content
+from cli.client import Content, ServerAnswer
 from cli.config import write_context
 from cli.demo import run_demo
-from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE, documents
+from cli.demo.catalog import APPLICATIONS, NEXT_RELEASE, demo_documents
 from cli.demo.fleet import make_fleet
 from cli.demo.hierarchies import LIVE, PILOT
 from cli.demo.journey import Journey, Step
 from cli.demo.server import connection_to, free_port, running
-from cli.errors import CliError, Problem, UsageProblem
+from cli.errors import CliError, ServerProblem, UsageProblem
 
 STORES = 300
 
@@ -42,21 +42,23 @@ class RecordingServer:
         content: Content | None = None,
         content_type: str = "application/json",
         read_seconds: float = 1.0,
-    ) -> Answer:
+    ) -> ServerAnswer:
         assert params is None
         assert read_seconds > 60
         if self._behind and path == "/v1/documents":
             self._behind -= 1
-            raise Problem(504, {"code": "position-timeout", "title": "the service has not seen that position yet"})
+            raise ServerProblem(
+                504, {"code": "position-timeout", "title": "the service has not seen that position yet"}
+            )
         if self._refuses and self._refuses in path:
-            raise Problem(409, {"code": "unknown-reference", "title": "no such group", "detail": "/geo/uss"})
+            raise ServerProblem(409, {"code": "unknown-reference", "title": "no such group", "detail": "/geo/uss"})
         if content is not None:
             assert content_type == "text/csv"
             rows = b"".join(content()).splitlines()
             body = len(rows) - 1
         self.changes.append((method, path, body))
         self._append("dev.resedge.catalog.Changed.v1", {})
-        return Answer(200, {"created": body} if content else {}, "", len(self.events))
+        return ServerAnswer(200, {"created": body} if content else {}, "", len(self.events))
 
     def get(
         self,
@@ -65,7 +67,7 @@ class RecordingServer:
         *,
         read_seconds: float = 60.0,
         fresh: bool = True,
-    ) -> Answer:
+    ) -> ServerAnswer:
         asked = params or {}
         if path == "/v1/rendering:settled":
             assert int(asked["position"]) <= len(self.events)
@@ -73,14 +75,14 @@ class RecordingServer:
             assert not fresh
             if self._timeouts:
                 self._timeouts -= 1
-                raise Problem(504, {"code": "timeout", "title": "not settled yet"})
+                raise ServerProblem(504, {"code": "timeout", "title": "not settled yet"})
             self._append(
                 "dev.resedge.rendering.AdmissionWritten.v1", {"commit": f"{len(self.events):040x}", "files": 7}
             )
-            return Answer(200, {"position": len(self.events)}, "", len(self.events))
+            return ServerAnswer(200, {"position": len(self.events)}, "", len(self.events))
         assert path == "/v1/events"
         after = int(asked["after"])
-        return Answer(200, {"items": self.events[after : after + int(asked["limit"])]}, "", 0)
+        return ServerAnswer(200, {"items": self.events[after : after + int(asked["limit"])]}, "", 0)
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
         self.events.append({"position": len(self.events) + 1, "type": kind, "data": data})
@@ -119,7 +121,7 @@ def test_documents_are_sent_as_one_change_and_the_fleet_opens_with_one_group() -
     journey(server).run()
 
     bodies = [body["documents"] for _, path, body in server.changes if path == "/v1/documents"]
-    assert [len(each) for each in bodies] == [len(documents(make_fleet(STORES))), 1]
+    assert [len(each) for each in bodies] == [len(demo_documents(make_fleet(STORES))), 1]
     assert bodies[-1] == [
         {
             "apiVersion": "resedge.dev/v1",
@@ -160,7 +162,7 @@ def test_a_refused_step_ends_the_journey_with_the_problem() -> None:
     server = RecordingServer(refuses="/v1/documents")
     seen: list[Step] = []
 
-    with pytest.raises(Problem, match="no such group"):
+    with pytest.raises(ServerProblem, match="no such group"):
         journey(server, seen).run()
 
     assert [path for _, path, _ in server.changes] == ["/v1/stores:import"]

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from libs.calendars import Hours, edge, interval, is_open, never_opens, next_change, openings
+from libs.calendars import Timetable, edge, interval, is_open, never_opens, next_change, openings
 from libs.contracts import CalendarDeclared, CalendarWindow, ClosedWindow, Exclusion, RecurringWindow, WeeklyWindow
 from libs.contracts.inventory import HoursException, OpeningHours
 
 DAILY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 NEW_YORK = "America/New_York"
-NONE = Hours()
+NONE = Timetable()
 HOUR = timedelta(hours=1)
 
 
@@ -28,7 +28,9 @@ def calendar(*windows: CalendarWindow, exclude: list[Exclusion] | None = None, c
     return CalendarDeclared("any", list(windows), exclude or [], cutoff_minutes=cutoff)
 
 
-def spans(declared: CalendarDeclared, zone: str, first: str, last: str, hours: Hours = NONE) -> list[tuple[str, str]]:
+def spans(
+    declared: CalendarDeclared, zone: str, first: str, last: str, hours: Timetable = NONE
+) -> list[tuple[str, str]]:
     found = openings(declared, zone, hours, at(first), at(last))
     return [(f"{opens:%d %H:%M}", f"{closes:%d %H:%M}") for opens, closes in found]
 
@@ -111,13 +113,13 @@ CLOSED = calendar(CalendarWindow(closed=ClosedWindow(30, 60)))
 
 
 def test_the_closed_window_lies_between_a_stores_own_hours() -> None:
-    hours = Hours.of(STORE, [])
+    hours = Timetable.of(STORE, [])
     found = spans(CLOSED, "America/Chicago", "2026-06-01T20:00-05:00", "2026-06-02T12:00-05:00", hours)
     assert found == [("02 04:30", "02 10:00")]
 
 
 def test_dated_exceptions_replace_the_hours_of_their_day() -> None:
-    hours = Hours.of(STORE, [HoursException("2026-12-25"), HoursException("2026-12-24", "06:00", "14:00")])
+    hours = Timetable.of(STORE, [HoursException("2026-12-25"), HoursException("2026-12-24", "06:00", "14:00")])
     found = spans(CLOSED, "America/Chicago", "2026-12-24T12:00-06:00", "2026-12-26T12:00-06:00", hours)
     assert found == [("24 20:30", "26 11:00")]
 
@@ -125,12 +127,12 @@ def test_dated_exceptions_replace_the_hours_of_their_day() -> None:
 @pytest.mark.parametrize(
     ("hours", "why"),
     [
-        (Hours(), "the store has no opening hours, so it never counts as closed"),
-        (Hours.of([OpeningHours(DAILY, "00:00", "24:00")], []), "the store is never closed for long enough"),
-        (Hours.of([OpeningHours(DAILY, "06:00", "05:00")], []), "the store is never closed for long enough"),
+        (Timetable(), "the store has no opening hours, so it never counts as closed"),
+        (Timetable.of([OpeningHours(DAILY, "00:00", "24:00")], []), "the store is never closed for long enough"),
+        (Timetable.of([OpeningHours(DAILY, "06:00", "05:00")], []), "the store is never closed for long enough"),
     ],
 )
-def test_a_store_that_never_closes_never_opens_its_window(hours: Hours, why: str) -> None:
+def test_a_store_that_never_closes_never_opens_its_window(hours: Timetable, why: str) -> None:
     assert never_opens(CLOSED, "UTC", hours, at("2026-06-01T00:00+00:00")) == why
     assert not is_open(CLOSED, "UTC", hours, at("2026-06-01T05:30+00:00"))
 
@@ -175,7 +177,7 @@ def test_a_rule_gives_the_days_that_a_diary_would(rule: str, start: str | None, 
 
 def test_a_store_whose_opening_is_left_out_by_the_clocks_stays_closed() -> None:
     """Nor does such an opening end one closed time and begin another."""
-    hours = Hours.of(STORE, [HoursException("2026-03-08", "02:15", "02:45")])
+    hours = Timetable.of(STORE, [HoursException("2026-03-08", "02:15", "02:45")])
     found = spans(CLOSED, NEW_YORK, "2026-03-07T23:45-05:00", "2026-03-09T00:00-04:00", hours)
     assert found == [("08 04:30", "09 09:00")]
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from libs.calendars import Hours, edge, is_open, next_change, openings
+from libs.calendars import Timetable, edge, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, CalendarWindow, ClosedWindow, Exclusion, RecurringWindow, WeeklyWindow
 from libs.contracts.inventory import HoursException, OpeningHours
 from tests.libs.calendars.calendars_scan import DAYS, Scan
@@ -30,7 +30,7 @@ def closed_on(first: date, days: int) -> list[HoursException]:
 
 @pytest.mark.parametrize("days", [1, 20, 59, 61, 120, 365])
 def test_a_store_that_is_rebuilt_for_months_is_closed_for_all_of_them(days: int) -> None:
-    hours = Hours.of([OpeningHours(DAILY, "06:00", "22:00")], closed_on(date(2026, 2, 1), days))
+    hours = Timetable.of([OpeningHours(DAILY, "06:00", "22:00")], closed_on(date(2026, 2, 1), days))
     begins, ends = local("2026-01-31T22:30"), local("2026-02-01T05:00", days)
     for offset in {*range(0, days, 9), days - 1}:
         noon = local("2026-02-01T12:00", offset)
@@ -41,7 +41,7 @@ def test_a_store_that_is_rebuilt_for_months_is_closed_for_all_of_them(days: int)
 
 def test_a_store_that_opens_on_some_dates_only_is_closed_between_them() -> None:
     dates = [HoursException("2026-01-10", "09:00", "17:00"), HoursException("2026-06-10", "09:00", "17:00")]
-    hours = Hours.of([], dates)
+    hours = Timetable.of([], dates)
     gap = (local("2026-01-10T17:30"), local("2026-06-10T08:00"))
     for offset in range(1, 150, 7):
         noon = local("2026-01-10T12:00", offset)
@@ -69,7 +69,7 @@ def test_an_opening_is_told_whole_wherever_in_it_one_asks(window: CalendarWindow
     more = timedelta(minutes=60 if days == 92 else 0)
     for offset in range(days):
         at = begins + offset * DAY + timedelta(hours=5)
-        assert openings(declared, "UTC", Hours(), at, at + MICROSECOND) == [(begins, begins + days * DAY + more)]
+        assert openings(declared, "UTC", Timetable(), at, at + MICROSECOND) == [(begins, begins + days * DAY + more)]
 
 
 @pytest.mark.parametrize("cutoff", [1, 60, 1439, 1440])
@@ -79,14 +79,14 @@ def test_a_long_opening_is_told_without_its_last_minutes(cutoff: int) -> None:
     monday, ends = datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 7, tzinfo=UTC) - timedelta(minutes=cutoff)
     for offset in range(5):
         at = monday + offset * DAY + timedelta(hours=5)
-        assert openings(declared, "UTC", Hours(), at, at + MICROSECOND) == [(monday, ends)]
-        assert next_change(declared, "UTC", Hours(), at) == ends
+        assert openings(declared, "UTC", Timetable(), at, at + MICROSECOND) == [(monday, ends)]
+        assert next_change(declared, "UTC", Timetable(), at) == ends
 
 
 def test_an_opening_without_end_is_told_to_go_on_for_a_year_at_least() -> None:
     declared = CalendarDeclared("always", [CalendarWindow(weekly=WeeklyWindow(DAILY, "00:00", "24:00"))])
     at = datetime(2026, 6, 1, tzinfo=UTC)
-    ((begins, ends),) = openings(declared, "UTC", Hours(), at, at + DAY)
+    ((begins, ends),) = openings(declared, "UTC", Timetable(), at, at + DAY)
     assert begins < at - 365 * DAY
     assert ends > at + 365 * DAY
 
@@ -103,7 +103,7 @@ def test_stores_with_long_pauses_agree_with_a_scan_of_every_minute(seed: int) ->
     exclude = [Exclusion(day.isoformat(), (day + DAY).isoformat())] if seed % 2 else []
     declared = CalendarDeclared("any", windows, exclude, cutoff_minutes=dice.choice((0, 15, 1440)))
     scan = Scan.around(zone, day, 2, reach=130 * DAY)
-    expected, known = scan.opened(declared, hours, exceptions), Hours.of(hours, exceptions)
+    expected, known = scan.opened(declared, hours, exceptions), Timetable.of(hours, exceptions)
 
     for _ in range(40):
         minute = scan.minute(edge(zone, datetime.combine(day, time()))) + dice.randint(-20 * 1440, 20 * 1440)
@@ -123,7 +123,7 @@ def test_a_year_asked_at_once_and_asked_piece_by_piece_is_one_year(seed: int) ->
     """What `openings` tells of a year, `next_change` walks through, and every short question repeats."""
     dice = random.Random(seed)
     zone = dice.choice((CHICAGO, "America/Nuuk", "Asia/Beirut", "Pacific/Chatham"))
-    hours = Hours.of([OpeningHours(DAILY, "06:00", "22:00")], closed_on(date(2026, dice.randint(2, 9), 5), 70))
+    hours = Timetable.of([OpeningHours(DAILY, "06:00", "22:00")], closed_on(date(2026, dice.randint(2, 9), 5), 70))
     declared = CalendarDeclared(
         "any",
         [

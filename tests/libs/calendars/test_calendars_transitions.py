@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from libs.calendars import Hours, edge, is_open, next_change, openings
+from libs.calendars import Timetable, edge, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, CalendarWindow, WeeklyWindow
 from tests.libs.calendars.calendars_scan import DAYS, every_zone, zone_info
 
@@ -97,13 +97,13 @@ def test_a_window_from_midnight_to_noon_opens_once_on_each_day_around_each_chang
         known = changes(zone)
         for change in known[number % 6 :: 6] or [FIRST + number * DAY]:
             noon = shown(zone, change).replace(hour=12, minute=0) - 2 * DAY
-            found = openings(declared, zone, Hours(), edge(zone, noon), edge(zone, noon + 4 * DAY))
+            found = openings(declared, zone, Timetable(), edge(zone, noon), edge(zone, noon + 4 * DAY))
             days = [noon.date() + ahead * DAY for ahead in range(1, 5)]
             assert [shown(zone, opens).date() for opens, _ in found] == days, f"{zone} {change}"
             assert [shown(zone, closes) for _, closes in found] == [noon + ahead * DAY for ahead in range(1, 5)]
             for opens, closes in found:
                 for at, after in ((opens, True), (closes, False)):
                     told = f"{zone} {at}"
-                    assert is_open(declared, zone, Hours(), at) is after, told
-                    assert is_open(declared, zone, Hours(), at - MICROSECOND) is not after, told
-                    assert next_change(declared, zone, Hours(), at - MICROSECOND) == at, told
+                    assert is_open(declared, zone, Timetable(), at) is after, told
+                    assert is_open(declared, zone, Timetable(), at - MICROSECOND) is not after, told
+                    assert next_change(declared, zone, Timetable(), at - MICROSECOND) == at, told

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from libs.calendars import Hours, edge, is_open, next_change, openings
+from libs.calendars import Timetable, edge, is_open, next_change, openings
 from libs.contracts import CalendarDeclared, CalendarWindow, ClosedWindow, Exclusion, RecurringWindow, WeeklyWindow
 from libs.contracts.inventory import HoursException, OpeningHours
 from tests.libs.calendars.calendars_scan import DAYS, MINUTE, Scan, every_zone, transition
@@ -80,7 +80,7 @@ def compare(zone: str, day: date, dice: random.Random) -> None:
     scan = Scan.around(zone, first, COMPARED_DAYS)
     declared, (hours, exceptions) = calendar(dice, day), shop(dice, day)
     expected = scan.opened(declared, hours, exceptions)
-    known = Hours.of(hours, exceptions)
+    known = Timetable.of(hours, exceptions)
     told = f"{zone} {day} {declared} {hours} {exceptions}"
 
     low = int((datetime.combine(first, datetime.min.time(), UTC) - scan.begins) / MINUTE)
@@ -118,7 +118,7 @@ def test_no_opening_is_doubled_or_lost_in_any_zone(part: int) -> None:
         declared = CalendarDeclared("daily", [window])
         start = edge(zone, datetime.combine(day - timedelta(days=2), datetime.min.time()))
         end = edge(zone, datetime.combine(day + timedelta(days=3), datetime.min.time()))
-        found = openings(declared, zone, Hours(), start, end)
+        found = openings(declared, zone, Timetable(), start, end)
         expected = {
             (edge(zone, datetime.combine(each, datetime.min.time()) + timedelta(minutes=90)),
              edge(zone, datetime.combine(each, datetime.min.time()) + timedelta(minutes=150)))

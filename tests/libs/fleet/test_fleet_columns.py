@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.fleet import Column, Extent
+from libs.fleet import Extent, FleetColumn
 from libs.fleet.state import column_of, plain_column
 
 ROWS_MAX = 2_000
@@ -25,7 +25,7 @@ def test_a_column_is_the_same_after_a_snapshot(
     dtype: Any, width: int, fill: Any, size: int, share: float, seed: int
 ) -> None:
     extent = Extent(size)
-    column = Column(extent, dtype, width=width, fill=fill)
+    column = FleetColumn(extent, dtype, width=width, fill=fill)
     chance = np.random.default_rng(seed)
     written = np.flatnonzero(chance.random(size) < share)
     column.values[written] = chance.integers(0, 2, (len(written), width) if width else len(written))
@@ -40,7 +40,7 @@ def test_a_column_is_the_same_after_a_snapshot(
 
 
 def test_a_column_that_is_mostly_empty_takes_little_of_a_snapshot() -> None:
-    column = Column(Extent(100_000), np.uint8, width=20)
+    column = FleetColumn(Extent(100_000), np.uint8, width=20)
     column.values[::10] = 1
 
     plain = plain_column(column)

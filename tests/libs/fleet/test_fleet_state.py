@@ -15,7 +15,7 @@ from pyroaring import BitMap
 
 from libs.contracts import ClusterSpec, LooseningConfirmed, Recorded, StoreDeclared, type_name
 from libs.eventlog import EventLog
-from libs.fleet import Column, Fleet, Policy
+from libs.fleet import Fleet, FleetColumn, Policy
 from libs.fleet.model import FleetModel
 from libs.fleet.parts import GONE, PARTS
 from libs.fleet.snapshots import dump_fleet, load_fleet
@@ -70,7 +70,7 @@ def children(it: Any) -> dict[Any, Any] | None:
     match it:
         case Selection() | BitMap() | str() | set() | frozenset():
             return None
-        case Column():
+        case FleetColumn():
             return {"values": it.values, "fill": it.fill}
         case dict():
             return it

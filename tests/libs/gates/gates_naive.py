@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 
-from libs.calendars import Hours, interval, is_open
+from libs.calendars import Timetable, interval, is_open
 from libs.contracts import (
     CalendarDeclared,
     CalendarRemoved,
@@ -143,7 +143,7 @@ class Naive:
         rules = []
         for facts in self._looked_at(cluster):
             store = facts.stores[cluster]
-            hours = Hours.of(store.hours, store.exceptions)
+            hours = Timetable.of(store.hours, store.exceptions)
             binding = [each for each in facts.calendars.values() if facts.bound(each.clusters, cluster)]
             levels = (
                 [each for each in binding if not each.applications],

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from libs.contracts import ApprovalCompleted, ApprovalRefused, ApprovalRequested, SignOffStage
 from libs.fleet import Effect, Fleet, effect_of, fixed, packed
-from libs.fleet.effects import NAMED_MAX, VARIANT_BYTES
+from libs.fleet.effects import _NAMED_MAX, VARIANT_BYTES
 from libs.gates import about, covered, items_of
 from tests.libs.gates.gates_words import BY, at
 
@@ -117,7 +117,7 @@ def test_an_approval_of_another_kind_covers_no_change() -> None:
 def test_a_run_whose_variants_the_log_lost_covers_nothing() -> None:
     log = Log()
     fleet = fleet_of(log)
-    many = dict.fromkeys(range(3), 1) | {each: each for each in range(3, NAMED_MAX + 9)}
+    many = dict.fromkeys(range(3), 1) | {each: each for each in range(3, _NAMED_MAX + 9)}
     request(fleet, "a", many, log=log)
     approve(fleet, "a", "bo")
     assert len(fleet.policy.approvals["a"].request.variant_blobs) == 1
@@ -142,7 +142,7 @@ def test_a_run_that_was_recorded_without_its_effect_covers_its_content_where_its
 
 
 variants = st.dictionaries(st.integers(0, 200), st.integers(0, 3), min_size=1, max_size=40)
-unique = st.sets(st.integers(0, 500), min_size=NAMED_MAX + 1, max_size=120).map(
+unique = st.sets(st.integers(0, 500), min_size=_NAMED_MAX + 1, max_size=120).map(
     lambda found: {each: each + 1 for each in found}
 )
 

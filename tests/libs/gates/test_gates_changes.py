@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from libs.calendars import Hours, openings
+from libs.calendars import Timetable, openings
 from libs.contracts import CalendarWindow, OverrideRevoked, RecurringWindow
 from libs.fleet import Fleet
 from libs.gates import Gates
@@ -109,7 +109,7 @@ def test_gates_that_are_asked_for_months_say_what_the_calendar_says(window: Cale
     document, hours = calendar("c", window), store("tx", hours=("08:00", "20:00"))
     fleet = fleet_of(hours, document)
     known, now, end = Gates(fleet), NOW, NOW + timedelta(days=130)
-    expected = openings(document, "America/Chicago", Hours.of(hours.hours, []), NOW, end)
+    expected = openings(document, "America/Chicago", Timetable.of(hours.hours, []), NOW, end)
     edges = [edge for opening in expected for edge in opening if NOW < edge < end]
     found = []
     while (following := known.next_change(now)) is not None and following < end:

@@ -7,7 +7,7 @@ from pyroaring import BitMap
 from libs.contracts import By, LooseningConfirmed, LooseningWithheld, PlacementPolicyDeclared
 from libs.fleet import Fleet, packed
 from libs.fleet.law import taken_by_law
-from libs.gates import GATES, KEEPING, READ, refusals
+from libs.gates import GATES, GATES_READ, KEEPING, refusals
 from tests.libs.gates.gates_words import at, fleet_of, names, store
 
 NOW = at("2026-07-01T12:00")
@@ -29,7 +29,7 @@ def test_what_is_to_be_there_is_asked_before_what_keeps_it_back() -> None:
 
 
 def test_an_admission_is_guarded_by_every_category_that_can_close_a_gate_or_change_a_target() -> None:
-    assert set(READ) == {
+    assert set(GATES_READ) == {
         *("store", "group", "namespace", "application", "configuration", "release", "choices"),
         *("calendar", "freeze", "placementpolicy", "approval", "override", "withheld"),
     }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from libs.gittree import Column, Family, Mode, PackSink, Repository, Trailer, tree_body, tree_family
-from libs.gittree.process import command, environment
+from libs.gittree import Family, Mode, PackSink, Repository, SlotColumn, Trailer, tree_body, tree_family
+from libs.gittree.process import command, git_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ MANIFEST = (b"kind: ConfigMap\nmetadata:\n  name: pos\n  labels: {load: 100%}\nd
 def git(repository: Path, *arguments: str, data: bytes | None = None) -> bytes:
     """Run git in the repository and return what it wrote; it must succeed."""
     done = subprocess.run(
-        command(repository, *arguments), env=environment(), input=data, capture_output=True, check=False
+        command(repository, *arguments), env=git_environment(), input=data, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
@@ -33,7 +33,7 @@ def stores(count: int, first: int = 0) -> list[bytes]:
 
 def manifests(names: list[bytes], lanes: bytes = b"2") -> Family:
     codes = np.zeros(len(names), dtype=np.int32)
-    return Family("blob", MANIFEST, (Column(names), Column([lanes], codes)), len(names))
+    return Family("blob", MANIFEST, (SlotColumn(names), SlotColumn([lanes], codes)), len(names))
 
 
 def write_fleet(sink: PackSink, names: list[bytes], lanes: bytes = b"2") -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.gittree import PackDamaged, Repository
-from libs.gittree.entries import bodies
+from libs.gittree.entries import object_bodies
 from libs.gittree.maintenance import PACKS_KEPT, consolidate
 from tests.libs.gittree.gittree_words import commit_fleet, git, left_over, manifests, packs, stores
 
@@ -66,7 +66,7 @@ def test_merging_keeps_every_object_whichever_copy_was_a_delta(
         with repository.pack() as sink:
             for first, count in draw:
                 family = manifests(stores(count, first)[:: -1 if first % 2 else 1])
-                for identity, body in zip(sink.write(family), bodies(family), strict=True):
+                for identity, body in zip(sink.write(family), object_bodies(family), strict=True):
                     expected[identity.tobytes().hex()] = body
             sink.add("blob", repr(draw).encode())
             sink.finish()

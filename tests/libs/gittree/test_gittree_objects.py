@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.gittree import (
-    Column,
     Family,
     IdColumn,
     IdSink,
     Mode,
     Repository,
-    plain,
+    SlotColumn,
+    plain_family,
     tree_body,
     tree_family,
     tree_parts,
 )
-from libs.gittree.entries import bodies, encode_deltas, encode_full, entry_head, inserted, varint
+from libs.gittree.entries import encode_deltas, encode_full, entry_head, inserted, object_bodies, varint
 from libs.gittree.index import has_repetition, sorted_order, write_index
 from tests.libs.gittree.gittree_words import git, left_over, manifests, packs, stores
 
@@ -43,11 +43,11 @@ def families(draw: st.DrawFn) -> Family:
     columns = []
     for _ in range(width):
         if draw(st.booleans()):
-            columns.append(Column(draw(st.lists(values, min_size=count, max_size=count))))
+            columns.append(SlotColumn(draw(st.lists(values, min_size=count, max_size=count))))
         else:
             known = draw(st.lists(values, min_size=1, max_size=3))
             codes = draw(st.lists(st.integers(0, len(known) - 1), min_size=count, max_size=count))
-            columns.append(Column(known, np.array(codes, dtype=np.int32)))
+            columns.append(SlotColumn(known, np.array(codes, dtype=np.int32)))
     parts = tuple(draw(literals) for _ in range(width + 1))
     return Family("blob", parts, tuple(columns), count)
 
@@ -57,7 +57,7 @@ def by_hand(family: Family) -> list[bytes]:
     for number in range(family.count):
         row = family.parts[0]
         for column, part in zip(family.columns, family.parts[1:], strict=True):
-            assert isinstance(column, Column)
+            assert isinstance(column, SlotColumn)
             row += column.values[number if column.codes is None else column.codes[number]] + part
         rows.append(row)
     return rows
@@ -73,7 +73,7 @@ def repository(tmp_path: Path) -> Repository:
 def test_every_family_has_the_ids_that_dulwich_gives(family: Family) -> None:
     expected = [Blob.from_string(body).id.decode() for body in by_hand(family)]
 
-    assert list(bodies(family)) == by_hand(family)
+    assert list(object_bodies(family)) == by_hand(family)
     for encoded in (IdSink().write(family), encode_full(family).ids, encode_deltas(family).ids):
         assert [row.tobytes().hex() for row in encoded] == expected
 
@@ -105,7 +105,7 @@ def test_git_reads_back_every_object_of_every_pack(
 def test_hash_object_agrees(repository: Repository) -> None:
     family = manifests(stores(3))
     ids = IdSink().write(family)
-    for identity, body in zip(ids, bodies(family), strict=True):
+    for identity, body in zip(ids, object_bodies(family), strict=True):
         assert git(repository.path, "hash-object", "--stdin", data=body).decode().strip() == identity.tobytes().hex()
 
 
@@ -136,7 +136,7 @@ def test_repeated_objects_stand_in_a_pack_once(repository: Repository) -> None:
         sink.write(family)
         sink.write(manifests(stores(40, first=20)))
         sink.write(manifests(stores(3, first=1)))
-        sink.add("blob", next(bodies(family)))
+        sink.add("blob", next(object_bodies(family)))
         sink.finish()
 
     (pack,) = packs(repository)
@@ -148,17 +148,19 @@ def test_repeated_objects_stand_in_a_pack_once(repository: Repository) -> None:
 
 def test_large_literals_and_values_survive_their_deltas(repository: Repository) -> None:
     long = b"".join(b"line %d\n" % number for number in range(30_000))
-    family = Family("blob", (long, long[:9], long), (Column(stores(20)), Column([b"\xff" * 70_000] * 19 + [b""])), 20)
+    family = Family(
+        "blob", (long, long[:9], long), (SlotColumn(stores(20)), SlotColumn([b"\xff" * 70_000] * 19 + [b""])), 20
+    )
     with repository.pack() as sink:
         ids = sink.write(family)
         sink.finish()
 
-    assert [repository.read_blob(identity.tobytes().hex()) for identity in ids] == list(bodies(family))
+    assert [repository.read_blob(identity.tobytes().hex()) for identity in ids] == list(object_bodies(family))
 
 
 def test_an_empty_sink_and_an_empty_family_write_nothing(repository: Repository) -> None:
     with repository.pack() as sink:
-        assert sink.write(plain("blob", [])).shape == (0, 20)
+        assert sink.write(plain_family("blob", [])).shape == (0, 20)
         assert sink.finish() == ()
     given_up = repository.pack()
     given_up.add("blob", b"lost")
@@ -183,9 +185,9 @@ def test_a_pack_that_could_not_be_written_in_full_is_never_shown(repository: Rep
 
 def test_families_and_columns_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="between"):
-        Family("blob", (b"",), (Column([b"a"]),), 1)
+        Family("blob", (b"",), (SlotColumn([b"a"]),), 1)
     with pytest.raises(ValueError, match="rows"):
-        Family("blob", (b"", b""), (Column([b"a"]),), 2)
+        Family("blob", (b"", b""), (SlotColumn([b"a"]),), 2)
     with pytest.raises(ValueError, match="uint8"):
         IdColumn(np.zeros((2, 19), dtype=np.uint8))
     with pytest.raises(ValueError, match="20 bytes"):

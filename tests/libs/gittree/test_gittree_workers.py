@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from libs.gittree import Column, Family, IdSink, Mode, Repository, WorkerDied, Workers, plain, tree_family
+from libs.gittree import Family, IdSink, Mode, Repository, SlotColumn, WorkerDied, Workers, plain_family, tree_family
 from tests.libs.gittree.gittree_words import git, left_over, manifests, packs, stores, write_fleet
 
 if TYPE_CHECKING:
@@ -32,18 +32,21 @@ def repository(tmp_path: Path) -> Repository:
 
 async def test_workers_write_what_the_process_itself_would_write(workers: Workers, repository: Repository) -> None:
     names = stores(20_000)
-    zones = Column([b"zone-%d" % number for number in range(3000)], np.arange(20_000, dtype=np.int32) % 3000)
+    zones = SlotColumn([b"zone-%d" % number for number in range(3000)], np.arange(20_000, dtype=np.int32) % 3000)
     family = Family(
-        "blob", (b"kind: ConfigMap\nmetadata: {name: %s %d}\ndata:\n  ", b": ", b"\n"), (Column(names), zones), 20_000
+        "blob",
+        (b"kind: ConfigMap\nmetadata: {name: %s %d}\ndata:\n  ", b": ", b"\n"),
+        (SlotColumn(names), zones),
+        20_000,
     )
     with repository.pack(workers) as sink:
-        ids, others = await asyncio.gather(sink.write_async(family), sink.write_async(plain("blob", names)))
+        ids, others = await asyncio.gather(sink.write_async(family), sink.write_async(plain_family("blob", names)))
         folders = await sink.write_async(tree_family({"a": (Mode.FILE, ids), "b": (Mode.FILE, others)}, 20_000))
         root = sink.write(manifests(names[:30]))
         await sink.finish_async()
 
     assert (ids == IdSink().write(family)).all()
-    assert (others == await IdSink().write_async(plain("blob", names))).all()
+    assert (others == await IdSink().write_async(plain_family("blob", names))).all()
     assert len(packs(repository)) in (2, 3)  # one of this process and one of each worker that got a chunk
     assert repository.read_blob(folders[19_999].tobytes().hex(), "b") == names[-1]
     assert repository.read_blob(root[3].tobytes().hex())
@@ -55,7 +58,7 @@ async def test_workers_write_what_the_process_itself_would_write(workers: Worker
 def test_repetitions_over_many_chunks_stand_once_a_pack(workers: Workers, repository: Repository) -> None:
     codes = np.arange(40_000, dtype=np.int32) % 96
     parts = (b"kind: ConfigMap\nmetadata: {name: a-name-of-some-length}\ndata: ", b"\n")
-    family = Family("blob", parts, (Column(stores(96), codes),), 40_000)
+    family = Family("blob", parts, (SlotColumn(stores(96), codes),), 40_000)
     with repository.pack(workers) as sink:
         ids = sink.write(family)
         sink.finish()

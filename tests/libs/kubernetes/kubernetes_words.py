@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from libs.kubernetes import Finding, Manifest, Report, check, newest
+from libs.kubernetes import Finding, FindingsReport, Manifest, check_objects, newest
 from libs.templates import read_manifests
 
 CORPUS = (Path(__file__).parent / "corpus.yaml").read_bytes()
@@ -25,16 +25,16 @@ def one(kind: str) -> dict[str, Any]:
     return next(each for each in corpus() if each["kind"] == kind)
 
 
-def checked(*values: dict[str, Any], versions: tuple[str, ...] = (), named: bool = True, **more: Any) -> Report:
-    return check([manifest(each) for each in values], versions or (newest(),), named=named, **more)
+def checked(*values: dict[str, Any], versions: tuple[str, ...] = (), named: bool = True, **more: Any) -> FindingsReport:
+    return check_objects([manifest(each) for each in values], versions or (newest(),), named=named, **more)
 
 
-def found(report: Report) -> list[tuple[bool, str, str]]:
+def found(report: FindingsReport) -> list[tuple[bool, str, str]]:
     """Return (never, object, pointer) of each finding."""
     return [(each.never, each.object, each.pointer) for each in report.findings]
 
 
-def only(report: Report) -> Finding:
+def only(report: FindingsReport) -> Finding:
     """Return the one finding."""
     assert len(report.findings) == 1, [str(each) for each in report.findings]
     return report.findings[0]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.kubernetes import Open, minors
+from libs.kubernetes import OpenSlot, minors
 from libs.kubernetes.schemas import PACKS
 from tests.libs.kubernetes.kubernetes_words import checked, corpus, found, one, only, put
 
@@ -255,9 +255,9 @@ def test_packs_say_where_they_come_from_and_are_small() -> None:
 
 def test_text_that_may_be_any_text_asks_nothing_of_a_slot() -> None:
     deployment = one("Deployment")
-    put(deployment, f"{MAIN}/env/0/value", Open(1, text=True))
-    put(deployment, "/metadata/labels/team", Open(2, text=True))
-    put(deployment, "/spec/replicas", Open(3))
+    put(deployment, f"{MAIN}/env/0/value", OpenSlot(1, text=True))
+    put(deployment, "/metadata/labels/team", OpenSlot(2, text=True))
+    put(deployment, "/spec/replicas", OpenSlot(3))
 
     assert [(each.slot, each.pointer) for each in checked(deployment).demands] == [
         (2, "/metadata/labels/team"),

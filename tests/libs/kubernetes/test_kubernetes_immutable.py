@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.kubernetes import Finding, Open, immutable_changes
+from libs.kubernetes import Finding, OpenSlot, immutable_changes
 from tests.libs.kubernetes.kubernetes_words import corpus, manifest, one, put
 
 CLAIM = "/spec/volumeClaimTemplates/0/spec"
@@ -136,10 +136,10 @@ def test_a_job_that_is_deleted_by_itself_or_waits_may_be_changed() -> None:
 
 
 def test_what_only_a_cluster_knows_is_doubtful_unless_it_is_the_same() -> None:
-    before = with_puts("Deployment", ("/spec/selector/matchLabels/app", Open(1)))
+    before = with_puts("Deployment", ("/spec/selector/matchLabels/app", OpenSlot(1)))
 
-    assert changes(before, ("/spec/selector/matchLabels/app", Open(1))) == []
-    assert [each.never for each in changes(before, ("/spec/selector/matchLabels/app", Open(2)))] == [False]
+    assert changes(before, ("/spec/selector/matchLabels/app", OpenSlot(1))) == []
+    assert [each.never for each in changes(before, ("/spec/selector/matchLabels/app", OpenSlot(2)))] == [False]
     assert [each.never for each in changes(before, ("/spec/selector/matchLabels/app", "x"))] == [False]
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.names import pointer_of
-from libs.kubernetes import RELATIONS, Open, value_problem
-from libs.kubernetes.scalars import RULES
+from libs.kubernetes import RELATIONS, OpenSlot, value_problem
+from libs.kubernetes.scalars import SCALAR_RULES
 from tests.libs.kubernetes.kubernetes_words import checked, corpus, put
 
 OBJECTS = corpus()
@@ -153,7 +153,7 @@ def test_several_breaks_are_all_found(breaks: list[tuple[int, str, Any]]) -> Non
     assert kinds | lost >= {OBJECTS[number]["kind"] for number, _, _ in breaks}
 
 
-def opened(value: Any, slot: Callable[[str], Open], path: tuple[str | int, ...] = ()) -> Any:
+def opened(value: Any, slot: Callable[[str], OpenSlot], path: tuple[str | int, ...] = ()) -> Any:
     """Return an object with a slot in the place of every scalar that is not part of what it is."""
     pointer = pointer_of(path)
     if isinstance(value, dict):
@@ -169,7 +169,7 @@ def test_nothing_is_refused_for_what_only_a_cluster_will_know(number: int) -> No
         return
     numbers = iter(range(10_000))
     objects = copy.deepcopy(OBJECTS)
-    objects[number] = opened(objects[number], lambda _: Open(next(numbers)))
+    objects[number] = opened(objects[number], lambda _: OpenSlot(next(numbers)))
 
     report = checked(*objects)
 
@@ -206,7 +206,7 @@ def test_no_rule_dies_of_what_stands_there(value: Any) -> None:
                 checked(each | {key: value})
 
 
-@pytest.mark.parametrize("rule", [None, "unknown", *sorted(RULES)])
+@pytest.mark.parametrize("rule", [None, "unknown", *sorted(SCALAR_RULES)])
 def test_no_demand_dies_of_a_value(rule: str | None) -> None:
     types = (None, "string", "integer", "number", "boolean", "object", "array")
     formats = (None, "int32", "int64", "byte", "date-time", "quantity", "int-or-string", "double")

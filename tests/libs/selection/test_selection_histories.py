@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from libs.selection import Cycle, Expression, Selection, canonical, canonicalise, parse
+from libs.selection import Expression, ReferenceCycle, Selection, canonical, canonicalise, parse
 from libs.selection import expression as ex
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def apply(change: tuple[Any, ...], index: Selection, naive: Naive) -> None:  # n
         case "group", path, clusters, stores, expression:
             try:
                 index.put_group(path, clusters, stores, expression)
-            except Cycle:
+            except ReferenceCycle:
                 return
             naive.groups[path] = (clusters, stores, expression)
         case "drop_group", path:
@@ -186,7 +186,7 @@ def apply(change: tuple[Any, ...], index: Selection, naive: Naive) -> None:  # n
         case "namespace", name, expression:
             try:
                 index.put_namespace(name, expression)
-            except Cycle:
+            except ReferenceCycle:
                 return
             naive.namespaces[name] = expression
         case "drop_namespace", name:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from libs.selection import Cycle, Selection, parse
+from libs.selection import ReferenceCycle, Selection, parse
 
 
 def names(index: Selection, clusters: object) -> set[str]:
@@ -154,12 +154,12 @@ def test_a_group_that_would_reach_itself_is_refused(index: Selection, text: str)
     index.put_group("/other", [], [], parse("/n/pos"))
     index.put_namespace("pos", parse("/g/geo/us"))
 
-    with pytest.raises(Cycle) as refused:
+    with pytest.raises(ReferenceCycle) as refused:
         index.check(parse(text), inside=("group", "/geo/us/tx"))
 
     assert refused.value.path[0] == refused.value.path[-1] == "/g/geo/us/tx"
     assert refused.value.position is not None
-    with pytest.raises(Cycle):
+    with pytest.raises(ReferenceCycle):
         index.put_group("/geo/us/tx", [], [], parse(text))
     assert not index.group_exists("/geo/us/tx")
 
@@ -167,7 +167,7 @@ def test_a_group_that_would_reach_itself_is_refused(index: Selection, text: str)
 def test_a_namespace_that_would_reach_itself_is_refused(index: Selection) -> None:
     index.put_group("/geo", [], [], parse("/n/pos"))
 
-    with pytest.raises(Cycle) as refused:
+    with pytest.raises(ReferenceCycle) as refused:
         index.check(parse("city = austin or /g/geo"), inside=("namespace", "pos"))
 
     assert refused.value.path == ("/n/pos", "/g/geo", "/n/pos")

@@ -16,7 +16,7 @@ from libs.templates import (
     ValuesSchema,
     conflicts,
     lookup,
-    merge,
+    merge_layers,
     merge_values,
 )
 
@@ -27,7 +27,7 @@ TEXAS = Layer("texas", (3, 20), {"tax": {"rate": 0.0825, "name": None}, "hosts":
 
 def test_the_more_specific_layer_wins_whatever_the_order() -> None:
     for layers in ([DEFAULTS, ALL, TEXAS], [TEXAS, ALL, DEFAULTS]):
-        merged = merge(layers)
+        merged = merge_layers(layers)
 
         assert (
             merged.values
@@ -50,17 +50,17 @@ def test_the_more_specific_layer_wins_whatever_the_order() -> None:
 def test_priority_decides_within_a_specificity() -> None:
     low, high = Layer("z", (2, -5), {"a": 1}), Layer("a", (2, 0), {"a": 2})
 
-    assert merge([high, low]).values == {"a": 2}
+    assert merge_layers([high, low]).values == {"a": 2}
     assert conflicts([high, low]) == []
 
 
 def test_null_in_a_new_map_leaves_nothing_behind() -> None:
-    assert merge([Layer("a", (1, 0), {"x": {"y": None, "z": 1}, "w": None})]).values == {"x": {"z": 1}}
+    assert merge_layers([Layer("a", (1, 0), {"x": {"y": None, "z": 1}, "w": None})]).values == {"x": {"z": 1}}
 
 
 def test_a_map_replaces_a_value_and_a_value_a_map() -> None:
     low, high = {"a": 1, "b": {"c": 1}}, {"a": {"c": 2}, "b": 3}
-    merged = merge([Layer("low", (1, 0), low), Layer("high", (2, 0), high)])
+    merged = merge_layers([Layer("low", (1, 0), low), Layer("high", (2, 0), high)])
 
     assert merged.values == high
     assert merged.origins == {"/a/c": "high", "/b": "high"}
@@ -68,7 +68,7 @@ def test_a_map_replaces_a_value_and_a_value_a_map() -> None:
 
 def test_the_layers_are_left_as_they_were() -> None:
     low: dict[str, Any] = {"a": {"b": 1}}
-    merge([Layer("low", (1, 0), low), Layer("high", (2, 0), {"a": {"c": 2}})])
+    merge_layers([Layer("low", (1, 0), low), Layer("high", (2, 0), {"a": {"c": 2}})])
 
     assert low == {"a": {"b": 1}}
 
@@ -127,7 +127,7 @@ LAYERS = st.lists(st.tuples(st.integers(0, 2), st.dictionaries(KEYS, VALUES, max
 @given(LAYERS, st.randoms(use_true_random=False))
 def test_every_leaf_has_one_origin_and_order_does_not_matter_without_conflicts(drawn: Any, shuffle: Any) -> None:
     layers = [Layer(f"layer{n}", (rank, 0), values) for n, (rank, values) in enumerate(drawn)]
-    merged = merge(layers)
+    merged = merge_layers(layers)
 
     assert sorted(merged.origins) == sorted(_leaves(merged.values, ""))
     renamed = [Layer(f"x{shuffle.random()}", layer.rank, layer.values) for layer in layers]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.templates import MISSING, Input, Reference, Unresolved, read_manifests, read_yaml
-from libs.templates.placeholders import PlaceholderRejected, split
+from libs.templates.placeholders import PlaceholderRejected, split_text
 from libs.templates.template import make_slot
 
 PORT = Input("config", "port")
@@ -50,7 +50,7 @@ MORE_TRAPS = [
 
 
 def test_text_is_split_at_its_references() -> None:
-    assert split("http://${edge.store.name}:${edge.config.port:-8080}/") == (
+    assert split_text("http://${edge.store.name}:${edge.config.port:-8080}/") == (
         "http://",
         Reference(Input("store.name")),
         ":",
@@ -80,17 +80,17 @@ def test_text_is_split_at_its_references() -> None:
     ],
 )
 def test_a_reference_reads_as_written_and_is_shown_so(text: str, reference: Reference) -> None:
-    assert split(text) == (reference,)
+    assert split_text(text) == (reference,)
     assert str(reference) == text
 
 
 def test_everything_else_with_a_dollar_is_left_alone() -> None:
     for text in ("$(POD_IP) ${HOME} $${HOME} ${edge} ${edge:x} $ {{ .Values.x }} ${Edge.config.x}", "$", ""):
-        assert split(text) == (text,)
+        assert split_text(text) == (text,)
 
 
 def test_two_dollars_escape_a_placeholder() -> None:
-    assert split("a $${edge.config.x} $$${edge.y") == ("a ${edge.config.x} $${edge.y",)
+    assert split_text("a $${edge.config.x} $$${edge.y") == ("a ${edge.config.x} $${edge.y",)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_two_dollars_escape_a_placeholder() -> None:
 )
 def test_what_means_nothing_is_refused_with_its_position(text: str, code: str, position: int, fix: str) -> None:
     with pytest.raises(PlaceholderRejected) as refused:
-        split(text)
+        split_text(text)
 
     assert (refused.value.code, refused.value.position) == (code, position)
     assert fix in refused.value.fix

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from libs.access.denials import ACTORS_MAX, ROUTES_MAX, Denials, DenialsKept
+from libs.access.denials import DENIED_ACTORS_MAX, ROUTES_MAX, Denials, DenialsKept
 from libs.contracts import AccessDenied, By
 from libs.eventlog import EventLog
 from services.policy.app import build as policy
@@ -48,12 +48,12 @@ def test_refusals_of_one_minute_are_one_fact() -> None:
 
 def test_a_flood_of_refusals_is_bounded_and_loses_no_count() -> None:
     denials = Denials(Clock())
-    for number in range(ROUTES_MAX + ACTORS_MAX + 500):
+    for number in range(ROUTES_MAX + DENIED_ACTORS_MAX + 500):
         denials.note(f"actor-{number}", "GET /v1/stores", "", TESS)
     denials.note("actor-0", "GET /v1/groups", "", TESS)
-    assert len(denials) <= ROUTES_MAX + ACTORS_MAX + 1
+    assert len(denials) <= ROUTES_MAX + DENIED_ACTORS_MAX + 1
     taken = denials.take(whole=True)
-    assert sum(each.count for each in taken) == ROUTES_MAX + ACTORS_MAX + 501
+    assert sum(each.count for each in taken) == ROUTES_MAX + DENIED_ACTORS_MAX + 501
     assert [each.actor for each in taken if each.route == "others" and each.count > 1] == ["others"]
 
 

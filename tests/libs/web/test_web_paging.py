@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts.problems import Problem
-from libs.web.paging import Page, cursor_after, page_of
+from libs.web.paging import ListPage, cursor_after, page_of
 
 
 def request(query: str) -> Request:
@@ -13,7 +13,7 @@ def request(query: str) -> Request:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_for_every_key_a_cursor_leads_back_to_it(key: str) -> None:
-    assert page_of(request(f"cursor={cursor_after(key)}")) == Page(100, key)
+    assert page_of(request(f"cursor={cursor_after(key)}")) == ListPage(100, key)
 
 
 @pytest.mark.parametrize(

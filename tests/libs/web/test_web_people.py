@@ -14,12 +14,12 @@ from cli.output import text as shown
 from libs.bus.messages import to_message
 from libs.commands.intents import RELAYED_SCOPE, actor_scope
 from libs.contracts import StoreRemoved, encode, stream_id
-from libs.contracts.people import NAME_BYTES_MAX, address_name, claimed_name, looks_like_any, normal, person_name
+from libs.contracts.people import PERSON_BYTES_MAX, address_name, claimed_name, looks_like_any, normal, person_name
 from libs.eventlog import NewEvent, Submission
 from libs.eventlog.envelope import Envelope, encode_envelope
 from libs.eventlog.prepare import prepare
 from libs.gittree.commits import Trailer, decode_commit, encode_commit
-from libs.web.intents import KEY_CHARACTERS_MAX
+from libs.web.intents import IDEMPOTENCY_KEY_CHARACTERS_MAX
 from tests.support.people import ADDRESSES, NAMES, NOBODY
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_for_every_name_reading_it_again_changes_nothing(text: str) -> None:
         assert person_name(name) == name == normal(name)
         assert name.isprintable()
         assert name == name.strip()
-        assert len(name.encode()) <= NAME_BYTES_MAX
+        assert len(name.encode()) <= PERSON_BYTES_MAX
 
 
 @given(TEXTS, TEXTS)
@@ -107,7 +107,7 @@ def test_for_every_name_a_commit_names_that_person_and_nobody_else(text: str) ->
 def test_for_every_two_people_the_log_keeps_their_keys_and_streams_apart(one: str, other: str, key: str) -> None:
     names = [str(person_name(each)) for each in (one, other)]
     event = NewEvent(stream_id("denial", names[0]), "t", b"{}")
-    longest = (key + "k" * KEY_CHARACTERS_MAX)[:KEY_CHARACTERS_MAX].rstrip() or "k"
+    longest = (key + "k" * IDEMPOTENCY_KEY_CHARACTERS_MAX)[:IDEMPOTENCY_KEY_CHARACTERS_MAX].rstrip() or "k"
     for name in names:
         prepare(Submission([event], actor=name, key=f"{actor_scope(name)}:{longest}"), "t")
     scopes = [actor_scope(name) for name in names]
