@@ -33,6 +33,7 @@ def delete(
             "--now", help="Stores and clusters: remove the empty directory at once; Flux then prunes nothing more."
         ),
     ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.", metavar="TEXT")] = "",
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
@@ -50,9 +51,10 @@ def delete(
     if now and kind.singular not in {"store", "cluster"}:
         raise UsageProblem(f"--now is for stores and clusters, not for a {kind.singular}")
     gone = [each for name in names for each in _clusters(session, kind, name)] if now and not dry_run else []
+    params = {**dry(dry_run), **({"reason": reason} if reason else {})}
     for done, name in enumerate(names):
         try:
-            answer = session.client.change("DELETE", path_of(kind.plural, name), params=dry(dry_run))
+            answer = session.client.change("DELETE", path_of(kind.plural, name), params=params)
         except CliError as error:
             if done and not dry_run:
                 error.fix = f"{error.fix + '; ' if error.fix else ''}{done} of {len(names)} were deleted before"

@@ -20,8 +20,9 @@ from libs.access.bounds import within
 from libs.access.effects import Before, ReachedPart, parts, tried
 from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
 from libs.access.principals import Principal
+from libs.access.relaxing import may_relax, relaxed, runs_over
 from libs.access.rights import AFFECT, Scope, bindings_of, held_by_token, holds, reads_only, scope, user_verb
-from libs.contracts import By, Event, LooseningWithheld, encode, meaning_of, stream_id
+from libs.contracts import ApprovalRequested, By, Event, LooseningWithheld, encode, meaning_of, stream_id
 from libs.contracts.meaning import STORE, counted
 from libs.contracts.problems import Problem
 from libs.fleet import Fleet
@@ -93,6 +94,8 @@ class Judgement:
     expires_at: datetime | None
     withheld: tuple[str, LooseningWithheld] | None = None
     warning: str = ""
+    asks: Sequence[tuple[str, ApprovalRequested]] = ()
+    """The runs of sign-offs that have to approve what is withheld, appended with it, before the change's own events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +132,16 @@ async def judged(change: _Change, facts: Fleet, intent: Asking, now: datetime) -
     affects = held_by_token(intent.author, *AFFECTING)
     counts = affects or not may_loosen(events)
     unsigns = not affects and may_unsign(events)
-    if free and counts and not unsigns:
+    relaxes = may_relax(facts, events)
+    if free and counts and not unsigns and not relaxes:
         return as_decided
     judgement = Judgement(
-        _rests_on(change.guards, events, counts=counts), _voided(change.expires_at, facts, intent, now)
+        _rests_on(change.guards, events, counts=counts and not relaxes), _voided(change.expires_at, facts, intent, now)
     )
     if free and facts.policy.empty and not unsigns:
         return judgement
     found = None if free else await _checked(runs, facts, now, documents=bool(change.runs))
-    loosens = not counts and not facts.policy.empty
+    loosens = relaxes or (not counts and not facts.policy.empty)
     if unsigns or loosens:
         if found is None or len(runs) > 1:  # judged as a whole, however it is put together
             found = await tried(facts, events)
@@ -157,7 +161,7 @@ def _rests_on(guards: Sequence[str], events: Sequence[Event], *, counts: bool) -
     if any(each.of_catalog for each in reached):
         read += OF_CATALOG
     if not counts:
-        read += OF_GATES
+        read += [*OF_GATES, "withheld", "signoff"]
     return tuple(dict.fromkeys(read))
 
 
@@ -341,17 +345,22 @@ def _refused(asked: _Asked, detail: str, wanted: str, extra: dict[str, Any]) -> 
 
 def _withheld(judgement: Judgement, change: _Change, found: Before, intent: Asking, now: datetime) -> Judgement:
     """Withhold from gates what a change opens on clusters where its author may not affect policy."""
-    opened = loosened(found, now)
-    if not opened:
-        return judgement
+    events = [event for _, event in change.events]
     may = scope(found.before, intent.author, *AFFECTING, now)
+    opened = {} if may.everywhere else loosened(found, events, now)
     words, clusters = [], BitMap()
     for what, some in opened.items():
-        left = BitMap() if may.everywhere else some - may.clusters
+        left = some - may.clusters
         if left:
             words.append(f"{what} on {counted(len(left), 'cluster')}")
             clusters |= left
-    if not clusters:
+    kept = [(each, each.within(may, found.before)) for each in relaxed(found, events, now)]
+    kept = [(each, affects) for each, affects in kept if each.signoffs or not affects]
+    affected = not clusters and all(affects for _, affects in kept)
+    for each, _ in kept:
+        words.append(f"{each.what} on {counted(len(each.clusters), 'cluster')}")
+        clusters |= each.clusters
+    if not words:
         return judgement
     said = LooseningWithheld(
         id=_id(change, intent),
@@ -359,12 +368,25 @@ def _withheld(judgement: Judgement, change: _Change, found: Before, intent: Aski
         causes=[stream for stream, _ in change.events[:CAUSES_MAX]],
         what="; ".join(words[:WORDS_MAX]),
         by=intent.by,
+        keeps=[each.stream for each, _ in kept],
+        signoffs=sorted({name for each, _ in kept for name in each.signoffs}),
+        affected=affected,
     )
-    warning = (
-        f"Withheld: {said.what}. The gates stay as they were until somebody with {AFFECT} confirms the change: "
-        f"resedge confirm withheld {said.id}"
+    runs = runs_over(found.before, said, intent.by, "", max(now, found.before.now.at))
+    return replace(
+        judgement,
+        withheld=(stream_id("withheld", said.id), said),
+        warning=_told(said, runs),
+        asks=[(stream_id("approval", each.id), each) for each in runs],
     )
-    return replace(judgement, withheld=(stream_id("withheld", said.id), said), warning=warning)
+
+
+def _told(said: LooseningWithheld, runs: Sequence[ApprovalRequested]) -> str:
+    """Return what the author is told: what is withheld, and what lets it count."""
+    approved = [f"sign-off {each.signoff} approves it (resedge approval grant {each.id})" for each in runs]
+    confirmed = f"somebody with {AFFECT} confirms the change: resedge confirm withheld {said.id}"
+    needed = " and ".join([*approved, *([] if said.affected else [confirmed])])
+    return f"Withheld: {said.what}. The gates stay as they were until {needed}"
 
 
 def _id(change: _Change, intent: Asking) -> str:

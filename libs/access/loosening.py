@@ -14,9 +14,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from libs.access.effects import Before
-from libs.contracts import CalendarDeclared, Event, FreezeDeclared, meaning_of
-from libs.contracts.meaning import APPLICATION, NAMESPACE
-from libs.fleet import Fleet
+from libs.contracts import CalendarDeclared, Event, FreezeDeclared, PlacementPolicyDeclared, meaning_of
+from libs.contracts.meaning import APPLICATION, FREEZE, LAW, NAMESPACE
+from libs.fleet import Fleet, name_of
 from libs.fleet.bitmaps import bitmap
 from libs.fleet.columns import FleetColumn
 
@@ -68,20 +68,24 @@ def unsigned(change: Before, events: Iterable[Event]) -> list[Unsigned]:
     return found
 
 
-def loosened(change: Before, now: datetime) -> dict[str, BitMap]:
-    """Return what a change opens: a text for each thing, with the clusters on which it opens."""
+def loosened(change: Before, events: Iterable[Event], now: datetime) -> dict[str, BitMap]:
+    """Return what a change opens: a text for each thing, with the clusters on which it opens.
+
+    Freezes and laws that the events themselves declare or remove are judged by what they say (libs/access/relaxing.py).
+    """
     before, after = change.before, change.after
+    own = {event.name for event in events if meaning_of(event).reaches in (FREEZE, LAW)}
     known = before.selection.everything | BitMap(before.gone.remains)
     zones = _changed(before.zone_of, after.zone_of, before.selection.size)
     found: dict[str, BitMap] = {}
-    for name, freeze in before.policy.freezes.items():
-        if not _ended(freeze, now):
-            bound = before.bound("freeze", name)
-            left = bound - after.bound("freeze", name)
-            found[f"freeze {name}"] = left | (bound & zones if freeze.local else BitMap())
-    for name, law in before.policy.laws.items():
-        if law.ends is None or law.ends > now:
-            found[f"placement policy {name}"] = before.bound("law", name) - after.bound("law", name)
+    for key, freeze in before.policy.every_freeze.items():
+        if not has_ended(freeze, now) and name_of(key) not in own:
+            bound = before.bound("freeze", key)
+            left = bound - after.bound("freeze", key)
+            found[f"freeze {freeze.name}"] = left | (bound & zones if freeze.local else BitMap())
+    for key, law in before.policy.every_law.items():
+        if not is_over(law, now) and name_of(key) not in own:
+            found[f"placement policy {law.name}"] = before.bound("law", key) - after.bound("law", key)
     hours = _changed(before.hours_of, after.hours_of, before.selection.size)
     for application in _levels(before):
         was, is_now = _bound(before, application, known), _bound(after, application, known)
@@ -94,7 +98,13 @@ def _changed(before: FleetColumn, after: FleetColumn, size: int) -> BitMap:
     return bitmap(np.flatnonzero(before.values[:size] != after.values[:size]))
 
 
-def _ended(freeze: FreezeDeclared, now: datetime) -> bool:
+def is_over(law: PlacementPolicyDeclared, now: datetime) -> bool:
+    """Whether a law forbids nothing any more."""
+    return law.ends is not None and law.ends <= now
+
+
+def has_ended(freeze: FreezeDeclared, now: datetime) -> bool:
+    """Whether a freeze is over on every clock on earth."""
     ends = datetime.fromisoformat(freeze.ends)
     if freeze.local or ends.tzinfo is None:
         return ends.replace(tzinfo=UTC) + FURTHEST_WEST <= now

@@ -7,10 +7,10 @@ decides again, a bounded number of times.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from libs.access.judging import judged
 from libs.commands.documents import DocumentsView, Row
@@ -30,6 +30,7 @@ from libs.commands.proposals import (
     submission_of,
     unchanged_answer,
 )
+from libs.contracts import Event
 from libs.contracts.problems import Problem, not_found, unavailable
 from libs.contracts.refusals import Rejected
 from libs.eventlog import (
@@ -146,7 +147,7 @@ class Commands:
             raise not_found(kind.kind.lower(), name)
         intent.check_version(version, exists=state != ABSENT)
         command = make(intent.actor, self.clock())
-        events = kind.decide(command, state, facts)
+        events = _authored(kind.decide(command, state, facts), kind, intent)
         created = state == ABSENT and not removing
         body = {
             "result": "deleted" if removing else "created" if created else "configured",
@@ -290,6 +291,14 @@ class Commands:
         if outcome.content_digest != intent.digest:
             raise _other_content()
         return answer_of(outcome.answer, outcome)
+
+
+def _authored(events: Sequence[Event], kind: DeclaredKind[Any, Any], intent: Intent) -> list[Event]:
+    """Return events in which a removal says who removed the thing, with which token, from where, and why."""
+    found: list[Any] = list(events)
+    told = {"by": intent.by, "reason": intent.reason}
+    removed = () if kind.removed is None else kind.removed
+    return [replace(event, **told) if isinstance(event, removed) else event for event in found]
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:

@@ -31,7 +31,8 @@ RELAYED_SCOPE = "@relay"
 class Intent(Asking):
     """The author, idempotency key and preconditions of a request.
 
-    `key` is already scoped to the actor; the decision must have seen at least `position`.
+    `key` is already scoped to the actor; the decision must have seen at least `position`. `reason` is why something is
+    removed.
     """
 
     key: str | None = None
@@ -44,6 +45,7 @@ class Intent(Asking):
     request_id: str | None = None
     traceparent: str | None = None
     causation: str | None = None
+    reason: str = ""
     remembers_unchanged: bool = True
     """Whether the log keeps that a keyed request changed nothing; the relay keeps that itself, under the same key."""
 

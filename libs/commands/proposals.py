@@ -58,9 +58,9 @@ class Proposal:
         first = judgement.withheld
         return replace(
             conditions,
-            events=[first, *self.events],
-            expected={**self.expected, first[0]: 0},
-            shown=None if self.shown is None else [first, *self.shown],
+            events=[first, *judgement.asks, *self.events],
+            expected={**self.expected, **{stream: 0 for stream, _ in (first, *judgement.asks)}},
+            shown=None if self.shown is None else [first, *judgement.asks, *self.shown],
             body={**self.body, "warnings": [*self.body.get("warnings", ()), judgement.warning]},
         )
 

@@ -1,9 +1,7 @@
 """Published event types and the envelope in which the log keeps them: the only thing that services share."""
 
 from libs.contracts.access import (
-    NOBODY,
     AccessDenied,
-    By,
     RoleBindingDeclared,
     RoleBindingRemoved,
     RoleDeclared,
@@ -28,6 +26,7 @@ from libs.contracts.approvals import (
     SignOffRemoved,
     SignOffStage,
 )
+from libs.contracts.authors import NOBODY, By
 from libs.contracts.catalog import (
     ApplicationDeclared,
     ApplicationRemoved,

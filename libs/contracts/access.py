@@ -1,4 +1,4 @@
-"""Events of access: roles, bindings, local tokens and denials; and `By`, the author of an event.
+"""Events of access: roles, bindings, local tokens and denials.
 
 The one rule: of a token, only its SHA-256 is ever in an event.
 """
@@ -8,23 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 from libs.contracts.meaning import FLEET, counted
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """The author of an event: a person or service account, the token's id, the token's creator, the address."""
-
-    person: str
-    token: str = ""
-    creator: str = ""
-    address: str = ""
-
-
-NOBODY = By("")
-"""A process of ours, which acts without a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +32,14 @@ class RoleDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy", "removed role {name}", FLEET)
+@published("policy", removed("role {name}"), FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleRemoved:
     """A role was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +68,14 @@ class RoleBindingDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy", "removed role binding {name}", FLEET)
+@published("policy", removed("role binding {name}"), FLEET)
 @dataclass(frozen=True, slots=True)
 class RoleBindingRemoved:
     """A binding was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published("policy", "issued token {id} for {user}", FLEET)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.contracts.access import NOBODY, By
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.instants import instant_text
 from libs.contracts.inventory import Labels
@@ -39,12 +39,14 @@ class SignOffDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy", "removed sign off {name}", FLEET)
+@published("policy", removed("sign off {name}"), FLEET)
 @dataclass(frozen=True, slots=True)
 class SignOffRemoved:
     """A process was removed; its open runs keep their stages."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 def _asked(event: ApprovalRequested) -> str:

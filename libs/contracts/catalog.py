@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 from libs.contracts.meaning import APPLICATION, CHOICES, CONFIGURATION, NAMESPACE, RELEASE, Subject, counted
@@ -34,12 +35,14 @@ class NamespaceDeclared:
     crds: list[str] = field(default_factory=list)
 
 
-@published("catalog", "removed namespace {name}", NAMESPACE)
+@published("catalog", removed("namespace {name}"), NAMESPACE)
 @dataclass(frozen=True, slots=True)
 class NamespaceRemoved:
     """A namespace was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published("catalog", "declared application {name} in namespace {namespace}", APPLICATION, {"namespace": "namespace"})
@@ -60,12 +63,14 @@ class ApplicationDeclared:
     fallback: str | None = None
 
 
-@published("catalog", "removed application {name}", APPLICATION)
+@published("catalog", removed("application {name}"), APPLICATION)
 @dataclass(frozen=True, slots=True)
 class ApplicationRemoved:
     """An application was removed, with its release choices; its releases stay in history."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published(
@@ -89,12 +94,14 @@ class ConfigurationDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("catalog", "removed configuration {name}", CONFIGURATION)
+@published("catalog", removed("configuration {name}"), CONFIGURATION)
 @dataclass(frozen=True, slots=True)
 class ConfigurationRemoved:
     """A configuration layer was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

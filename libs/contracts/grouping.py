@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 from libs.contracts.meaning import GROUP
@@ -25,9 +26,11 @@ class GroupDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("grouping", "removed group {path}", GROUP)
+@published("grouping", removed("group {name}"), GROUP)
 @dataclass(frozen=True, slots=True)
 class GroupRemoved:
     """A group's own declaration was removed; its path exists while groups below it are declared."""
 
     path: str
+    by: By = NOBODY
+    reason: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.meaning import STORE, Subject, counted
 
@@ -65,9 +66,11 @@ class StoreDeclared:
     exceptions: list[HoursException] = field(default_factory=list)
 
 
-@published("inventory", "removed store {name}", STORE)
+@published("inventory", removed("store {name}"), STORE)
 @dataclass(frozen=True, slots=True)
 class StoreRemoved:
     """A store and its clusters were removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""

@@ -54,9 +54,9 @@ RELEASE = Reach("release", of_catalog=True)
 """The release `version` of `application`, which is on no cluster until it is chosen."""
 CALENDAR = Reach("calendar", loosens=True)
 """The calendar `name`: the clusters that it binds before and after."""
-FREEZE = Reach("freeze")
+FREEZE = Reach("freeze", loosens=True)
 """The freeze `name`: the clusters that it binds before and after."""
-LAW = Reach("law")
+LAW = Reach("law", loosens=True)
 """The placement policy `name`: the clusters that it binds before and after."""
 
 

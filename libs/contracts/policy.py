@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.contracts.access import NOBODY, By
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.inventory import Labels
 from libs.contracts.meaning import CALENDAR, FLEET, FREEZE, LAW, NOTHING, counted, members
@@ -82,12 +82,14 @@ class CalendarDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy", "removed calendar {name}", CALENDAR)
+@published("policy", removed("calendar {name}"), CALENDAR)
 @dataclass(frozen=True, slots=True)
 class CalendarRemoved:
     """A calendar was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published("policy", "declared freeze {name} of {owner}", FREEZE, {"application": "applications"})
@@ -113,12 +115,14 @@ class FreezeDeclared:
     labels: Labels = field(default_factory=dict)
 
 
-@published("policy", "removed freeze {name}", FREEZE)
+@published("policy", removed("freeze {name}"), FREEZE)
 @dataclass(frozen=True, slots=True)
 class FreezeRemoved:
     """A freeze was removed."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published("policy", "declared placement policy {name} ({basis})", LAW, {"application": "applications"})
@@ -127,6 +131,7 @@ class PlacementPolicyDeclared:
     """Law that forbids applications on clusters from `begins` until `ends` (absent: for ever).
 
     `enforcement` is `gated` or `immediate` (removals pass windows and freezes); `on_conflict` is `warn` or `refuse`.
+    `signoff` names the process that has to approve whatever loosens the law.
     Stream `placementpolicy-<name>`.
     """
 
@@ -140,14 +145,17 @@ class PlacementPolicyDeclared:
     on_conflict: str = "warn"
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    signoff: str | None = None
 
 
-@published("policy", "removed placement policy {name}", LAW)
+@published("policy", removed("placement policy {name}"), LAW)
 @dataclass(frozen=True, slots=True)
 class PlacementPolicyRemoved:
     """The law no longer applies."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 def _withheld(event: LooseningWithheld) -> str:
@@ -161,7 +169,10 @@ class LooseningWithheld:
     """What the next facts of this transaction open does not count for gates yet: their author may not affect policy.
 
     Until it is confirmed the stricter of what holds for `clusters` before and after governs. Appended before those
-    facts, in the same transaction; `causes` are their streams. Stream `withheld-<id>`.
+    facts, in the same transaction; `causes` are their streams. `keeps` are the streams of the freezes and placement
+    policies that those facts loosen: as declared until now they go on, beside what is declared in their place. Each
+    sign-off of `signoffs` has to approve the change. It then counts if its author may affect policy there (`affected`);
+    else somebody who may has to confirm it. Stream `withheld-<id>`.
     """
 
     id: str
@@ -169,6 +180,9 @@ class LooseningWithheld:
     causes: list[str] = field(default_factory=list)
     what: str = ""
     by: By = NOBODY
+    keeps: list[str] = field(default_factory=list)
+    signoffs: list[str] = field(default_factory=list)
+    affected: bool = False
 
 
 @published("policy", "confirmed withheld change {id}", NOTHING)

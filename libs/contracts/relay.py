@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from libs.contracts.authors import NOBODY, By, removed
 from libs.contracts.envelope import published
 from libs.contracts.meaning import FLEET
 
@@ -43,12 +44,14 @@ class SourceDeclared:
     mappings: list[SourceMapping] = field(default_factory=list)
 
 
-@published("relay", "removed source {name}", FLEET)
+@published("relay", removed("source {name}"), FLEET)
 @dataclass(frozen=True, slots=True)
 class SourceRemoved:
     """An external system may no longer send events."""
 
     name: str
+    by: By = NOBODY
+    reason: str = ""
 
 
 @published("relay", "took event {id} of {source}, which changed nothing", FLEET, folded=False)

@@ -9,7 +9,18 @@ from libs.fleet.fleet import Fleet
 from libs.fleet.layers import Combination, Layers, compiled_schema, rank
 from libs.fleet.model import FleetModel
 from libs.fleet.parts import UNLIMITED, Fact, Store, Touched, parsed
-from libs.fleet.policy import Approval, Forbidding, Override, Policy, Withheld, content_digest, in_force
+from libs.fleet.policy import (
+    Approval,
+    Forbidding,
+    Override,
+    Policy,
+    Withheld,
+    change_of,
+    content_digest,
+    in_force,
+    kept_key,
+    name_of,
+)
 from libs.fleet.runs import within_bounds
 
 __all__ = [
@@ -32,6 +43,7 @@ __all__ = [
     "Touched",
     "Withheld",
     "bitmap",
+    "change_of",
     "compact",
     "compiled_schema",
     "content_digest",
@@ -41,6 +53,8 @@ __all__ = [
     "fixed",
     "in_force",
     "is_member",
+    "kept_key",
+    "name_of",
     "ordinals",
     "packed",
     "parsed",

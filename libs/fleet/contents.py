@@ -108,8 +108,8 @@ class Contents:
         match kind:
             case "calendar" if name in policy.calendars:
                 return policy.calendars[name].clusters
-            case "freeze" if name in policy.freezes:
-                return policy.freezes[name].clusters
-            case "law" if name in policy.laws:
-                return policy.laws[name].clusters
+            case "freeze" if (freeze := policy.every_freeze.get(name)) is not None:
+                return freeze.clusters
+            case "law" if (law := policy.every_law.get(name)) is not None:
+                return law.clusters
         return None

@@ -264,8 +264,8 @@ class Facts(Contents):
                 case ("configuration", str(name)) if name in self.configurations:
                     for application in self.configured_by(self.configurations[name]):
                         touched.touch(application, members)
-                case ("law", str(name)) if name in self.policy.laws:
-                    for application in self.policy.laws[name].applications:
+                case ("law", str(known)) if (law := self.policy.every_law.get(known)) is not None:
+                    for application in law.applications:
                         touched.touch(application, members)
                 case ("in", _):
                     touched.clusters |= members

@@ -17,7 +17,7 @@ from libs.fleet.bitmaps import bitmap, is_member, ordinals
 from libs.fleet.facts import Facts
 from libs.fleet.layers import Layers, rank
 from libs.fleet.parts import PARTS, UNLIMITED, Fact, Store, Taken, Touched, parsed
-from libs.fleet.policy import Forbidding
+from libs.fleet.policy import Forbidding, change_of
 from libs.fleet.state import fork_parts
 from libs.selection import references
 
@@ -52,12 +52,14 @@ class Fleet(Facts):
 
         Every question about law in force comes through here.
         """
-        for law in self.policy.laws_in_force(at):
+        for key, law in self.policy.laws_in_force(at).items():
             if application in law.applications:
-                withheld = {
-                    name: each.laws[law.name] for name, each in self.policy.withheld.items() if law.name in each.laws
-                }
-                yield Forbidding(law, self.bound("law", law.name), withheld)
+                bound, kept_by = self.bound("law", key), change_of(key)
+                withheld = {} if kept_by is None else {kept_by: bound}
+                for name, each in self.policy.withheld.items():
+                    if members := each.forbade(key):
+                        withheld[name] = withheld.get(name, BitMap()) | members
+                yield Forbidding(law, bound if kept_by is None else BitMap(), withheld)
 
     def forbidden(self, application: str, at: datetime) -> BitMap:
         """Return the clusters on which law in force at an instant forbids an application."""
@@ -261,15 +263,18 @@ class Fleet(Facts):
             case "application":
                 yield from (f"configuration {each.name}" for each in _with(self.configurations, "applications", name))
                 yield from (f"calendar {each.name}" for each in _with(policy.calendars, "applications", name))
-                yield from (f"freeze {each.name}" for each in _with(policy.freezes, "applications", name))
-                yield from (f"placement policy {each.name}" for each in _with(policy.laws, "applications", name))
+                yield from (f"freeze {each.name}" for each in _with(policy.every_freeze, "applications", name))
+                yield from (f"placement policy {each.name}" for each in _with(policy.every_law, "applications", name))
             case "namespace":
                 yield from (f"role binding {each.name}" for each in _with(policy.bindings, "namespaces", name))
                 yield from (f"application {each}" for each in self.applications_of(name))
                 yield from (f"configuration {each.name}" for each in _of(self.configurations, "namespace", name))
             case "signoff":
                 yield from (f"calendar {each.name}" for each in _of(policy.calendars, "signoff", name))
-                yield from (f"freeze {each.name}" for each in _of(policy.freezes, "signoff", name))
+                yield from (f"freeze {each.name}" for each in _of(policy.every_freeze, "signoff", name))
+                yield from (f"placement policy {each.name}" for each in _of(policy.every_law, "signoff", name))
+                waiting = (each.event for each in policy.withheld.values() if name in each.event.signoffs)
+                yield from (f"withheld change {each.id}" for each in waiting)
                 yield from (f"namespace {each.name}" for each in _of(self.namespaces, "signoff", name))
                 yield from (f"application {each.name}" for each in _of(self.applications, "signoff", name))
             case "role":
@@ -290,8 +295,8 @@ class Fleet(Facts):
         ]
         policy = self.policy
         saved += [(f"calendar {each.name}", each.clusters) for each in policy.calendars.values()]
-        saved += [(f"freeze {each.name}", each.clusters) for each in policy.freezes.values()]
-        saved += [(f"placement policy {each.name}", each.clusters) for each in policy.laws.values()]
+        saved += [(f"freeze {each.name}", each.clusters) for each in policy.every_freeze.values()]
+        saved += [(f"placement policy {each.name}", each.clusters) for each in policy.every_law.values()]
         saved += [(f"role binding {each.name}", each.clusters) for each in policy.bindings.values()]
         return [(owner, text) for owner, text in saved if text is not None]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from libs.contracts import PlacementPolicyDeclared
     from libs.fleet.fleet import Fleet
 
 SENTENCES_MAX = 10
@@ -39,7 +40,7 @@ class LawForbids(Rejected):
 class _Taken:
     """The placements that one law takes from an application: some of the `total`, `example` among them."""
 
-    law: str
+    law: PlacementPolicyDeclared
     application: str
     clusters: BitMap
     total: int
@@ -48,25 +49,25 @@ class _Taken:
     def sentence(self) -> str:
         """Return it as a sentence."""
         return (
-            f"law {self.law} takes {len(self.clusters):,} of {self.total:,} placements of {self.application}, "
+            f"law {self.law.name} takes {len(self.clusters):,} of {self.total:,} placements of {self.application}, "
             f"e.g. {self.example}"
         )
 
 
 def taken_by_law(facts: Fleet, application: str, among: BitMap, at: datetime) -> list[_Taken]:
     """Return the placements of an application `among` that each law in force takes away, by the law's name."""
-    found = []
+    found: list[_Taken] = []
     for each in sorted(facts.laws_of(application, at), key=lambda each: each.law.name):
         clusters = among & each.clusters
-        if clusters:
+        if clusters and (each.law.name, clusters) not in ((known.law.name, known.clusters) for known in found):
             example = min(facts.selection.name(ordinal) for ordinal in clusters[:1_000])
-            found.append(_Taken(each.law.name, application, clusters, len(among), example))
+            found.append(_Taken(each.law, application, clusters, len(among), example))
     return found
 
 
 def law_warnings(facts: Fleet, placements: Iterable[tuple[str, BitMap]], at: datetime) -> list[str]:
     """Return the sentences for the placements of some applications, up to a bound."""
-    if not facts.policy.laws:
+    if not facts.policy.every_law:
         return []
     said = [taken.sentence() for name, among in placements for taken in taken_by_law(facts, name, among, at)]
     more = [f"and {len(said) - SENTENCES_MAX:,} more such"] if len(said) > SENTENCES_MAX else []
@@ -81,12 +82,12 @@ def check_law(
     Raises:
         LawLeavesNothing, LawForbids: why not.
     """
-    if not fresh or not facts.policy.laws:
+    if not fresh or not facts.policy.every_law:
         return
     taken = taken_by_law(facts, application, among, at)
     if not taken:
         return
-    names = [each.law for each in taken]
+    names = [each.law.name for each in taken]
     if among <= facts.forbidden(application, at):
         raise LawLeavesNothing(
             f"{application} would have no cluster left: {'; '.join(each.sentence() for each in taken[:3])}",
@@ -95,8 +96,8 @@ def check_law(
             laws=names,
         )
     for each in taken:
-        law = facts.policy.laws[each.law]
+        law = each.law
         if law.on_conflict == REFUSE and not each.clusters.isdisjoint(fresh):
             raise LawForbids(
-                f"{each.sentence()} ({law.basis})", pointer=pointer, fix=fix, laws=[each.law], count=len(each.clusters)
+                f"{each.sentence()} ({law.basis})", pointer=pointer, fix=fix, laws=[law.name], count=len(each.clusters)
             )

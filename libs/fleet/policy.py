@@ -7,9 +7,10 @@ these are facts, not answers: ask libs/gates whether something is open at an ins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -38,6 +39,8 @@ from libs.contracts import (
 from libs.fleet.bitmaps import unpacked
 
 RUNNING = "running"
+
+D = TypeVar("D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,8 @@ class Withheld:
     """The facts that gates used on some clusters before a change that does not count for gates yet.
 
     `calendars` are (as declared then, its clusters among these); `freezes` and `laws` by name; `zones` and `hours` are
-    codes, one for each of `clusters` in ascending order.
+    codes, one for each of `clusters` in ascending order. `kept_freezes` and `kept_laws` are those, by name, that the
+    change itself loosens: as they were declared then they are in effect still.
     """
 
     event: LooseningWithheld
@@ -119,6 +123,23 @@ class Withheld:
     laws: Mapping[str, BitMap]
     zones: NDArray[np.int32]
     hours: NDArray[np.int32]
+    kept_freezes: Mapping[str, FreezeDeclared] = field(default_factory=dict)
+    kept_laws: Mapping[str, PlacementPolicyDeclared] = field(default_factory=dict)
+
+    def froze(self, key: str) -> BitMap:
+        """Return the clusters that were members of a freeze in effect (`Policy.every_freeze`) before the change."""
+        return self._members(self.freezes, self.kept_freezes, key)
+
+    def forbade(self, key: str) -> BitMap:
+        """Return the clusters that were members of a law in effect (`Policy.every_law`) before the change."""
+        return self._members(self.laws, self.kept_laws, key)
+
+    def _members(self, members: Mapping[str, BitMap], kept: Mapping[str, object], key: str) -> BitMap:
+        """Return the members: what the change itself keeps binds by its own expression, so it adds none to that."""
+        name = name_of(key)
+        if name not in kept:
+            return BitMap.union(*(members.get(known, BitMap()) for known in (key, name)))
+        return BitMap() if change_of(key) in (None, self.event.id) else members.get(key, BitMap())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +163,21 @@ class Forbidding:
         if ordinal in self.bound:
             return []
         return [name for name, clusters in self.withheld.items() if ordinal in clusters]
+
+
+def kept_key(name: str, change: str) -> str:
+    """Return under what a freeze or a law is known that a withheld change keeps: no name has a blank."""
+    return f"{name} {change}"
+
+
+def change_of(key: str) -> str | None:
+    """Return the withheld change that keeps a freeze or a law; nothing where it is known as it is declared."""
+    return key.partition(" ")[2] or None
+
+
+def name_of(key: str) -> str:
+    """Return the name of a freeze or a law, declared or kept."""
+    return key.partition(" ")[0]
 
 
 def in_force(law: PlacementPolicyDeclared, at: datetime) -> bool:
@@ -278,6 +314,36 @@ class Policy:
         """Return the overrides that are in force."""
         return [each for each in self.overrides.values() if each.active(now)]
 
-    def laws_in_force(self, at: datetime) -> Iterator[PlacementPolicyDeclared]:
-        """Yield the laws that are in force at an instant."""
-        return (law for law in self.laws.values() if in_force(law, at))
+    # --- in effect ---------------------------------------------------------------------------------------------------
+
+    @property
+    def every_freeze(self) -> Mapping[str, FreezeDeclared]:
+        """The freezes in effect: as declared, by their names, and as withheld changes keep them, by `kept_key`."""
+        return self._every(self.freezes, lambda each: each.kept_freezes)
+
+    @property
+    def every_law(self) -> Mapping[str, PlacementPolicyDeclared]:
+        """The laws in effect: as declared, by their names, and as withheld changes keep them, by `kept_key`."""
+        return self._every(self.laws, lambda each: each.kept_laws)
+
+    def _every(self, declared: dict[str, D], kept: Callable[[Withheld], Mapping[str, D]]) -> Mapping[str, D]:
+        if not self.withheld:
+            return declared
+        found = dict(declared)
+        for change, each in self.withheld.items():
+            found |= {kept_key(name, change): document for name, document in kept(each).items()}
+        return found
+
+    def laws_in_force(self, at: datetime) -> dict[str, PlacementPolicyDeclared]:
+        """Return those of `every_law` that are in force at an instant."""
+        return {key: law for key, law in self.every_law.items() if in_force(law, at)}
+
+    def runs_of(self, kind: str, subject: str) -> list[Approval]:
+        """Return the runs over one subject, in the order in which they were asked for."""
+        asked = (each.request for each in self.approvals.values())
+        return [self.approvals[each.id] for each in asked if (each.kind, each.subject) == (kind, subject)]
+
+    def approved_by(self, change: str, signoff: str) -> bool:
+        """Whether a sign-off has approved a withheld change."""
+        runs = self.runs_of("withheld", change)
+        return any(each.state == "approved" and each.request.signoff == signoff for each in runs)

@@ -38,7 +38,7 @@ from libs.contracts import (
     TokenRevoked,
 )
 from libs.fleet.bitmaps import ordinals, unpacked
-from libs.fleet.policy import Withheld
+from libs.fleet.policy import Withheld, kept_key
 from libs.fleet.runs import whole_run
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ def _(event: OverrideUsed, facts: Contents) -> None:
 def _(event: LooseningWithheld, facts: Contents) -> None:
     policy, clusters = facts.policy, unpacked(event.clusters)
     among = ordinals(clusters)
+    kept = {kind: _kept(event, kind) for kind in ("freeze", "placementpolicy")}
+    freezes = {name: policy.freezes[name] for name in kept["freeze"] if name in policy.freezes}
+    laws = {name: policy.laws[name] for name in kept["placementpolicy"] if name in policy.laws}
     calendars = {
         name: (calendar, facts.bound("calendar", name) & clusters) for name, calendar in policy.calendars.items()
     }
@@ -197,11 +200,18 @@ def _(event: LooseningWithheld, facts: Contents) -> None:
         facts.now.at,
         clusters,
         calendars,
-        {name: facts.bound("freeze", name) & clusters for name in policy.freezes},
-        {name: facts.bound("law", name) & clusters for name in policy.laws},
+        {key: facts.bound("freeze", key) & clusters for key in policy.every_freeze},
+        {key: facts.bound("law", key) & clusters for key in policy.every_law},
         facts.zone_of.values[among].copy(),
         facts.hours_of.values[among].copy(),
+        freezes,
+        laws,
     )
+    for name, freeze in freezes.items():
+        _save(facts, "freeze", kept_key(name, event.id), freeze.clusters)
+    for name, law in laws.items():
+        _save(facts, "law", kept_key(name, event.id), law.clusters)
+        _retarget(facts, law.applications)
     facts.note("withheld", event.id)
     policy.version += 1
 
@@ -212,6 +222,18 @@ def _(event: LooseningConfirmed, facts: Contents) -> None:
     if gone is not None:
         facts.note("withheld", event.id)
         facts.policy.version += 1
-        for name in gone.laws:
-            if name in facts.policy.laws:
-                _retarget(facts, facts.policy.laws[name].applications)
+        for name in gone.kept_freezes:
+            _save(facts, "freeze", kept_key(name, event.id), None)
+        for name, law in gone.kept_laws.items():
+            _save(facts, "law", kept_key(name, event.id), None)
+            _retarget(facts, law.applications)
+        laws = facts.policy.every_law
+        for key in gone.laws:
+            if key in laws:
+                _retarget(facts, laws[key].applications)
+
+
+def _kept(event: LooseningWithheld, kind: str) -> list[str]:
+    """Return the names of those things of a kind whose content a withheld change keeps."""
+    streams = (stream.partition("-") for stream in event.keeps)
+    return [name for category, _, name in streams if category == kind]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from libs.calendars import zone_of
 from libs.contracts import CalendarDeclared, FreezeDeclared
+from libs.fleet import change_of
 from libs.gates.explained import Evidence, Explained
 from libs.gates.rules import covers
 from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
@@ -63,9 +64,8 @@ class OnCluster:
             for each in policy.overrides.values()
             if each.begins is not None and ordinal in each.clusters and covers(each, application)
         ]
-        self.bound = [
-            _bound(view, application, ordinal) for view in views if view.withheld is None or ordinal in view.clusters
-        ]
+        there = (view for view in views if view.withheld is None or ordinal in view.clusters)
+        self.bound = [bound for view in there for bound in _bound(view, application, ordinal)]
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
@@ -182,16 +182,22 @@ class OnCluster:
         return f"override {override.request.id} opens {names}{ends}: {override.request.reason}"
 
 
-def _bound(view: View, application: str, ordinal: int) -> _Bound:
-    freezes = [
-        freeze
-        for freeze, members in view.freezes()
-        if ordinal in members and (not freeze.applications or application in freeze.applications)
-    ]
+def _bound(view: View, application: str, ordinal: int) -> Iterator[_Bound]:
+    """Yield what binds in a view: as it is there, then each freeze that a withheld change keeps in effect."""
+    freezes: list[FreezeDeclared] = []
+    kept: list[tuple[str, FreezeDeclared]] = []
+    for key, freeze, members in view.freezes():
+        if ordinal in members and (not freeze.applications or application in freeze.applications):
+            change = change_of(key)
+            if change is None:
+                freezes.append(freeze)
+            else:
+                kept.append((change, freeze))
     levels = [
         [calendar for calendar, members in view.calendars(level) if ordinal in members] for level in (None, application)
     ]
-    return _Bound(view.pair(ordinal), view.withheld, freezes, levels)
+    yield _Bound(view.pair(ordinal), view.withheld, freezes, levels)
+    yield from (_Bound(view.pair(ordinal), change, [freeze], []) for change, freeze in kept)
 
 
 def _names(override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:

@@ -206,7 +206,7 @@ def _alike(change: PendingChange, clusters: BitMap) -> list[BitMap]:
     among, size = ordinals(clusters), fleet.selection.size
     columns = [fleet.zone_of.values[among], fleet.hours_of.values[among]]
     bounds = [fleet.bound("calendar", name) for name, each in policy.calendars.items() if each.clusters is not None]
-    bounds += [fleet.bound("freeze", name) for name in policy.freezes]
+    bounds += [fleet.bound("freeze", name) for name in policy.every_freeze]
     bounds += [each.clusters for each in policy.active_overrides(change.now)]
     bounds += [members for each in policy.withheld.values() for members in (each.clusters, *each.freezes.values())]
     bounds += [change.first]

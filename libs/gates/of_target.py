@@ -110,7 +110,7 @@ class Lawful(Gate):
 
     def next_change(self, instant: Instant) -> datetime | None:
         """Return when a law begins or ends."""
-        laws = instant.fleet.policy.laws.values()
+        laws = instant.fleet.policy.every_law.values()
         return instant.next_of("law", ((law.begins, law.ends) for law in laws))
 
 

@@ -119,11 +119,11 @@ class View:
             if of == kind:
                 yield self.spread(of, name)
 
-    def freezes(self) -> Iterator[tuple[FreezeDeclared, BitMap]]:
-        """Return the freezes with their members."""
-        for document, members in self.documents.values():
+    def freezes(self) -> Iterator[tuple[str, FreezeDeclared, BitMap]]:
+        """Return the freezes with their members, each by what it is known under (`Policy.every_freeze`)."""
+        for (_, key), (document, members) in self.documents.items():
             if isinstance(document, FreezeDeclared):
-                yield document, members
+                yield key, document, members
 
     def calendars(self, application: str | None) -> Iterator[tuple[CalendarDeclared, BitMap]]:
         """Return the calendars that name an application, or (None) those that bind clusters alone."""
@@ -137,8 +137,8 @@ class View:
 
     def freeze_rules(self, now: datetime, overrides: Sequence[Override]) -> Iterator[GateRule]:
         """Return one rule for each freeze that is in force somewhere."""
-        for freeze, _ in self.freezes():
-            closed = self.spread("freeze", freeze.name).on(now)
+        for key, freeze, _ in self.freezes():
+            closed = self.spread("freeze", key).on(now)
             if closed:
                 opened = [
                     (each, where)
@@ -174,20 +174,20 @@ def as_they_are(view: View, fleet: Fleet) -> None:
     for name, calendar in policy.calendars.items():
         members = everywhere if calendar.clusters is None else fleet.bound("calendar", name)
         documents["calendar", name] = calendar, members
-    for name, freeze in policy.freezes.items():
-        documents["freeze", name] = freeze, fleet.bound("freeze", name)
+    for key, freeze in policy.every_freeze.items():
+        documents["freeze", key] = freeze, fleet.bound("freeze", key)
     view.bind(documents)
 
 
 def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
-    """Bring the view before a withheld change up to date: freezes are as declared today."""
+    """Bring the view of what held before a withheld change up to date: its freezes are those in effect today."""
     view.put(withheld.clusters, _codes(withheld.zones, withheld.hours), _pair_of(fleet))
     documents: dict[tuple[str, str], tuple[GateDocument, BitMap]] = {}
     for name, (calendar, bound) in withheld.calendars.items():
         documents["calendar", name] = calendar, withheld.clusters if calendar.clusters is None else bound
-    for name, members in withheld.freezes.items():
-        if name in fleet.policy.freezes:
-            documents["freeze", name] = fleet.policy.freezes[name], members
+    for key, freeze in fleet.policy.every_freeze.items():
+        if members := withheld.froze(key):
+            documents["freeze", key] = freeze, members
     view.bind(documents)
 
 

@@ -199,10 +199,11 @@ DECLARED_KINDS = (
             _FROM,
             _UNTIL,
             KindColumn("ON-CONFLICT", "spec.on_conflict", otherwise="warn", wide=True),
+            _SIGNOFF,
         ),
         about="A law: applications that must not run on some clusters, and its basis.",
         aliases=("policy", "policies", "law", "laws"),
-        refers={"spec.forbid.applications[]": "Application"},
+        refers={"spec.forbid.applications[]": "Application", "spec.signoff": "SignOff"},
         expressions=("spec.clusters",),
         example={
             "metadata": {"name": "no-pos-in-bars"},

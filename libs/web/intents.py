@@ -15,6 +15,7 @@ from libs.web.auth import by_of
 from libs.web.positions import wanted_position
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 255
+REASON_CHARACTERS_MAX = 1_000
 POSITION_PARAMETERS = frozenset({"position"})
 
 
@@ -71,8 +72,16 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         request_id=getattr(request.state, "request_id", None),
         traceparent=carrier.get("traceparent"),
         causation=request.headers.get(CAUSATION) if relayed else None,
+        reason=_reason(request) if request.method == "DELETE" else "",
         remembers_unchanged=not relayed,
     )
+
+
+def _reason(request: Request) -> str:
+    text = request.query_params.get("reason", "").strip()
+    if len(text) > REASON_CHARACTERS_MAX or not text.isprintable():
+        raise invalid(f"a reason is one line of at most {REASON_CHARACTERS_MAX:,} characters", pointer="?reason")
+    return text
 
 
 def _key(request: Request, scope: str) -> str | None:

@@ -75,8 +75,9 @@ class DeclaredRoutes:
         name, make = self._kind.parse(document, self._kind.name_in_url(name))
         return respond(await self._commands.declare(self._kind, name, make, intent_of(request, body, assume=assume)))
 
-    async def delete(self, request: Request, name: str) -> Response:
-        """Remove it; refused while something refers to it."""
+    async def delete(self, request: Request, name: str, reason: str = "") -> Response:
+        """Remove it; refused while something refers to it. `reason` is recorded with the removal."""
+        del reason  # declared for the schema; intent_of reads it
         body = await read_body(request)
         assume = parse_json(body).get("assume") if body else None
         intent = intent_of(request, body, assume=assume)

@@ -121,8 +121,9 @@ class Catalog:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
-    async def remove_application(self, request: Request, name: str) -> Response:
+    async def remove_application(self, request: Request, name: str, reason: str = "") -> Response:
         """Remove an application, and with it its release choices: both, or neither."""
+        del reason  # declared for the schema; intent_of reads it
         body = await read_body(request)
         intent = intent_of(request, body, assume=parse_json(body).get("assume") if body else None)
 

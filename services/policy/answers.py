@@ -42,12 +42,13 @@ def said_by(by: By) -> dict[str, str]:
 
 
 def placed(events: Sequence[Event]) -> list[tuple[str, Event]]:
-    """Return events of approvals and overrides, each with its stream."""
+    """Return events of approvals, overrides and withheld changes, each with its stream."""
     return [(stream_id(_category(event), event.id), event) for event in events]
 
 
 def _category(event: Event) -> str:
-    return "approval" if type(event).__name__.startswith("Approval") else "override"
+    name = type(event).__name__
+    return "approval" if name.startswith("Approval") else "withheld" if name.startswith("Loosening") else "override"
 
 
 async def seen(request: Request, commands: Commands) -> Fleet:

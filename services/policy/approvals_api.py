@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
+from libs.access.relaxing import WITHHELD
 from libs.access.rights import holds
 from libs.commands.proposals import Proposal
 from libs.contracts import ApprovalCompleted
@@ -35,6 +36,7 @@ from services.policy.domain.approvals import (
     stage_of,
 )
 from services.policy.domain.overrides import started
+from services.policy.domain.withheld import counting
 from services.policy.reaching import namespaces_of
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from libs.fleet import Approval, Fleet
     from libs.web.auth import Principal
 
-READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval")
+READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval", "withheld")
 """The categories that the decider reads: the run, its subject, and on which clusters the voter holds a role."""
 _KIND = "Approval"
 _STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
@@ -193,6 +195,8 @@ def _following(events: Sequence[Event], state: Approval, facts: Fleet, at: datet
     """Return the events that the end of a run starts in the same transaction."""
     override = facts.policy.overrides.get(state.request.subject)
     completed = next((each for each in events if isinstance(each, ApprovalCompleted)), None)
+    if completed is not None and state.request.kind == WITHHELD:
+        return counting(facts, completed, state.request)
     if completed is None or override is None:
         return []
     return started(completed, state.request, override, at)

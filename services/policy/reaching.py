@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libs.access.rights import scope
+from libs.access.bounds import within
+from libs.access.rights import AFFECT, scope
 from libs.contracts.problems import Problem
+from libs.fleet import parsed
 from libs.fleet.checks import some
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from pyroaring import BitMap
 
-    from libs.fleet import Fleet
+    from libs.contracts import FreezeDeclared, PlacementPolicyDeclared
+    from libs.fleet import Fleet, Withheld
     from libs.web.auth import Principal
 
 
@@ -43,6 +46,26 @@ def check_reach(
                 + (f" and {len(beyond) - len(names)} more clusters" if len(beyond) > len(names) else ""),
                 fix="narrow it to clusters that your RoleBindings name",
                 extra={"clusters": len(beyond)},
+            )
+
+
+def check_documents(facts: Fleet, principal: Principal, change: Withheld, at: datetime) -> None:
+    """Refuse somebody who may not affect policy wherever the freezes and laws that a change keeps can come to bind.
+
+    Raises:
+        Problem: 403.
+    """
+    kept: list[FreezeDeclared | PlacementPolicyDeclared] = [*change.kept_freezes.values(), *change.kept_laws.values()]
+    held = scope(facts, principal, AFFECT, "Policy", at)
+    bounds = [parsed(each) for each in held.expressions]
+    for each in kept if not held.everywhere else ():
+        if not within((parsed(each.clusters),), bounds, held.clusters, facts.selection):
+            raise Problem(
+                403,
+                "out-of-scope",
+                "This is outside your rights.",
+                f"{principal.name} may not {AFFECT} Policy wherever {each.clusters!r} of {each.name} may come to bind",
+                fix=f"ask for a RoleBinding with {AFFECT} Policy that covers {each.clusters}",
             )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
+from libs.access.relaxing import WITHHELD
 from libs.access.rights import AFFECT
 from libs.commands.proposals import Proposal
-from libs.contracts import stream_id
+from libs.contracts import ApprovalRequested, stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.kinds.categories import GIVING_RIGHTS, PLACES
@@ -21,17 +22,17 @@ from libs.web.intents import intent_of
 from libs.web.openapi import body_of
 from libs.web.router import adding, respond, unwrapped
 from libs.web.schema import Spec, validated
-from services.policy.answers import examples, listed, one, said_by, seen
+from services.policy.answers import examples, listed, one, placed, said_by, seen
 from services.policy.domain.approvals import earliest_record
-from services.policy.domain.withheld import ConfirmLoosening, decide
-from services.policy.reaching import check_reach
+from services.policy.domain.withheld import ConfirmLoosening, decide, missing
+from services.policy.reaching import check_documents, check_reach
 
 if TYPE_CHECKING:
     from libs.commands.commands import Commands
     from libs.fleet import Fleet, Withheld
 
-READ = (*PLACES, "application", *GIVING_RIGHTS, "withheld")
-"""The categories that confirming reads: the change, and on which clusters somebody may affect policy."""
+READ = (*PLACES, "application", *GIVING_RIGHTS, "withheld", "approval", "signoff", "freeze", "placementpolicy")
+"""What confirming rests on: the change, and for which clusters somebody may affect policy."""
 _RIGHT = (AFFECT, "Policy")
 
 
@@ -61,14 +62,22 @@ class Loosenings:
             state = facts.policy.withheld.get(change)
             if state is None and ("withheld", change) not in facts.facts:
                 raise not_found("withheld", change, nearest(change, facts.policy.withheld))
+            at = earliest_record(facts, self._commands.clock())
             if state is not None:
-                at = earliest_record(facts, self._commands.clock())
                 check_reach(facts, request.state.principal, _RIGHT, state.clusters, at)
-            events = decide(ConfirmLoosening(change, said.reason, by, said.ticket), state)
+                check_documents(facts, request.state.principal, state, at)
+            events = decide(ConfirmLoosening(change, said.reason, by, at, said.ticket), state, facts)
+            asked = [event.id for event in events if isinstance(event, ApprovalRequested)]
             return Proposal(
-                events=[(stream, event) for event in events],
+                events=placed(events),
+                expected={stream_id("approval", each): 0 for each in asked},
                 guards=READ,
-                body={"result": "confirmed", "id": change, "warnings": []},
+                body={
+                    "result": "requested" if asked else "confirmed",
+                    "id": change,
+                    "approvals": asked,
+                    "warnings": [],
+                },
                 stream=stream,
             )
 
@@ -100,6 +109,11 @@ def withheld_document(withheld: Withheld, facts: Fleet) -> dict[str, Any]:
         "examples": examples(facts, withheld.clusters),
         "at": withheld.at.isoformat(),
         "by": said_by(withheld.event.by),
+        "keeps": withheld.event.keeps,
+        "signoffs": withheld.event.signoffs,
+        "missing": missing(withheld, facts),
+        "approvals": [each.request.id for each in facts.policy.runs_of(WITHHELD, withheld.event.id)],
+        "needs_confirmation": not withheld.event.affected,
     }
 
 

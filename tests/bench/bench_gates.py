@@ -33,7 +33,7 @@ from libs.contracts import (
     StoreDeclared,
     WeeklyWindow,
 )
-from libs.contracts.access import By
+from libs.contracts.authors import By
 from libs.fleet import Fleet, packed
 from libs.gates import Gates
 

@@ -353,7 +353,12 @@ class Edge(Renderer):
     def confirm_loosening(self, change: str) -> None:
         """Let a withheld change count."""
         known = self.model.fleet.policy.withheld.get(change)
-        self.attempt(lambda: decide_withheld(ConfirmLoosening(change, "right", TOKENS["omar-1"]), known), "omar")
+        self.attempt(
+            lambda: decide_withheld(
+                ConfirmLoosening(change, "right", TOKENS["omar-1"], self.now), known, self.model.fleet
+            ),
+            "omar",
+        )
 
     def confirm_removals(self) -> None:
         """Let the held plan go, as far as its processes let it."""

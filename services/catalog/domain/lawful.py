@@ -21,7 +21,7 @@ NARROW = "narrow the expression to clusters where it is allowed, such as: EXPRES
 
 def under_law(facts: Fleet, applications: Iterable[str]) -> list[str]:
     """Return those of some applications that any law names, sorted."""
-    named = {name for law in facts.policy.laws.values() for name in law.applications}
+    named = {name for law in facts.policy.every_law.values() for name in law.applications}
     return sorted(named.intersection(applications)) if named else []
 
 

@@ -38,6 +38,7 @@ class PlacementPolicySpec(Spec):
     until: str | None = None
     enforcement: str = GATED
     on_conflict: str = WARN
+    signoff: str | None = None
     allow_empty: bool = False
 
 
@@ -61,6 +62,7 @@ def parse_law(written: Any, name: str | None) -> tuple[str, Make[Command]]:
         on_conflict=one_of(spec.on_conflict, (WARN, "refuse"), "/spec/on_conflict"),
         allow_empty=spec.allow_empty,
         labels=read.labels,
+        signoff=spec.signoff,
     )
 
     def make(actor: str, at: datetime) -> DeclarePlacementPolicy:
@@ -77,6 +79,7 @@ def law_document(event: PlacementPolicyDeclared, _facts: Fleet) -> dict[str, Any
         until="" if event.ends is None else instant_text(event.ends),
         enforcement="" if event.enforcement == GATED else event.enforcement,
         on_conflict="" if event.on_conflict == WARN else event.on_conflict,
+        signoff=event.signoff,
         allow_empty=event.allow_empty,
     )
     return document("PlacementPolicy", event.name, event.labels, spec)

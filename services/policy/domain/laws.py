@@ -14,6 +14,7 @@ from libs.contracts.instants import instant_text
 from libs.contracts.meaning import counted
 from libs.contracts.refusals import Invalid
 from libs.fleet import in_force
+from libs.fleet.checks import check_signoff
 from libs.fleet.law import LawLeavesNothing, taken_by_law
 from services.policy.domain.checks import canonical_clusters, check_applications, check_clusters, check_text
 from services.policy.events import PlacementPolicyDeclared, PlacementPolicyRemoved
@@ -79,7 +80,7 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
         f"{taken.sentence()}{since}"
         for application in sorted(law.applications)
         for taken in taken_by_law(tried, application, tried.placed(application), at)
-        if taken.law == law.name
+        if taken.law == tried.policy.laws[law.name]
     ]
 
 
@@ -91,6 +92,7 @@ def _declare(command: DeclarePlacementPolicy, state: State, facts: Fleet) -> Seq
     declared = replace(asked, clusters=canonical_clusters(asked.clusters), applications=sorted(asked.applications))
     if declared == state:
         return []
+    check_signoff(asked.signoff, facts)
     check_applications(asked.applications, facts, FORBIDDEN)
     before = (None, None) if isinstance(state, Absent) else (state.clusters, state.allow_empty)
     if before != (declared.clusters, declared.allow_empty):

@@ -127,8 +127,8 @@ class _admitted:  # noqa: N801 - reads as a question
 
 def _law_changed(model: Model, now: datetime) -> set[str]:
     """Return the applications with a law that began or ended since the last evaluation."""
-    laws = model.fleet.policy.laws
-    in_force_now = {law.name for law in model.fleet.policy.laws_in_force(now)}
+    laws = model.fleet.policy.every_law
+    in_force_now = set(model.fleet.policy.laws_in_force(now))
     changed = in_force_now ^ model.laws_in_force
     model.laws_in_force = in_force_now
     return {application for name in changed if name in laws for application in laws[name].applications}
