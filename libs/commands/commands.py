@@ -295,10 +295,11 @@ class Commands:
 
 def _authored(events: Sequence[Event], kind: DeclaredKind[Any, Any], intent: Intent) -> list[Event]:
     """Return events in which a removal says who removed the thing, with which token, from where, and why."""
-    found: list[Any] = list(events)
-    told = {"by": intent.by, "reason": intent.reason}
-    removed = () if kind.removed is None else kind.removed
-    return [replace(event, **told) if isinstance(event, removed) else event for event in found]
+
+    def told(event: Any) -> Event:
+        return replace(event, by=intent.by, reason=intent.reason)
+
+    return [told(event) if type(event) is kind.removed else event for event in events]
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:

@@ -115,6 +115,7 @@ SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
     remove=signoffs.RemoveSignOff,
     decide=signoffs.decide,
     to_document=signoff_document,
+    besides=("withheld",),  # a sign-off that has to approve a withheld change stays
     schema=_schema("SignOff", SignOffSpec),
 )
 
