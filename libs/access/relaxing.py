@@ -33,10 +33,10 @@ from libs.fleet.parts import parsed
 
 WITHHELD = "withheld"
 """The kind of an approval that is over a withheld change."""
-ID_CHARACTERS = 12
-HOLD = "hold"
+_ID_CHARACTERS = 12
+_HOLD = "hold"
 
-Document = FreezeDeclared | PlacementPolicyDeclared
+_Guarding = FreezeDeclared | PlacementPolicyDeclared
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def relaxed(change: Before, events: Iterable[Event], now: datetime) -> list[Rela
     return found
 
 
-def _relaxed(before: Fleet, kind: str, was: Document, now: datetime) -> Relaxed:
+def _relaxed(before: Fleet, kind: str, was: _Guarding, now: datetime) -> Relaxed:
     every = before.policy.every_freeze if kind == "freeze" else before.policy.every_law
     clusters, signoffs = BitMap(), dict[str, None]()
     for key, each in every.items():
@@ -94,18 +94,18 @@ def _named(events: Iterable[Event]) -> Iterator[tuple[str, str]]:
             yield reaches.kind, event.name
 
 
-def _declared(facts: Fleet, kind: str, name: str) -> Document | None:
+def _declared(facts: Fleet, kind: str, name: str) -> _Guarding | None:
     return facts.policy.freezes.get(name) if kind == "freeze" else facts.policy.laws.get(name)
 
 
-def _over(document: Document, now: datetime) -> bool:
+def _over(document: _Guarding, now: datetime) -> bool:
     return has_ended(document, now) if isinstance(document, FreezeDeclared) else is_over(document, now)
 
 
 # --- as strict as before ---------------------------------------------------------------------------------------------
 
 
-def as_strict(before: Document, after: Document, now: datetime) -> bool:
+def as_strict(before: _Guarding, after: _Guarding, now: datetime) -> bool:
     """Tell whether `after` forbids, from `now` on, all that `before` does, and is excepted by the same people only."""
     if before.signoff != after.signoff or not implies(parsed(before.clusters), parsed(after.clusters)):
         return False
@@ -127,7 +127,7 @@ def _as_long_a_freeze(before: FreezeDeclared, after: FreezeDeclared) -> bool:
             not after.applications
             or (bool(before.applications) and set(before.applications) <= set(after.applications))
         )
-        and (before.new_clusters != HOLD or after.new_clusters == HOLD)
+        and (before.new_clusters != _HOLD or after.new_clusters == _HOLD)
     )
 
 
@@ -165,7 +165,7 @@ def _run(
     asked = len([each for each in facts.policy.runs_of(WITHHELD, withheld.id) if each.request.signoff == process.name])
     digest = hashlib.sha256(f"{withheld.id} {process.name} {asked}".encode()).hexdigest()
     return ApprovalRequested(
-        id=digest[:ID_CHARACTERS],
+        id=digest[:_ID_CHARACTERS],
         kind=WITHHELD,
         subject=withheld.id,
         # The change's own id is a digest of all its events and of the versions that they follow.
