@@ -81,7 +81,7 @@ def running(command: Sequence[str], port: int, log: Path) -> Iterator[subprocess
             if interrupts:
                 raise KeyboardInterrupt
             _handle(before)
-            if interrupts:  # it came while they were put back
+            if interrupts:  # it came while the handlers were restored
                 raise KeyboardInterrupt
             _wait_until_ready(process, f"http://127.0.0.1:{port}", log)
             yield process

@@ -86,7 +86,7 @@ from libs.contracts import Recorded, StoreDeclared, StoreRenovated, meaning_of, 
 from libs.fleet import Fleet
 from libs.fleet.facts import is_folded
 from scripts.schemas import event_schemas
-from services.audit.domain import tell
+from services.audit.domain import tell_event
 
 event = StoreRenovated("tx-1", "2030-01-01")
 name = type_name(event)
@@ -97,7 +97,7 @@ fleet.assume(event)
 assert not meaning_of(event).folded and not is_folded(StoreRenovated)
 assert parts([event], Before(fleet, fleet, BitMap()))[0].what == "store tx-1"
 assert may_loosen([event])
-told = tell(Recorded(1, "e", "store-tx-1", 1, name, datetime(2030, 1, 1, tzinfo=UTC), "ada", event, bytes(32)))
+told = tell_event(Recorded(1, "e", "store-tx-1", 1, name, datetime(2030, 1, 1, tzinfo=UTC), "ada", event, bytes(32)))
 assert told.sentence == "renovates store tx-1 until 2030-01-01", told
 print("told")
 """

@@ -102,13 +102,13 @@ PROBE = """
 from datetime import UTC, datetime
 from libs.contracts import StoreDeclared
 from libs.fleet import Fleet
-from libs.fleet.snapshots import VERSION, dump_fleet, load_fleet
+from libs.fleet.snapshots import FLEET_VERSION, dump_fleet, load_fleet
 from scripts.schemas import event_schemas
 from services.inventory.api import STORE
 from services.inventory.documents import parse_store, store_document
 from services.inventory.importing import Rows
 from services.inventory.reading import rows_of
-from services.inventory.showing import Report
+from services.inventory.showing import ChangeReport
 
 rows = Rows()
 for row, cells in rows_of(b"name,timezone,phone\\ntx-1,UTC,555-0100\\ntx-2,UTC,\\n", "text/csv", rows.error):
@@ -117,7 +117,7 @@ first, second = rows.good
 before = StoreDeclared("tx-1", "UTC")
 store, kept = first.over(before), second.over(StoreDeclared("tx-2", "UTC", phone="1"))
 assert (store.phone, kept.phone, first.over(None).phone, store.labels) == ("555-0100", "1", "555-0100", {})
-report = Report()
+report = ChangeReport()
 report.store(before, store)
 assert report.body([])["fields"] == {"phone": 1}
 document = store_document(store, Fleet())
@@ -129,7 +129,7 @@ fleet, twin = Fleet(), Fleet()
 fleet.assume(store)
 load_fleet(twin, dump_fleet(fleet))
 assert twin.stores["tx-1"].phone == fleet.fork().stores["tx-1"].phone == "555-0100"
-assert "phone" in VERSION
+assert "phone" in FLEET_VERSION
 bad = Rows()
 bad.take(2, {"name": "tx-3", "phone": "5" * 41})
 assert [error.column for error in bad.errors] == ["phone"]
