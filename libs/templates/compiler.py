@@ -21,6 +21,7 @@ from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import (
     NULLS,
     YAML_KEY_CHARACTERS_MAX,
+    JsonScalar,
     Unwritable,
     quoted,
     read_manifest_scalar,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 PLACEHOLDERS_MAX = 20_000
 _CONTAINER_LISTS = frozenset({"containers", "initContainers", "ephemeralContainers"})
+
+_PLAIN_FIELDS = "Use stringData (or a ConfigMap's data) and leave the encoding to Kubernetes."
 
 _Path = tuple[str | int, ...]
 
@@ -106,13 +109,7 @@ def _parsed(manifests: bytes, limits: Limits) -> list[YamlNode]:
 
 
 def _dumped(objects: list[FoundObject], filling: _Filling) -> tuple[Dumped, list[Any]]:
-    filled: list[Any] = []
-    for found in objects:
-        try:
-            body = _placed(found)
-            filled.append(_filled(found, body, (), filling))
-        except YamlRejected as error:
-            raise PublishRejected(error.code, "A value cannot be read", str(error), str(found.ref)) from None
+    filled: list[Any] = [_filled(found, _placed(found), (), filling) for found in objects]
     return dump(filled, filling.holes), filled
 
 
@@ -181,10 +178,11 @@ def _scalar(found: FoundObject, node: Scalar, path: _Path, filling: _Filling) ->
     _refuse_characters(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
-        _refuse_encoded(found, node.text, path)
+        if not (node.plain and node.text in NULLS):
+            _refuse_encoded(found, node.text, path)
         if not text_wanted or (node.plain and node.text in NULLS):
             # To Kubernetes an annotation that is null is empty; Flux's kustomize would write the word.
-            return "" if text_wanted and path[:-1] == ("metadata", "annotations") else read_manifest_scalar(node)
+            return "" if text_wanted and path[:-1] == ("metadata", "annotations") else _read(found, node, path)
         return node.text  # `value: 8080` and `data: {on: yes}` would be refused by the API server
     _count_placeholders(found, node.text, path, filling)
     parts = [
@@ -192,7 +190,18 @@ def _scalar(found: FoundObject, node: Scalar, path: _Path, filling: _Filling) ->
         for part in _split(found, node.text, path)
     ]
     if all(isinstance(part, str) for part in parts):
-        return "".join(str(part) for part in parts)
+        constant = "".join(str(part) for part in parts)
+        _refuse_encoded(found, constant, path)
+        return constant
+    if kinds.holds_base64(found.group, found.ref.kind, path):
+        raise PublishRejected(
+            "placeholder-in-base64",
+            "A placeholder stands where base64 is wanted",
+            f"{_short(node.text)}: it would be filled with plain text.",
+            str(found.ref),
+            pointer_of(path),
+            _PLAIN_FIELDS,
+        )
     if kinds.strict_text_map(found.group, found.ref.kind, path):
         raise PublishRejected(
             "placeholder-for-map",
@@ -205,6 +214,15 @@ def _scalar(found: FoundObject, node: Scalar, path: _Path, filling: _Filling) ->
     only = parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else None
     typed = only is not None and not only.text and not text_wanted
     return filling.holes.hole(parts, "typed" if typed else "text")
+
+
+def _read(found: FoundObject, node: Scalar, path: _Path) -> JsonScalar:
+    try:
+        return read_manifest_scalar(node)
+    except YamlRejected as error:  # its line is the line of a stream that the publisher never saw
+        raise PublishRejected(
+            error.code, "A value cannot be read", f"{error.detail}.", str(found.ref), pointer_of(path)
+        ) from None
 
 
 def _count_placeholders(found: FoundObject, text: str, path: _Path, filling: _Filling) -> None:
@@ -234,17 +252,33 @@ def _refuse_characters(found: FoundObject, text: str, path: _Path) -> None:
 
 
 def _refuse_encoded(found: FoundObject, text: str, path: _Path) -> None:
-    """Raise `PublishRejected` for a placeholder that a chart encoded, so that it could never be filled."""
-    encoded = kinds.holds_base64(found.group, found.ref.kind, path)
-    if encoded and OPENING.encode() in b64decode(re.sub(r"[^A-Za-z0-9+/]", "", text) + "==="):
+    """Raise `PublishRejected` for text that is no base64, and for a placeholder that a chart encoded."""
+    if not kinds.holds_base64(found.group, found.ref.kind, path):
+        return
+    try:
+        decoded = b64decode(re.sub(r"[\r\n]", "", text), validate=True)  # what Go's decoder takes
+    except ValueError:
+        raise PublishRejected(
+            "not-base64",
+            "A value is not base64",
+            f"{_short(text)} cannot be decoded.",
+            str(found.ref),
+            pointer_of(path),
+            _PLAIN_FIELDS,
+        ) from None
+    if OPENING.encode() in decoded:
         raise PublishRejected(
             "placeholder-encoded",
             "A placeholder is hidden in base64",
             f"The value decodes to text with {OPENING}…}}.",
             str(found.ref),
             pointer_of(path),
-            "Use stringData (or a ConfigMap's data) and leave the encoding to Kubernetes.",
+            _PLAIN_FIELDS,
         )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}…")
 
 
 def _split(found: FoundObject, text: str, path: _Path) -> tuple[str | Reference, ...]:

@@ -14,7 +14,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libs.templates.identity import identify
 from libs.templates.reader import MANIFEST_LIMITS, read_json
+from libs.templates.rejections import PublishRejected
 from libs.templates.yaml_nodes import YamlRejected, parse_nodes
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def hydrate(
     if values_files:
         raise HydrationFailed("Values need a chart", f"{source} is no Helm chart", "Leave --values out.")
     if source.is_file():
-        return _joined([source], source.parent)
+        return _joined([source], source.parent, namespace)
     if any((source / name).is_file() for name in _KUSTOMIZATIONS):
         return _run(["kubectl", "kustomize", str(source)])
     files = sorted(file for file in source.rglob("*") if _is_manifest(file, source))
@@ -83,7 +85,7 @@ def hydrate(
             f"{nested} is not at the top of {source}",
             f"Publish one of them: {nested.parent}.",
         )
-    return _joined(files, source)
+    return _joined(files, source, namespace)
 
 
 def _is_manifest(file: Path, top: Path) -> bool:
@@ -91,7 +93,7 @@ def _is_manifest(file: Path, top: Path) -> bool:
     return file.suffix.lower() in _SUFFIXES and not hidden and file.is_file()
 
 
-def _joined(files: Sequence[Path], top: Path) -> bytes:
+def _joined(files: Sequence[Path], top: Path, namespace: str) -> bytes:
     """Return `files` as one stream; each is read on its own first, so that an error names its file and line."""
     texts: list[str] = []
     for file in files:
@@ -100,18 +102,24 @@ def _joined(files: Sequence[Path], top: Path) -> bytes:
                 "A file is too large", f"{file}: at most {MANIFEST_LIMITS.bytes_max:,} bytes are taken"
             )
         try:
-            texts.append(_text(file))
+            texts.append(_text(file, namespace))
+        except PublishRejected as error:
+            raise HydrationFailed(error.title, f"{file.relative_to(top)}: {error.detail}", error.fix) from None
         except YamlRejected as error:
             raise HydrationFailed("A file cannot be read", f"{file.relative_to(top)}, {error}") from None
     return "".join(texts).encode()
 
 
-def _text(file: Path) -> str:
+def _text(file: Path, namespace: str) -> str:
     data = file.read_bytes()
     if file.suffix.lower() == ".json":  # its surrogate pairs and tabs are no YAML
         return f"---\n{json.dumps(read_json(data), ensure_ascii=False)}\n"
-    parse_nodes(data, MANIFEST_LIMITS)
-    text = data.decode("utf-8-sig").rstrip() + "\n"
+    roots = parse_nodes(data, MANIFEST_LIMITS)
+    if roots:  # here a line is one of this file; the server sees all files as one text
+        identify(roots, namespace, frozenset())
+    text = data.decode("utf-8-sig")
+    if text and not text.endswith(("\n", "\r")):
+        text += "\n"
     # A directive (%YAML) may only stand at the head of a stream, which this file's text will not be.
     return "---\n" + re.sub(r"\A(?:(?:%|#|[ \t]*$).*\n)+---(?=\s)", "---", text, flags=re.MULTILINE)
 

@@ -158,6 +158,7 @@ _TEXT_MAPS = frozenset({"matchLabels", "nodeSelector", "volumeAttributes"})
 _TEXT_LISTS = frozenset({"args", "command"})
 # Lists of {name, value} (or {key, value}) whose value is text.
 _TEXT_VALUE_LISTS = frozenset({"env", "httpHeaders", "sysctls", "tolerations"})
+_TEXT_OF_MOUNTS = frozenset({"subPath", "subPathExpr"})
 _ROOT_TEXT_MAPS = {
     ("", "ConfigMap"): frozenset({"data", "binaryData"}),
     ("", "Secret"): frozenset({"data", "stringData"}),
@@ -181,12 +182,14 @@ def holds_base64(group: str, kind: str, path: tuple[str | int, ...]) -> bool:
     return len(path) == 2 and (group, kind, path[0]) in (("", "Secret", "data"), ("", "ConfigMap", "binaryData"))
 
 
-def wants_text(group: str, kind: str, path: tuple[str | int, ...]) -> bool:  # noqa: PLR0911 - one rule a line
+def wants_text(group: str, kind: str, path: tuple[str | int, ...]) -> bool:  # noqa: C901, PLR0911 - one rule a line
     """Tell whether Kubernetes wants text at `path` of an object; `path` is the scalar's own, keys and positions."""
     if path in (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")):
         return True
     if len(path) < 2:
         return False
+    if not is_builtin(group):  # what a custom kind calls args or env may hold numbers
+        return path[-2] in _METADATA_MAPS and path[-3:-2] == ("metadata",)
     if kind == "CustomResourceDefinition" and path[0] != "metadata":
         return False  # a schema has fields called nodeSelector or args, and they are no such thing there
     last, parent = path[-1], path[-2]
@@ -197,6 +200,10 @@ def wants_text(group: str, kind: str, path: tuple[str | int, ...]) -> bool:  # n
         return above == "metadata"
     if parent in _TEXT_MAPS or strict_text_map(group, kind, path[:-1]):
         return True
-    if isinstance(parent, int) and last == "value":
+    if isinstance(parent, str):
+        return (above, parent) == ("flexVolume", "options")
+    if last in _TEXT_OF_MOUNTS:
+        return above == "volumeMounts"
+    if last == "value":
         return above in _TEXT_VALUE_LISTS or (above == "options" and len(path) > 3 and path[-4] == "dnsConfig")
     return False

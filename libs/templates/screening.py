@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from libs.templates.template import ObjectIdentity
 
 _HOOK = "helm.sh/hook"
+_POLICY = "helm.sh/resource-policy"
 _INTERNAL = "internal.config.kubernetes.io/"
 _LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
@@ -80,6 +81,16 @@ def _refuse_never(mapping: Mapping, ref: ObjectIdentity, group: str) -> None:
             str(ref),
             pointer_of(("metadata", "annotations", _LOCAL_CONFIG)),
             "Leave the object out, or the annotation.",
+        )
+    policy = _child(annotations, _POLICY)
+    if isinstance(policy, Scalar) and policy.text.strip().lower() == "keep":
+        raise PublishRejected(
+            "helm-keep",
+            "The object asks to be kept when it is withdrawn",
+            f"{ref} has the annotation {_POLICY}: keep, which only Helm obeys: Flux would delete the object.",
+            str(ref),
+            pointer_of(("metadata", "annotations", _POLICY)),
+            "Leave the annotation out, and know that the object goes with the release.",
         )
     steering = _steering(annotations)
     if steering is not None:

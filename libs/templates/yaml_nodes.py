@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 MERGE = "<<"
 _CORE = "tag:yaml.org,2002:"
-_TAGS: dict[str, str] = {f"{_CORE}{name}": name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+_TAGS: dict[str, str] = {
+    f"{_CORE}{name}": name for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+}
 
-_TYPE_TAGS = frozenset({"int", "float", "bool", "null"})
+_TYPE_TAGS = frozenset({"int", "float", "bool", "null", "merge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,18 @@ class _Composer:
         line = _line(event)
         self._count(1, len(event.value), line)
         tag = _tag_of(event.tag, line)
+        if tag == "merge" and not self._merges(event.value):
+            raise YamlRejected("tag-refused", f"the tag !!merge belongs to the key {MERGE} alone", line)
         plain = tag in _TYPE_TAGS or (event.style in (None, "") and tag != "str" and event.tag != "!")
-        node = Scalar(event.value, plain, tag, line)
+        node = Scalar(event.value, plain, "" if tag == "merge" else tag, line)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchor(node, 1, len(event.value), 0)
         self._add(node, 0, line)
+
+    def _merges(self, text: str) -> bool:
+        """Whether a scalar that is read now is the key that merges."""
+        frame = self._stack[-1] if self._stack else None
+        return text == MERGE and frame is not None and isinstance(frame.node, Mapping) and frame.key is None
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         line = _line(event)
@@ -235,7 +244,7 @@ def _merge(target: Listing | Mapping, source: YamlNode) -> None:
             target.entries.setdefault(key, value)
 
 
-def _tag_of(tag: str | None, line: int) -> Literal["", "str", "int", "float", "bool", "null", "map", "seq"]:
+def _tag_of(tag: str | None, line: int) -> Literal["", "str", "int", "float", "bool", "null", "map", "seq", "merge"]:
     if tag is None or tag == "!":
         return ""
     known = _TAGS.get(tag)

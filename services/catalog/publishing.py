@@ -39,6 +39,7 @@ REFUSED_CODES = frozenset(
         "flux-annotation",
         "flux-kind",
         "helm-hook",
+        "helm-keep",
         "kind-refused",
         "kustomize-annotation",
         "local-config",

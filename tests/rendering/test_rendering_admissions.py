@@ -312,3 +312,36 @@ async def test_restoring_commits_what_is_admitted_on_top_of_what_was_found() -> 
 )
 def test_the_fuse_trips_over_one_percent_and_fifty_or_half(count: int, recent: int, admitted: int, trips: bool) -> None:
     assert fuse_trips(count, recent, admitted) is trips
+
+
+CLUSTER_WIDE = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: shared}\n"
+
+
+async def _two_namespaces(first: str, second: str, allow: tuple[str, ...]) -> Renderer:
+    renderer = Renderer()
+    renderer.facts(store("store-000"), namespace("alpha"), namespace("beta"))
+    for name, home, body in (("one", "alpha", first), ("two", "beta", second)):
+        renderer.facts(application(name, home), renderer.release(name, home, "1.0.0", body, allow=allow))
+        renderer.facts(choose(name, ("/c/*", "1.0.0")))
+    await renderer.settle()
+    return renderer
+
+
+async def test_cluster_wide_objects_of_two_namespaces_meet() -> None:
+    renderer = await _two_namespaces(CLUSTER_WIDE, CLUSTER_WIDE, ("ClusterRole",))
+
+    assert sorted(renderer.refusals()) == [("alpha/one", "object-conflict"), ("beta/two", "object-conflict")]
+
+
+async def test_objects_of_one_name_in_two_namespaces_do_not_meet() -> None:
+    same = MANIFEST.replace("NAME", "shared")
+
+    assert (await _two_namespaces(same, same, ())).refusals() == {}
+
+
+async def test_an_object_in_the_namespace_of_another_application_meets_it() -> None:
+    same = MANIFEST.replace("NAME", "shared")
+    placed = same.replace("name: shared", "name: shared, namespace: beta")
+    renderer = await _two_namespaces(placed, same, ("namespace/beta",))
+
+    assert sorted(renderer.refusals()) == [("alpha/one", "object-conflict"), ("beta/two", "object-conflict")]

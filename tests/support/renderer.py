@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from libs.contracts import (
@@ -88,11 +88,19 @@ class Renderer:
         return digest
 
     def release(
-        self, name: str, home: str, version: str, manifest: str = MANIFEST, schema: str = "", defaults: str = ""
+        self,
+        name: str,
+        home: str,
+        version: str,
+        manifest: str = MANIFEST,
+        schema: str = "",
+        defaults: str = "",
+        *,
+        allow: Sequence[str] = (),
     ) -> ReleasePublished:
         """Compile a release and return the fact of its publication."""
         text = manifest.replace("NAME", name).encode()
-        template = compile_template(text, application=name, namespace=home, version=version)
+        template = compile_template(text, application=name, namespace=home, version=version, allow=allow)
         return ReleasePublished(
             name,
             version,

@@ -1,7 +1,7 @@
-"""Conflicts: two applications of a namespace with the same object, which Flux would refuse with the whole namespace.
+"""Conflicts: two applications of a cluster with the same object, which Flux refuses or writes over and over.
 
-The one rule: if one of them already has the object on a cluster, it keeps it and the other is refused; otherwise both
-are refused.
+Objects are the same if group, kind, namespace and name are. The one rule: if one of them already has the object on a
+cluster, it keeps it and the other is refused; otherwise both are refused.
 """
 
 from __future__ import annotations
@@ -18,53 +18,56 @@ from services.rendering.deciding.keeping import set_aside
 from services.rendering.target.placements import RefusalKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from services.rendering.model import Model
     from services.rendering.target.placements import Placement
 
-Identity = tuple[str, str]
+Identity = tuple[str, str, str]
+"""Group and kind, namespace (empty for what is cluster-wide), name."""
 
 
 def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
     """Refuse placements with objects of another one, on the clusters that were evaluated."""
-    for namespace in sorted({key.split("/", 1)[0] for key, clusters in dirty.items() if clusters}):
-        inside = model.placements.of_namespace(namespace)
+    for one, other in _meeting(model, dirty):
         try:
-            _within(model, inside, dirty)
-        except Exception as error:  # noqa: BLE001 - what would fail every namespace is raised again
-            for placement in inside:
+            _between(model, one, other, dirty)
+        except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+            for placement in (one, other):
                 set_aside(model, placement, dirty.get(placement.key, BitMap()), error, "conflicts")
 
 
-def _within(model: Model, inside: Sequence[Placement], dirty: Mapping[str, BitMap]) -> None:
-    """Refuse conflicts within one namespace."""
-    if not _may_meet(model, inside):
-        return
-    clusters = BitMap.union(BitMap(), *(dirty[each.key] for each in inside if each.key in dirty))
-    among = ordinals(clusters)
-    holding = [_objects_by_code(model, each, among) for each in inside]
-    for (one, ones), (other, others) in combinations(zip(inside, holding, strict=True), 2):
-        for identity in sorted(set(ones) & set(others)):
-            _refuse(model, one, other, identity, (ones[identity], others[identity]), among)
+def _meeting(model: Model, dirty: Mapping[str, BitMap]) -> list[tuple[Placement, Placement]]:
+    """Return the pairs, one of them evaluated, whose releases that were ever a target share an object."""
+    holders: dict[Identity, dict[str, Placement]] = {}
+    for key, placement in sorted(model.placements.by_key.items()):
+        try:
+            for version in model.placements.used_versions(placement.application):
+                for identity in _identities(model, placement.application, version):
+                    holders.setdefault(identity, {})[key] = placement
+        except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
+            set_aside(model, placement, dirty.get(key, BitMap()), error, "conflicts")
+    found: dict[tuple[str, str], tuple[Placement, Placement]] = {}
+    for held in holders.values():
+        for one, other in combinations(held.values(), 2):
+            if one.application != other.application and (dirty.get(one.key) or dirty.get(other.key)):
+                found[one.key, other.key] = (one, other)
+    return [found[keys] for keys in sorted(found)]
 
 
-def _may_meet(model: Model, inside: Sequence[Placement]) -> bool:
-    """Whether any release that was ever a target here has an object of another application."""
-    owner: dict[Identity, str] = {}
-    for placement in inside:
-        for version in model.placements.used_versions(placement.application):
-            for identity in _identities(model, placement.application, version):
-                if owner.setdefault(identity, placement.application) != placement.application:
-                    return True
-    return False
+def _between(model: Model, one: Placement, other: Placement, dirty: Mapping[str, BitMap]) -> None:
+    """Refuse what two placements both hold on a cluster."""
+    among = ordinals(dirty.get(one.key, BitMap()) | dirty.get(other.key, BitMap()))
+    ones, others = (_objects_by_code(model, each, among) for each in (one, other))
+    for identity in sorted(set(ones) & set(others)):
+        _refuse(model, one, other, identity, (ones[identity], others[identity]), among)
 
 
 def _identities(model: Model, application: str, version: str) -> list[Identity]:
     objects = model.fleet.releases[application, version].objects
-    return [(f"{each.api_version.rpartition('/')[0]}/{each.kind}", each.name) for each in objects]
+    return [(f"{each.api_version.rpartition('/')[0]}/{each.kind}", each.namespace, each.name) for each in objects]
 
 
 def _objects_by_code(model: Model, placement: Placement, among: NDArray[np.int64]) -> dict[Identity, set[int]]:
@@ -95,11 +98,9 @@ def _refuse(
         keeps = np.isin(each.release.values[where], list(own))
         refused = bitmap(where[~keeps])
         if refused:
-            kind, name = identity
-            detail = (
-                f"{kind.lstrip('/')} {name} of {each.application} is held by {rival.application} too, "
-                f"in namespace {each.namespace}"
-            )
+            kind, namespace, name = identity
+            where_held = f"in namespace {namespace}" if namespace else f"an application of namespace {rival.namespace}"
+            detail = f"{kind.lstrip('/')} {name} of {each.application} is held by {rival.application} too, {where_held}"
             _hold_back(model, each, refused, detail)
 
 

@@ -186,3 +186,26 @@ def test_what_is_no_release_is_explained(tmp_path: Path) -> None:
     (tmp_path / "sub" / "kustomization.yaml").write_text("resources: []\n")
     with pytest.raises(HydrationFailed, match="not at the top"):
         hydrated(tmp_path)
+
+
+def test_files_keep_their_trailing_blanks_and_lines(tmp_path: Path) -> None:
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\ndata:\n"
+    first, last = (
+        f"{head.replace('NAME', 'a')}  text: |\n    blanks  \n",
+        f"{head.replace('NAME', 'b')}  text: |+\n    x\n\n\n",
+    )
+    (tmp_path / "a.yaml").write_text(first.removesuffix("\n"))
+    (tmp_path / "b.yaml").write_text(last)
+    (tmp_path / "c.yaml").write_text(head.replace("NAME", "c") + "  text: x\n")
+
+    read = read_manifests(hydrate(tmp_path, namespace="pos", release_name="a"))
+
+    assert [each["data"]["text"] for each in read] == ["blanks  \n", "x\n\n\n", "x"]
+
+
+def test_what_is_no_object_is_named_by_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    (tmp_path / "z.yaml").write_text("\n\nreplicas: 3\n")
+
+    with pytest.raises(HydrationFailed, match=r"z\.yaml: The object at line 3 has no kind"):
+        hydrate(tmp_path, namespace="pos", release_name="a")
