@@ -1,4 +1,4 @@
-"""`resedge override`: an exception to one freeze or one calendar, for some time."""
+"""`resedge override`: an exception to freezes and calendars, for some time."""
 
 import json
 from typing import Annotated
@@ -27,8 +27,12 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     lasting: Annotated[
         str, typer.Option("--for", help="Duration, from the last grant on: 90m, 4h, 2d.", metavar="DURATION")
     ],
-    freeze: Annotated[str, typer.Option("--freeze", help="The freeze to override.", metavar="NAME")] = "",
-    calendar: Annotated[str, typer.Option("--calendar", help="The calendar to override.", metavar="NAME")] = "",
+    freeze: Annotated[
+        list[str] | None, typer.Option("--freeze", help="A freeze to override; may be repeated.", metavar="NAME")
+    ] = None,
+    calendar: Annotated[
+        list[str] | None, typer.Option("--calendar", help="A calendar to override; may be repeated.", metavar="NAME")
+    ] = None,
     where: Annotated[
         str,
         typer.Option("--where", "-l", help="Only these clusters; default: all that it binds.", metavar="EXPRESSION"),
@@ -49,12 +53,13 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     The clusters are those that the expression selects now; later label changes add none. It begins with the last grant.
     """
     session = session_of(ctx)
-    if bool(freeze) == bool(calendar):
+    if not freeze and not calendar:
         raise UsageProblem(
-            "an override is for one freeze or for one calendar", fix="give --freeze NAME or --calendar NAME"
+            "an override is for freezes and calendars of one sign-off", fix="give --freeze NAME or --calendar NAME"
         )
     body = {
-        ("freeze" if freeze else "calendar"): freeze or calendar,
+        "freezes": freeze or [],
+        "calendars": calendar or [],
         "applications": application or [],
         "minutes": duration_of(lasting, "--for") / 60,
         "reason": required_reason(reason, "an override"),

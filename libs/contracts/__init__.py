@@ -18,6 +18,7 @@ from libs.contracts.approvals import (
     ApprovalRequested,
     ApprovalSuperseded,
     ApprovalWithdrawn,
+    OverriddenGate,
     OverrideRequested,
     OverrideRevoked,
     OverrideStarted,
@@ -25,6 +26,7 @@ from libs.contracts.approvals import (
     SignOffDeclared,
     SignOffRemoved,
     SignOffStage,
+    gates_of,
 )
 from libs.contracts.authors import NOBODY, By
 from libs.contracts.catalog import (
@@ -137,6 +139,7 @@ __all__ = [
     "NamespaceRemoved",
     "ObjectRef",
     "OpeningHours",
+    "OverriddenGate",
     "OverrideRequested",
     "OverrideRevoked",
     "OverrideStarted",
@@ -172,6 +175,7 @@ __all__ = [
     "decode",
     "encode",
     "event_types",
+    "gates_of",
     "meaning_of",
     "stream_id",
     "type_name",

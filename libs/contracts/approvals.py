@@ -29,7 +29,9 @@ class SignOffStage:
 class SignOffDeclared:
     """A process: ordered stages, how long a run may take, and whose votes count besides those of independent people.
 
-    `count` holds some of `requester`, `publisher`, `earlier_approvers`, `service_accounts`. Stream `signoff-<name>`.
+    `count` holds some of `requester`, `publisher`, `earlier_approvers`, `service_accounts`.
+    Once in `break_glass_hours` a person may break the glass on a cluster, where the process applies. Stream
+    `signoff-<name>`.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SignOffDeclared:
     expires_hours: float = 24
     count: list[str] = field(default_factory=list)
     labels: Labels = field(default_factory=dict)
+    break_glass_hours: float = 24
 
 
 @published("policy", removed("sign off {name}"), FLEET)
@@ -170,29 +173,51 @@ class ApprovalSuperseded:
     reason: str
 
 
-def _gate_of(event: OverrideRequested) -> tuple[str, str | None]:
-    return ("freeze", event.freeze) if event.freeze else ("calendar", event.calendar)
+def gates_of(event: OverrideRequested) -> list[OverriddenGate]:
+    """Return what an override opens; one that was recorded without `gates` opens whatever has the name."""
+    if event.gates:
+        return event.gates
+    named = (("freeze", event.freeze), ("calendar", event.calendar))
+    return [OverriddenGate(kind, name) for kind, name in named if name]
 
 
 def _override(event: OverrideRequested) -> str:
-    kind, name = _gate_of(event)
+    named = " and ".join(f"{each.kind} {each.name}" for each in gates_of(event))
     how = "broke the glass on" if event.break_glass else "asked for an override of"
     where = counted(members(event.clusters), "cluster")
-    return f"{how} {kind} {name} on {where} for {event.minutes:g} minutes"
+    return f"{how} {named} on {where} for {event.minutes:g} minutes"
 
 
 def _overridden(event: OverrideRequested) -> list[Subject]:
-    kind, name = _gate_of(event)
-    return [*([(kind, name)] if name else []), *(("application", each) for each in event.applications)]
+    return [
+        *((each.kind, each.name) for each in gates_of(event)),
+        *(("application", each) for each in event.applications),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OverriddenGate:
+    """A freeze or a calendar (`kind`) that an override opens: no other one of this name, and with no other content.
+
+    `identity` is the position at which it was declared since it last did not exist; `content` the digest of what it
+    says.
+    """
+
+    kind: str
+    name: str
+    identity: int = 0
+    content: str = ""
 
 
 @published("policy", _override, NOTHING, _overridden)
 @dataclass(frozen=True, slots=True)
 class OverrideRequested:
-    """Somebody asks for an exception to one freeze or one calendar. Stream `override-<id>`.
+    """Somebody asks for an exception to freezes and calendars. Stream `override-<id>`.
 
     `clusters` are the ordinals that the expression selected then; no `applications` means all. `approval` is the id of
     the run that must grant it; with `break_glass` there is none. `digest` covers the whole request.
+    `gates` are all that it opens, `freeze` and `calendar` the first of each; with several sign-offs `approvals` are the
+    runs that have to grant it, `approval` the first of them.
     """
 
     id: str
@@ -208,6 +233,8 @@ class OverrideRequested:
     ticket: str = ""
     approval: str = ""
     break_glass: bool = False
+    gates: list[OverriddenGate] = field(default_factory=list)
+    approvals: list[str] = field(default_factory=list)
 
 
 def _started(event: OverrideStarted) -> str:

@@ -35,6 +35,8 @@ from libs.contracts import (
     RoleDeclared,
     SignOffDeclared,
     TokenIssued,
+    encode,
+    gates_of,
 )
 from libs.fleet.bitmaps import unpacked
 
@@ -81,6 +83,11 @@ class Approval:
         return "expired" if self.state == RUNNING and not self.running(now) else self.state
 
 
+def content_of(document: FreezeDeclared | CalendarDeclared) -> str:
+    """Return the digest of what a freeze or a calendar says, its labels left aside."""
+    return hashlib.sha256(encode(replace(document, labels={}, allow_empty=False))).hexdigest()
+
+
 def content_digest(items: Mapping[str, str]) -> str:
     """Return the digest of a change's content: its parts by name, each by its own digest."""
     return hashlib.sha256(msgspec.json.encode(sorted(items.items()))).hexdigest()
@@ -98,6 +105,14 @@ class Override:
     people: tuple[str, ...] = ()
     revoked_at: datetime | None = None
     uses: int = 0
+
+    def opens(self, kind: str, document: FreezeDeclared | CalendarDeclared, identity: int) -> bool:
+        """Whether it is for a freeze or a calendar: the same one, which says what it said when it was asked for."""
+        return any(
+            (each.kind, each.name) == (kind, document.name)
+            and (not each.content or (each.identity, each.content) == (identity, content_of(document)))
+            for each in gates_of(self.request)
+        )
 
     def active(self, now: datetime) -> bool:
         """Whether it is in force."""
@@ -125,6 +140,7 @@ class Withheld:
     hours: NDArray[np.int32]
     kept_freezes: Mapping[str, FreezeDeclared] = field(default_factory=dict)
     kept_laws: Mapping[str, PlacementPolicyDeclared] = field(default_factory=dict)
+    born: Mapping[str, int] = field(default_factory=dict)
 
     def froze(self, key: str) -> BitMap:
         """Return the clusters that were members of a freeze in effect (`Policy.every_freeze`) before the change."""
@@ -201,6 +217,7 @@ class Policy:
     approvals: dict[str, Approval] = field(default_factory=dict)
     overrides: dict[str, Override] = field(default_factory=dict)
     withheld: dict[str, Withheld] = field(default_factory=dict)
+    born: dict[str, int] = field(default_factory=dict)
     version: int = 0
 
     @property
@@ -313,6 +330,15 @@ class Policy:
     def active_overrides(self, now: datetime) -> Iterable[Override]:
         """Return the overrides that are in force."""
         return [each for each in self.overrides.values() if each.active(now)]
+
+    def identity_of(self, kind: str, key: str, before: str | None = None) -> int:
+        """Return where a freeze or a calendar in effect was declared since it last did not exist.
+
+        `before` asks for the calendar as it was before a withheld change.
+        """
+        change = change_of(key) or before
+        born = self.born if change is None else self.withheld[change].born
+        return born.get(f"{kind}/{name_of(key)}", 0)
 
     # --- in effect ---------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,10 @@ _DOCUMENTS: Mapping[tuple[type, type], _Document] = {
 
 def _declared(document: _Document) -> Callable[[Any, Contents], None]:
     def fold(event: Any, facts: Contents) -> None:
-        getattr(facts.policy, document.held_in)[event.name] = event
+        held = getattr(facts.policy, document.held_in)
+        if event.name not in held:
+            facts.policy.born[f"{document.kind}/{event.name}"] = facts.now.position
+        held[event.name] = event
         facts.note(document.kind, event.name)
         if document.saved_as is not None:
             _save(facts, document.saved_as, event.name, event.clusters)
@@ -91,6 +94,7 @@ def _declared(document: _Document) -> Callable[[Any, Contents], None]:
 def _removed(document: _Document) -> Callable[[Any, Contents], None]:
     def fold(event: Any, facts: Contents) -> None:
         if getattr(facts.policy, document.held_in).pop(event.name, None) is not None:
+            facts.policy.born.pop(f"{document.kind}/{event.name}", None)
             facts.note(document.kind, event.name)
             if document.saved_as is not None:
                 _save(facts, document.saved_as, event.name, None)
@@ -206,6 +210,7 @@ def _(event: LooseningWithheld, facts: Contents) -> None:
         facts.hours_of.values[among].copy(),
         freezes,
         laws,
+        dict(policy.born),
     )
     for name, freeze in freezes.items():
         _save(facts, "freeze", kept_key(name, event.id), freeze.clusters)

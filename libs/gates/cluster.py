@@ -6,14 +6,14 @@ look ahead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from libs.calendars import zone_of
 from libs.contracts import CalendarDeclared, FreezeDeclared
-from libs.fleet import change_of
+from libs.fleet import change_of, kept_key
 from libs.gates.explained import Evidence, Explained
 from libs.gates.rules import covers
 from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
@@ -34,6 +34,13 @@ class _Bound:
     withheld: str | None
     freezes: Sequence[FreezeDeclared]
     levels: Sequence[Sequence[CalendarDeclared]]
+    identities: Mapping[tuple[str, str], int]
+
+    def opened_by(self, override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:
+        """Whether an override is for one of the documents here."""
+        kind, name = _kind(document), document.name
+        kept = kind, name if self.withheld is None else kept_key(name, self.withheld)
+        return override.opens(kind, document, self.identities[kept if kept in self.identities else (kind, name)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ class OnCluster:
         *,
         passed: bool,
     ) -> _Found:
-        naming = [each for each in self.overrides if any(_names(each, document) for document in documents)]
+        naming = [each for each in self.overrides if any(bound.opened_by(each, document) for document in documents)]
         override = next((each for each in naming if each.active(at)), None)
         later = [
             each.begins for each in naming if each.begins is not None and each.begins > at and each.revoked_at is None
@@ -196,13 +203,8 @@ def _bound(view: View, application: str, ordinal: int) -> Iterator[_Bound]:
     levels = [
         [calendar for calendar, members in view.calendars(level) if ordinal in members] for level in (None, application)
     ]
-    yield _Bound(view.pair(ordinal), view.withheld, freezes, levels)
-    yield from (_Bound(view.pair(ordinal), change, [freeze], []) for change, freeze in kept)
-
-
-def _names(override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:
-    asked = override.request
-    return document.name == (asked.freeze if isinstance(document, FreezeDeclared) else asked.calendar)
+    yield _Bound(view.pair(ordinal), view.withheld, freezes, levels, view.identities)
+    yield from (_Bound(view.pair(ordinal), change, [freeze], [], view.identities) for change, freeze in kept)
 
 
 def _names_of(documents: Sequence[FreezeDeclared | CalendarDeclared]) -> str:

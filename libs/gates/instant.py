@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyroaring import BitMap
 
+from libs.contracts import gates_of
 from libs.gates.cluster import OnCluster
 from libs.gates.explained import Explained
 from libs.gates.rules import Closed, GateRule, combined
@@ -58,7 +59,7 @@ class Instant:
     def spans_of_overrides(self, kind: str) -> Iterator[tuple[datetime | None, datetime | None]]:
         """Yield when the overrides of calendars, or of freezes, begin and end."""
         for each in self.fleet.policy.overrides.values():
-            if each.revoked_at is None and getattr(each.request, kind) is not None:
+            if each.revoked_at is None and any(gate.kind == kind for gate in gates_of(each.request)):
                 yield each.begins, each.ends
 
     @cached_property

@@ -22,7 +22,7 @@ from libs.selection.bitmaps import from_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from libs.fleet import Fleet, Override, Withheld
+    from libs.fleet import Fleet, Override, Policy, Withheld
 
 GateDocument = CalendarDeclared | FreezeDeclared
 ScheduleOf = Callable[[GateDocument], Schedule]
@@ -71,6 +71,7 @@ class View:
         self.withheld = withheld
         self.clusters = BitMap()
         self.documents: dict[tuple[str, str], tuple[GateDocument, BitMap]] = {}
+        self.identities: dict[tuple[str, str], int] = {}
         self._schedule_of = schedule_of
         self._codes: NDArray[np.int64] = np.zeros(0, np.int64)
         self._among: NDArray[np.int64] | None = None
@@ -88,9 +89,13 @@ class View:
         self._pairs = [pair_of(int(code)) for code in distinct]
         self._spreads = {}
 
-    def bind(self, documents: dict[tuple[str, str], tuple[GateDocument, BitMap]]) -> None:
+    def bind(self, documents: dict[tuple[str, str], tuple[GateDocument, BitMap]], policy: Policy) -> None:
         """Take the calendars and freezes with their members."""
         self.documents = documents
+        self.identities = {
+            (kind, key): policy.identity_of(kind, key, self.withheld if kind == "calendar" else None)
+            for kind, key in documents
+        }
         self._spreads = {key: spread for key, spread in self._spreads.items() if key in documents}
 
     def spread(self, kind: str, name: str) -> Spread:
@@ -143,25 +148,28 @@ class View:
                 opened = [
                     (each, where)
                     for each in overrides
-                    if each.request.freeze == freeze.name and (where := each.clusters & closed)
+                    if each.opens("freeze", freeze, self.identities["freeze", key])
+                    and (where := each.clusters & closed)
                 ]
                 yield GateRule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
 
     def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> GateRule:
         """Return the rule of one level of calendars: open where any calendar that applies is open."""
-        bound, is_open, members_of = BitMap(), BitMap(), dict[str, BitMap]()
-        for calendar, members in self.calendars(application):
+        bound, is_open = BitMap(), BitMap()
+        bound_by = list(self.calendars(application))
+        for calendar, members in bound_by:
             bound = bound | members
             is_open = is_open | self.spread("calendar", calendar.name).on(now)
-            members_of[calendar.name] = members
         closed = bound - is_open
-        opened = [
-            (each, where)
-            for each in overrides
-            if each.request.calendar in members_of
-            and (where := each.clusters & closed & members_of[each.request.calendar])
-        ]
+        opened = []
+        for each in overrides:
+            named = [members for calendar, members in bound_by if self._opens(each, calendar)]
+            if named and (where := each.clusters & closed & BitMap.union(*named)):
+                opened.append((each, where))
         return GateRule(closed, opened)
+
+    def _opens(self, override: Override, calendar: CalendarDeclared) -> bool:
+        return override.opens("calendar", calendar, self.identities["calendar", calendar.name])
 
 
 def as_they_are(view: View, fleet: Fleet) -> None:
@@ -176,7 +184,7 @@ def as_they_are(view: View, fleet: Fleet) -> None:
         documents["calendar", name] = calendar, members
     for key, freeze in policy.every_freeze.items():
         documents["freeze", key] = freeze, fleet.bound("freeze", key)
-    view.bind(documents)
+    view.bind(documents, fleet.policy)
 
 
 def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
@@ -188,7 +196,7 @@ def as_withheld(view: View, fleet: Fleet, withheld: Withheld) -> None:
     for key, freeze in fleet.policy.every_freeze.items():
         if members := withheld.froze(key):
             documents["freeze", key] = freeze, members
-    view.bind(documents)
+    view.bind(documents, fleet.policy)
 
 
 def _codes(zones: NDArray[np.int32], hours: NDArray[np.int32]) -> NDArray[np.int64]:

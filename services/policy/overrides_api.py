@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from pydantic import Field
 
 from libs.commands.proposals import Proposal
-from libs.contracts import OverrideRequested, stream_id
+from libs.contracts import OverrideRequested, gates_of, stream_id
 from libs.contracts.names import nearest
 from libs.contracts.problems import not_found
 from libs.contracts.refusals import Invalid
@@ -45,16 +45,20 @@ _KIND = "Override"
 REQUEST = ("request", _KIND)
 _STATES = ("requested", "active", "ended", "revoked", "refused", "withdrawn", "expired")
 
+GATES_MAX = 20
+
 BREAK_GLASS = Counter("resedge_break_glass_total", "Overrides that somebody took without prior approval")
 
 log = structlog.get_logger("resedge.policy")
 
 
 class OverrideSpec(Spec):
-    """The body of a request: an exception to one freeze or one calendar, on some clusters, for some time."""
+    """The body of a request: an exception to freezes and calendars of one sign-off, on some clusters, for some time."""
 
     freeze: str | None = None
     calendar: str | None = None
+    freezes: list[str] = Field(default_factory=list, max_length=GATES_MAX)
+    calendars: list[str] = Field(default_factory=list, max_length=GATES_MAX)
     expression: str = Field(default="/c/*", min_length=1)
     applications: list[str] = Field(default_factory=list)
     minutes: float
@@ -82,8 +86,9 @@ class Overrides:
         value, body = await read_document(request)
         document, assume = unwrapped(value)
         said: OverrideSpec = validated(OverrideSpec, document)
-        if (said.freeze is None) == (said.calendar is None):
-            raise Invalid("an override is for one freeze or for one calendar", pointer="/freeze")
+        named = _named(said)
+        if not named:
+            raise Invalid("an override is for a freeze or for a calendar", pointer="/freeze")
         if said.break_glass:
             authorize(request.state.principal, "break-glass", _KIND, request.app.state.rights)
         intent = intent_of(request, body, assume=assume)
@@ -94,8 +99,9 @@ class Overrides:
             command = RequestOverride(
                 id=new,
                 approval=approval,
-                kind="calendar" if said.freeze is None else "freeze",
-                name=said.freeze or said.calendar or "",
+                kind=named[0][0],
+                name=named[0][1],
+                others=tuple(named[1:]),
                 expression=said.expression,
                 minutes=said.minutes,
                 reason=said.reason,
@@ -176,6 +182,13 @@ class Overrides:
         return one(self._commands, override_document(_override(facts, override), facts, self._commands.clock()))
 
 
+def _named(said: OverrideSpec) -> list[tuple[str, str]]:
+    """Return the freezes and calendars that are named, each once."""
+    freezes = [*([] if said.freeze is None else [said.freeze]), *said.freezes]
+    calendars = [*([] if said.calendar is None else [said.calendar]), *said.calendars]
+    return list(dict.fromkeys([*(("freeze", each) for each in freezes), *(("calendar", each) for each in calendars)]))
+
+
 def check_reach_of(facts: Fleet, request: Request, verb: str, events: Sequence[Event], at: datetime) -> None:
     """Refuse an override on clusters for which somebody may not request one.
 
@@ -203,6 +216,7 @@ def override_document(override: Override, facts: Fleet, now: datetime) -> dict[s
         "state": phase(override, facts.policy.approvals.get(request.approval), now),
         "freeze": request.freeze,
         "calendar": request.calendar,
+        "gates": [f"{each.kind}/{each.name}" for each in gates_of(request)],
         "expression": request.expression,
         "clusters": len(override.clusters),
         "examples": examples(facts, override.clusters),

@@ -14,8 +14,12 @@ from libs.contracts import (
     ApprovalCompleted,
     ApprovalRequested,
     ApprovalWithdrawn,
+    By,
     ClusterSpec,
+    FreezeDeclared,
+    FreezeRemoved,
     GroupDeclared,
+    OverriddenGate,
     OverrideRequested,
     OverrideRevoked,
     OverrideStarted,
@@ -26,9 +30,11 @@ from libs.contracts.refusals import Invalid, Rejected, SelectsNothing, UnknownRe
 from libs.fleet import unpacked
 from services.policy.domain.approvals import decide as vote
 from services.policy.domain.overrides import (
+    BreakGlassSpent,
     NoSignOff,
     NotBound,
     OverrideOver,
+    RequestOverride,
     RevokeOverride,
     decide,
     phase,
@@ -183,23 +189,21 @@ def test_asking_the_same_again_adds_nothing() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "calendar"},
-        {"name": "another"},
         {"applications": ("pos-api",)},
         {"minutes": 241},
         {"reason": "a card reader failed"},
     ],
 )
 def test_the_digest_covers_all_that_is_asked(change: dict[str, Any]) -> None:
-    assert request_digest(wanted(**change), ["tx-1"]) != request_digest(wanted(), ["tx-1"])
-    assert request_digest(wanted(), ["tx-1", "tx-2"]) != request_digest(wanted(), ["tx-1"])
+    assert request_digest(wanted(**change), [], ["tx-1"]) != request_digest(wanted(), [], ["tx-1"])
+    assert request_digest(wanted(), [], ["tx-1", "tx-2"]) != request_digest(wanted(), [], ["tx-1"])
 
 
 @given(st.permutations(["tx-1", "tx-2", "ut-1"]), st.permutations(["pos-api", "kiosk"]))
 def test_the_digest_does_not_depend_on_any_order(clusters: list[str], applications: list[str]) -> None:
-    one = request_digest(wanted(applications=tuple(applications)), clusters)
+    one = request_digest(wanted(applications=tuple(applications)), [], clusters)
 
-    assert one == request_digest(wanted(applications=("kiosk", "pos-api")), ["tx-1", "tx-2", "ut-1"])
+    assert one == request_digest(wanted(applications=("kiosk", "pos-api")), [], ["tx-1", "tx-2", "ut-1"])
 
 
 def test_the_way_in_which_clusters_were_named_is_not_what_is_approved() -> None:
@@ -354,3 +358,92 @@ def test_a_group_that_grows_later_adds_nobody() -> None:
 
     override = facts.policy.overrides[ID]
     assert [facts.selection.name(ordinal) for ordinal in override.clusters] == ["tx-1"]
+
+
+# --- what it opens ---------------------------------------------------------------------------------------------------
+
+
+def test_an_override_opens_the_freeze_that_was_looked_at_and_no_other_of_its_name() -> None:
+    facts = fleet()
+    folded(*decide(wanted(), facts), facts=facts)
+    override = facts.policy.overrides[ID]
+
+    def opens(document: FreezeDeclared) -> bool:
+        return override.opens("freeze", document, facts.policy.identity_of("freeze", "black-friday"))
+
+    assert opens(BLACK_FRIDAY)
+    assert opens(replace(BLACK_FRIDAY, labels={"a": "b"}))
+    for other in (
+        replace(BLACK_FRIDAY, reason="court order"),
+        replace(BLACK_FRIDAY, ends="2026-12-02T00:00:00"),
+        replace(BLACK_FRIDAY, signoff=None),
+        replace(BLACK_FRIDAY, name="other"),
+    ):
+        assert not opens(other)
+    folded(FreezeRemoved("black-friday"), BLACK_FRIDAY, facts=facts)
+    assert not opens(BLACK_FRIDAY), "one that is declared again is another one"
+
+
+@pytest.mark.parametrize("change", [{"kind": "calendar"}, {"name": "b"}, {"identity": 2}, {"content": "d"}])
+def test_the_digest_covers_the_identity_and_the_content_of_what_is_opened(change: dict[str, Any]) -> None:
+    gate = OverriddenGate("freeze", "a", 1, "c")
+
+    assert request_digest(wanted(), [replace(gate, **change)], []) != request_digest(wanted(), [gate], [])
+
+
+def test_an_override_without_recorded_gates_opens_whatever_has_the_name() -> None:
+    facts = fleet()
+    event = decide(wanted(), facts)[0]
+    assert isinstance(event, OverrideRequested)
+    folded(replace(event, gates=[]), facts=facts)
+
+    assert facts.policy.overrides[ID].opens("freeze", replace(BLACK_FRIDAY, reason="court order"), 99)
+
+
+def test_one_request_opens_several_freezes_and_calendars_with_one_run_and_one_clock() -> None:
+    facts = fleet(replace(BLACK_FRIDAY, name="storm", clusters="state = ut"))
+
+    requested, run = decide(wanted(expression="/c/*", others=(("freeze", "storm"), ("calendar", "night"))), facts)
+
+    assert isinstance(requested, OverrideRequested)
+    assert isinstance(run, ApprovalRequested)
+    assert [(each.kind, each.name) for each in requested.gates] == [
+        *(("freeze", "black-friday"), ("freeze", "storm"), ("calendar", "night"))
+    ]
+    assert names(facts, requested) == ["tx-1", "tx-2", "ut-1"]
+    assert run.summary.startswith("override the freeze black-friday and the freeze storm and the calendar night for")
+
+
+def test_what_another_sign_off_guards_needs_a_request_of_its_own() -> None:
+    facts = fleet(replace(PROCESS, name="legal"), replace(BLACK_FRIDAY, name="storm", signoff="legal"))
+
+    with pytest.raises(NoSignOff, match="legal"):
+        decide(wanted(others=(("freeze", "storm"),)), facts)
+
+
+def broken(by: str = "rita", *, at: Any = NOW, **more: Any) -> RequestOverride:
+    return wanted(**{"break_glass": True, "by": By(by, f"t-{by}"), "at": at, "minutes": 60, **more})
+
+
+def test_a_person_breaks_the_glass_on_a_cluster_once_a_day() -> None:
+    facts = fleet()
+    folded(*decide(broken(), facts), facts=facts)
+    again: dict[str, Any] = {"id": "other", "at": NOW + 23 * HOUR}
+
+    with pytest.raises(BreakGlassSpent) as refused:
+        decide(broken(**again), facts)
+    assert "2026-11-28T12:00:00Z" in str(refused.value.fix)
+    with pytest.raises(BreakGlassSpent):
+        decide(wanted(break_glass=True, minutes=60, **{**again, "by": By("bot", "t", "rita")}), facts)
+    assert decide(broken(expression="/c/tx-2", **again), facts)
+    assert decide(broken("mia", **again), facts)
+    assert decide(broken(id="other", at=NOW + 24 * HOUR), facts)
+
+
+def test_a_sign_off_says_how_often_the_glass_is_broken() -> None:
+    facts = fleet(replace(PROCESS, break_glass_hours=2))
+    folded(*decide(broken(), facts), facts=facts)
+
+    with pytest.raises(BreakGlassSpent):
+        decide(broken(id="other", at=NOW + 2 * HOUR - MICROSECOND), facts)
+    assert decide(broken(id="other", at=NOW + 2 * HOUR), facts)

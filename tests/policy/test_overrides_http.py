@@ -102,7 +102,7 @@ async def test_a_dry_run_asks_nobody(people: People) -> None:
     [
         ("rita", {**WANTED, "expression": "/c/ut-1"}, 409, "selects-nothing"),
         ("rita", {**WANTED, "freeze": "nothing"}, 409, "unknown-reference"),
-        ("rita", {**WANTED, "calendar": "night"}, 422, "invalid-document"),
+        ("rita", {**WANTED, "freeze": None}, 422, "invalid-document"),
         ("rita", {**WANTED, "minutes": 100_000}, 422, "invalid-document"),
         ("rita", {**WANTED, "until": "tomorrow"}, 422, "invalid-document"),
         ("rita", {**WANTED, "break_glass": True}, 403, "forbidden"),

@@ -93,7 +93,7 @@ class Judge:
                 continue
             if first and freeze.new_clusters != "hold":
                 continue
-            overridden = self.people.opens("freeze", freeze.name, application, name, at)
+            overridden = self.people.opens(freeze, application, name, at)
             if freeze_in_force(freeze, view.zone, at) and not overridden:
                 yield f"freeze {freeze.name}"
 
@@ -103,7 +103,7 @@ class Judge:
         for level in (of_clusters, of_applications):
             if not level or any(calendar_open(each, view.zone, view.hours, at) for each in level):
                 continue
-            if not any(self.people.opens("calendar", each.name, application, name, at) for each in level):
+            if not any(self.people.opens(each, application, name, at) for each in level):
                 yield f"calendars {' and '.join(each.name for each in level)}"
 
     # --- liveness ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ The one rule: what the deciders said is never believed; only the votes in the lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from libs.contracts import (
@@ -15,7 +15,9 @@ from libs.contracts import (
     ApprovalRequested,
     ApprovalSuperseded,
     ApprovalWithdrawn,
+    CalendarDeclared,
     Event,
+    FreezeDeclared,
     OverrideRequested,
     OverrideRevoked,
     OverrideStarted,
@@ -25,6 +27,7 @@ from libs.contracts import (
 from tests.policy_model.model_world import Variant, World
 
 BREAK_GLASS_MINUTES_MAX = 240
+Guarding = FreezeDeclared | CalendarDeclared
 
 
 class Violation(AssertionError):  # noqa: N818 - it states the fact
@@ -68,6 +71,7 @@ class Opened:
     begins: datetime | None = None
     ends: datetime | None = None
     revoked: bool = False
+    document: Guarding | None = None
 
 
 class People:
@@ -221,6 +225,7 @@ class People:
             for name in world.clusters
             if world.selects(asked.expression, name) and world.selects(document.clusters, name)
         }
+        opened.document = document
         demand(opened.clusters == resolved, f"override {asked.id} is of {opened.clusters}, not of {resolved}")
 
     def _started(self, event: OverrideStarted, at: datetime) -> None:
@@ -238,10 +243,16 @@ class People:
             demand(run.clusters == opened.clusters, f"override {event.id} was approved on other clusters")
         opened.begins, opened.ends = event.begins, event.ends
 
-    def opens(self, kind: str, document: str, application: str, name: str, at: datetime) -> bool:
-        """Whether an override in force opens a freeze or a calendar for an application on a cluster."""
+    def opens(self, document: Guarding, application: str, name: str, at: datetime) -> bool:
+        """Whether an override in force opens a freeze or a calendar for an application on a cluster.
+
+        It is for the one that was looked at: with what that said, and not for another one of the same name.
+        """
+        kept = self.world.incarnations
         return any(
-            (each.request.freeze if kind == "freeze" else each.request.calendar) == document
+            each.document is not None
+            and replace(each.document, labels={}) == replace(document, labels={})
+            and kept[id(each.document)] == kept[id(document)]
             and name in each.clusters
             and (not each.request.applications or application in each.request.applications)
             and valid(each, at)

@@ -121,6 +121,8 @@ class World:
     laws: dict[str, PlacementPolicyDeclared] = field(default_factory=dict)
     withheld: dict[str, dict[str, View]] = field(default_factory=dict)
     authors: dict[tuple[str, str], str] = field(default_factory=dict)
+    incarnations: dict[int, int] = field(default_factory=dict)
+    """The document (its `id`) → the one by which it came to exist since it last did not."""
 
     # --- folding -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ class World:
         )
         for declared, removed, known in kinds:
             if isinstance(event, declared):
+                before = known.get(event.name)
+                self.incarnations[id(event)] = id(event) if before is None else self.incarnations[id(before)]
                 known[event.name] = event
             elif removed is not None and isinstance(event, removed):
                 known.pop(event.name, None)

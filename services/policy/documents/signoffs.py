@@ -9,6 +9,7 @@ from pydantic import Field
 from libs.web.schema import Spec, read_as
 from services.policy.documents.rendering import document, one_of, saying
 from services.policy.domain.checks import check_distinct
+from services.policy.domain.overrides import BREAK_GLASS_HOURS
 from services.policy.domain.signoffs import COUNTED, Command, DeclareSignOff
 from services.policy.events import SignOffDeclared, SignOffStage
 
@@ -36,6 +37,7 @@ class SignOffSpec(Spec):
 
     stages: list[StageItem] = Field(min_length=1, max_length=STAGES_MAX)
     expires_hours: float = EXPIRES_HOURS
+    break_glass_hours: float = Field(default=BREAK_GLASS_HOURS, ge=0, le=8_760)
     count: list[str] = Field(default_factory=list)
 
 
@@ -57,6 +59,7 @@ def parse_signoff(written: Any, name: str | None) -> tuple[str, Make[Command]]:
         expires_hours=float(read.spec.expires_hours),
         count=sorted(read.spec.count, key=COUNTED.index),
         labels=read.labels,
+        break_glass_hours=float(read.spec.break_glass_hours),
     )
 
     def make(actor: str, at: datetime) -> DeclareSignOff:
@@ -72,5 +75,6 @@ def signoff_document(event: SignOffDeclared, _facts: Fleet) -> dict[str, Any]:
         "stages": [{"roles": stage.roles, "quorum": stage.quorum} for stage in event.stages],
         "expires_hours": hours,
         **saying(count=event.count),
+        **({} if event.break_glass_hours == BREAK_GLASS_HOURS else {"break_glass_hours": event.break_glass_hours}),
     }
     return document("SignOff", event.name, event.labels, spec)

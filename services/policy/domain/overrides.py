@@ -1,4 +1,4 @@
-"""An override: an exception to one freeze or one calendar, on the clusters that it selected when it was requested.
+"""An override: an exception to freezes and calendars, on the clusters that it selected when it was requested.
 
 The one rule: its clusters are resolved once, at the request, and its time starts with the last approval; break-glass
 starts at once, needs no approval and ends within four hours.
@@ -12,32 +12,38 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
+from pyroaring import BitMap
 
 from libs.contracts import (
     ApprovalCompleted,
     ApprovalRequested,
     ApprovalWithdrawn,
+    OverriddenGate,
     OverrideRequested,
     OverrideRevoked,
     OverrideStarted,
 )
+from libs.contracts.instants import instant_text
 from libs.contracts.refusals import Invalid, Rejected, SelectsNothing
 from libs.fleet import packed
 from libs.fleet.checks import check_expression, read_expression, some, unknown
+from libs.fleet.policy import content_of
 from libs.selection import canonical
 from services.policy.domain.checks import APPLICATIONS_MAX, check_applications, check_distinct, check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-
-    from pyroaring import BitMap
 
     from libs.contracts import By, CalendarDeclared, FreezeDeclared, SignOffDeclared
     from libs.fleet import Approval, Fleet, Override
 
+    _Document = FreezeDeclared | CalendarDeclared
+
 MINUTES_MAX = 7 * 24 * 60
 BREAK_GLASS_MINUTES_MAX = 4 * 60
+BREAK_GLASS_HOURS = 24.0
+"""Once in so many hours a person breaks the glass on a cluster, where no sign-off says otherwise."""
 
 Event = OverrideRequested | OverrideStarted | OverrideRevoked | ApprovalRequested | ApprovalWithdrawn
 
@@ -54,6 +60,12 @@ class NotBound(Rejected):
     code = "not-bound"
 
 
+class BreakGlassSpent(Rejected):
+    """You broke the glass on one of these clusters not long ago."""
+
+    code = "break-glass-spent"
+
+
 class OverrideOver(Rejected):
     """The override has ended."""
 
@@ -62,7 +74,10 @@ class OverrideOver(Rejected):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOverride:
-    """Ask for an exception to the freeze or the calendar (`kind`) of this name; `approval` is the id of its run."""
+    """Ask for an exception to the freeze or the calendar (`kind`) of this name; `approval` is the id of its run.
+
+    `others` are more freezes and calendars (kind, name) of the same emergency.
+    """
 
     id: str
     approval: str
@@ -76,6 +91,12 @@ class RequestOverride:
     applications: tuple[str, ...] = ()
     ticket: str = ""
     break_glass: bool = False
+    others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Return all that it names, each once."""
+        return list(dict.fromkeys([(self.kind, self.name), *self.others]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +151,10 @@ def phase(override: Override, approval: Approval | None, now: datetime) -> str:
     return "refused" if approval.state == "refused" else "withdrawn"
 
 
-def request_digest(command: RequestOverride, names: Iterable[str]) -> str:
-    """Return the digest of the whole request: kind and name, the clusters by name, applications, minutes, reason."""
-    asked = [command.kind, command.name, sorted(names), sorted(command.applications), command.minutes, command.reason]
+def request_digest(command: RequestOverride, gates: Sequence[OverriddenGate], names: Iterable[str]) -> str:
+    """Return the digest of the whole request: what it opens, the clusters by name, applications, minutes, reason."""
+    opened = [[each.kind, each.name, each.identity, each.content] for each in gates]
+    asked = [opened, sorted(names), sorted(command.applications), command.minutes, command.reason]
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 
@@ -141,28 +163,35 @@ def _request(command: RequestOverride, facts: Fleet) -> Sequence[Event]:
     check_text(command.reason, "/reason")
     if command.ticket:
         check_text(command.ticket, "/ticket")
-    closed = _closed(command, facts)
+    closed = {(kind, name): _closed(kind, name, facts) for kind, name in command.named}
+    _check_applications(command, closed.values(), facts)
     clusters = _clusters(command, closed, facts)
+    gates = [
+        OverriddenGate(kind, name, facts.policy.identity_of(kind, name), content_of(document))
+        for (kind, name), document in closed.items()
+    ]
     names = [facts.selection.name(ordinal) for ordinal in clusters]
     requested = OverrideRequested(
         id=command.id,
-        digest=request_digest(command, names),
+        digest=request_digest(command, gates, names),
         clusters=packed(clusters),
         expression=canonical(read_expression(command.expression, "/expression")),
         minutes=command.minutes,
         reason=command.reason,
         by=command.by,
-        freeze=command.name if command.kind == "freeze" else None,
-        calendar=command.name if command.kind == "calendar" else None,
+        freeze=next((name for kind, name in closed if kind == "freeze"), None),
+        calendar=next((name for kind, name in closed if kind == "calendar"), None),
         applications=sorted(command.applications),
         ticket=command.ticket,
         approval="" if command.break_glass else command.approval,
         break_glass=command.break_glass,
+        gates=gates,
     )
     if command.break_glass:
+        _check_budget(command, clusters, closed.values(), facts)
         ends = command.at + timedelta(minutes=command.minutes)
         return [requested, OverrideStarted(id=command.id, begins=command.at, ends=ends, people=[command.by.person])]
-    return [requested, _approval(command, requested, _process(command, closed, facts), names)]
+    return [requested, _approval(command, requested, _process(closed, facts), names)]
 
 
 def _check_minutes(command: RequestOverride) -> None:
@@ -175,55 +204,99 @@ def _check_minutes(command: RequestOverride) -> None:
         )
 
 
-def _closed(command: RequestOverride, facts: Fleet) -> FreezeDeclared | CalendarDeclared:
-    known = facts.policy.freezes if command.kind == "freeze" else facts.policy.calendars
-    found = known.get(command.name)
-    if found is None:
-        raise unknown(command.kind, command.name, f"/{command.kind}", known)
-    check_distinct(command.applications, "/applications", count_max=APPLICATIONS_MAX)
-    check_applications(command.applications, facts, "/applications")
-    others = sorted(set(command.applications) - set(found.applications)) if found.applications else []
-    if others:
-        raise NotBound(
-            f"the {command.kind} {command.name!r} does not keep back {some(others)}",
-            pointer="/applications",
-            fix=f"it applies to {some(found.applications)}",
+def _check_budget(command: RequestOverride, clusters: BitMap, closed: Iterable[_Document], facts: Fleet) -> None:
+    """Refuse to break the glass again on a cluster before the sign-offs' time for that has passed."""
+    signoffs = (facts.policy.signoffs.get(each.signoff or "") for each in closed)
+    hours = max(BREAK_GLASS_HOURS if each is None else each.break_glass_hours for each in signoffs)
+    people = {command.by.person, command.by.creator} - {""}
+    spent = [
+        (each.at + timedelta(hours=hours), each.clusters & clusters)
+        for each in facts.policy.overrides.values()
+        if each.request.break_glass and not people.isdisjoint({each.request.by.person, each.request.by.creator})
+    ]
+    left = [(until, where) for until, where in spent if until > command.at and where]
+    if left:
+        until, where = max(left, key=lambda each: each[0])
+        raise BreakGlassSpent(
+            f"{command.by.person} broke the glass on {facts.selection.name(where.min())} already",
+            pointer="/break_glass",
+            fix=f"it is possible again from {instant_text(until)}; before that, ask for an override with its sign-off",
         )
+
+
+def _closed(kind: str, name: str, facts: Fleet) -> _Document:
+    known = facts.policy.freezes if kind == "freeze" else facts.policy.calendars
+    found = known.get(name)
+    if found is None:
+        raise unknown(kind, name, f"/{kind}", known)
     return found
 
 
-def _clusters(command: RequestOverride, closed: FreezeDeclared | CalendarDeclared, facts: Fleet) -> BitMap:
+def _check_applications(command: RequestOverride, closed: Iterable[_Document], facts: Fleet) -> None:
+    check_distinct(command.applications, "/applications", count_max=APPLICATIONS_MAX)
+    check_applications(command.applications, facts, "/applications")
+    documents = list(closed)
+    if any(not each.applications for each in documents):
+        return
+    bound = sorted({name for each in documents for name in each.applications})
+    if others := sorted(set(command.applications) - set(bound)):
+        raise NotBound(
+            f"the {_words(command)} does not keep back {some(others)}",
+            pointer="/applications",
+            fix=f"it applies to {some(bound)}",
+        )
+
+
+def _words(command: RequestOverride) -> str:
+    return " and the ".join(f"{kind} {name!r}" for kind, name in command.named)
+
+
+def _clusters(command: RequestOverride, closed: Mapping[tuple[str, str], _Document], facts: Fleet) -> BitMap:
     expression = read_expression(command.expression, "/expression")
     check_expression(expression, facts, pointer="/expression", may_select_nothing=True)
-    wanted = facts.selection.select(expression)
-    bound = facts.selection.everything if closed.clusters is None else facts.bound(command.kind, command.name)
-    clusters = wanted & bound
+    bound = BitMap.union(
+        *(
+            facts.selection.everything if document.clusters is None else facts.bound(*named)
+            for named, document in closed.items()
+        )
+    )
+    clusters = facts.selection.select(expression) & bound
     if not clusters:
+        where = " or ".join(document.clusters or "/c/*" for document in closed.values())
         raise SelectsNothing(
-            f"{command.expression!r} selects none of the clusters that the {command.kind} {command.name!r} binds",
+            f"{command.expression!r} selects none of the clusters that the {_words(command)} binds",
             pointer="/expression",
-            fix=f"it applies to {closed.clusters or '/c/*'}",
+            fix=f"it applies to {where}",
         )
     return clusters
 
 
-def _process(command: RequestOverride, closed: FreezeDeclared | CalendarDeclared, facts: Fleet) -> SignOffDeclared:
-    process = None if closed.signoff is None else facts.policy.signoffs.get(closed.signoff)
-    if process is None:
-        said = (
-            "names no sign-off" if closed.signoff is None else f"names the sign-off {closed.signoff!r}, which is gone"
-        )
-        raise NoSignOff(
-            f"the {command.kind} {command.name!r} {said}",
-            fix=f"declare one and write it in the {command.kind}; break-glass is the other way, for who may",
-        )
-    return process
+def _process(closed: Mapping[tuple[str, str], _Document], facts: Fleet) -> SignOffDeclared:
+    """Return the process that has to grant it: the one that all of them name."""
+    found: SignOffDeclared | None = None
+    for (kind, name), document in closed.items():
+        process = None if document.signoff is None else facts.policy.signoffs.get(document.signoff)
+        if process is None:
+            gone = f"names the sign-off {document.signoff!r}, which is gone"
+            raise NoSignOff(
+                f"the {kind} {name!r} {'names no sign-off' if document.signoff is None else gone}",
+                fix=f"declare one and write it in the {kind}; break-glass is the other way, for who may",
+            )
+        if found is not None and found.name != process.name:
+            raise NoSignOff(
+                f"the {kind} {name!r} names the sign-off {process.name}, and another one {found.name}",
+                fix="one request is for what one sign-off may except: ask for the others in a request of their own",
+            )
+        found = process
+    assert found is not None  # noqa: S101 - a request names at least one
+    return found
 
 
 def _approval(
     command: RequestOverride, requested: OverrideRequested, process: SignOffDeclared, names: Sequence[str]
 ) -> ApprovalRequested:
     of = f" of {some(requested.applications)}" if requested.applications else ""
+    opened = " and the ".join(f"{kind} {name}" for kind, name in command.named)
     return ApprovalRequested(
         id=command.approval,
         kind="override",
@@ -235,7 +308,7 @@ def _approval(
         clusters=requested.clusters,
         count=process.count,
         requesters=[command.by.person],
-        summary=f"override the {command.kind} {command.name} for {command.minutes:g} minutes on {some(names)}{of}",
+        summary=f"override the {opened} for {command.minutes:g} minutes on {some(names)}{of}",
         reason=command.reason,
         ticket=command.ticket,
         by=command.by,
