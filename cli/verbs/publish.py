@@ -1,20 +1,40 @@
 """`resedge publish`: hydrate manifests on this machine and upload them as an immutable release."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import LONG_SECONDS, path_of
-from cli.documents import read_file
 from cli.errors import ServerProblem, UsageProblem
+from cli.hydrating import hydrated, side_file
 from cli.options import DryRun, dry, verb_app
 from cli.session import session_of
 
 app = verb_app()
-_SIDE_FILE_BYTES_MAX = 4 << 20
+
+
+_Path = Annotated[
+    str, typer.Argument(metavar="PATH", help="Folder of manifests, kustomization, Helm chart, oci://… chart, or -.")
+]
+_Values = Annotated[
+    list[Path] | None, typer.Option("--values", help="Values file of a chart; may be repeated.", metavar="FILE")
+]
+_Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="One value of a chart; may be repeated.", metavar="KEY=VALUE")
+]
+_ChartVersion = Annotated[str, typer.Option("--chart-version", help="Version of an oci:// chart.", metavar="VERSION")]
+_ApiVersions = Annotated[
+    list[str] | None,
+    typer.Option("--api-versions", help="An API that a chart may ask for; may be repeated.", metavar="API"),
+]
+_KubeVersion = Annotated[
+    str, typer.Option("--kube-version", help="Kubernetes version that a chart is rendered for.", metavar="VERSION")
+]
+_SkipCrds = Annotated[bool, typer.Option("--skip-crds", help="Leave out a chart's CRDs.")]
+_NoHooks = Annotated[bool, typer.Option("--no-hooks", help="Leave out a chart's hooks.")]
+_EnableHelm = Annotated[bool, typer.Option("--enable-helm", help="Let kustomize render the charts that it names.")]
 
 
 @app.command()
@@ -22,10 +42,15 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     ctx: typer.Context,
     application: Annotated[str, typer.Argument(metavar="APPLICATION", help="A declared application.")],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The release's version; never reused.")],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of manifests, kustomization or Helm chart.")],
-    values: Annotated[
-        list[Path] | None, typer.Option("--values", help="Values file of a chart; may be repeated.", metavar="FILE")
-    ] = None,
+    path: _Path,
+    values: _Values = None,
+    set_: _Sets = None,
+    chart_version: _ChartVersion = "",
+    api_versions: _ApiVersions = None,
+    kube_version: _KubeVersion = "",
+    skip_crds: _SkipCrds = False,
+    no_hooks: _NoHooks = False,
+    enable_helm: _EnableHelm = False,
     schema: Annotated[Path | None, typer.Option("--schema", help="JSON Schema of the values.", metavar="FILE")] = None,
     defaults: Annotated[
         Path | None, typer.Option("--defaults", help="Lowest configuration layer.", metavar="FILE")
@@ -38,10 +63,27 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     session = session_of(ctx)
     declared = session.client.get(path_of("applications", application)).body
     namespace = str(declared["spec"]["namespace"])
+    import libs.templates as rendering  # noqa: PLC0415 - loaded only when it is needed: start-up time
+
+    options = rendering.ChartOptions(
+        tuple(values or ()),
+        tuple(set_ or ()),
+        tuple(api_versions or ()),
+        kube_version,
+        skip_crds=skip_crds,
+        no_hooks=no_hooks,
+        enable_helm=enable_helm,
+    )
+    notices: list[str] = []
+    manifests = hydrated(path, namespace, application, options, chart_version, notices.append)
+    for notice in notices:
+        session.say(f"warning: {notice}")
+    if strict and notices:
+        raise UsageProblem(f"{path}: --strict refuses warnings", why=notices[0], fix="fix it, or leave --strict out")
     body = {
-        "manifests": hydrated(path, namespace, application, values or ()),
-        "schema": _side_file(schema),
-        "defaults": _side_file(defaults),
+        "manifests": manifests,
+        "schema": side_file(schema),
+        "defaults": side_file(defaults),
     }
     try:
         answer = session.client.change(
@@ -52,38 +94,7 @@ def publish(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
             read_seconds=LONG_SECONDS,
         )
     except ServerProblem as problem:
-        raise ServerProblem(problem.status, problem.body, where=str(path)) from problem
+        raise ServerProblem(problem.status, problem.body, where=path) from problem
     tell_answer(session, f"release/{application}/{version}", answer, output, dry_run=dry_run)
     if answer.result == "created" and not dry_run:
         session.say(f"next: resedge set-release {application} {version} [-l EXPRESSION]")
-
-
-def hydrated(path: Path, namespace: str, application: str, values: Sequence[Path]) -> str:
-    """Return plain manifests, rendered on this machine.
-
-    Raises:
-        UsageProblem: the path cannot be rendered; says what the renderer said.
-    """
-    if not path.exists():
-        raise UsageProblem(f"{path} does not exist", fix="give a folder of manifests, a kustomization or a chart")
-    from libs.templates import HydrationFailed, hydrate  # noqa: PLC0415 - only this verb renders
-
-    try:
-        return hydrate(path, namespace=namespace, release_name=application, values_files=tuple(values)).decode()
-    except HydrationFailed as error:
-        raise UsageProblem(f"{path}: {error.title}", why=error.detail, fix=error.fix) from error
-
-
-def _side_file(path: Path | None) -> Any:
-    """Return the one mapping that a schema or defaults file holds; None without a file."""
-    if path is None:
-        return None
-    from libs.templates import YamlRejected, read_yaml  # noqa: PLC0415 - loaded only when it is needed: start-up time
-
-    try:
-        found = read_yaml(read_file(path, _SIDE_FILE_BYTES_MAX))
-    except YamlRejected as error:
-        raise UsageProblem(f"{path}, line {error.line}: {error.detail}", why=str(error.code)) from error
-    if len(found) != 1 or not isinstance(found[0], dict):
-        raise UsageProblem(f"{path} must hold one mapping, in YAML or JSON")
-    return found[0]

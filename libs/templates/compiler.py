@@ -16,7 +16,7 @@ from libs.templates import kinds
 from libs.templates.dump import Dumped, Holes, dump
 from libs.templates.identity import FoundObject, identify
 from libs.templates.outline import Outline
-from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, split_text
+from libs.templates.placeholders import OPENING, Input, PlaceholderRejected, Reference, damaged, split_text
 from libs.templates.rejections import PublishRejected
 from libs.templates.scalars import (
     NULLS,
@@ -176,6 +176,7 @@ def _key(found: FoundObject, key: str, path: _Path) -> str:
 
 def _scalar(found: FoundObject, node: Scalar, path: _Path, filling: _Filling) -> object:
     _refuse_characters(found, node.text, path)
+    _refuse_damaged(found, node.text, path)
     text_wanted = kinds.wants_text(found.group, found.ref.kind, path)
     if OPENING not in node.text:
         if not (node.plain and node.text in NULLS):
@@ -249,6 +250,19 @@ def _refuse_characters(found: FoundObject, text: str, path: _Path) -> None:
             str(found.ref),
             pointer_of(path),
         ) from None
+
+
+def _refuse_damaged(found: FoundObject, text: str, path: _Path) -> None:
+    """Raise `PublishRejected` for what a template function left of a placeholder, which nothing would ever fill."""
+    if remains := damaged(text):
+        raise PublishRejected(
+            "placeholder-damaged",
+            "A placeholder was damaged before it was published",
+            f"{remains[:100]!r} is no placeholder: something cut it or changed its letters.",
+            str(found.ref),
+            pointer_of(path),
+            "Leave out the template function (upper, trunc, replace, …); write $${edge.… for the text itself.",
+        )
 
 
 def _refuse_encoded(found: FoundObject, text: str, path: _Path) -> None:

@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libs.templates.charts import Chart, ChartOptions, pulled
 from libs.templates.identity import identify
+from libs.templates.kustomizations import KUSTOMIZATION_FILES, refuse_missing
 from libs.templates.reader import MANIFEST_LIMITS, read_json
 from libs.templates.rejections import PublishRejected
+from libs.templates.tools import HydrationFailed, run_tool
 from libs.templates.yaml_nodes import YamlRejected, parse_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-TOOL_SECONDS_MAX = 120
-# What charts may ask for; a Helm built without release flags (go install) would claim Kubernetes 1.20.
-KUBE_VERSION = "1.35.0"
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _SUFFIXES = (".yaml", ".yml", ".json")
-_INSTALL = {
-    "helm": "Install Helm: go install helm.sh/helm/v3/cmd/helm@v3.22.0 (or https://helm.sh/docs/intro/install).",
-    "kubectl": "Install kubectl: https://kubernetes.io/docs/tasks/tools/ (it brings kustomize).",
-}
-
-
-class HydrationFailed(ValueError):  # noqa: N818 - a refusal states the fact
-    """The path gives no manifests; `detail` shows what the tool said, `fix` what to do."""
-
-    def __init__(self, title: str, detail: str, fix: str = "") -> None:
-        self.title = title
-        self.detail = detail
-        self.fix = fix
-        super().__init__(" ".join(part for part in (f"{title}: {detail}", fix) if part))
+OCI = "oci://"
 
 
 def hydrate(
@@ -49,28 +35,40 @@ def hydrate(
     namespace: str,
     release_name: str,
     values_files: Sequence[str | Path] = (),
-    include_crds: bool = True,
-    kube_version: str = KUBE_VERSION,
+    options: ChartOptions | None = None,
+    chart_version: str = "",
+    say: Callable[[str], None] = lambda _text: None,
 ) -> bytes:
     """Return the plain manifests that `path` stands for, as one YAML stream.
 
     `path` is a file of manifests, a folder of them (`*.yaml`, `*.yml`, `*.json`, sorted, recursively), a folder with a
-    kustomization, or a Helm chart (folder or `.tgz`), which is rendered as `release_name` in `namespace` for
-    `kube_version`. Raises `HydrationFailed`.
+    kustomization, a Helm chart (folder or `.tgz`) or an `oci://` reference to one. A chart is rendered as
+    `release_name` in `namespace`. `say` is told what may not be meant. Raises `HydrationFailed`.
     """
+    asked = options or ChartOptions()
+    if values_files:
+        asked = replace(asked, values_files=tuple(values_files))
+    if str(path).startswith(OCI):
+        with tempfile.TemporaryDirectory() as folder:
+            chart = pulled(str(path), chart_version, Path(folder))
+            return Chart(chart, namespace, release_name, asked).rendered(say)
     source = Path(path)
     if not source.exists():
         raise HydrationFailed("Nothing to publish", f"{source} does not exist")
     if (source / "Chart.yaml").is_file() or (source.is_file() and source.name.endswith((".tgz", ".tar.gz"))):
-        command = ["helm", "template", release_name, str(source), "--namespace", namespace, "--skip-tests"]
-        command += ["--kube-version", kube_version, *(["--include-crds"] if include_crds else [])]
-        return _run([*command, *_values(values_files)])
-    if values_files:
-        raise HydrationFailed("Values need a chart", f"{source} is no Helm chart", "Leave --values out.")
+        return Chart(source, namespace, release_name, asked).rendered(say)
+    if given := asked.given():
+        raise HydrationFailed("Values need a chart", f"{source} is no Helm chart", f"Leave {' and '.join(given)} out.")
+    return _plain(source, namespace, enable_helm=asked.enable_helm)
+
+
+def _plain(source: Path, namespace: str, *, enable_helm: bool) -> bytes:
     if source.is_file():
         return _joined([source], source.parent, namespace)
-    if any((source / name).is_file() for name in _KUSTOMIZATIONS):
-        return _run(["kubectl", "kustomize", str(source)])
+    if any((source / name).is_file() for name in KUSTOMIZATION_FILES):
+        built = run_tool(["kubectl", "kustomize", str(source), *(["--enable-helm"] if enable_helm else [])])
+        refuse_missing(source, built.decode(errors="replace"))
+        return built
     files = sorted(file for file in source.rglob("*") if _is_manifest(file, source))
     if not files:
         raise HydrationFailed(
@@ -78,7 +76,7 @@ def hydrate(
             f"{source} holds no *.yaml, *.yml or *.json",
             "Name a folder of manifests, a kustomization or a chart.",
         )
-    nested = next((file for file in files if file.name in (*_KUSTOMIZATIONS, "Chart.yaml")), None)
+    nested = next((file for file in files if file.name in (*KUSTOMIZATION_FILES, "Chart.yaml")), None)
     if nested is not None:
         raise HydrationFailed(
             "The folder holds several things",
@@ -122,26 +120,3 @@ def _text(file: Path, namespace: str) -> str:
         text += "\n"
     # A directive (%YAML) may only stand at the head of a stream, which this file's text will not be.
     return "---\n" + re.sub(r"\A(?:(?:%|#|[ \t]*$).*\n)+---(?=\s)", "---", text, flags=re.MULTILINE)
-
-
-def _values(files: Sequence[str | Path]) -> list[str]:
-    missing = next((file for file in files if not Path(file).is_file()), None)
-    if missing is not None:
-        raise HydrationFailed("A values file is missing", f"{missing} does not exist")
-    return [argument for file in files for argument in ("--values", str(file))]
-
-
-def _run(command: list[str]) -> bytes:
-    """Return what `command` prints; what it complains about becomes the refusal."""
-    tool = command[0]
-    if shutil.which(tool) is None:
-        raise HydrationFailed(f"{tool} is not installed", f"{tool} is needed to render this path", _INSTALL[tool])
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=TOOL_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        raise HydrationFailed(f"{tool} did not finish", f"stopped after {TOOL_SECONDS_MAX} s") from None
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-        fix = "A placeholder inside { } or [ ] needs quotes around it." if "error converting YAML" in said else ""
-        raise HydrationFailed(f"{' '.join(command[:2])} failed", said, fix)
-    return done.stdout

@@ -33,6 +33,13 @@ REFERENCES: Final[tuple[_Source, ...]] = (
 )
 OPENING: Final = "${edge."
 _OPENING = re.compile(r"\$?\$\{edge\.")
+_WORDS = "cluster|store|labels|config|application|release|namespace"
+_DAMAGED = re.compile(
+    r"(?<!\$)\$\{(?!edge\.)(?:(?i:edge)\.|(?i:edge)-(?i:" + _WORDS + r")|edge_(?:" + _WORDS + r"))[^}\s]{0,80}\}?"
+    r"|(?<![\w$}])\{(?i:edge)[.-](?i:" + _WORDS + r")\b[^}\s]{0,80}\}?"
+    r"|%24%7[Bb](?i:edge)\.[^%\s]{0,80}"
+    r"|(?<!\$)\$\{e(?:d(?:ge?)?)?\Z"
+)
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}", re.ASCII)
 _CONFIG_PATH = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 _FIRST_WORDS = ("cluster", "store", "labels", "config", "application", "release", "namespace")
@@ -125,6 +132,15 @@ def split_text(text: str) -> tuple[_Part, ...]:
     return tuple(parts)
 
 
+def damaged(text: str) -> str:
+    """Return the first remains of a placeholder that something cut, re-cased or re-punctuated; empty without any.
+
+    Shells know no dots in names and Spring no case-folded `edge.config`, so little else looks like it.
+    """
+    found = _DAMAGED.search(text)
+    return found[0] if found else ""
+
+
 def _reference(body: str, position: int) -> Reference:
     head, has_default, default = body.partition(":-")
     name, colon, suffix = head.partition(":")
@@ -134,6 +150,13 @@ def _reference(body: str, position: int) -> Reference:
         raise _malformed(body, position, "the default comes last", f"${{edge.{name}:text:-{default[:-5]}}}")
     if "${" in default:
         raise _malformed(body, position, "a default is a constant")
+    if "{" in default or _unclosed(default):
+        raise _malformed(
+            body,
+            position,
+            "the placeholder ends at its first }, so its default cannot hold a brace",
+            f"${{edge.{name}}} without a default, and give the value in --defaults or in a Configuration",
+        )
     found = _input(name)
     if found is None:
         nearest = _nearest(name)
@@ -150,6 +173,11 @@ def _reference(body: str, position: int) -> Reference:
         return Reference(found, text=bool(colon))
     value = _default(default)
     return Reference(found, value, value if isinstance(value, str) else default.strip(), text=bool(colon))
+
+
+def _unclosed(default: str) -> bool:
+    """Tell whether a default in quotes was cut by a brace inside them."""
+    return default.startswith('"') and (len(default) == 1 or not default.endswith('"'))
 
 
 def _malformed(body: str, position: int, why: str, instead: str = "") -> PlaceholderRejected:
