@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from libs.templates.placeholders import MISSING
-from libs.templates.probing import PLACEHOLDER, Place, Probe, filled, places_of, stand_ins
-from libs.templates.tools import HydrationFailed, run
+from libs.templates.probing import PLACEHOLDER, PlaceholderUse, Probe, places_of, stand_ins, with_stand_ins
+from libs.templates.tools import HydrationFailed, run_tool
 
 # What charts may ask for; a Helm built without release flags (go install) would claim Kubernetes 1.20.
 KUBE_VERSION = "1.35.0"
@@ -61,7 +61,7 @@ class ChartOptions:
 def pulled(reference: str, version: str, into: Path) -> Path:
     """Return the chart that an `oci://` reference names, fetched by Helm. Raises `HydrationFailed`."""
     chosen = ["--version", version] if version else []
-    run(["helm", "pull", reference, *chosen, "--untar", "--untardir", str(into)])
+    run_tool(["helm", "pull", reference, *chosen, "--untar", "--untardir", str(into)])
     found = [each for each in into.iterdir() if (each / "Chart.yaml").is_file()]
     if len(found) != 1:
         raise HydrationFailed("Nothing to publish", f"{reference} holds no chart")
@@ -140,7 +140,7 @@ class Chart:
         return copy
 
     def _template(self, chart: Path, values: Sequence[str]) -> bytes:
-        return run(["helm", "template", self._name, str(chart), *self._fixed, *values])
+        return run_tool(["helm", "template", self._name, str(chart), *self._fixed, *values])
 
     def _effective(self, copy: Path) -> Any:
         text = self._template(copy, [*self._given(), "--skip-schema-validation"]).decode()
@@ -164,12 +164,12 @@ class Chart:
     def _validated(self, copy: Path, values: Any) -> str:
         """Return how the chart's schema was checked: with the defaults in place of the placeholders."""
         places = places_of(values)
-        guesses: dict[Place, Any] = {
+        guesses: dict[PlaceholderUse, Any] = {
             place: place.mark if place.default is MISSING else place.default for place in places
         }
         for _ in range(_SCHEMA_ROUNDS):
             try:
-                self._valued(copy, filled(values, stand_ins(places, guesses.__getitem__)), schema=True)
+                self._valued(copy, with_stand_ins(values, stand_ins(places, guesses.__getitem__)), schema=True)
             except HydrationFailed as error:
                 open_places = self._without_default(places, error)
                 if open_places is None:
@@ -186,7 +186,7 @@ class Chart:
         )
 
     @staticmethod
-    def _without_default(places: Sequence[Place], error: HydrationFailed) -> dict[Place, Any] | None:
+    def _without_default(places: Sequence[PlaceholderUse], error: HydrationFailed) -> dict[PlaceholderUse, Any] | None:
         """Return another guess for each placeholder without a default that a schema refuses.
 
         Raises:
@@ -194,7 +194,7 @@ class Chart:
         """
         if _SCHEMA not in error.detail:
             return None
-        found: dict[Place, Any] = {}
+        found: dict[PlaceholderUse, Any] = {}
         for line in error.detail.splitlines():
             pointer = _POINTER.search(line)
             if pointer is None:

@@ -14,7 +14,7 @@ from libs.templates.reader import read_manifests
 from libs.templates.tools import HydrationFailed
 from libs.templates.yaml_nodes import YamlRejected
 
-NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _FILES = ("resources", "bases", "components", "crds", "generators", "transformers", "patchesStrategicMerge")
 _WITH_PATH = ("patches", "patchesJson6902", "replacements")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
@@ -36,7 +36,9 @@ def refuse_missing(folder: Path, manifests: str) -> None:
             if found not in known and not _comment(line, found)
         ]
     if missing:
-        eaters = sorted({each for file in sources if file.name in NAMES for each in _EATERS if each in _mapping(file)})
+        eaters = sorted(
+            {each for file in sources if file.name in KUSTOMIZATION_FILES for each in _EATERS if each in _mapping(file)}
+        )
         fields = f" Look at {', '.join(f'{each}:' for each in eaters)} of the kustomization." if eaters else ""
         raise HydrationFailed(
             "A placeholder does not arrive in the manifests",
@@ -53,7 +55,7 @@ def _comment(line: str, found: str) -> bool:
 
 def _sources(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """Yield the kustomization of a folder and every local file that it names, and those of the folders below it."""
-    file = next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    file = next((folder / name for name in KUSTOMIZATION_FILES if (folder / name).is_file()), None)
     if file is None or folder.resolve() in seen or len(seen) > FILES_MAX:
         return
     seen.add(folder.resolve())

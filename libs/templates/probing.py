@@ -34,7 +34,7 @@ Render = Callable[[Any], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceholderUse:
     """One placeholder in the values: the path of its text, and the mark that stands for it while it is looked for."""
 
     path: Path_
@@ -62,7 +62,7 @@ class Findings:
 
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    blamed: set[Place] = field(default_factory=set)
+    blamed: set[PlaceholderUse] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ class Difference:
     at_place: bool
 
 
-def places_of(values: Any) -> list[Place]:
+def places_of(values: Any) -> list[PlaceholderUse]:
     """Return the placeholders in the texts of a chart's values."""
     return [
-        Place(path, text, f"${{edge.config.edgeprobe-{number}-end}}")
+        PlaceholderUse(path, text, f"${{edge.config.edgeprobe-{number}-end}}")
         for number, (path, text) in enumerate(_texts(values, ()))
     ]
 
@@ -93,12 +93,12 @@ def _texts(value: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
             yield path, found
 
 
-def filled(values: Any, of: Mapping[str, list[Any]], path: Path_ = ()) -> Any:
+def with_stand_ins(values: Any, of: Mapping[str, list[Any]], path: Path_ = ()) -> Any:
     """Return values with what stands at each text's path, in order, in place of its placeholders."""
     if isinstance(values, dict):
-        return {key: filled(each, of, (*path, key)) for key, each in values.items()}
+        return {key: with_stand_ins(each, of, (*path, key)) for key, each in values.items()}
     if isinstance(values, list):
-        return [filled(each, of, (*path, at)) for at, each in enumerate(values)]
+        return [with_stand_ins(each, of, (*path, at)) for at, each in enumerate(values)]
     if not isinstance(values, str) or (stands := of.get(pointer_of(path))) is None:
         return values
     if PLACEHOLDER.fullmatch(values):
@@ -107,8 +107,8 @@ def filled(values: Any, of: Mapping[str, list[Any]], path: Path_ = ()) -> Any:
     return PLACEHOLDER.sub(lambda _match: as_text(next(rest)), values)
 
 
-def stand_ins(places: Sequence[Place], value: Callable[[Place], Any]) -> dict[str, list[Any]]:
-    """Return what `filled` takes: a value for each place."""
+def stand_ins(places: Sequence[PlaceholderUse], value: Callable[[PlaceholderUse], Any]) -> dict[str, list[Any]]:
+    """Return what `with_stand_ins` takes: a value for each place."""
     found: dict[str, list[Any]] = {}
     for place in places:
         found.setdefault(pointer_of(place.path), []).append(value(place))
@@ -149,13 +149,13 @@ class Probe:
                 )
         return found
 
-    def _rendered(self, among: Sequence[Place], stand_in: Any) -> str | None:
+    def _rendered(self, among: Sequence[PlaceholderUse], stand_in: Any) -> str | None:
         """Return the manifests with `stand_in` in place of `among`, and marks in place of the others."""
         some = set(among) if stand_in is not None else set()
         of = stand_ins(self._places, lambda place: stand_in if place in some else place.mark)
-        return self._render(filled(self._values, of))
+        return self._render(with_stand_ins(self._values, of))
 
-    def _tried(self, among: Sequence[Place], stand_in: Any, found: Findings) -> None:
+    def _tried(self, among: Sequence[PlaceholderUse], stand_in: Any, found: Findings) -> None:
         """Note which of `among` the output depends on; halves them until it is one."""
         text = self._rendered(among, stand_in)
         differences = [] if text is None else self._differences(among, stand_in, text)
@@ -169,7 +169,9 @@ class Probe:
                 return
         self._told(among, stand_in, differences, found)
 
-    def _told(self, among: Sequence[Place], stand_in: Any, differences: Sequence[Difference], found: Findings) -> None:
+    def _told(
+        self, among: Sequence[PlaceholderUse], stand_in: Any, differences: Sequence[Difference], found: Findings
+    ) -> None:
         elsewhere = next((each for each in differences if not each.at_place), None)
         at_place = next((each for each in differences if each.at_place), None)
         named = ", ".join(f"{place.text} (values key {place.key})" for place in among)
@@ -193,7 +195,7 @@ class Probe:
             if notice not in found.notices:
                 found.notices.append(notice)
 
-    def _differences(self, among: Sequence[Place], stand_in: Any, text: str) -> list[Difference]:
+    def _differences(self, among: Sequence[PlaceholderUse], stand_in: Any, text: str) -> list[Difference]:
         pattern = re.compile("|".join(re.escape(place.mark) for place in among))
         found = list(compared(self._marked, text, pattern, as_text(stand_in)))
         if found and self._unsteady is None:  # what a chart makes up anew each time says nothing
@@ -221,7 +223,7 @@ class Probe:
             if file.is_file() and file.suffix in (".yaml", ".yml", ".tpl", ".txt", ".json"):
                 yield str(file.relative_to(self._chart)), file.read_text(encoding="utf-8", errors="replace")
 
-    def _readers(self, place: Place) -> str:
+    def _readers(self, place: PlaceholderUse) -> str:
         """Return the template that reads a values key, with its line and what stands there."""
         keys = [str(key) for key in place.path if not isinstance(key, int)]
         for length in range(len(keys)):

@@ -32,7 +32,7 @@ class HydrationFailed(ValueError):  # noqa: N818 - a refusal states the fact
         super().__init__(" ".join(part for part in (f"{title}: {detail}", fix) if part))
 
 
-def run(command: Sequence[str]) -> bytes:
+def run_tool(command: Sequence[str]) -> bytes:
     """Return what `command` prints; what it complains about becomes the refusal."""
     tool = command[0]
     if shutil.which(tool) is None:
