@@ -195,7 +195,6 @@ def test_law_that_removes_much_is_held_and_confirmed_with_the_documents(shop: Ma
     "words",
     [
         ["override", "request", "--for", "4h", "--reason", "x"],
-        ["override", "request", "--freeze", "a", "--calendar", "b", "--for", "4h", "--reason", "x"],
         ["override", "request", "--freeze", "a", "--for", "4h"],
         ["override", "request", "--freeze", "a", "--for", "4 hours", "--reason", "x"],
         ["override", "revoke", "ab12"],
