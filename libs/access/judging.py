@@ -18,6 +18,7 @@ from pyroaring import BitMap
 
 from libs.access.bounds import within
 from libs.access.effects import Before, ReachedPart, parts, tried
+from libs.access.granting import BIND, EVENT, check_grants
 from libs.access.loosening import Unsigned, loosened, may_loosen, may_unsign, unsigned
 from libs.access.principals import Principal
 from libs.access.relaxing import may_relax, relaxed, runs_over
@@ -32,12 +33,9 @@ from libs.kinds import DECLARED_KINDS
 from libs.kinds.categories import OF_CATALOG, OF_GATES, OF_RIGHTS
 
 AFFECTING = (AFFECT, "Policy")
-BINDING = ("apply", "RoleBinding")
 CAUSES_MAX = 200
 WORDS_MAX = 20
 _ID_CHARACTERS = 16
-EVENT = "event"
-"""The member of a refusal that names which of several events it is about."""
 GIVES_RIGHTS = tuple(kind.document for kind in DECLARED_KINDS if kind.gives_rights)
 """The kinds of documents that give rights."""
 
@@ -127,6 +125,7 @@ async def judged(change: _Change, facts: Fleet, intent: Asking, now: datetime) -
     as_decided = Judgement(change.guards, change.expires_at)
     if not events:
         return as_decided
+    check_grants(events, facts, intent.sender, now)
     runs = list(_runs(change, intent))
     free = all(held_by_token(intent.sender, intent.verb, run.intent.kind) for run in runs)
     affects = held_by_token(intent.author, *AFFECTING)
@@ -258,13 +257,13 @@ def _voided(expires_at: datetime | None, facts: Fleet, intent: Asking, now: date
 def _check_own_bindings(asked: _Asked, change: Before) -> None:
     """Refuse to add a cluster to the scope of the sender's own binding: it would extend their other rights.
 
-    Someone who may declare role bindings everywhere could do so anyway; reading is not limited by clusters.
+    Someone who may bind any role everywhere could do so anyway; reading is not limited by clusters.
 
     Raises:
         Problem: 403.
     """
     before, after, sender = change.before, change.after, asked.intent.sender
-    if scope(asked.rights or before, sender, *BINDING, asked.now).everywhere:
+    if scope(asked.rights or before, sender, *BIND, asked.now).everywhere:
         return
     known = before.selection.everything | BitMap(before.gone.remains)
     for binding in bindings_of(before, sender, asked.now):
@@ -278,7 +277,7 @@ def _check_own_bindings(asked: _Asked, change: Before) -> None:
                 asked,
                 f"it would widen what {sender.name} is bound to by the role binding {binding.name}, "
                 f"by {before.selection.name(more.min())} for example",
-                f"and apply RoleBinding that is not limited to clusters, or ask somebody other than {sender.name}",
+                f"and {' '.join(BIND)} that is not limited to clusters, or ask somebody other than {sender.name}",
                 {"count": len(more)},
             )
 

@@ -110,7 +110,11 @@ class ApprovalRequested:
 @published("policy", "granted approval {id} as {role}", NOTHING)
 @dataclass(frozen=True, slots=True)
 class ApprovalGranted:
-    """One person's approval in one stage (counted from 0) of a run; `service_account`: the voter is one."""
+    """One person's approval in one stage (counted from 0) of a run; `service_account`: the voter is one.
+
+    `groups` are those of the voter's groups that any role binding named then, `token_roles` the roles that the token
+    gave by itself: by these, and by bindings that name the person, the voter held a role.
+    """
 
     id: str
     digest: str
@@ -120,6 +124,8 @@ class ApprovalGranted:
     reason: str = ""
     ticket: str = ""
     service_account: bool = False
+    groups: list[str] = field(default_factory=list)
+    token_roles: list[str] = field(default_factory=list)
 
 
 def _completed(event: ApprovalCompleted) -> str:

@@ -12,11 +12,14 @@ ROLE_VERBS = (
     "*",
     "apply",
     "approve",
+    "bind",
     "break-glass",
     "choose",
     "confirm",
     "delete",
+    "escalate",
     "get",
+    "impersonate",
     "issue",
     "policy:affect",
     "publish",
@@ -29,7 +32,11 @@ ROLE_VERBS = (
     "upgrade",
     "verify",
 )
-"""`get` is every reading verb of a route, `apply` every declaring one, `delete` every removing one."""
+"""`get` is every reading verb of a route, `apply` every declaring one, `delete` every removing one.
+
+`escalate` and `bind` (on Role) and `impersonate` (on Principal) let somebody grant what they do not hold
+(libs/access/granting.py).
+"""
 
 RELAY_VERBS = ("decide",)
 """Verbs of routes between services: the built-in role `relay` has them, and no document can give them."""

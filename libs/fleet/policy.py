@@ -24,6 +24,7 @@ from libs.contracts import (
     ApprovalRequested,
     ApprovalSuperseded,
     ApprovalWithdrawn,
+    By,
     CalendarDeclared,
     FreezeDeclared,
     LooseningWithheld,
@@ -229,6 +230,18 @@ class Policy:
         """Return the local token of this digest; the caller must check whether it has expired."""
         found = self.digests.get(sha256)
         return None if found is None or found in self.revoked else self.tokens.get(found)
+
+    def makers_of(self, by: By) -> frozenset[str]:
+        """Return by whose hands the token came about with which somebody spoke, themselves left out.
+
+        Who made it, who made the token that it was made with, and so on: each of them could have kept it.
+        """
+        found, seen, token = {by.creator}, set[str](), by.token
+        while token not in seen and (issued := self.tokens.get(token)) is not None:
+            seen.add(token)
+            found |= {issued.by.person, issued.by.creator}
+            token = issued.by.token
+        return frozenset(found - {"", by.person})
 
     def was_revoked(self, sha256: str) -> bool:
         """Tell whether this digest is of a token that was revoked."""

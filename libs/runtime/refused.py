@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from libs.access.judging import EVENT
+from libs.access.granting import EVENT
 from libs.contracts.documents import names_of
 from libs.contracts.problems import Problem
 

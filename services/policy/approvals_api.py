@@ -5,16 +5,17 @@ The one rule: whether a vote counts is decided on the facts at the head of the l
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
 from libs.access.relaxing import WITHHELD
-from libs.access.rights import holds
 from libs.commands.proposals import Proposal
 from libs.contracts import ApprovalCompleted
 from libs.contracts.names import nearest
-from libs.contracts.problems import not_found
+from libs.contracts.problems import Problem, not_found
 from libs.kinds.categories import GIVING_RIGHTS, PLACES
 from libs.web.auth import by_of
 from libs.web.bodies import read_document
@@ -37,20 +38,22 @@ from services.policy.domain.approvals import (
 )
 from services.policy.domain.overrides import started
 from services.policy.domain.withheld import counting
-from services.policy.reaching import namespaces_of
+from services.policy.recounting import recounted, voter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from libs.commands.commands import Commands
-    from libs.contracts import ApprovalRequested, By, Event
+    from libs.contracts import By, Event
     from libs.fleet import Approval, Fleet
-    from libs.web.auth import Principal
 
-READ = (*PLACES, "application", *GIVING_RIGHTS, "override", "approval", "withheld")
-"""The categories that the decider reads: the run, its subject, and on which clusters the voter holds a role."""
+READ = (
+    *(*PLACES, "application", *GIVING_RIGHTS, "token"),
+    *("signoff", "freeze", "calendar", "override", "approval", "withheld"),
+)
+"""What the decider reads: the run and its process, what it is about, who holds a role where, and with which token."""
 _KIND = "Approval"
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _STATES = ("running", "approved", "refused", "withdrawn", "superseded", "expired")
 
 
@@ -122,12 +125,17 @@ class Approvals:
 
         async def propose(facts: Fleet) -> Proposal:
             state, at = _approval(facts, approval), earliest_record(facts, self._commands.clock())
-            events = decide(make(voter_of(facts, principal, by, state, at), at, said), state)
+            ends = _check_token(facts, by)
+            command = make(voter_of(facts, principal, by, state, at), at, said)
+            run = recounted(state, facts, at).approval
+            if isinstance(command, Withdraw):  # a vote that does not count may be taken back all the same
+                run = replace(run, grants=state.grants)
+            events = decide(command, run)
             everything = [*events, *_following(events, state, facts, at)]
             return Proposal(
                 events=placed(everything),
                 guards=READ,
-                expires_at=state.request.expires_at,
+                expires_at=min(run.request.expires_at, ends),
                 body={"result": _result(events), "id": approval, "warnings": []},
             )
 
@@ -157,7 +165,7 @@ class Approvals:
             approval_document(each, facts, now)
             for each in facts.policy.approvals.values()
             if (not subject or each.request.subject == subject)
-            and (not mine_only or may_vote(voter_of(facts, principal, by, each, now), each, now))
+            and (not mine_only or _mine(voter_of(facts, principal, by, each, now), each, facts, now))
         ]
         shown = [each for each in found if not state or each["state"] == state]
         return listed(request, response, self._commands, shown, "requested_at")
@@ -168,27 +176,27 @@ class Approvals:
         return one(self._commands, approval_document(_approval(facts, approval), facts, self._commands.clock()))
 
 
-def voter_of(facts: Fleet, principal: Principal, by: By, approval: Approval, at: datetime) -> Voter:
-    """Return a principal as a voter in one approval, with their roles at an instant."""
-    clusters, namespaces = approval.clusters, namespaces_of(facts, _applications(facts, approval.request))
-
-    def covers(role: str) -> bool:
-        held = [holds(facts, principal, role, at, namespace) for namespace in namespaces]
-        return all(each.everywhere or (bool(clusters) and clusters <= each.clusters) for each in held)
-
-    def made(people: frozenset[str]) -> bool:
-        issued = facts.policy.tokens.values()
-        return any(each.user in people and by.person in {each.by.person, each.by.creator} for each in issued)
-
-    return Voter(by, covers, principal.service_account, made)
+def _mine(voter: Voter, approval: Approval, facts: Fleet, now: datetime) -> bool:
+    return may_vote(voter, recounted(approval, facts, now).approval, now)
 
 
-def _applications(facts: Fleet, request: ApprovalRequested) -> list[str]:
-    """Return the applications of an approval; none if it is about all."""
-    if request.kind == "change":
-        return [request.subject]
-    override = facts.policy.overrides.get(request.subject) if request.kind == "override" else None
-    return [] if override is None else override.request.applications
+def _check_token(facts: Fleet, by: By) -> datetime:
+    """Return when the token with which somebody votes ends, by the facts at the log's head.
+
+    Raises:
+        Problem: 401, it is revoked, though the process that let it in had not heard of that.
+    """
+    if by.token in facts.policy.revoked:
+        raise Problem(
+            401,
+            "unauthenticated",
+            "This needs a token.",
+            f"the token {by.token} is revoked",
+            fix="sign in again",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    issued = facts.policy.tokens.get(by.token)
+    return _NEVER if issued is None else issued.expires_at
 
 
 def _following(events: Sequence[Event], state: Approval, facts: Fleet, at: datetime) -> Sequence[Event]:
@@ -217,6 +225,8 @@ def _approval(facts: Fleet, name: str) -> Approval:
 
 def approval_document(approval: Approval, facts: Fleet, now: datetime) -> dict[str, Any]:
     """Return an approval as it is shown: what it is about, who has voted, and what is missing."""
+    known = recounted(approval, facts, now)
+    said, approval = approval, known.approval
     request = approval.request
     state = approval.state_at(now)
     stage = stage_of(approval) if state == "running" else None
@@ -239,8 +249,14 @@ def approval_document(approval: Approval, facts: Fleet, now: datetime) -> dict[s
                 "quorum": each.quorum,
                 "missing": missing_votes(approval, index, each),
                 "votes": [
-                    {"role": vote.role, "reason": vote.reason, "ticket": vote.ticket, **said_by(vote.by)}
-                    for vote in approval.grants
+                    {
+                        "role": vote.role,
+                        "reason": vote.reason,
+                        "ticket": vote.ticket,
+                        **said_by(vote.by),
+                        **({"not_counted": known.lost[number]} if number in known.lost else {}),
+                    }
+                    for number, vote in enumerate(said.grants)
                     if vote.stage == index
                 ],
             }

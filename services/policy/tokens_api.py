@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from libs.access.granting import check_token
 from libs.access.tokens import new_token
 from libs.commands.proposals import Proposal
 from libs.contracts import stream_id
@@ -92,6 +93,7 @@ class _LocalTokens:
         async def propose(facts: Fleet) -> Proposal:
             at = earliest_record(facts, self._commands.clock())
             check_everywhere(facts, request.state.principal, _RIGHT, at)
+            check_token(facts, request.state.principal, user, service_account=said.service_account, now=at)
             command = IssueToken(
                 id=new,
                 user=user,

@@ -30,7 +30,7 @@ from services.catalog.app import build as catalog
 from services.inventory.app import build as inventory
 from services.policy.app import build as policy
 from tests.flow.conftest import Server
-from tests.policy.signoff_people import PEOPLE, WANTED, People, people_of
+from tests.policy.signoff_people import PEOPLE, WANTED, People, bound, people_of
 from tests.policy.signoff_words import HOUR, NOW
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ async def run(people: People, name: str, **more: Any) -> str:
         "kind": "change",
         "subject": "lottery",
         "digest": "d1",
-        "signoff": "freeze-override",
+        "signoff": "content",
         "stages": [SignOffStage(["operations"], 1)],
         "expires_at": people.server.embedded.log.head().recorded_at + HOUR,
         "clusters": packed(facts.selection.everything),
@@ -149,13 +149,14 @@ async def test_a_run_that_was_refused_elsewhere_just_now_takes_no_vote(people: P
 
 async def test_a_quorum_that_was_reached_elsewhere_just_now_is_not_reached_again(people: People) -> None:
     change = await run(people, "a-1", stages=[SignOffStage(["operations"], 2)])
-    first = ApprovalGranted(change, "d1", 0, "operations", By("ben"))
+    first = ApprovalGranted(change, "d1", 0, "operations", By("bea"))
+    await people.recorded(bound("bea", "operations", "bea"))
 
     await people.elsewhere((f"approval-{change}", first))
 
     assert await vote(people, "ana", change) == (200, "approved")
     (done,) = await people.events("ApprovalCompleted")
-    assert done.people == ["ana", "ben"]
+    assert done.people == ["ana", "bea"]
 
 
 async def test_of_votes_that_race_as_many_count_as_are_needed(people: People) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def people(fleet: Server) -> People:
     made = await people_of(fleet)
     await made.recorded(
-        role("issuer", (["get", "issue"], ["Token"])),
+        role("issuer", (["get", "issue"], ["Token"]), (["impersonate"], ["Principal"])),
         bound("ivy", "issuer", "ivy"),
         bound("ian", "issuer", "ian", "state = tx"),
     )

@@ -39,7 +39,7 @@ def test_the_page_is_followed_from_its_first_line_to_its_last(tmp_path: Path) ->
     for file, text in re.findall(r'```yaml title="(.+?)"\n(.+?)```', PAGE, re.DOTALL):
         (tmp_path / file).write_text(text)
     lines = re.findall(r"^\$ \.venv/bin/resedge (.+)$", PAGE, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     with machine.up():
         machine.ok("apply", "-f", str(tmp_path / "fleet.yaml"))
         reader = Reader(machine)

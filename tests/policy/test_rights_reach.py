@@ -299,10 +299,12 @@ async def test_what_opens_a_gate_is_judged_by_all_documents_of_a_change_together
 
 async def test_rights_are_those_before_the_change(team: Team) -> None:
     """Who may declare roles and bindings gives nothing to the other documents of the same change."""
-    await team.server.declare(document("Role", "roles", rules=[{"verbs": ["apply"], "kinds": ["Role"]}]))
+    await team.server.declare(document("Role", "roles", rules=[{"verbs": ["apply", "escalate"], "kinds": ["Role"]}]))
     await team.server.declare(binding("kim", "kim", "roles"))
     await team.server.declare(binding("kim-home", "kim", "team", clusters=HOME))
-    wide = document("Role", "roles", rules=[{"verbs": ["apply"], "kinds": ["Role", "RoleBinding", "Store", "Freeze"]}])
+    wide = document(
+        "Role", "roles", rules=[{"verbs": ["apply", "escalate"], "kinds": ["Role", "RoleBinding", "Store", "Freeze"]}]
+    )
     for other in (binding("kim-home", "kim", "team"), store("tx-1", size="xl"), FROZEN):
         answer = await team.by("kim", "POST", "/v1/documents", {"documents": [wide, other]})
         assert beyond(answer), (told(other), answer.text)

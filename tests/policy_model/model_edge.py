@@ -38,10 +38,10 @@ from libs.contracts import (
 )
 from libs.contracts.refusals import Rejected
 from libs.fleet import packed
-from services.policy.approvals_api import voter_of
 from services.policy.domain import approvals, overrides
 from services.policy.domain.withheld import ConfirmLoosening
 from services.policy.domain.withheld import decide as decide_withheld
+from services.policy.recounting import voter_of
 from services.rendering.deciding.composing import compose, holding_events, uses
 from services.rendering.deciding.leaving import opening
 from services.rendering.deciding.plan import Plan, plan

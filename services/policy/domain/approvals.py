@@ -91,13 +91,18 @@ class Voter:
     """The author of a vote or withdrawal.
 
     `covers` tells whether they hold a role now, by a binding that has not expired, for all clusters of the subject;
-    `made` whether they ever created a token for one of these people.
+    `made` whether they ever had a hand in a token for one of these people, `makers_of` by whose hands the token came
+    about with which somebody spoke. `groups` and `token_roles` are kept with the vote, which counts only while its
+    giver could give it again.
     """
 
     by: By
     covers: Callable[[str], bool]
     service_account: bool = False
     made: Callable[[frozenset[str]], bool] = lambda _people: False
+    makers_of: Callable[[By], frozenset[str]] = lambda by: frozenset({by.creator}) - {"", by.person}
+    groups: tuple[str, ...] = ()
+    token_roles: tuple[str, ...] = ()
 
     @property
     def person(self) -> str:
@@ -105,9 +110,9 @@ class Voter:
         return self.by.person
 
     @property
-    def creator(self) -> str:
-        """Who made their token."""
-        return self.by.creator
+    def makers(self) -> frozenset[str]:
+        """By whose hands their token came about."""
+        return self.makers_of(self.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +206,13 @@ def _grant(command: Grant, state: Approval) -> Sequence[Event]:
     stage = stage_of(state)
     if any(grant.stage == stage for grant in given):
         return []
-    role = _eligible(voter, state, stage)
+    role = check_eligible(voter, state, stage)
     if given and EARLIER not in request.count:
         raise EarlierApprover(
             f"{voter.person} voted in stage {given[0].stage + 1} of {request.id} already",
             fix="somebody else must decide this stage",
         )
-    _check_together(voter, state)
+    check_together(voter, state)
     granted = ApprovalGranted(
         id=request.id,
         digest=request.digest,
@@ -217,6 +222,8 @@ def _grant(command: Grant, state: Approval) -> Sequence[Event]:
         reason=_said(command.reason, "/reason"),
         ticket=_said(command.ticket, "/ticket"),
         service_account=voter.service_account,
+        groups=list(voter.groups),
+        token_roles=list(voter.token_roles),
     )
     after = replace(state, grants=(*state.grants, granted))
     if stage_of(after) < len(request.stages):
@@ -228,7 +235,7 @@ def _refuse(command: Refuse, state: Approval) -> Sequence[Event]:
     request = state.request
     _check_digest(command.digest, request)
     _check_running(state, command.at)
-    _eligible(command.voter, state, stage_of(state))
+    check_eligible(command.voter, state, stage_of(state))
     reason = check_text(command.reason, "/reason")
     ticket = _said(command.ticket, "/ticket")
     return [
@@ -253,8 +260,8 @@ def _withdraw(command: Withdraw, state: Approval) -> Sequence[Event]:
     return [ApprovalWithdrawn(id=request.id, whole=whole, reason=reason, by=voter.by, ticket=ticket)]
 
 
-def _eligible(voter: Voter, state: Approval, stage: int) -> str:
-    """Return the role with which somebody may decide a stage.
+def check_eligible(voter: Voter, state: Approval, stage: int) -> str:
+    """Return the role by which somebody may decide a stage.
 
     Raises:
         ServiceAccountVotes, NotAnApprover, RequesterVotes, PublisherVotes: they may not.
@@ -272,7 +279,8 @@ def _eligible(voter: Voter, state: Approval, stage: int) -> str:
             fix="see its stages with resedge get approvals; a RoleBinding says for which clusters a role is held",
         )
     asked = _requesters(request)
-    if REQUESTER not in request.count and (_had_a_part(voter, asked, request) or voter.person == request.by.creator):
+    hands = voter.makers_of(request.by)
+    if REQUESTER not in request.count and (_had_a_part(voter, asked, request) or voter.person in hands):
         raise RequesterVotes(f"{_who(voter, asked)} asked for {request.id}", fix="somebody else has to decide it")
     published = _named(request.publishers)
     if PUBLISHER not in request.count and _had_a_part(voter, published, request):
@@ -287,7 +295,7 @@ def _had_a_part(voter: Voter, people: frozenset[str], request: ApprovalRequested
 
     A run that the renderer asked for knows names only, not by which token each of them changed something.
     """
-    return voter.person in people or voter.creator in people or (not request.by.person and voter.made(people))
+    return voter.person in people or bool(voter.makers & people) or (not request.by.person and voter.made(people))
 
 
 def _check_digest(digest: str | None, request: ApprovalRequested) -> None:
@@ -310,12 +318,19 @@ def _check_running(state: Approval, at: datetime) -> None:
         )
 
 
-def _check_together(voter: Voter, state: Approval) -> None:
+def check_together(voter: Voter, state: Approval) -> None:
+    """Refuse a vote beside that of somebody who had a hand in its token, or the other way round.
+
+    Raises:
+        VotesTogether: there is such a vote.
+    """
     for grant in state.grants:
         other = grant.by
-        if other.person != voter.person and (voter.creator == other.person or other.creator == voter.person):
+        hands = other.person in voter.makers or voter.person in voter.makers_of(other)
+        if other.person != voter.person and hands:
             raise VotesTogether(
-                f"{other.person} voted in {state.request.id} already, and one of the two created the other's token",
+                f"{other.person} voted in {state.request.id} already, and one of the two had a hand in the other's "
+                "token",
                 fix="vote with a token that you got yourself, for example by resedge login",
             )
 
@@ -331,8 +346,8 @@ def _named(people: Iterable[str]) -> frozenset[str]:
 def _who(voter: Voter, people: frozenset[str]) -> str:
     if voter.person in people:
         return voter.person
-    if voter.creator in people:
-        return f"{voter.creator}, who created this token of {voter.person},"
+    if hands := sorted(voter.makers & people):
+        return f"{hands[0]}, who created this token of {voter.person},"
     return f"somebody with a token that {voter.person} created"
 
 
