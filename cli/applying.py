@@ -6,7 +6,7 @@ The one rule: every message about a document names its file and line.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cli.client import LONG_SECONDS
@@ -34,6 +34,8 @@ class Applied:
     results: Sequence[tuple[Document, Result]]
     position: int
     warnings: Sequence[str]
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """The server's whole answer."""
 
 
 class _Refused(ServerProblem):
@@ -57,8 +59,8 @@ class _Refused(ServerProblem):
         return {**super().document(), "refused": told}
 
 
-def declare_together(client: Client, documents: Sequence[Document], *, dry_run: bool) -> Applied:
-    """Declare documents, or run a dry run, in one request.
+def declare_together(client: Client, documents: Sequence[Document], *, dry_run: bool, reach: bool = False) -> Applied:
+    """Declare documents, or run a dry run, in one request; `reach` also asks which clusters that reaches.
 
     Raises:
         UsageProblem: one thing is declared twice, or they are more than one change takes.
@@ -67,15 +69,22 @@ def declare_together(client: Client, documents: Sequence[Document], *, dry_run: 
     check_once(documents)
     _check_size(documents)
     body = {"documents": [document.body for document in documents]}
+    params = {**dry(dry_run), **({"reach": "true"} if reach else {})}
     try:
-        answer = client.change("POST", _ROUTE, body, params=dry(dry_run), read_seconds=LONG_SECONDS)
+        answer = client.change(
+            "POST",
+            _ROUTE,
+            body,
+            params=params,
+            read_seconds=LONG_SECONDS,
+        )
     except ServerProblem as problem:
         raise _located(problem, documents) from problem
     told = answer.body if isinstance(answer.body, Mapping) else {}
     results = [*(told.get("results") or []), *({} for _ in documents)][: len(documents)]
     order = told.get("order") or range(len(documents))
     paired = [(documents[index], results[index]) for index in order]
-    return Applied(paired, answer.position, [str(each) for each in told.get("warnings") or ()])
+    return Applied(paired, answer.position, [str(each) for each in told.get("warnings") or ()], told)
 
 
 def check_once(documents: Sequence[Document]) -> None:

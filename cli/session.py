@@ -26,6 +26,7 @@ from cli.config import (
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.kinds import KINDS_ROUTE, Kinds, cache_of, keep, read_kinds
 from cli.kinds import kept_kinds as published_last
+from cli.terminal import asks
 from libs.kinds import KINDS, version_of
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Session:
         """
         if yes:
             return
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not asks():
             raise UsageProblem(f"{question} needs a confirmation, and there is no terminal to ask on", fix="add --yes")
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -34,6 +34,11 @@ def coloured(text: str, colour: str, stream: TextIO) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
+def asks() -> bool:
+    """Whether there is a person to ask: input and messages are both a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def width(stream: TextIO) -> int | None:
     """Return the columns of a terminal; None where nothing may be cut off."""
     return shutil.get_terminal_size().columns if stream.isatty() else None

@@ -12,7 +12,8 @@ from cli.client import path_of
 from cli.documents import Document, read_documents
 from cli.durations import duration_seconds
 from cli.errors import CliError, ExitCode, UsageProblem
-from cli.options import DryRun, Reason, verb_app
+from cli.options import DryRun, Reason, Yes, verb_app
+from cli.reaching import ask_above, reach_of, tell_reach
 from cli.session import Session, session_of
 
 app = verb_app()
@@ -32,6 +33,7 @@ def apply(
         str, typer.Option("--confirm", help="Also confirm the removals of this plan.", metavar="PLAN-ID")
     ] = "",
     reason: Reason = "",
+    yes: Yes = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Declare documents of any kind from YAML or JSON.
@@ -43,7 +45,14 @@ def apply(
     session = session_of(ctx)
     if confirm and dry_run:
         raise UsageProblem("a dry run confirms nothing", fix="leave out --dry-run or --confirm")
-    declare(session, read_documents(file, session.say, kinds=session.kinds), dry_run=dry_run, how=output)
+    documents = read_documents(file, session.say, kinds=session.kinds)
+    ask_above(
+        session,
+        "this apply",
+        lambda: reach_of(declare_together(session.client, documents, dry_run=True, reach=True).body),
+        yes=yes or dry_run,
+    )
+    declare(session, documents, dry_run=dry_run, how=output)
     if confirm:
         _confirm(session, confirm.removeprefix("hold/"), reason, output)
 
@@ -80,7 +89,7 @@ def declare(session: Session, documents: Sequence[Document], *, dry_run: bool, h
     Raises:
         CliError: some of them are refused; none was declared.
     """
-    applied = declare_together(session.client, documents, dry_run=dry_run)
+    applied = declare_together(session.client, documents, dry_run=dry_run, reach=True)
     for document, result in applied.results:
         tell(
             session,
@@ -92,3 +101,4 @@ def declare(session: Session, documents: Sequence[Document], *, dry_run: bool, h
             warnings=map(str, result.get("warnings") or ()),
         )
     session.warn(*applied.warnings)
+    tell_reach(session, applied.body)

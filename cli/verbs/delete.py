@@ -9,6 +9,7 @@ from cli.client import path_of
 from cli.errors import CliError, UsageProblem
 from cli.helping import DELETABLE, deletable_starting
 from cli.options import DryRun, Yes, dry, verb_app
+from cli.reaching import tell_reach
 from cli.session import Session, session_of
 from libs.kinds import Kind
 
@@ -51,7 +52,7 @@ def delete(
     if now and kind.singular not in {"store", "cluster"}:
         raise UsageProblem(f"--now is for stores and clusters, not for a {kind.singular}")
     gone = [each for name in names for each in _clusters(session, kind, name)] if now and not dry_run else []
-    params = {**dry(dry_run), **({"reason": reason} if reason else {})}
+    params = {**dry(dry_run), "reach": "true", **({"reason": reason} if reason else {})}
     for done, name in enumerate(names):
         try:
             answer = session.client.change("DELETE", path_of(kind.plural, name), params=params)
@@ -60,6 +61,7 @@ def delete(
                 error.fix = f"{error.fix + '; ' if error.fix else ''}{done} of {len(names)} were deleted before"
             raise
         tell_answer(session, f"{kind.singular}/{name}", answer, output, dry_run=dry_run, result="deleted")
+        tell_reach(session, answer.body)
     for name in gone:
         session.client.change("DELETE", path_of("retired-clusters", name))
 

@@ -8,7 +8,8 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_counts
 from cli.client import LONG_SECONDS
 from cli.errors import UsageProblem, nearest_words
-from cli.options import DryRun, dry, verb_app
+from cli.options import DryRun, Yes, verb_app
+from cli.reaching import changed, tell_reach
 from cli.session import session_of
 
 app = verb_app()
@@ -25,6 +26,7 @@ def label(
     where: Annotated[
         str, typer.Option("--where", "-l", help="The stores to label; `/c/*` is all.", metavar="EXPRESSION")
     ],
+    yes: Yes = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
@@ -34,9 +36,18 @@ def label(
         raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest_words(kind, ["stores"]))
     put, remove = _parsed(changes)
     body = {"where": where, "set": put, "remove": remove}
-    answer = session.client.change("POST", "/v1/stores:label", body, params=dry(dry_run), read_seconds=LONG_SECONDS)
-    body = answer.body or {}
-    tell_counts(session, f"{body.get('changed', 0)} stores changed", body, output, dry_run=dry_run)
+    answer = changed(
+        session,
+        "the change of labels",
+        lambda params: session.client.change(
+            "POST", "/v1/stores:label", body, params=params, read_seconds=LONG_SECONDS
+        ),
+        yes=yes,
+        dry_run=dry_run,
+    )
+    told = answer.body or {}
+    tell_counts(session, f"{told.get('changed', 0)} stores changed", told, output, dry_run=dry_run)
+    tell_reach(session, told)
 
 
 def _parsed(changes: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

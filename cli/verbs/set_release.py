@@ -6,14 +6,15 @@ import typer
 
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
-from cli.options import DryRun, dry, verb_app
+from cli.options import DryRun, Yes, verb_app
+from cli.reaching import changed, tell_reach
 from cli.session import session_of
 
 app = verb_app()
 
 
 @app.command()
-def set_release(
+def set_release(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     ctx: typer.Context,
     application: Annotated[str, typer.Argument(metavar="APPLICATION")],
     version: Annotated[str, typer.Argument(metavar="VERSION")],
@@ -24,18 +25,25 @@ def set_release(
         ),
     ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Also refuse warnings.")] = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     output: ChangeOutput = ChangeFormat.TEXT,
 ) -> None:
     """Choose a release everywhere the application is placed, or with -l only on the selected clusters.
 
     Without -l it replaces all choices. With -l it replaces the choice of the same expression, or is added last.
+    It says which clusters get the release and what they had; a terminal is asked above a tenth of the fleet.
     """
     session = session_of(ctx)
-    answer = session.client.change(
-        "POST",
-        path_of("applications", application, "release-choices:set"),
-        {"version": version, "expression": where or None},
-        params={**dry(dry_run), **({"strict": "true"} if strict else {})},
+    path = path_of("applications", application, "release-choices:set")
+    body = {"version": version, "expression": where or None}
+    more = {"strict": "true"} if strict else {}
+    answer = changed(
+        session,
+        f"{application} {version}",
+        lambda params: session.client.change("POST", path, body, params={**params, **more}),
+        yes=yes,
+        dry_run=dry_run,
     )
     tell_answer(session, f"release-choices/{application}", answer, output, dry_run=dry_run)
+    tell_reach(session, answer.body)

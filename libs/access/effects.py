@@ -74,12 +74,14 @@ class ReachedPart:
     """What one event affects: a thing of some namespaces (empty: of none).
 
     `clusters` is `None` where the thing has no clusters; `said` are the expressions that were added or removed.
+    `fleetwide`: it binds every cluster, those of the future included.
     """
 
     what: str
     clusters: BitMap | None
     said: Sequence[Narrowing] = ()
     namespaces: frozenset[str] = field(default_factory=frozenset)
+    fleetwide: bool = False
 
 
 async def tried(facts: Fleet, events: Sequence[Event]) -> Before:
@@ -257,6 +259,12 @@ def _chosen(fleet: Fleet, application: str) -> Iterable[tuple[str, BitMap]]:
     return found.items()
 
 
+def chosen_and_placed(fleet: Fleet, application: str) -> dict[str, BitMap]:
+    """Return where each version of an application is chosen, among the clusters on which it is placed."""
+    placed = fleet.placed(application)
+    return {version: here for version, members in _chosen(fleet, application) if (here := members & placed)}
+
+
 def _release(event: ReleasePublished, change: Before) -> ReachedPart:
     namespaces = _namespaces(change, [event.application])
     return ReachedPart(f"release {event.application} {event.version}", None, (), namespaces)
@@ -270,7 +278,9 @@ def _binding(kind: str) -> Callable[[Any, Before], ReachedPart]:
         clusters = change.before.bound(kind, event.name) | change.after.bound(kind, event.name)
         texts = [None if each is None else each.clusters for each in declared]
         fleetwide = any(each is not None and each.clusters is None for each in declared)
-        return ReachedPart(f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts))
+        return ReachedPart(
+            f"{kind} {event.name}", None if fleetwide else _some(clusters), _said(*texts), fleetwide=fleetwide
+        )
 
     return found
 

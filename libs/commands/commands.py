@@ -30,6 +30,7 @@ from libs.commands.proposals import (
     submission_of,
     unchanged_answer,
 )
+from libs.commands.reaching import reach_of
 from libs.contracts import Event
 from libs.contracts.problems import Problem, not_found, unavailable
 from libs.contracts.refusals import Rejected
@@ -186,7 +187,11 @@ class Commands:
             return earlier
 
         async def propose(facts: Fleet) -> Proposal:
-            return await self.judged(await decide(facts), facts, intent)
+            proposal = await self.judged(await decide(facts), facts, intent)
+            if not intent.reach or not proposal.events:
+                return proposal
+            reach = await reach_of(facts, [event for _, event in proposal.events])
+            return replace(proposal, body={**proposal.body, "reach": reach})
 
         await self.positions.seen(intent.position, self.facts, self.view, by_log=True)
         if intent.dry_run:

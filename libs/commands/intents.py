@@ -46,6 +46,8 @@ class Intent(Asking):
     traceparent: str | None = None
     causation: str | None = None
     reason: str = ""
+    reach: bool = False
+    """Whether the answer says which clusters the change reaches, and what was there before."""
     remembers_unchanged: bool = True
     """Whether the log keeps that a keyed request changed nothing; the relay keeps that itself, under the same key."""
 

@@ -226,6 +226,7 @@ class _Change:
             named = {"kind": kind, "name": shown_name(kind, name), "result": _WORDS[letters[index]]}
             results.append({**named, "warnings": noted.get(str(index), [])})
         told = {"results": results, "order": order, "warnings": body.get("warnings", [])}
+        told |= {"reach": body["reach"]} if "reach" in body else {}
         if self.intent.dry_run:
             for index, result in enumerate(results):
                 result["events"] = [shown_event(*each) for each in self.decided[index].events]

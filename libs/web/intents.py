@@ -73,6 +73,7 @@ def intent_of(request: Request, body: bytes, *, assume: Any = None) -> Intent:
         traceparent=carrier.get("traceparent"),
         causation=request.headers.get(CAUSATION) if relayed else None,
         reason=_reason(request) if request.method == "DELETE" else "",
+        reach=flag(request, "reach"),
         remembers_unchanged=not relayed,
     )
 

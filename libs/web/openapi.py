@@ -179,6 +179,7 @@ def _of_a_change() -> list[dict[str, Any]]:
     key = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARACTERS_MAX, "pattern": "^[!-~]+$"}
     return [
         _parameter("dry_run", "query", FLAG, "Answer the events that would be appended, and append none."),
+        _parameter("reach", "query", FLAG, "Answer as `reach` which clusters it reaches, and what was there before."),
         _parameter("Idempotency-Key", "header", key, "The same request again has the first answer."),
         _parameter("If-Match", "header", {"type": "string"}, "Only if the current ETag is one of these."),
         _parameter("If-None-Match", "header", {"type": "string"}, "Only if the current ETag is not one of these."),

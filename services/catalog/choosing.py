@@ -17,7 +17,9 @@ from libs.commands.kinds import DeclaredKind, Make
 from libs.commands.proposals import Proposal
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem, not_found
+from libs.fleet.checks import read_expression
 from libs.kinds import BY_RIGHT
+from libs.selection import canonical
 from libs.web.bodies import read_document
 from libs.web.intents import flag, intent_of
 from libs.web.positions import POSITION_HEADER, wanted_position
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 _BESIDES = ("application", "configuration", "release", "choices", "placementpolicy", "withheld")
 """What `decide` reads besides what expressions name: the application, its releases, law, and the values of clusters."""
+
+_LISTED_MAX = 5
 
 
 class ChoiceItem(Spec):
@@ -152,16 +156,18 @@ class ReleaseChoices:
         def make(actor: str, at: datetime) -> UnsetRelease:
             return UnsetRelease(application, said.expression, actor, at)
 
-        return await self._change(request, body, assume, application, make)
+        return await self._change(request, body, assume, application, make, gone=said.expression)
 
     async def _change(  # a parameter each for what the three have in common
-        self, request: Request, body: bytes, assume: Any, application: str, make: Make[Command]
+        self, request: Request, body: bytes, assume: Any, application: str, make: Make[Command], gone: str | None = None
     ) -> Response:
         intent = intent_of(request, body, assume=assume)
         strict = flag(request, "strict")
 
         async def propose(facts: Fleet) -> Proposal:
             _check_application(facts, application)
+            if gone is not None:
+                _check_chosen(facts, application, gone)
             proposal = await self._commands.propose(CHOICES, application, make, intent, facts)
             if strict and proposal.events and (warned := proposal.body.get("warnings")):
                 raise Problem(
@@ -179,3 +185,25 @@ class ReleaseChoices:
 def _check_application(facts: Fleet, name: str) -> None:
     if name not in facts.applications:
         raise not_found("application", name, nearest(name, facts.applications))
+
+
+def _check_chosen(facts: Fleet, application: str, expression: str) -> None:
+    """Refuse to drop a choice that is not in the list.
+
+    Raises:
+        Problem: 404.
+    """
+    listed = [each.expression for each in facts.choices.get(application, ())]
+    wanted = canonical(read_expression(expression, "/expression"))
+    if wanted not in listed:
+        raise Problem(
+            404,
+            "not-found",
+            "Not found.",
+            f"{application} has no release choice of the expression {wanted!r}",
+            pointer="/expression",
+            fix=f"drop one of its choices: {'; '.join(listed[:_LISTED_MAX])}"
+            if listed
+            else "it has no release choices",
+            extra={"nearest": nearest(wanted, listed)},
+        )

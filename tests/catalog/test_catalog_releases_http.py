@@ -177,8 +177,9 @@ async def test_releases_are_chosen_put_set_and_unset(catalog: Server) -> None:
         200,
         204,
         200,
-        204,
+        404,
     )
+    assert (again.json()["code"], again.json()["pointer"]) == ("not-found", "/expression")
     assert listed == {
         "choices": [{"expression": "/c/*", "version": "1.0.0"}, {"expression": "size = small", "version": "1.1.0"}]
     }

@@ -66,7 +66,9 @@ def test_all_documents_are_one_request_told_in_the_order_in_which_they_were_deci
     assert ran.code == 0
     assert ran.out.splitlines() == ["store/tx-1 created", "group/geo/us/tx configured", "namespace/pos unchanged"]
     assert ran.err.splitlines() == ["warning: Group is new", "warning: more is withheld"]
-    assert [(asked.method, asked.path, asked.query) for asked in server.asked] == [("POST", "/v1/documents", {})]
+    assert [(asked.method, asked.path, asked.query) for asked in server.asked] == [
+        ("POST", "/v1/documents", {"reach": "true"})
+    ]
     assert server.asked[0].json["documents"][2] == STORE
     assert resedge("apply", "-f", fleet).code == 0
     assert [asked.headers.get("resedge-position") for asked in server.asked] == [None, "12"]
@@ -76,7 +78,7 @@ def test_a_dry_run_declares_nothing(resedge: Resedge, server: FakeServer, fleet:
     ran = resedge("apply", "--dry-run", "-f", fleet)
 
     assert ran.out.splitlines() == [f"{name} created (dry run)" for name in ORDER]
-    assert [asked.query for asked in server.asked] == [{"dry_run": "true"}]
+    assert [asked.query for asked in server.asked] == [{"dry_run": "true", "reach": "true"}]
 
 
 def refused(index: int, **more: object) -> dict[str, object]:

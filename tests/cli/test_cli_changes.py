@@ -45,7 +45,7 @@ def test_delete_of_a_group_by_its_path(resedge: Resedge, server: FakeServer) -> 
 
     assert resedge("delete", "group", "/geo/us", "--yes").out == "group/geo/us deleted\n"
     assert resedge("delete", "group/geo/us", "--dry-run").out == "group/geo/us deleted (dry run)\n"
-    assert server.asked[-1].query == {"dry_run": "true"}
+    assert server.asked[-1].query == {"dry_run": "true", "reach": "true"}
     assert resedge("delete", "hold", "ab12", "--yes").code == 2
 
 

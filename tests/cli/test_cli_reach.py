@@ -1,0 +1,140 @@
+"""Reach before effect: what a change says that it reaches, when a person is asked, and that no script is."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.cli_machine import ROOT, Machine
+from tests.cli.cli_server import Answer, FakeServer
+from tests.cli.conftest import Resedge
+from tests.support.children import child
+
+STORES = 12
+FLEET = (
+    "".join(
+        f"kind: Store\nmetadata: {{name: s-{n:02}, labels: {{size: {'large' if n < 3 else 'small'}}}}}\n"
+        "spec: {timezone: America/Chicago}\n---\n"
+        for n in range(STORES)
+    )
+    + "kind: Namespace\nmetadata: {name: menu}\nspec: {expression: /c/*}\n---\n"
+    + "kind: Application\nmetadata: {name: boards}\nspec: {namespace: menu}\n"
+)
+MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: menu}\ndata: {version: one}\n"
+REACH = {
+    "clusters": 400,
+    "fleet": 400,
+    "releases_count": 1,
+    "releases": [
+        {
+            "application": "menu-boards",
+            "version": "9.2.0",
+            "clusters": 400,
+            "before": [{"version": "9.2.0", "clusters": 30}, {"version": "9.1.0", "clusters": 370}],
+        }
+    ],
+}
+SENTENCE = "menu-boards: 9.2.0 on 400 clusters (30 had 9.2.0, 370 had 9.1.0)\n"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    machine = Machine(tmp_path_factory.mktemp("reach"))
+    with machine.up():
+        machine.ok("apply", "-f", "-", stdin=FLEET)
+        for version in ("1.0.0", "1.1.0"):
+            (machine.home / "menu.yaml").write_text(MANIFEST.replace("one", version))
+            machine.ok("publish", "boards", version, str(machine.home / "menu.yaml"))
+        yield machine
+
+
+def in_a_terminal(machine: Machine, typed: str, *arguments: str) -> tuple[int, str]:
+    """Run the command on a pty, type a line, and return its code and what the screen showed."""
+    main, side = pty.openpty()
+    command = [sys.executable, "-m", "cli", *arguments]
+    try:
+        with child(command, cwd=ROOT, env=machine.environment, stdin=side, stdout=side, stderr=side) as running:
+            os.close(side)
+            os.write(main, typed.encode())
+            shown = b""
+            try:
+                while part := os.read(main, 4096):
+                    shown += part
+            except OSError:  # Linux answers EIO when the other side is closed
+                pass
+            return running.wait(timeout=60), shown.decode()
+    finally:
+        os.close(main)
+
+
+def chosen(machine: Machine) -> list[list[str]]:
+    return [line.split() for line in machine.ok("get", "release-choices", "boards").splitlines()[1:]]
+
+
+def test_every_change_says_how_many_and_what_was_there_before(fleet: Machine) -> None:
+    first = fleet.resedge("set-release", "boards", "1.0.0")
+    pilot = fleet.resedge("set-release", "boards", "1.1.0", "-l", "size = large")
+    tried = fleet.resedge("set-release", "boards", "1.1.0", "--dry-run")
+    again = fleet.resedge("set-release", "boards", "1.1.0", "-l", "size = large")
+    labelled = fleet.resedge("label", "stores", "-l", "/c/s-03", "size=large")
+    back = fleet.resedge("label", "stores", "-l", "/c/s-03", "size=small")
+    unset = fleet.resedge("unset-release", "boards", "-l", "size = large")
+
+    assert first.err == "boards: 1.0.0 on 12 clusters (12 had none)\n"
+    assert pilot.err == "boards: 1.1.0 on 3 clusters (3 had 1.0.0)\n"
+    assert tried.err == "boards: 1.1.0 on 12 clusters (9 had 1.0.0, 3 had 1.1.0)\n"
+    assert again.err == ""
+    assert labelled.err == "boards: 1.1.0 on 4 clusters (1 had 1.0.0, 3 had 1.1.0)\n"
+    assert back.err == "boards: 1.0.0 on 9 clusters (8 had 1.0.0, 1 had 1.1.0)\n"
+    assert unset.err == "boards: 1.0.0 on 12 clusters (9 had 1.0.0, 3 had 1.1.0)\n"
+
+
+def test_what_is_not_chosen_cannot_be_unset(fleet: Machine) -> None:
+    ran = fleet.resedge("unset-release", "boards", "-l", "size = enormous")
+
+    assert (ran.code, ran.out) == (5, "")
+    assert "size = enormous" in ran.err
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 2)])
+def test_a_terminal_is_asked_above_a_share(fleet: Machine, typed: str, code: int) -> None:
+    fleet.ok("set-release", "boards", "1.0.0")
+
+    ended, shown = in_a_terminal(fleet, typed, "set-release", "boards", "1.1.0")
+
+    assert ended == code, shown
+    assert "boards: 1.1.0 on 12 clusters (12 had 1.0.0)" in shown
+    assert "reaches 12 of 12 clusters; continue? [y/N]" in shown
+    assert chosen(fleet) == [["1", "1.1.0" if code == 0 else "1.0.0", "/c/*"]]
+
+
+def test_a_terminal_is_not_asked_about_little_or_with_yes(fleet: Machine) -> None:
+    fleet.ok("set-release", "boards", "1.0.0")
+
+    assert "continue?" not in in_a_terminal(fleet, "", "set-release", "boards", "1.1.0", "-l", "/c/s-01")[1]
+    ended, shown = in_a_terminal(fleet, "", "set-release", "boards", "1.1.0", "--yes")
+    assert (ended, "continue?" in shown) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set-release", "menu-boards", "9.2.0"],
+        ["unset-release", "menu-boards", "-l", "size = large"],
+        ["label", "stores", "-l", "/c/*", "a=b"],
+        ["delete", "application", "menu-boards", "--yes"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_script_is_told_and_never_asked(resedge: Resedge, server: FakeServer, arguments: list[str]) -> None:
+    for method in ("POST", "DELETE"):
+        server.on(method, "/v1/.*", Answer(200, {"result": "configured", "position": 3, "reach": REACH}))
+
+    ran = resedge(*arguments)
+
+    assert (ran.code, ran.err) == (0, SENTENCE)
+    assert [asked.query for asked in server.asked] == [{"reach": "true"}]
