@@ -24,13 +24,13 @@ Send = Callable[[Mapping[str, str]], "ServerAnswer"]
 """Sends the change with these query parameters."""
 
 
-def changed(session: Session, what: str, send: Send, *, yes: bool, dry_run: bool) -> ServerAnswer:
+def change_reaching(session: Session, what: str, send: Send, *, yes: bool, dry_run: bool) -> ServerAnswer:
     """Send a change and return its answer; on a terminal, ask first if it reaches more than a share of the fleet.
 
     Raises:
         UsageProblem: the person did not agree; nothing was changed.
     """
-    ask_above(session, what, lambda: reach_of(send({**dry(True), "reach": "true"}).body), yes=yes or dry_run)
+    ask_above(session, what, lambda: reach_told(send({**dry(True), "reach": "true"}).body), yes=yes or dry_run)
     return send({**dry(dry_run), "reach": "true"})
 
 
@@ -50,7 +50,7 @@ def ask_above(session: Session, what: str, tried: Callable[[], Mapping[str, Any]
         session.ask(f"{what} reaches {count:,} of {counted(fleet, 'cluster')}; continue?", yes=False)
 
 
-def reach_of(body: Any) -> Mapping[str, Any]:
+def reach_told(body: Any) -> Mapping[str, Any]:
     """Return what an answer says that it reaches; nothing from a server that does not say it."""
     reach = body.get("reach") if isinstance(body, Mapping) else None
     return reach if isinstance(reach, Mapping) else {}
@@ -64,7 +64,7 @@ def above(reach: Mapping[str, Any]) -> bool:
 
 def tell_reach(session: Session, body: Any) -> None:
     """Say on stderr what a change reaches, unless it reaches nothing."""
-    for line in lines(reach_of(body)):
+    for line in lines(reach_told(body)):
         session.say(line)
 
 

@@ -13,7 +13,7 @@ from cli.documents import Document, read_documents
 from cli.durations import duration_seconds
 from cli.errors import CliError, ExitCode, UsageProblem
 from cli.options import DryRun, Reason, Yes, verb_app
-from cli.reaching import ask_above, reach_of, tell_reach
+from cli.reaching import ask_above, reach_told, tell_reach
 from cli.session import Session, session_of
 
 app = verb_app()
@@ -49,7 +49,7 @@ def apply(
     ask_above(
         session,
         "this apply",
-        lambda: reach_of(declare_together(session.client, documents, dry_run=True, reach=True).body),
+        lambda: reach_told(declare_together(session.client, documents, dry_run=True, reach=True).body),
         yes=yes or dry_run,
     )
     declare(session, documents, dry_run=dry_run, how=output)

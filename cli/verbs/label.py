@@ -9,7 +9,7 @@ from cli.changes import ChangeFormat, ChangeOutput, tell_counts
 from cli.client import LONG_SECONDS
 from cli.errors import UsageProblem, nearest_words
 from cli.options import DryRun, Yes, verb_app
-from cli.reaching import changed, tell_reach
+from cli.reaching import change_reaching, tell_reach
 from cli.session import session_of
 
 app = verb_app()
@@ -36,7 +36,7 @@ def label(
         raise UsageProblem(f"only stores are labelled in bulk, not {kind!r}", nearest=nearest_words(kind, ["stores"]))
     put, remove = _parsed(changes)
     body = {"where": where, "set": put, "remove": remove}
-    answer = changed(
+    answer = change_reaching(
         session,
         "the change of labels",
         lambda params: session.client.change(

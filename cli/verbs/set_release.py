@@ -7,7 +7,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.options import DryRun, Yes, verb_app
-from cli.reaching import changed, tell_reach
+from cli.reaching import change_reaching, tell_reach
 from cli.session import session_of
 
 app = verb_app()
@@ -38,7 +38,7 @@ def set_release(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them
     path = path_of("applications", application, "release-choices:set")
     body = {"version": version, "expression": where or None}
     more = {"strict": "true"} if strict else {}
-    answer = changed(
+    answer = change_reaching(
         session,
         f"{application} {version}",
         lambda params: session.client.change("POST", path, body, params={**params, **more}),

@@ -7,7 +7,7 @@ import typer
 from cli.changes import ChangeFormat, ChangeOutput, tell_answer
 from cli.client import path_of
 from cli.options import DryRun, Yes, verb_app
-from cli.reaching import changed, tell_reach
+from cli.reaching import change_reaching, tell_reach
 from cli.session import session_of
 
 app = verb_app()
@@ -25,7 +25,7 @@ def unset_release(
     """Remove the release choice of an expression; earlier choices apply there again. Exits 5 if there is none."""
     session = session_of(ctx)
     path = path_of("applications", application, "release-choices:unset")
-    answer = changed(
+    answer = change_reaching(
         session,
         f"removing the choice of {where!r}",
         lambda params: session.client.change("POST", path, {"expression": where}, params=params),

@@ -15,7 +15,7 @@ from libs.access.effects import Before, chosen_and_placed, parts, tried
 from libs.contracts import Event
 from libs.fleet import Fleet
 
-APPLICATIONS_MAX = 50
+RELEASES_TOLD_MAX = 50
 """Lines about releases in an answer; the log keeps answers, so they are bounded."""
 
 
@@ -37,7 +37,7 @@ async def reach_of(facts: Fleet, events: Sequence[Event]) -> dict[str, Any]:
     return {
         "clusters": len(reached),
         "fleet": len(everything),
-        "releases": releases[:APPLICATIONS_MAX],
+        "releases": releases[:RELEASES_TOLD_MAX],
         "releases_count": len(releases),
     }
 
