@@ -120,6 +120,11 @@ class Client:
             event_hooks={"response": [self._look_at_headers]},
         )
 
+    @property
+    def last_change(self) -> int:
+        """The position of this connection's last change; 0 if it made none."""
+        return self._positions.last()
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -24,6 +24,7 @@ from libs.web.turns import Turn
 from services.rendering.asking.apart import verify_apart
 from services.rendering.asking.blocked import EXAMPLES_MAX, blocked
 from services.rendering.asking.broken import VerificationBroken
+from services.rendering.asking.outcome import asked_at, outcome
 from services.rendering.asking.why import Why
 from services.rendering.branching import ANSWER, add_branch_routes, proposing, reason_of
 from services.rendering.consumer import Rendering
@@ -167,8 +168,19 @@ class Routes:
             },
         }
 
-    async def settled(self, request: Request, timeout_seconds: float = 60.0) -> dict[str, Any]:
-        """Wait until everything up to a position is rendered, except changes that wait for a closed gate."""
+    async def settled(
+        self,
+        request: Request,
+        timeout_seconds: float = 60.0,
+        counts: bool = False,
+        application: str | None = None,
+        asked: int = 0,
+    ) -> dict[str, Any]:
+        """Wait until everything up to a position is rendered, except changes that wait for a closed gate.
+
+        With `counts` it answers how many placements are admitted, waiting and refused: of `application`, of those
+        whose release choices were declared at the position `asked`, or of all.
+        """
         position = wanted_position(request) or await self._head()
         reconciler = self._rendering.reconciler
         try:
@@ -187,12 +199,20 @@ class Routes:
                 fix="wait longer, or see GET /v1/rendering",
             ) from None
         written = reconciler.writer.written
-        return {
+        answer = {
             "position": reconciler.settled_position,
             "commit": self._rendering.model.parent,
             "files": written.files,
             "seconds": round(written.seconds, 3),
         }
+        return {**answer, "outcome": await self._outcome(application, asked)} if counts else answer
+
+    async def _outcome(self, application: str | None, asked: int) -> dict[str, Any]:
+        model, reconciler = self._rendering.model, self._rendering.reconciler
+        if application is not None and application not in model.fleet.applications:
+            raise not_found("application", application, nearest(application, model.fleet.applications))
+        named = [application] if application is not None else asked_at(model, asked) or None
+        return await outcome(model, reconciler.hold, reconciler.now(), named)
 
     async def _head(self) -> int:
         return await asyncio.to_thread(self._rendering.head_position)

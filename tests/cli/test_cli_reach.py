@@ -24,7 +24,7 @@ FLEET = (
     + "kind: Namespace\nmetadata: {name: menu}\nspec: {expression: /c/*}\n---\n"
     + "kind: Application\nmetadata: {name: boards}\nspec: {namespace: menu}\n"
 )
-MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: menu}\ndata: {version: one}\n"
+MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: menu}\ndata: {version: 'one'}\n"
 REACH = {
     "clusters": 400,
     "fleet": 400,
@@ -138,3 +138,41 @@ def test_a_script_is_told_and_never_asked(resedge: Resedge, server: FakeServer, 
 
     assert (ran.code, ran.err) == (0, SENTENCE)
     assert [asked.query for asked in server.asked] == [{"reach": "true"}]
+
+
+NEEDS = MANIFEST.replace("one", "${edge.config.never}")
+SOME = MANIFEST.replace("one", "${edge.labels.pilot}")
+
+
+def test_waiting_says_how_many_are_admitted_waiting_and_refused(fleet: Machine) -> None:
+    for version, manifest in (("2.0.0", NEEDS), ("2.1.0", SOME)):
+        (fleet.home / "menu.yaml").write_text(manifest)
+        fleet.ok("publish", "boards", version, str(fleet.home / "menu.yaml"))
+    fleet.ok("label", "stores", "-l", "size = large", "pilot=yes")
+
+    fine = fleet.resedge("set-release", "boards", "1.0.0", "--wait")
+    some = fleet.resedge("set-release", "boards", "2.1.0", "--wait")
+    none = fleet.resedge("set-release", "boards", "2.0.0", "--wait")
+    waited = fleet.resedge("wait", "--for=rendered")
+    named = fleet.resedge("wait", "--for=rendered", "--application", "boards")
+    fleet.ok("label", "stores", "-l", "/c/s-00", "other=yes")
+    later = fleet.resedge("wait", "--for=rendered")
+    freeze = (
+        "kind: Freeze\nmetadata: {name: stop}\n"
+        "spec: {from: '2020-01-01T00:00:00Z', until: '2099-01-01T00:00:00Z', reason: x, owner: ops}\n"
+    )
+    frozen = fleet.resedge("apply", "-f", "-", stdin=freeze)
+    waiting = fleet.resedge("set-release", "boards", "1.1.0", "--wait")
+    fleet.ok("delete", "freeze", "stop", "--yes")
+    fleet.ok("wait", "--for=rendered")
+
+    assert (fine.code, fine.err.splitlines()[-1]) == (0, "12 admitted, 0 waiting, 0 refused")
+    assert (some.code, some.err.splitlines()[-1]) == (0, "3 admitted, 0 waiting, 9 refused")
+    assert none.code == waited.code == named.code == 3
+    for each in (none, waited, named):
+        assert "0 admitted, 0 waiting, 12 refused\n" in each.err
+        assert "boards: refused on every cluster" in each.err
+    assert (later.code, later.err) == (0, "0 admitted, 0 waiting, 12 refused\n")
+    assert frozen.code == 0, frozen.err
+    assert waiting.code == 0
+    assert "0 admitted, 12 waiting (freeze stop: 12, opens 2099-01-01T00:00:00+00:00), 0 refused" in waiting.err

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.rendering.model import Model
 
 EXAMPLES_MAX = 5
-_REFUSED = "refused"
+REFUSED_GATE = "refused"
 """The pseudo gate of refusals at rendering."""
 LISTED = sorted(KEEPING, key=lambda gate: gate.blocked_rank)
 
@@ -46,7 +46,7 @@ def _of(gating: Gating, key: str, where: BitMap | None) -> Iterator[tuple[str, W
     placements = gating.model.placements
     for refusal, clusters in sorted(placements.refusals.items(), key=lambda each: (each[0].code, each[0].detail)):
         if refusal.key == key and (there := _within(clusters, where)):
-            yield _REFUSED, Waiting(refusal.code, None, refusal.detail, there)
+            yield REFUSED_GATE, Waiting(refusal.code, None, refusal.detail, there)
     change = gating.change(placements.by_key[key])
     for gate in LISTED:
         if there := _within(gate.keeps_back(change).clusters, where):
