@@ -90,7 +90,7 @@ def loosened(change: Before, events: Iterable[Event], now: datetime) -> dict[str
     for application in _levels(before):
         was, is_now = _bound(before, application, known), _bound(after, application, known)
         what = "the windows of clusters" if application is None else f"the windows of {application}"
-        found[what] = _windows(was, is_now, zones, hours)
+        found[what] = _level(was, is_now, zones, hours)
     return {what: clusters & known for what, clusters in found.items() if clusters & known}
 
 
@@ -124,6 +124,26 @@ def _bound(fleet: Fleet, application: str | None, known: BitMap) -> _Bound:
         if here:
             found[name] = (calendar, known if calendar.clusters is None else fleet.bound("calendar", name) & known)
     return found
+
+
+def _level(before: _Bound, after: _Bound, zones: BitMap, hours: BitMap) -> BitMap:
+    """Return where a level may newly be open: one of those that require it, or the others together, open more."""
+    others, others_now = _without_required(before), _without_required(after)
+    answer = _windows(others, others_now, zones, hours)
+    for name, (calendar, clusters) in after.items():
+        old, bound = others.get(name, (None, BitMap()))
+        if calendar.require and old is not None and stricter(old, calendar):
+            # One of several became one that must be open: whatever the others do, it was open before when it is now.
+            answer -= (clusters & bound) - (zones | hours)
+    for name, (calendar, clusters) in before.items():
+        if calendar.require:
+            kept = {name: after[name]} if name in after and after[name][0].require else {}
+            answer |= _windows({name: (calendar, clusters)}, kept, zones, hours)
+    return answer
+
+
+def _without_required(level: _Bound) -> _Bound:
+    return {name: each for name, each in level.items() if not each[0].require}
 
 
 def _windows(before: _Bound, after: _Bound, zones: BitMap, hours: BitMap) -> BitMap:

@@ -59,3 +59,10 @@ def interval(begins: str, ends: str, zone: str) -> tuple[datetime, datetime]:
 def local_of(zone: str, at: datetime) -> datetime:
     """Return the local time of a zone at an instant."""
     return at.astimezone(zone_of(zone)).replace(tzinfo=None, fold=0)
+
+
+def on_the_clock(at: datetime, zone: str) -> str:
+    """Return an instant as a store's wall clock shows it, with the zone named."""
+    shown = at.astimezone(zone_of(zone) if zone else UTC)
+    seconds = "" if shown.second == 0 and shown.microsecond == 0 else f"{shown:%S.%f}".rstrip("0").rstrip(".")
+    return f"{shown:%a %Y-%m-%d %H:%M}{':' if seconds else ''}{seconds} {zone or 'UTC'}"

@@ -68,7 +68,8 @@ class CalendarDeclared:
     """When changes may be admitted. Stream `calendar-<name>`.
 
     With `clusters` (canonical expression) alone it binds clusters, with `applications` alone applications wherever they
-    are, with both those applications on those clusters. `signoff` names the process by which it can be overridden.
+    are, with both those applications on those clusters. `signoff` names the process by which it can be overridden. Of
+    those that apply at a level, each that says `require` must be open, and one of the others, if there are any.
     """
 
     name: str
@@ -80,6 +81,7 @@ class CalendarDeclared:
     signoff: str | None = None
     allow_empty: bool = False
     labels: Labels = field(default_factory=dict)
+    require: bool = False
 
 
 @published("policy", removed("calendar {name}"), CALENDAR)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from libs.calendars import zone_of
+from libs.calendars import on_the_clock
 from libs.contracts import CalendarDeclared, FreezeDeclared
 from libs.fleet import change_of, kept_key
 from libs.gates.explained import Evidence, Explained
 from libs.gates.rules import covers
 from libs.gates.schedules import Pair, calendar_at, freeze_at, freeze_interval
+from libs.gates.views import alternatives
 
 if TYPE_CHECKING:
     from libs.fleet import Override, Policy
@@ -28,12 +29,12 @@ STEPS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """What applies to the application on the cluster in one view: in each of `levels`, one calendar must be open."""
+    """What applies to the application on the cluster in one view: of each of `groups`, one calendar must be open."""
 
     pair: Pair
     withheld: str | None
     freezes: Sequence[FreezeDeclared]
-    levels: Sequence[Sequence[CalendarDeclared]]
+    groups: Sequence[Sequence[CalendarDeclared]]
     identities: Mapping[tuple[str, str], int]
 
     def opened_by(self, override: Override, document: FreezeDeclared | CalendarDeclared) -> bool:
@@ -45,7 +46,7 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A freeze in force, or a level without an open calendar, unless `override` opens it until `until`."""
+    """A freeze in force, or a group without an open calendar, unless `override` opens it until `until`."""
 
     documents: Sequence[FreezeDeclared | CalendarDeclared]
     bound: _Bound
@@ -86,13 +87,13 @@ class OnCluster:
                     yield self._found([freeze], bound, until, at, passed=passed)
 
     def windows(self, at: datetime) -> Iterator[_Found]:
-        """Return the levels without an open calendar at an instant."""
+        """Return the groups without an open calendar at an instant."""
         for bound in self.bound:
-            for level in bound.levels:
-                judged = [calendar_at(calendar, bound.pair, at) for calendar in level]
-                if level and not any(is_open for is_open, _ in judged):
+            for group in bound.groups:
+                judged = [calendar_at(calendar, bound.pair, at) for calendar in group]
+                if not any(is_open for is_open, _ in judged):
                     until = min((change for _, change in judged if change is not None), default=None)
-                    yield self._found(level, bound, until, at, passed=self.first)
+                    yield self._found(group, bound, until, at, passed=self.first)
 
     def _found(
         self,
@@ -148,7 +149,7 @@ class OnCluster:
         if not coming:
             return Explained(open=True, reason="no freeze is in force")
         begins, freeze, by = min(coming, key=lambda each: each[0])
-        told = f"no freeze is in force; freeze {freeze.name} begins {_local(begins, by.pair[0])}"
+        told = f"no freeze is in force; freeze {freeze.name} begins {on_the_clock(begins, by.pair[0])}"
         cited: Evidence = (f"freeze {freeze.name}", ("freeze", freeze.name), {"begins": begins})
         return Explained(open=True, reason=told, evidence=[cited])
 
@@ -160,7 +161,7 @@ class OnCluster:
             opens_at = self._first_open(self.now, self.windows)
             zone = holding[0].bound.pair[0]
             closed = "; ".join(dict.fromkeys(_closed_told(each) for each in holding))
-            when = "it never opens" if opens_at is None else f"it opens {_local(opens_at, zone)}"
+            when = "it never opens" if opens_at is None else f"it opens {on_the_clock(opens_at, zone)}"
             return Explained(open=False, reason=f"{closed}; {when}", opens_at=opens_at, evidence=_cited(holding))
         if found:
             told = "; ".join(dict.fromkeys(self._let_through(each) for each in found))
@@ -170,10 +171,10 @@ class OnCluster:
     def _open_windows(self) -> Explained:
         told, evidence = list[str](), list[Evidence]()
         for bound in self.bound:
-            for calendar in (each for level in bound.levels for each in level):
+            for calendar in (each for group in bound.groups for each in group):
                 is_open, until = calendar_at(calendar, bound.pair, self.now)
                 if is_open:
-                    ends = "" if until is None else f" until {_local(until, bound.pair[0])}"
+                    ends = "" if until is None else f" until {on_the_clock(until, bound.pair[0])}"
                     told.append(f"calendar {calendar.name} is open{ends}{_as_withheld(bound)}")
                     evidence.append((f"calendar {calendar.name}", ("calendar", calendar.name), {"until": until}))
         reason = "; ".join(dict.fromkeys(told)) or "no calendar applies to it"
@@ -185,7 +186,7 @@ class OnCluster:
             return f"{names} would keep it back, but a cluster's first admission passes"
         assert found.override is not None  # noqa: S101 - what neither passed nor was overridden holds
         override = found.override
-        ends = "" if override.ends is None else f" until {_local(override.ends, found.bound.pair[0])}"
+        ends = "" if override.ends is None else f" until {on_the_clock(override.ends, found.bound.pair[0])}"
         return f"override {override.request.id} opens {names}{ends}: {override.request.reason}"
 
 
@@ -200,11 +201,17 @@ def _bound(view: View, application: str, ordinal: int) -> Iterator[_Bound]:
                 freezes.append(freeze)
             else:
                 kept.append((change, freeze))
-    levels = [
-        [calendar for calendar, members in view.calendars(level) if ordinal in members] for level in (None, application)
+    groups = [
+        group
+        for level in (None, application)
+        for group in alternatives((each for each, members in view.calendars(level) if ordinal in members), _itself)
     ]
-    yield _Bound(view.pair(ordinal), view.withheld, freezes, levels, view.identities)
+    yield _Bound(view.pair(ordinal), view.withheld, freezes, groups, view.identities)
     yield from (_Bound(view.pair(ordinal), change, [freeze], [], view.identities) for change, freeze in kept)
+
+
+def _itself(calendar: CalendarDeclared) -> CalendarDeclared:
+    return calendar
 
 
 def _names_of(documents: Sequence[FreezeDeclared | CalendarDeclared]) -> str:
@@ -227,7 +234,7 @@ def _freeze_told(found: _Found) -> str:
     zone = found.bound.pair[0]
     told = [
         f"freeze {each.name} ({each.reason}; {each.owner}) holds it until"
-        f" {_local(freeze_interval(each, zone)[1], zone)}"
+        f" {on_the_clock(freeze_interval(each, zone)[1], zone)}"
         for each in found.documents
         if isinstance(each, FreezeDeclared)
     ]
@@ -255,10 +262,3 @@ def _cited(found: Iterable[_Found]) -> list[Evidence]:
             key = ("withheld", each.bound.withheld)
             cited.setdefault(key, (f"withheld change {each.bound.withheld}", key, {}))
     return list(cited.values())
-
-
-def _local(at: datetime, zone: str) -> str:
-    """Return an instant as a store's wall clock shows it, with the zone named."""
-    shown = at.astimezone(zone_of(zone) if zone else UTC)
-    seconds = "" if shown.second == 0 and shown.microsecond == 0 else f"{shown:%S.%f}".rstrip("0").rstrip(".")
-    return f"{shown:%a %Y-%m-%d %H:%M}{':' if seconds else ''}{seconds} {zone or 'UTC'}"

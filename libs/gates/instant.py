@@ -75,7 +75,7 @@ class Instant:
 
     @cached_property
     def _windows(self) -> list[GateRule]:
-        return [view.level_rule(None, self.now, self.overrides) for view in self.views]
+        return [rule for view in self.views for rule in view.level_rules(None, self.now, self.overrides)]
 
     def closed_by_freeze(self, application: str, *, first: BitMap) -> Closed:
         """Return where freezes keep an application back; `first` are the clusters whose first admission it would be."""
@@ -98,7 +98,7 @@ class Instant:
     def _of_application(self, application: str) -> list[GateRule]:
         if not application:
             return []
-        return [view.level_rule(application, self.now, self.overrides) for view in self.views]
+        return [rule for view in self.views for rule in view.level_rules(application, self.now, self.overrides)]
 
     def opens_at(self, application: str, ordinal: int, *, first: bool = False) -> datetime | None:
         """Return when freeze and window will both be open by today's calendars; None: never."""

@@ -96,7 +96,9 @@ class InWindow(Gate):
     """A calendar of each level that binds the application is open."""
 
     name = "window"
-    open_when = "at each level, one calendar that applies to it is open or overridden, or no calendar applies"
+    open_when = (
+        "at each level, all calendars that apply and say `require`, and one of the others, are open or overridden"
+    )
     reads = (*PLACES, "calendar", "override", "withheld")
 
     def closed_for(self, instant: Instant, application: str, first: BitMap) -> Closed:

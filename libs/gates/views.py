@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from pyroaring import BitMap
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from libs.fleet import Fleet, Override, Policy, Withheld
 
 GateDocument = CalendarDeclared | FreezeDeclared
+T = TypeVar("T")
 ScheduleOf = Callable[[GateDocument], Schedule]
 
 
@@ -153,10 +154,16 @@ class View:
                 ]
                 yield GateRule(closed, opened, freeze.applications, freeze.new_clusters != "hold")
 
-    def level_rule(self, application: str | None, now: datetime, overrides: Iterable[Override]) -> GateRule:
-        """Return the rule of one level of calendars: open where any calendar that applies is open."""
+    def level_rules(self, application: str | None, now: datetime, overrides: Sequence[Override]) -> list[GateRule]:
+        """Return the rules of one level of calendars: one for each alternative (`alternatives`)."""
+        found = alternatives(self.calendars(application), lambda each: each[0])
+        return [self._rule(each, now, overrides) for each in found]
+
+    def _rule(
+        self, bound_by: Sequence[tuple[CalendarDeclared, BitMap]], now: datetime, overrides: Sequence[Override]
+    ) -> GateRule:
+        """Return the rule of calendars of which one must be open where any of them applies."""
         bound, is_open = BitMap(), BitMap()
-        bound_by = list(self.calendars(application))
         for calendar, members in bound_by:
             bound = bound | members
             is_open = is_open | self.spread("calendar", calendar.name).on(now)
@@ -170,6 +177,17 @@ class View:
 
     def _opens(self, override: Override, calendar: CalendarDeclared) -> bool:
         return override.opens("calendar", calendar, self.identities["calendar", calendar.name])
+
+
+def alternatives(level: Iterable[T], calendar_of: Callable[[T], CalendarDeclared]) -> list[list[T]]:
+    """Return the groups of a level of which one calendar each must be open: each that requires it, then the others."""
+    required, others = list[list[T]](), list[T]()
+    for each in level:
+        if calendar_of(each).require:
+            required.append([each])
+        else:
+            others.append(each)
+    return [*required, others] if others else required
 
 
 def as_they_are(view: View, fleet: Fleet) -> None:

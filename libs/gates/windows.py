@@ -37,6 +37,7 @@ class WindowRow:
 
     calendar: str
     applications: tuple[str, ...]
+    require: bool
     zone: str
     hours: str
     clusters: int
@@ -74,6 +75,7 @@ def _rows(
             yield WindowRow(
                 calendar.name,
                 tuple(calendar.applications),
+                calendar.require,
                 pair[0],
                 pair[1],
                 count,

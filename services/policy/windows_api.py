@@ -54,6 +54,7 @@ def _row(row: WindowRow) -> dict[str, Any]:
     return {
         "calendar": row.calendar,
         "applications": list(row.applications),
+        "require": row.require,
         "zone": row.zone,
         "hours": row.hours or None,
         "count": row.clusters,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libs.contracts import AdmissionDecided, Recorded
+from libs.contracts import AdmissionDecided, CalendarDeclared, Recorded
 from tests.policy_model.model_people import People, Violation, demand
 from tests.policy_model.model_time import calendar_open, freeze_in_force
 from tests.policy_model.model_world import Variant, View, World
@@ -16,6 +16,12 @@ from tests.policy_model.model_world import Variant, View, World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+
+def _all_and_one(level: list[CalendarDeclared]) -> list[list[CalendarDeclared]]:
+    """Return the groups of a level of which one must be open: each that is required, and all the others."""
+    required = [[each] for each in level if each.require]
+    return [*required, [each for each in level if not each.require]]
 
 
 class Judge:
@@ -100,7 +106,7 @@ class Judge:
     def _windows(self, view: View, application: str, name: str, at: datetime) -> Iterator[str]:
         of_clusters = [each for each in view.calendars if not each.applications and each.clusters is not None]
         of_applications = [each for each in view.calendars if application in each.applications]
-        for level in (of_clusters, of_applications):
+        for level in (*_all_and_one(of_clusters), *_all_and_one(of_applications)):
             if not level or any(calendar_open(each, view.zone, view.hours, at) for each in level):
                 continue
             if not any(self.people.opens(each, application, name, at) for each in level):

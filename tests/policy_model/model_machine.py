@@ -230,7 +230,7 @@ class PolicyHistory(RuleBasedStateMachine):
     @rule(
         place=st.integers(0, 2), windows=windows, clusters=expressions,
         everywhere=st.booleans(), of=some_applications, cutoff=st.sampled_from([0, 0, 15]), excluded=st.integers(0, 4),
-        process=signoffs, calm=calm,
+        process=signoffs, require=st.booleans(), calm=calm,
     )  # fmt: skip
     def declares_a_calendar(
         self,
@@ -243,12 +243,14 @@ class PolicyHistory(RuleBasedStateMachine):
         cutoff: int,
         excluded: int,
         process: str,
+        require: bool,
         calm: bool,
     ) -> None:
         day = (self.edge.now + DAY).date()
         exclude = [Exclusion(day.isoformat(), (day + DAY).isoformat())] if excluded == 0 else []
         binds = None if of and everywhere else clusters
-        self.edge.say(CalendarDeclared(f"calendar-{place}", windows, exclude, binds, of, cutoff, process))
+        said = CalendarDeclared(f"calendar-{place}", windows, exclude, binds, of, cutoff, process, require=require)
+        self.edge.say(said)
         self.settle(calm)
 
     @rule(

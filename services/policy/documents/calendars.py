@@ -79,6 +79,7 @@ class CalendarSpec(Spec):
     cutoff_minutes: int = Field(default=0, ge=0, le=DAY_MINUTES)
     signoff: str | None = None
     allow_empty: bool = False
+    require: bool = False
 
 
 def parse_calendar(written: Any, name: str | None) -> tuple[str, Make[Command]]:
@@ -100,6 +101,7 @@ def parse_calendar(written: Any, name: str | None) -> tuple[str, Make[Command]]:
         signoff=spec.signoff,
         allow_empty=spec.allow_empty,
         labels=read.labels,
+        require=spec.require,
     )
 
     def make(actor: str, at: datetime) -> DeclareCalendar:
@@ -182,6 +184,7 @@ def calendar_document(event: CalendarDeclared, _facts: Fleet) -> dict[str, Any]:
         cutoff_minutes=event.cutoff_minutes,
         signoff=event.signoff,
         allow_empty=event.allow_empty,
+        require=event.require,
     )
     return document("Calendar", event.name, event.labels, spec)
 

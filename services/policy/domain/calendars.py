@@ -17,6 +17,7 @@ from libs.contracts.refusals import Invalid
 from libs.fleet import bitmap, ordinals
 from libs.fleet.checks import check_signoff, read_expression
 from services.policy.domain.checks import canonical_clusters, check_applications, check_clusters
+from services.policy.domain.widening import widened
 from services.policy.events import CalendarDeclared, CalendarRemoved
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def decide(command: Command, state: State, facts: Fleet) -> Sequence[Event]:
 
 
 def warnings(command: Command, facts: Fleet) -> list[str]:
-    """Return on how many of its clusters the calendar never opens, with the reason on one of them."""
+    """Return on how many of its clusters the calendar never opens, and where it widens what others allow."""
     if not isinstance(command, DeclareCalendar):
         return []
     calendar = command.calendar
@@ -77,6 +78,12 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
         bound = BitMap.union(BitMap(), *(facts.placed(name) for name in calendar.applications))
     else:
         bound = facts.selection.select(read_expression(calendar.clusters))
+    return [*_never(command, bound, facts), *widened(calendar, bound, facts, command.at, list(_alike(bound, facts)))]
+
+
+def _never(command: DeclareCalendar, bound: BitMap, facts: Fleet) -> list[str]:
+    """Say on how many of its clusters the calendar never opens, with the reason on one of them."""
+    calendar = command.calendar
     by_hours = any(window.closed is not None for window in calendar.windows)
     never: list[tuple[str, str]] = []
     looked_at = 0
@@ -92,7 +99,7 @@ def warnings(command: Command, facts: Fleet) -> list[str]:
     return [f"{least}{len(never):,} of {len(bound):,} clusters never open, e.g. {example}: {why}"]
 
 
-def _alike(bound: BitMap, facts: Fleet, *, by_hours: bool) -> Iterator[tuple[tuple[str, str], BitMap]]:
+def _alike(bound: BitMap, facts: Fleet, *, by_hours: bool = True) -> Iterator[tuple[tuple[str, str], BitMap]]:
     """Yield clusters that share a time zone and (where they matter) hours, most of them first, up to a bound."""
     among = ordinals(bound)
     zones = facts.zone_of.values[among].astype(np.int64)

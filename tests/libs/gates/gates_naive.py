@@ -149,11 +149,16 @@ class Naive:
                 [each for each in binding if not each.applications],
                 [each for each in binding if application in each.applications],
             )
-            rules += [
-                self._openers("calendar", [each.name for each in level], cluster, application, now)
-                for level in levels
-                if level and not any(is_open(each, store.timezone, hours, now) for each in level)
-            ]
+            for level in levels:
+                others = [each for each in level if not each.require]
+                shut = {each.name for each in level if not is_open(each, store.timezone, hours, now)}
+                rules += [
+                    self._openers("calendar", [each.name], cluster, application, now)
+                    for each in level
+                    if each.require and each.name in shut
+                ]
+                if others and all(each.name in shut for each in others):
+                    rules.append(self._openers("calendar", [each.name for each in others], cluster, application, now))
         return _together(rules)
 
     def _looked_at(self, cluster: int) -> list[Facts]:

@@ -67,7 +67,7 @@ def calendars(draw: st.DrawFn) -> CalendarDeclared:
     clusters = draw(st.sampled_from([*EXPRESSIONS, *([None] if applications else [])]))
     name = draw(st.sampled_from(["one", "two", "three"]))
     found = draw(st.lists(windows(), max_size=2))
-    return calendar(name, *found, clusters=clusters, applications=applications, cutoff_minutes=draw(st.just(0)))
+    return calendar(name, *found, clusters=clusters, applications=applications, require=draw(st.booleans()))
 
 
 @st.composite
