@@ -84,9 +84,9 @@ def test_the_example_is_the_first_instant_at_which_only_the_new_one_opens(
 
 
 def test_a_calendar_of_an_application_widens_what_another_of_it_allows() -> None:
-    def nightly(name: str, opens: str, closes: str, **more: bool) -> CalendarDeclared:
+    def nightly(name: str, opens: str, closes: str, *, require: bool = False) -> CalendarDeclared:
         window = CalendarWindow(weekly=WeeklyWindow(DAYS, opens, closes))
-        return CalendarDeclared(name, [window], applications=["pos-api"], **more)
+        return CalendarDeclared(name, [window], applications=["pos-api"], require=require)
 
     stores = [store("tx-1"), NamespaceDeclared("pos", "/c/*"), ApplicationDeclared("pos-api", "pos", None)]
     fleet = fleet_of(*stores, nightly("night", "01:00", "05:00"))

@@ -50,7 +50,8 @@ def widened(calendar: CalendarDeclared, bound: BitMap, facts: Fleet, at: datetim
     if calendar.require:
         return []
     found = []
-    for application in calendar.applications or [None]:
+    levels: Sequence[str | None] = calendar.applications or [None]
+    for application in levels:
         for case in _cases(calendar, application, bound, facts, alike):
             if (instant := _only_by(calendar, case, at)) is not None:
                 found.append(_told(calendar, application, case, instant))
