@@ -1,6 +1,6 @@
 """Sends documents as one change: all of them, or none; the server puts them in order.
 
-The one rule: every message about a document names its file and line.
+Every message about a document names its file and line.
 """
 
 from __future__ import annotations

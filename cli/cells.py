@@ -1,7 +1,7 @@
 """How tables show registered columns: the forms of values, and the columns of a kind.
 
-The one rule: a form reads one item and returns the text of its cell; an unknown form changes nothing, so that a newer
-server's kinds can be shown.
+A form reads one item and returns the text of its cell; an unknown form changes nothing, so that a newer server's kinds
+can be shown.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The output of a change: a line for people, the name, or JSON for scripts.
 
-The one rule: in every format, warnings also go to stderr.
+In every format, warnings also go to stderr.
 """
 
 import json

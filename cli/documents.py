@@ -1,6 +1,6 @@
 """Reads documents from files, within limits, each with its file and number.
 
-The one rule: every message about a document names its file and the document in it.
+Every message about a document names its file and the document in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Durations as people write them: `500ms`, `90s`, `90m`, `4h`, `2d`, `1h30m`.
 
-The one rule: a text that is nearly a duration is refused with the one that was probably meant, never guessed.
+A text that is nearly a duration is refused with the one that was probably meant, never guessed.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Writes an export: the events as JSON Lines, and a manifest that describes them.
 
-The one rule: both files appear whole or not at all, the manifest last; an interrupted export leaves nothing behind.
+Both files appear whole or not at all, the manifest last; an interrupted export leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The changes of an import, as lines for people: losses first, then additions.
 
-The one rule: each line can be understood alone, so that grep can find it.
+Each line can be understood alone, so that grep can find it.
 """
 
 from __future__ import annotations

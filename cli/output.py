@@ -1,6 +1,6 @@
 """Items as table, wide, json, yaml, name or jsonl.
 
-The one rule: `apply` accepts the `yaml` and `json` of declared things again, value for value.
+`apply` accepts the `yaml` and `json` of declared things again, value for value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The last written position of each context, so that the next command reads its own writes.
 
-The one rule: this file is only a convenience; without it, reads just do not wait.
+This file is only a convenience; without it, reads just do not wait.
 """
 
 from __future__ import annotations

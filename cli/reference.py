@@ -1,6 +1,6 @@
 """Writes `docs/reference/cli.md` from the command itself.
 
-The one rule: never edit the page; `python -m cli.reference > docs/reference/cli.md` makes it, and a test compares.
+Never edit the page; `python -m cli.reference > docs/reference/cli.md` makes it, and a test compares.
 """
 
 import inspect

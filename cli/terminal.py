@@ -1,6 +1,6 @@
 """The abilities of a terminal: colour, width, progress.
 
-The one rule: output to anything else is plain: no colour, no progress, nothing cut off.
+Output to anything else is plain: no colour, no progress, nothing cut off.
 """
 
 from __future__ import annotations

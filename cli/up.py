@@ -1,6 +1,6 @@
 """`resedge up`: all services in this process, and the local context for it.
 
-The one rule: when it returns, the port is free, the directory's lock is released, and the log is closed.
+When it returns, the port is free, the directory's lock is released, and the log is closed.
 """
 
 from __future__ import annotations

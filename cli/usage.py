@@ -1,6 +1,6 @@
 """The usage line of a command, and the messages about arguments that do not match it.
 
-The one rule: the help, the reference page and the errors use the same declarations.
+The help, the reference page and the errors use the same declarations.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """`schemas/asyncapi.yaml`: an AsyncAPI 3.0 description of every topic, made from the registries of event types.
 
-The one rule: payloads are described once, in the JSON Schemas beside it; this document only says what travels where.
+Payloads are described once, in the JSON Schemas beside it; this document only says what travels where.
 """
 
 from __future__ import annotations

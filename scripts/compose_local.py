@@ -1,7 +1,7 @@
 """Runs docker-compose.yml without Docker: our services as processes, against a local Kafka, PostgreSQL and nginx.
 
-`scripts/compose-local up|down|status|logs [SERVICE…]`. The one rule: commands, environment, order, conditions and
-health checks are those of the file; what differs stands in `scripts/compose_local_places.py`.
+`scripts/compose-local up|down|status|logs [SERVICE…]`. Commands, environment, order, conditions and health checks are
+those of the file; what differs stands in `scripts/compose_local_places.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads docker-compose.yml as far as processes of this machine can honour it, and refuses the rest by name.
 
-The one rule: a key is honoured, or ignored on purpose because it only concerns containers, or an error. Nothing that
-the file says gets lost silently.
+A key is honoured, or ignored on purpose because it only concerns containers, or an error. Nothing that the file says
+gets lost silently.
 """
 
 from __future__ import annotations

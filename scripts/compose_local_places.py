@@ -1,7 +1,7 @@
 """What stands for what, and where, when docker-compose.yml runs as processes of this machine.
 
-The one rule: everything that differs from containers is in the tables of this file; a host that has no place here is an
-error, never a surprise at run time.
+Everything that differs from containers is in the tables of this file; a host that has no place here is an error, never
+a surprise at run time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Repeats drills with one seed after the other, and says how often each failed and how long a round took.
 
-The one rule: a drill is a test in `tests/distributed` that takes a system, told by its name or its file's; a round
-that fails keeps its system's directory, with every process's log in it, and the exit code is 1.
+A drill is a test in `tests/distributed` that takes a system, told by its name or its file's; a round that fails keeps
+its system's directory, with every process's log in it, and the exit code is 1.
 """
 
 from __future__ import annotations

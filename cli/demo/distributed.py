@@ -1,6 +1,6 @@
 """The system of the distributed demo: every service in its own process, by `scripts/compose-local`.
 
-The one rule: a running system is used and left running; a system that the demo started ends with it.
+A running system is used and left running; a system that the demo started ends with it.
 """
 
 from __future__ import annotations

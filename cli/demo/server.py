@@ -1,6 +1,6 @@
 """The server of the demo: `resedge up` in a process of its own, as a person would start it.
 
-The one rule: however the demo ends, the server ends too, cleanly.
+However the demo ends, the server ends too, cleanly.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`resedge admin`: an administrator's work on the databases of the log and of the views.
 
-The one rule: these verbs need no server: they work before there is one, and while none may run.
+These verbs need no server: they work before there is one, and while none may run.
 """
 
 from __future__ import annotations

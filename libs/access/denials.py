@@ -1,6 +1,6 @@
 """Refused requests (403) as events: one event for each actor, route and minute, whatever their number.
 
-The one rule: what is kept in memory is bounded, so that a flood of refusals fills neither the memory nor the log.
+What is kept in memory is bounded, so that a flood of refusals fills neither the memory nor the log.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Whether a process's knowledge of tokens, roles and bindings is recent enough to rely on.
 
-The one rule: a revocation takes effect within `RIGHTS_STALE_SECONDS_MAX` of its append. A process that cannot compare
-itself with the log for longer than that (the log does not answer, its fleet is behind) accepts no token that may have
-been revoked.
+A revocation takes effect within `RIGHTS_STALE_SECONDS_MAX` of its append. A process that cannot compare itself with the
+log for longer than that (the log does not answer, its fleet is behind) accepts no token that may have been revoked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which freezes and placement policies a change loosens by what it says of them, and the sign-offs that have to agree.
 
-The one rule: what is not provably stricter is looser, on every fleet and at every instant; another sign-off is looser.
+What is not provably stricter is looser, on every fleet and at every instant; another sign-off is looser.
 """
 
 from __future__ import annotations

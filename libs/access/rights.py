@@ -1,7 +1,7 @@
 """What a principal may do, and where: built-in roles of file tokens, and the bindings of declared roles.
 
-The one rule: a right is a verb on a kind. Nobody has a right without a binding that gives it; a binding gives nothing
-after its end, or if its expression selects nothing.
+A right is a verb on a kind. Nobody has a right without a binding that gives it; a binding gives nothing after its end,
+or if its expression selects nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The keys that an identity provider signs with, cached and fetched again as they rotate.
 
-The one rule: no token makes us ask the provider more often than every `RETRY_SECONDS`, and a provider that is down has
-no effect for `STALE_SECONDS_MAX`.
+No token makes us ask the provider more often than every `RETRY_SECONDS`, and a provider that is down has no effect for
+`STALE_SECONDS_MAX`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A lock around work on a view that only one process may do at a time, and retries of faults that pass by themselves.
 
-The one rule: on PostgreSQL the lock belongs to the session, so that it ends with its holder.
+On PostgreSQL the lock belongs to the session, so that it ends with its holder.
 """
 
 from __future__ import annotations

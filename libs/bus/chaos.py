@@ -1,6 +1,6 @@
 """A feed for tests: it does to a consumer what a broker, a crash and a second delivery can do, by a seed.
 
-The one rule: whatever it does, a correct consumer ends in the same state as with an orderly feed.
+Whatever it does, a correct consumer ends in the same state as with an orderly feed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The contract between feeds (the log's tail, Kafka) and consumers.
 
-The one rule: events may come twice, late, or with holes between them. A consumer drops what it has, fills a hole from
-the log, and stops, with a reason, when the log is not the one that it has read. A position that was announced but is
-not in the log stops no consumer: the log is asked again, and decides.
+Events may come twice, late, or with holes between them. A consumer drops what it has, fills a hole from the log, and
+stops, with a reason, when the log is not the one that it has read. A position that was announced but is not in the log
+stops no consumer: the log is asked again, and decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which faults of a database pass by themselves, so that the step is retried, and which would come again.
 
-The one rule: a fault of the environment (connection, lock, restart, permission) passes, since somebody repairs it; a
-fault of the data does not, however often the step is retried.
+A fault of the environment (connection, lock, restart, permission) passes, since somebody repairs it; a fault of the
+data does not, however often the step is retried.
 """
 
 from __future__ import annotations

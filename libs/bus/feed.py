@@ -1,7 +1,7 @@
 """The in-process feed: tails the log and hands its events to consumers, each at its own pace.
 
-The one rule: consumers at the same position share one read and decode of a page, and events that this process has just
-appended are not read at all; a consumer that is slow, late or broken reads for itself, waits or stops alone.
+Consumers at the same position share one read and decode of a page, and events that this process has just appended are
+not read at all; a consumer that is slow, late or broken reads for itself, waits or stops alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dead letters of consumers: the events that record that a consumer is halted, and what somebody decides about it.
 
-The one rule: both are events in the log, so that another replica, or a rebuild, that stops at the same place later does
-what was decided, without being told.
+Both are events in the log, so that another replica, or a rebuild, that stops at the same place later does what was
+decided, without being told.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What every feed does for its consumers, wherever the events come from: start, retry, halt, resume, wait, report.
 
-The one rule: a temporary fault is waited out, and an announced position counts only once the log has it; an event that
-cannot be applied halts that consumer alone, as a dead letter in the log; anything that puts the log itself in doubt
-stops the consumer permanently.
+A temporary fault is waited out, and an announced position counts only once the log has it; an event that cannot be
+applied halts that consumer alone, as a dead letter in the log; anything that puts the log itself in doubt stops the
+consumer permanently.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An event as a Kafka message: a CloudEvent in binary mode, with the exact bytes that the log's chain covers.
 
-The one rule: every reader recomputes the chain hash from those bytes, so that only events of the log enter by Kafka.
+Every reader recomputes the chain hash from those bytes, so that only events of the log enter by Kafka.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prometheus metrics of feeds and consumers.
 
-The one rule: every read of events from the log names its reason; in normal operation on Kafka only the relay reads.
+Every read of events from the log names its reason; in normal operation on Kafka only the relay reads.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Limits repeated log messages of Kafka's client while a broker is away to two a minute.
 
-The one rule: the first message of each kind always passes, with its level.
+The first message of each kind always passes, with its level.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The events that this process appended last, for a feed, so that it need not read and decode them again.
 
-The one rule: it holds one unbroken and bounded part of the log's chain; everything else is read from the log. After an
-append by another process it starts again.
+It holds one unbroken and bounded part of the log's chain; everything else is read from the log. After an append by
+another process it starts again.
 """
 
 from __future__ import annotations

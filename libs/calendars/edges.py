@@ -1,7 +1,7 @@
 """Wall-clock times as instants: each local time is exactly one instant, through every change of a zone's clocks.
 
-The one rule: a local time that does not exist moves forward to the first instant that does; one that occurs twice is
-its first instant. Zones are those of the tzdata distribution, so that every machine gives the same answer.
+A local time that does not exist moves forward to the first instant that does; one that occurs twice is its first
+instant. Zones are those of the tzdata distribution, so that every machine gives the same answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The view of declared things: one row per thing, its last event, in the service's own database.
 
-The one rule: a thing's next event replaces its row, whole; removed things keep a row, so that the version of their
-stream stays known.
+A thing's next event replaces its row, whole; removed things keep a row, so that the version of their stream stays
+known.
 """
 
 from __future__ import annotations

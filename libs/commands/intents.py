@@ -1,7 +1,7 @@
 """What a request asks for besides its document: author, idempotency key, preconditions, and whether it is a dry run.
 
-The one rule: an idempotency key belongs to its actor, and covers method, path, query and body together; the relay's
-covers the external event that it executes.
+An idempotency key belongs to its actor, and covers method, path, query and body together; the relay's covers the
+external event that it executes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A declared kind: everything that is needed to execute the commands of a declared thing.
 
-The one rule: a kind is registered in `libs.kinds`; its service writes its domain and one `DeclaredKind`. PUT, GET,
-DELETE, lists, counts, dry runs, idempotency and conditional requests follow from them.
+A kind is registered in `libs.kinds`; its service writes its domain and one `DeclaredKind`. PUT, GET, DELETE, lists,
+counts, dry runs, idempotency and conditional requests follow from them.
 """
 
 from __future__ import annotations

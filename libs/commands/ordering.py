@@ -1,7 +1,7 @@
 """The order in which documents can be declared: referenced documents come first.
 
-The one rule: the order depends on the documents only, never on the order in which they came. Documents of one service
-stay together as far as references allow, so that separate services are asked few times.
+The order depends on the documents only, never on the order in which they came. Documents of one service stay together
+as far as references allow, so that separate services are asked few times.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a decision proposes to append, and its answer: now, and when the same request is repeated.
 
-The one rule: an event that the log would not accept is refused here, before anything is appended.
+An event that the log would not accept is refused here, before anything is appended.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Events of approval: sign-off processes, their runs (approvals), and overrides.
 
-Bitmaps are serialized roaring bitmaps over the fleet's ordinals. The one rule: an approval is for one digest. `by`
-holds the author of an event, with the token and the address.
+Bitmaps are serialized roaring bitmaps over the fleet's ordinals. An approval is for one digest. `by` holds the author
+of an event, with the token and the address.
 """
 
 from __future__ import annotations

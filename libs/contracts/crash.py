@@ -1,7 +1,7 @@
 """Named points at which a test may end the process or cut a connection, compiled into the code that must survive it.
 
-The one rule: a point costs nothing unless armed, by the environment (`RESEDGE_CRASH_AT=name` or `name:N` for the N-th
-time, read when this module is imported: the process dies of SIGKILL there) or by `at_crash_point` inside one process.
+A point costs nothing unless armed, by the environment (`RESEDGE_CRASH_AT=name` or `name:N` for the N-th time, read when
+this module is imported: the process dies of SIGKILL there) or by `at_crash_point` inside one process.
 
 An append passes, in this order:
 

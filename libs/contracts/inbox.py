@@ -1,7 +1,7 @@
 """External events: the CloudEvents types that we accept, and the data of each.
 
-The one rule: a type states a fact about the world, in the words of the documents. An unknown field is an error, because
-the sender meant something by it (a later version can retry the dead letter).
+A type states a fact about the world, in the words of the documents. An unknown field is an error, because the sender
+meant something by it (a later version can retry the dead letter).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Names and labels, as in every document (DESIGN rule 14 and §8); one that breaks a rule raises `Invalid`.
 
-The one rule: a name that was accepted here is safe as a file name, a stream key and a Kubernetes name.
+A name that was accepted here is safe as a file name, a stream key and a Kubernetes name.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Recognises numbers that are written in a way that we do not read: `1,024`, full-width digits, a decimal comma.
 
-The one rule: such a number is never interpreted; the refusal names what is unusual, and shows the plain spelling.
+Such a number is never interpreted; the refusal names what is unusual, and shows the plain spelling.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The names of people, wherever they are read: in a token, a role binding, a filter.
 
-The one rule: a name is the identity, so two texts for one person are one name, and no two people look alike: names are
-kept in Unicode's NFC, contain nothing invisible, and never look like a process or service account.
+A name is the identity, so two texts for one person are one name, and no two people look alike: names are kept in
+Unicode's NFC, contain nothing invisible, and never look like a process or service account.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The words of roles: which verbs on which kinds a role can name, and the built-in roles.
 
-The one rule: the right that a route needs is a verb and a kind from this module; a test walks all routes and fails on
-any other.
+The right that a route needs is a verb and a kind from this module; a test walks all routes and fails on any other.
 """
 
 from __future__ import annotations

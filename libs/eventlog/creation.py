@@ -1,7 +1,6 @@
 """Creates the tables of a log, and checks whether a database is fit to hold one.
 
-The one rule: the creating process holds the dialect's creation lock, so that processes that start together make one
-log.
+The creating process holds the dialect's creation lock, so that processes that start together make one log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The answers to earlier submissions with an idempotency key.
 
-The one rule: only key, digest, positions and answer are kept; stream versions are read from the events, so that an
-import of 60,000 streams costs one small row. A row without events has `first_position` = `last_position` + 1.
+Only key, digest, positions and answer are kept; stream versions are read from the events, so that an import of 60,000
+streams costs one small row. A row without events has `first_position` = `last_position` + 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The types of the log: submissions, events, and the outcomes of an append.
 
-The one rule: a submission is appended whole or not at all, and its outcome is a value; exceptions are only for what no
-caller can decide about (bad sizes, a database that does not answer).
+A submission is appended whole or not at all, and its outcome is a value; exceptions are only for what no caller can
+decide about (bad sizes, a database that does not answer).
 """
 
 from __future__ import annotations

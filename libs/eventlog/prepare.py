@@ -1,6 +1,6 @@
 """Checks and digests of a submission, made in the caller's thread before the appender sees it.
 
-The one rule: a submission that passes here can only be refused because of what the log already holds.
+A submission that passes here can only be refused because of what the log already holds.
 """
 
 from __future__ import annotations

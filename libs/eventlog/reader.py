@@ -1,6 +1,6 @@
 """All reads of the log, on connections of their own that never wait for the appender.
 
-The one rule: positions have no gaps, so a page is a range of positions, and a short page means that it is the last.
+Positions have no gaps, so a page is a range of positions, and a short page means that it is the last.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Verifies the log: chain, index columns, blobs, heads.
 
-The one rule: everything is recomputed from the stored bytes, a page at a time, in constant memory; the first problem
-ends the check, since everything after it depends on it.
+Everything is recomputed from the stored bytes, a page at a time, in constant memory; the first problem ends the check,
+since everything after it depends on it.
 """
 
 from __future__ import annotations

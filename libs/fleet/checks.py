@@ -1,7 +1,7 @@
 """The checks that deciders of every service share: references and saved expressions.
 
-The one rule: the references of a saved expression must exist when it is declared, and only then; an expression that is
-in force stays valid after a referenced thing was removed.
+The references of a saved expression must exist when it is declared, and only then; an expression that is in force stays
+valid after a referenced thing was removed.
 """
 
 from __future__ import annotations

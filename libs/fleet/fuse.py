@@ -1,6 +1,6 @@
 """Whether so many removals of placements at once need a confirmation.
 
-The one rule: the limit is the same everywhere: for the fuse before a commit, and for an import, which asks first.
+The limit is the same everywhere: for the fuse before a commit, and for an import, which asks first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What law takes away from an application at a declaration, as warnings and refusals.
 
-The one rule: law subtracts. A placement that law in force forbids does not exist; a declaration that would leave an
-application without any placement is refused, and so is one that reaches forbidden clusters if that law says so.
+Law subtracts. A placement that law in force forbids does not exist; a declaration that would leave an application
+without any placement is refused, and so is one that reaches forbidden clusters if that law says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which placements differ between two states of a fleet: added, removed, or with another release.
 
-The one rule: a placement counts if the expressions select the cluster, no law in force forbids it and, once an
-application has release choices, one of them selects it.
+A placement counts if the expressions select the cluster, no law in force forbids it and, once an application has
+release choices, one of them selects it.
 """
 
 from __future__ import annotations

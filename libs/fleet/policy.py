@@ -1,7 +1,7 @@
 """Policy as every process folds it from events: what is allowed, when, and after whose approval.
 
-Expressions are saved in the fleet's selection under ("calendar" | "freeze" | "law" | "binding", name). The one rule:
-these are facts, not answers: ask libs/gates whether something is open at an instant.
+Expressions are saved in the fleet's selection under ("calendar" | "freeze" | "law" | "binding", name). These are facts,
+not answers: ask libs/gates whether something is open at an instant.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs of a sign-off whose content is larger than an event: the large part is in blobs of the log.
 
-The one rule: a run whose blobs are lost approves nothing: it counts as expired.
+A run whose blobs are lost approves nothing: it counts as expired.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A fleet as bytes, so that a process starts from the state of another one.
 
-The one rule: a snapshot is disposable: if it cannot be read, the fleet is folded from the log again.
+A snapshot is disposable: if it cannot be read, the fleet is folded from the log again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The content of an application's change, and on which clusters approved runs of a sign-off let it through.
 
-The one rule: an approval is for the effect on each cluster: one variant there. If the variant changes (by content, a
-label, a zone, a group), a new approval is needed; an edit that does not change it needs none.
+An approval is for the effect on each cluster: one variant there. If the variant changes (by content, a label, a zone, a
+group), a new approval is needed; an edit that does not change it needs none.
 """
 
 from __future__ import annotations

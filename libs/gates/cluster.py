@@ -1,7 +1,6 @@
 """Freezes and windows of one application on one cluster: explanations, and when they open.
 
-The one rule: the judgement is the same as that of the bitmaps, but for one cluster at any instant, so that it can also
-look ahead.
+The judgement is the same as that of the bitmaps, but for one cluster at any instant, so that it can also look ahead.
 """
 
 from __future__ import annotations

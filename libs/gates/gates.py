@@ -1,6 +1,6 @@
 """The gates of one fleet, evaluated at one instant after another.
 
-The one rule: the result of a schedule is cached until the document or the stores' hours change.
+The result of a schedule is cached until the document or the stores' hours change.
 """
 
 from __future__ import annotations

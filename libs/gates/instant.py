@@ -1,6 +1,6 @@
 """Where freezes and windows are closed at one instant, and when any gate changes next.
 
-The one rule: nothing is stored here: everything follows from the fleet's facts and the instant.
+Nothing is stored here: everything follows from the fleet's facts and the instant.
 """
 
 from __future__ import annotations

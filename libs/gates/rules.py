@@ -1,6 +1,6 @@
 """Rules that close a gate at one instant and overrides that open it, as bitmaps, combined for an application.
 
-The one rule: every rule must be open; an override opens only the rule that it names, only on its clusters.
+Every rule must be open; an override opens only the rule that it names, only on its clusters.
 """
 
 from __future__ import annotations

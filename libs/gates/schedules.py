@@ -1,6 +1,6 @@
 """When a calendar is open, or a freeze in force, for each distinct (time zone, opening hours).
 
-The one rule: a combination is judged once, and the result is valid until its next change. Numbers are microseconds.
+A combination is judged once, and the result is valid until its next change. Numbers are microseconds.
 """
 
 from __future__ import annotations

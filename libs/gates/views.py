@@ -1,6 +1,6 @@
 """The inputs of gates: calendars and freezes with their members, zones and hours, as now or before a withheld change.
 
-The one rule: clusters of equal zone and hours are judged together, and unchanged ones are not grouped again.
+Clusters of equal zone and hours are judged together, and unchanged ones are not grouped again.
 """
 
 from __future__ import annotations

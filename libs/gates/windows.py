@@ -1,7 +1,6 @@
 """When calendars are open, for each distinct (calendar, hours, zone) among some clusters, in store time.
 
-The one rule: a row is about one calendar; whether a change passes depends on all that apply, on freezes and on
-overrides.
+A row is about one calendar; whether a change passes depends on all that apply, on freezes and on overrides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Commits as bytes: equal input gives the same commit id, and no text can imitate a trailer.
 
-The one rule: trailers are typed fields, written as the last paragraph; lines of a message that look like one are
-indented.
+Trailers are typed fields, written as the last paragraph; lines of a message that look like one are indented.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pack indexes, version 2 (gitformat-pack(5)): the offset of each object in a pack.
 
-The one rule: an `Entries` lists each object once, sorted by id; the arrays here are in the order of the pack's entries.
+An `Entries` lists each object once, sorted by id; the arrays here are in the order of the pack's entries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names of entries in a tree: plain names from a short alphabet, as file or as directory, in Git's order.
 
-The one rule: only the alphabet is allowed. Escapes that differ between platforms (HFS+ ignorable code points, NTFS
-short names and streams, backslashes) need characters that are not in it, so no list of them is needed.
+Only the alphabet is allowed. Escapes that differ between platforms (HFS+ ignorable code points, NTFS short names and
+streams, backslashes) need characters that are not in it, so no list of them is needed.
 """
 
 from __future__ import annotations

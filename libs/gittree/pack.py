@@ -1,7 +1,7 @@
 """One pack and its index, written as a stream beside the repository's packs and shown only when it is safe on disk.
 
-The one rule: an object is in a pack once (`git index-pack --strict`), and memory holds ids, sizes and checksums.
-Formats: gitformat-pack(5), pack version 2 and index version 2.
+An object is in a pack once (`git index-pack --strict`), and memory holds ids, sizes and checksums. Formats:
+gitformat-pack(5), pack version 2 and index version 2.
 """
 
 from __future__ import annotations

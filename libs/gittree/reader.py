@@ -1,6 +1,6 @@
 """Reads objects through one long-lived `git cat-file --batch`.
 
-The one rule: answers come from git itself, not from what this process wrote, so that they can be used for verification.
+Answers come from git itself, not from what this process wrote, so that they can be used for verification.
 """
 
 from __future__ import annotations

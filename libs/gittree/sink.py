@@ -1,6 +1,6 @@
 """Sinks of objects: `IdSink` only hashes, `PackSink` writes packs that become visible all at once.
 
-The one rule: nothing of a sink is visible in the repository before `finish`, and after it everything is on disk.
+Nothing of a sink is visible in the repository before `finish`, and after it everything is on disk.
 """
 
 from __future__ import annotations

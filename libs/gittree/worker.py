@@ -1,6 +1,6 @@
 """A worker process: hashes and packs the chunks that it receives, one pack file per sink.
 
-The one rule: it ends when its pipe closes, whatever it was doing; its leftovers have temporary names.
+It ends when its pipe closes, whatever it was doing; its leftovers have temporary names.
 """
 
 from __future__ import annotations

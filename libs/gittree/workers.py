@@ -1,7 +1,7 @@
 """Worker processes that hash and pack large families beside the process that answers requests.
 
-They are started by `exec`, so that running threads do not matter, and again when one has died. The one rule: when a
-worker dies, every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever becomes visible.
+They are started by `exec`, so that running threads do not matter, and again when one has died. When a worker dies,
+every sink that wrote to it fails with `WorkerDied`, and nothing of those sinks ever becomes visible.
 """
 
 from __future__ import annotations

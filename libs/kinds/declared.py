@@ -1,7 +1,7 @@
 """The kinds that are declared by documents.
 
-The one rule: a kind is registered here once, in the order in which documents usually refer to each other. Roles, the
-order of application, `GET /v1/kinds`, the command's words, tables, help and completion, and the reference page follow.
+A kind is registered here once, in the order in which documents usually refer to each other. Roles, the order of
+application, `GET /v1/kinds`, the command's words, tables, help and completion, and the reference page follow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A kind's registration: its words, its service, what its documents refer to, and what a table shows of it.
 
-The one rule: a registration is plain data that travels as JSON; the server publishes it and the command reads it.
+A registration is plain data that travels as JSON; the server publishes it and the command reads it.
 """
 
 from __future__ import annotations

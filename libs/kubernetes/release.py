@@ -1,6 +1,6 @@
 """Checks all objects of a release against one or several versions of Kubernetes.
 
-The one rule: an object that one version refuses and another accepts is only doubtful; the release may run where it can.
+An object that one version refuses and another accepts is only doubtful; the release may run where it can.
 """
 
 from __future__ import annotations

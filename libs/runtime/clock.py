@@ -1,8 +1,7 @@
 """The real clock, a virtual one, and real ids, for composition roots only (DESIGN rule 18).
 
-The one rule: a virtual clock never runs on a log that others may write to or that ends later than the clock starts,
-because recorded times never decrease: after a virtual clock, a log's end stays in the future until real time gets
-there.
+A virtual clock never runs on a log that others may write to or that ends later than the clock starts, because recorded
+times never decrease: after a virtual clock, a log's end stays in the future until real time gets there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Limits on connections: how many, how long for a head, how slowly a client may read.
 
-The one rule: a connection that only waits for its client is closed first. A new connection replaces the one that has
-waited longest without a whole request, so that half-open connections never keep others out.
+A connection that only waits for its client is closed first. A new connection replaces the one that has waited longest
+without a whole request, so that half-open connections never keep others out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Decides many documents on one fork of the fleet, for the services that declare their kinds.
 
-The one rule: a document is decided on the fleet as the earlier documents would change it; a refused one changes nothing
-there.
+A document is decided on the fleet as the earlier documents would change it; a refused one changes nothing there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`POST /v1/documents`: documents of any kind, in any order, as one change: all of them or none.
 
-The one rule: each is decided on the fleet as the earlier ones would change it, and all their events are appended once,
-under the union of their guards. It makes no difference which process decides a kind.
+Each is decided on the fleet as the earlier ones would change it, and all their events are appended once, under the
+union of their guards. It makes no difference which process decides a kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Documents that separate services decide: requests and answers of `POST /v1/documents:decide`.
 
-The one rule: only the relay asks a service, after it has authorised the change, and it appends the change itself; the
-answer changes nothing anywhere.
+Only the relay asks a service, after it has authorised the change, and it appends the change itself; the answer changes
+nothing anywhere.
 """
 
 from __future__ import annotations

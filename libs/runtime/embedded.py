@@ -1,6 +1,6 @@
 """The embedded composition: services, their log, their views and one feed, in one process under one application.
 
-The one rule: only this module knows all parts of a process; services see only their `Ports`.
+Only this module knows all parts of a process; services see only their `Ports`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Logs on stderr: JSON lines, or readable lines on a terminal.
 
-The one rule: structlog and the standard library's loggers use the same format, so that every line has it.
+structlog and the standard library's loggers use the same format, so that every line has it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The problem of a change with refused documents.
 
-The one rule: it lists each of them with the problem that it alone would have, in their order; its own title and detail
-are those of the first.
+It lists each of them with the problem that it alone would have, in their order; its own title and detail are those of
+the first.
 """
 
 from __future__ import annotations

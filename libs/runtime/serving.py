@@ -1,6 +1,6 @@
 """Serves a composition on a socket until the process gets a signal.
 
-The one rule: ending on request is a success: SIGTERM and Ctrl-C stop accepting work, finish what is begun, and exit 0.
+Ending on request is a success: SIGTERM and Ctrl-C stop accepting work, finish what is begun, and exit 0.
 """
 
 from __future__ import annotations

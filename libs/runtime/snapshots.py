@@ -1,6 +1,6 @@
 """Snapshots of in-memory models on disk: disposable, replaced at once, ignored if damaged.
 
-The one rule: a snapshot only saves time; if it is unusable, the model is built from the log.
+A snapshot only saves time; if it is unusable, the model is built from the log.
 """
 
 from __future__ import annotations

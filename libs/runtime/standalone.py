@@ -1,6 +1,6 @@
 """Runs one service in a process of its own: `python -m services.<name>`.
 
-The one rule: it is the embedded composition with one service, so that a service behaves the same alone.
+It is the embedded composition with one service, so that a service behaves the same alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Traces: a tracer provider for the process, so that requests get spans and the log their `traceparent`.
 
-The one rule: nothing is sent anywhere unless an endpoint or an exporter is given; contexts travel all the same.
+Nothing is sent anywhere unless an endpoint or an exporter is given; contexts travel all the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Creates roles and schemas for the services' views on one PostgreSQL database.
 
-The one rule: a service's role owns one schema, with its own name, and has no rights anywhere else; the server gets
-passwords only as SCRAM verifiers.
+A service's role owns one schema, with its own name, and has no rights anywhere else; the server gets passwords only as
+SCRAM verifiers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The connections of a process: how events reach it, where its views are, whose tokens it accepts.
 
-The one rule: services see none of this; the same service runs in one process on SQLite and alone on Kafka.
+Services see none of this; the same service runs in one process on SQLite and alone on Kafka.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rendering a Helm chart on the publisher's machine, and checking that it passes placeholders on.
 
-The one rule: what is published is what `helm template` printed; every other rendering here only looks for placeholders
-that the chart computes with.
+What is published is what `helm template` printed; every other rendering here only looks for placeholders that the chart
+computes with.
 """
 
 from __future__ import annotations

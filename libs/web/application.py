@@ -1,6 +1,6 @@
 """The FastAPI application of every service, and the layer around each request.
 
-The one rule: a request has an id, a span, a log line and a duration by route template, whatever its outcome.
+A request has an id, a span, a log line and a duration by route template, whatever its outcome.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Limits on an arriving body: how slowly it may come, and in which encoding.
 
-The one rule: only the time in which the server waits for the client counts, not the time in which the server reads
-slowly.
+Only the time in which the server waits for the client counts, not the time in which the server reads slowly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds the errors of a document in bounded time, and reports them in bounded length.
 
-The one rule: errors of unbounded number are limited before a validator runs: a walk for unknown fields stops at
-`ERRORS_MAX`, and a list is given up at its first wrong item.
+Errors of unbounded number are limited before a validator runs: a walk for unknown fields stops at `ERRORS_MAX`, and a
+list is given up at its first wrong item.
 """
 
 from __future__ import annotations

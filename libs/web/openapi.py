@@ -1,7 +1,7 @@
 """The OpenAPI description of the real answers: statuses, content types, parameters, bodies, rights.
 
-The one rule: the common part of all routes is described here once, from their rule and method; a route describes only
-its own part (`body_of`, `answers`).
+The common part of all routes is described here once, from their rule and method; a route describes only its own part
+(`body_of`, `answers`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keyset paging: a page follows the last name of the page before it, even if the list has changed.
 
-The one rule: a cursor is opaque to clients and holds only where to continue.
+A cursor is opaque to clients and holds only where to continue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The views of a process over HTTP: their progress, and rebuilds.
 
-The one rule: answers about a rebuild come from the view's database, so that any replica can give them; the replica that
-was asked runs it.
+Answers about a rebuild come from the view's database, so that any replica can give them; the replica that was asked
+runs it.
 """
 
 from __future__ import annotations

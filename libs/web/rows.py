@@ -1,7 +1,7 @@
 """Lines of a file that is read row by row, none longer than a row can be.
 
-The one rule: the size of a row is limited before a parser collects it: an unclosed quote takes a bounded part of the
-file, not the rest of it.
+The size of a row is limited before a parser collects it: an unclosed quote takes a bounded part of the file, not the
+rest of it.
 """
 
 from __future__ import annotations

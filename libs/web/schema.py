@@ -1,7 +1,6 @@
 """Documents (`apiVersion`, `kind`, `metadata`, `spec`) validated against a pydantic model of their `spec`.
 
-The one rule: an error is one `Invalid` with the JSON pointer of the first fault and, for an unknown field, the nearest
-known one.
+An error is one `Invalid` with the JSON pointer of the first fault and, for an unknown field, the nearest known one.
 """
 
 from __future__ import annotations

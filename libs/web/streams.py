@@ -1,6 +1,6 @@
 """Long answers: events as they come, and exports.
 
-The one rule: when the client has gone, or did not read in time, the generator of the answer ends with it, at once.
+When the client has gone, or did not read in time, the generator of the answer ends with it, at once.
 """
 
 from __future__ import annotations

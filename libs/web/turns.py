@@ -1,6 +1,6 @@
 """Work of which a process does one piece at a time.
 
-The one rule: a request during that work is refused at once; nothing queues for work that takes minutes.
+A request during that work is refused at once; nothing queues for work that takes minutes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The query parameters of audit, read from a request.
 
-The one rule: a parameter that cannot be read is refused, with what to write instead; an unknown actor or subject gives
-an empty answer.
+A parameter that cannot be read is refused, with what to write instead; an unknown actor or subject gives an empty
+answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An event as people read it: whole, and as who did what, when, why.
 
-The one rule: nothing is changed here; an event is shown with its exact data and its chain hash, so that anybody can
-compute the chain again. The sentence of each type is in its definition in `libs/contracts`.
+Nothing is changed here; an event is shown with its exact data and its chain hash, so that anybody can compute the chain
+again. The sentence of each type is in its definition in `libs/contracts`.
 """
 
 from __future__ import annotations

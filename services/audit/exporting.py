@@ -1,7 +1,7 @@
 """Events as JSON Lines that anybody can verify, with the exact bytes that the chain covers.
 
-The one rule: a line contains everything that its hash is computed from, in one spelling only (ASCII, no spaces, the
-keys in this order), so that no byte of it can change unnoticed.
+A line contains everything that its hash is computed from, in one spelling only (ASCII, no spaces, the keys in this
+order), so that no byte of it can change unnoticed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The trail: one row per event (who did what, when and why), and a row for each thing that the event mentions.
 
-The one rule: the trail is the fold of the whole log, so positions in it have no gaps, and a page of it is a range of
-positions.
+The trail is the fold of the whole log, so positions in it have no gaps, and a page of it is a range of positions.
 """
 
 from __future__ import annotations

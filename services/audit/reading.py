@@ -1,6 +1,6 @@
 """Reads the log for people: pages, and a tail that followers read.
 
-The one rule: reading never blocks the event loop, and a follower that disconnects leaves nothing behind.
+Reading never blocks the event loop, and a follower that disconnects leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Whether the API servers of a release's clusters would accept its objects.
 
-The one rule: a release that can never be applied is refused before it is in the log; other findings are warnings or,
-with `strict`, refusals too. Checks that depend on a cluster's values are kept with the release, and evaluated where the
-values are known.
+A release that can never be applied is refused before it is in the log; other findings are warnings or, with `strict`,
+refusals too. Checks that depend on a cluster's values are kept with the release, and evaluated where the values are
+known.
 """
 
 from __future__ import annotations

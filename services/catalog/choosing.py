@@ -1,6 +1,6 @@
 """The routes of release choices: which release of an application runs where.
 
-The one rule: a document from `GET` can be `PUT` back, and changes nothing.
+A document from `GET` can be `PUT` back, and changes nothing.
 """
 
 from __future__ import annotations

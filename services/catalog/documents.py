@@ -1,6 +1,6 @@
 """The catalog's documents: parsed into commands, and rendered from events.
 
-The one rule: a rendered document, declared again, changes nothing; empty fields are left out.
+A rendered document, declared again, changes nothing; empty fields are left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """An upload becomes a release: parsed within bounds, compiled for its namespace, named by digests.
 
-The one rule: nothing of a refused upload is kept; the kept bytes are exactly those that the digests name. The defaults
-alone need not match the schema: required values may come from configurations; both are checked together where a release
-is chosen.
+Nothing of a refused upload is kept; the kept bytes are exactly those that the digests name. The defaults alone need not
+match the schema: required values may come from configurations; both are checked together where a release is chosen.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Group documents: parsed into commands, and rendered from events.
 
-The one rule: the document of a group lists only clusters and stores that exist; removed ones have left the group.
+The document of a group lists only clusters and stores that exist; removed ones have left the group.
 """
 
 from __future__ import annotations

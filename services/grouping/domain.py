@@ -1,7 +1,7 @@
 """A group is a node of a business hierarchy; its own members are listed by name and selected by an expression.
 
-The one rule: a group's path also makes the paths above it exist. So a removal also removes each path that no other
-declared group is below, and no expression may still refer to one of those.
+A group's path also makes the paths above it exist. So a removal also removes each path that no other declared group is
+below, and no expression may still refer to one of those.
 """
 
 from __future__ import annotations

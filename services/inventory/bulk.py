@@ -1,6 +1,6 @@
 """Many stores at once: imports and bulk labelling, each one submission, whole or not at all.
 
-The one rule: long work is done in chunks, between which the event loop answers others.
+Long work is done in chunks, between which the event loop answers others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows of a bulk import, parsed into changes of stores; one invalid row, and nothing is imported.
 
-The one rule: an import changes only fields for which it has columns. A missing column, or key of a JSON line, leaves
-the field unchanged; so does an empty cell (`null`, `""`, `[]`), unless empty cells remove.
+An import changes only fields for which it has columns. A missing column, or key of a JSON line, leaves the field
+unchanged; so does an empty cell (`null`, `""`, `[]`), unless empty cells remove.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The bytes of an import, parsed into rows of cells: CSV as spreadsheets write it, or JSON lines.
 
-The one rule: an error names the exact fault, with its line; ambiguous input is never guessed. Rows are counted as a
-spreadsheet does: the header of a CSV file is row 1.
+An error names the exact fault, with its line; ambiguous input is never guessed. Rows are counted as a spreadsheet does:
+the header of a CSV file is row 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The changes of an import, as its answer and its dry run show them.
 
-The one rule: removals come before additions, each by name: label, field, application.
+Removals come before additions, each by name: label, field, application.
 """
 
 from __future__ import annotations

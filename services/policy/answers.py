@@ -1,6 +1,6 @@
 """Answers of policy's routes: one thing, a page of things, a few clusters of many.
 
-The one rule: an answer shows the number of clusters and a few examples, never all of them.
+An answer shows the number of clusters and a few examples, never all of them.
 """
 
 from __future__ import annotations

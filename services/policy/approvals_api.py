@@ -1,6 +1,6 @@
 """The routes of approvals: see who must approve what, approve, reject, withdraw.
 
-The one rule: whether a vote counts is decided on the facts at the head of the log, with the voter's rights there.
+Whether a vote counts is decided on the facts at the head of the log, with the voter's rights there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The route that tells what the caller may do, and where.
 
-The one rule: the same functions as for real requests decide, so that the answer is always right.
+The same functions as for real requests decide, so that the answer is always right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The routes of overrides: request one, revoke it, see who used it.
 
-The one rule: break-glass is let through at once, and is visible: an event, a log message at level error, a metric and
-an alert.
+Break-glass is let through at once, and is visible: an event, a log message at level error, a metric and an alert.
 """
 
 from __future__ import annotations

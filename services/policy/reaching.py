@@ -1,6 +1,6 @@
 """Whether a request stays within the clusters for which its sender holds the right.
 
-The one rule: it is judged by the clusters that it affects, not by its wording.
+A request is judged by the clusters that it affects, not by its wording.
 """
 
 from __future__ import annotations

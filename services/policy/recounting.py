@@ -1,6 +1,6 @@
 """Which votes of a run count at an instant, and what its process demands: what was tightened since it began applies.
 
-The one rule: a vote counts only while the person who gave it could still give it. A run that is over stays what it is.
+A vote counts only while the person who gave it could still give it. A run that is over stays what it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The route that tells when windows open, in the stores' own time.
 
-The one rule: the same functions as for admissions decide, so that the answer is always right.
+The same functions as for admissions decide, so that the answer is always right.
 """
 
 from __future__ import annotations

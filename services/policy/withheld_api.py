@@ -1,6 +1,6 @@
 """The routes of withheld changes: list and confirm changes that do not count for gates yet.
 
-The one rule: confirming a change needs the right to affect policy on all of its clusters.
+Confirming a change needs the right to affect policy on all of its clusters.
 """
 
 from __future__ import annotations

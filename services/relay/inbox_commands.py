@@ -1,7 +1,6 @@
 """Executes the command of an external event: an HTTP request to the deciding service, in the source's name.
 
-The one rule: a refusal (4xx) is an answer, and final; any other failure says nothing about the event, and its sender
-retries it.
+A refusal (4xx) is an answer, and final; any other failure says nothing about the event, and its sender retries it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CloudEvents 1.0 as they arrive: structured, binary, batched, over HTTP and from Kafka, parsed within bounds.
 
-The one rule: an event is kept exactly as it came (headers and bytes), so that a dead letter can be retried, with its
-signature, as if it came again.
+An event is kept exactly as it came (headers and bytes), so that a dead letter can be retried, with its signature, as if
+it came again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """People retry or skip dead letters, each with a reason that the log keeps.
 
-The one rule: an external event is retried exactly as it came, with its signature; it is accepted only if its source may
-send it now.
+An external event is retried exactly as it came, with its signature; it is accepted only if its source may send it now.
 """
 
 from __future__ import annotations

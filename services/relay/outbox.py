@@ -1,7 +1,6 @@
 """The relay's outbox in its process: its progress is kept in the relay's own database.
 
-The one rule: a record is accepted only under the newest fencing epoch, so that a relay that was paused cannot set
-another one back.
+A record is accepted only under the newest fencing epoch, so that a relay that was paused cannot set another one back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The view of external events: the inbox (every external event and its outcome) and the dead letters.
 
-The one rule: a row is the fold of its stream's events, in order; text from a sender is only data.
+A row is the fold of its stream's events, in order; text from a sender is only data.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ed25519 signatures of external events (RFC 8032): what is signed, and how it is verified.
 
-The one rule: the signature covers the exact bytes of the message's value and the attributes that name the event, so
-that neither can be changed or reused for another event.
+The signature covers the exact bytes of the message's value and the attributes that name the event, so that neither can
+be changed or reused for another event.
 """
 
 from __future__ import annotations

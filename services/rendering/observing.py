@@ -1,6 +1,6 @@
 """Traces and metrics of rendering: spans that continue the trace of the fact behind a change, and gauges.
 
-The one rule: a decision belongs to the newest fact that it depends on, by trace and by causation, in the log as well.
+A decision belongs to the newest fact that it depends on, by trace and by causation, in the log as well.
 """
 
 from __future__ import annotations

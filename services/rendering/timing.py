@@ -1,6 +1,6 @@
 """How long things wait in rendering, apart from gates.
 
-The one rule: these are settings of the deciding process; its decisions are in the log, and replay without them.
+These are settings of the deciding process; its decisions are in the log, and replay without them.
 """
 
 from __future__ import annotations

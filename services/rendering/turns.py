@@ -1,6 +1,6 @@
 """Pauses in long work, so that requests are answered meanwhile, and waits for the end of a submission before planning.
 
-The one rule: no plan is made on a half-folded submission.
+No plan is made on a half-folded submission.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A real SQL Server for the conformance suite: the one that RESEDGE_TEST_SQLSERVER_URL names, or a container of ours.
 
-The one rule: where there is neither, the suite is not run on SQL Server, and the run's summary says so. The URL is that
-of an administrator (a `sysadmin` login) of a server that tests may write to: they make a database, and drop it.
+Where there is neither, the suite is not run on SQL Server, and the run's summary says so. The URL is that of an
+administrator (a `sysadmin` login) of a server that tests may write to: they make a database, and drop it.
 """
 
 from __future__ import annotations

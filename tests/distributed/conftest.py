@@ -1,6 +1,6 @@
 """A broker and a database server for all drills of a run; each drill has a log, topics and views of its own.
 
-The one rule: a drill may kill either; whatever one left behind, the next one finds both running.
+A drill may kill either; whatever one left behind, the next one finds both running.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two replicas of every service decide at the same time on references to each other's things.
 
-The one rule: after every event of the log none of them dangles, none goes round, and no cluster gives more than it has.
+After every event of the log no reference dangles or is circular, and no cluster reserves more than its capacity.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The log put back from an older backup: what is ahead of it stops and says so; nothing is rewritten; a word goes on.
 
-The one rule: the steps are those of docs/how-to/restore-the-log.md.
+The steps are those of docs/how-to/restore-the-log.md.
 """
 
 from __future__ import annotations

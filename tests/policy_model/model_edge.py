@@ -1,7 +1,7 @@
 """The edge under test: production folding, planning, deciding and rendering, with a clock that stands unless told.
 
-The one rule: what production says is recorded as the real log would record it: a plan whose instant has passed by the
-time of the append is refused and made anew. The judge sees every event before anything else follows.
+What production says is recorded as the real log would record it: a plan whose instant has passed by the time of the
+append is refused and made anew. The judge sees every event before anything else follows.
 """
 
 from __future__ import annotations

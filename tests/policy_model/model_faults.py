@@ -1,6 +1,6 @@
 """Faults that are easily made, each planted where it would be: the model has to find every one of them.
 
-The one rule: a fault changes one judgement of production code and nothing of the model's.
+A fault changes one judgement of production code and nothing of the model's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The judge of a history: every decision at the instant at which the log took it, and what is left undone after it.
 
-The one rule: a change passes at a closed gate only as the first admission of its cluster, as what immediate law takes
-away, or through an override that is in force.
+A change passes at a closed gate only as the first admission of its cluster, as what immediate law takes away, or
+through an override that is in force.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the log says, folded a second time: one dictionary a thing, one Python object a cluster, no bitmaps.
 
-The one rule: who is selected is asked anew every time, of labels and groups as they are at that moment.
+Who is selected is asked anew every time, of labels and groups as they are at that moment.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ with Clients(system, count=3) as clients:
     clients.more(20)                 # returns after 20 more acknowledged changes
 clients.check()                      # each change is in the log once, in the order in which its client sent it
 
-The one rule: a client sends its next change after the last one is answered; a broken or refused connection and a 503
-are tried again with the same key, and any other failure is the drill's.
+A client sends its next change after the last one is answered; a broken or refused connection and a 503 are tried again
+with the same key, and any other failure is the drill's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Declared things with every field said: built from the type hints of their events, so that a new field is one of them.
 
-The one rule: `SAID` holds only what a hint cannot tell (a zone, a quantity, a reference); all else gets a value that is
-not the default. `later` gives any event a field that nobody knows yet.
+`SAID` holds only what a hint cannot tell (a zone, a quantity, a reference); all else gets a value that is not the
+default. `later` gives any event a field that nobody knows yet.
 """
 
 from __future__ import annotations

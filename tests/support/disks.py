@@ -4,7 +4,7 @@ with small_disk(tmp_path / "disk", megabytes=8) as disk:
     disk.fill(); disk.free()
     disk.make_read_only(); disk.make_writable()
 
-The one rule: the faults are the kernel's own, so a test that cannot mount fails, and says what it needs.
+The faults are the kernel's own, so a test that cannot mount fails, and says what it needs.
 """
 
 from __future__ import annotations

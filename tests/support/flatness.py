@@ -1,7 +1,7 @@
 """Whether a figure of a process stays flat: memory, open files, threads.
 
-The one rule: only samples are compared that can be: of one run of the process once it is warm, or of two runs at about
-the same age. A restart sets a leak back, so samples of unlike age would hide it, or find one that is not there.
+Only samples are compared that can be: of one run of the process once it is warm, or of two runs at about the same age.
+A restart sets a leak back, so samples of unlike age would hide it, or find one that is not there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A throwaway Kafka broker for tests: a real one, on loopback ports and a data directory of its own.
 
-The one rule: it fails, and says what to install, where Java or the broker's jars are missing: a skipped test proves
-nothing. A broker dies with the process that started it, and no two ever work on one data directory.
+It fails, and says what to install, where Java or the broker's jars are missing: a skipped test proves nothing. A broker
+dies with the process that started it, and no two ever work on one data directory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Clients that change things at the same time until they are told to stop, and readers of what Kafka holds.
 
-The one rule: a client that fails fails the drill: what it raised is raised where the load ends.
+A client that fails fails the drill: what it raised is raised where the load ends.
 """
 
 from __future__ import annotations

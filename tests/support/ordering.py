@@ -1,8 +1,8 @@
 """In which order files of tests are run by workers that each take the next file (`--dist loadfile`).
 
-The one rule: what takes longest does not come last, where one worker would run it alone. Drills wait much and compute
-little, so each has a file of the others beside it; of both the ones that took longest in the recorded run come first,
-and of those it does not know the ones with the most tests.
+What takes longest does not come last, where one worker would run it alone. Drills wait much and compute little, so each
+has a file of the others beside it; of both the ones that took longest in the recorded run come first, and of those it
+does not know the ones with the most tests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Ports for servers of tests: free, and promised to one test run even before something listens there.
 
-The one rule: they lie below the ephemeral range, so that no outgoing connection takes one while its server is down.
+They lie below the ephemeral range, so that no outgoing connection takes one while its server is down.
 """
 
 from __future__ import annotations

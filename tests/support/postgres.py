@@ -1,6 +1,6 @@
 """A throwaway PostgreSQL for tests: made once a session, on a loopback port, without fsync.
 
-The one rule: it fails, and says what to install, where PostgreSQL is missing: a skipped test proves nothing.
+It fails, and says what to install, where PostgreSQL is missing: a skipped test proves nothing.
 """
 
 from __future__ import annotations

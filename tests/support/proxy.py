@@ -5,8 +5,8 @@ with Proxy(cluster.port) as proxy:
     proxy.cut(BEFORE)               # the next COMMIT never arrives
     proxy.cut(AFTER)                # the next COMMIT is carried out, and its answer never arrives
 
-The one rule: it understands just enough of the protocol (simple `COMMIT`, and a parsed `commit` that is executed) to
-know which bytes end a transaction; everything else passes as it is.
+It understands just enough of the protocol (simple `COMMIT`, and a parsed `commit` that is executed) to know which bytes
+end a transaction; everything else passes as it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PostgreSQL that takes every statement of a log and refuses its COMMIT, for as long as a test says.
 
-The one rule: the server itself refuses, by a constraint trigger that is deferred to the commit.
+The server itself refuses, by a constraint trigger that is deferred to the commit.
 """
 
 from __future__ import annotations

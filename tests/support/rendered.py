@@ -1,6 +1,6 @@
 """What clients' changes make of a GitOps branch, and what must be true of it in the end.
 
-The one rule: the branch is exactly the commits that the log says were written, each once, in the log's order.
+The branch is exactly the commits that the log says were written, each once, in the log's order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The soak: a real embedded server under steady changes by HTTP, stopped and killed now and then, and watched.
 
-The one rule: what was answered as done is done, however the server ended just after; and what it takes of the machine
-stays flat. All chance comes from the seed; what follows from a change is rendered while others come.
+What was answered as done is done, however the server ended just after; and what it takes of the machine stays flat. All
+chance comes from the seed; what follows from a change is rendered while others come.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Starts the project's programs for tests in a fraction of what Python takes: forked off a process with the libraries.
 
-The one rule: what runs is what `python -m MODULE` runs, in a process of its own that is a child of this one; only the
-libraries it has not imported itself, which is most of what a start computes. That these programs start from nothing is
-what `tests/flow/test_flow_up.py` and `tests/distributed/test_distributed_compose.py` show.
+What runs is what `python -m MODULE` runs, in a process of its own that is a child of this one; only the libraries it
+has not imported itself, which is most of what a start computes. That these programs start from nothing is what
+`tests/flow/test_flow_up.py` and `tests/distributed/test_distributed_compose.py` show.
 
 Replicas of one name come from one process and so share the seed of Python's hashes; those of two names do not, as on
 two machines: what depends on the order of a set still differs between the replicas of a service.

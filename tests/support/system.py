@@ -6,8 +6,8 @@ with System(broker, server, tmp_path) as system:
     system.kill("inventory"); system.pause("relay"); system.restart("rendering")
     system.check()                                 # what every drill ends with
 
-The one rule: a drill ends with `check()`: every acknowledged command is in the log exactly once, positions are gapless
-and chained, every projection equals its fold, the tree equals the rendering.
+A drill ends with `check()`: every acknowledged command is in the log exactly once, positions are gapless and chained,
+every projection equals its fold, the tree equals the rendering.
 """
 
 from __future__ import annotations

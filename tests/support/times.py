@@ -1,7 +1,7 @@
 """What tests take: kept while a whole run goes on, and read for the order of files and for `scripts/test --quick`.
 
-The one rule: a run only writes where it is told to (`RESEDGE_TESTS_TIMES`); what is committed, `tests/data/times.json`,
-changes with `python -m scripts.times` alone, so that two runs of one commit go in one order.
+A run only writes where it is told to (`RESEDGE_TESTS_TIMES`); what is committed, `tests/data/times.json`, changes with
+`python -m scripts.times` alone, so that two runs of one commit go in one order.
 
 A test's CPU seconds are those of the process that ran it and of the children that ended meanwhile.
 """

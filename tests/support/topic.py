@@ -1,7 +1,7 @@
 """What is on the events' topic, and how far the relay says that it is.
 
-The one rule: on the topic, every position comes for the first time right after the one before it; what comes again is
-a repetition that consumers drop.
+On the topic, every position comes for the first time right after the one before it; what comes again is a repetition
+that consumers drop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which failures of SQL Server are permanent, and which are temporary.
 
-The one rule: the error number in pyodbc's message decides; if this module does not know the number (another engine
-behind the same protocol, an error of the driver), the SQLSTATE does. In doubt a failure is temporary: the appender
-retries for some seconds, under the same head lock, and never appends twice.
+The error number in pyodbc's message decides; if this module does not know the number (another engine behind the same
+protocol, an error of the driver), the SQLSTATE does. In doubt a failure is temporary: the appender retries for some
+seconds, under the same head lock, and never appends twice.
 """
 
 from __future__ import annotations

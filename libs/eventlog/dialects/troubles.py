@@ -1,6 +1,6 @@
 """Why a disk, or a database on it, refuses writes: in words for the person who has to repair it.
 
-The one rule: the fault ends once somebody has repaired the disk, without a restart.
+The fault ends once somebody has repaired the disk, without a restart.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An application is a workload in one namespace; its expression narrows the namespace's.
 
-The one rule: releases are compiled for their application's namespace, so an application with releases cannot move.
+Releases are compiled for their application's namespace, so an application with releases cannot move.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Changes of a release to objects that clusters already have from the release chosen there now.
 
-The one rule: a change of an immutable field is refused when the release is chosen, not when a store applies it. The
-chosen release counts as admitted: a choice that was never admitted can be removed first.
+A change of an immutable field is refused when the release is chosen, not when a store applies it. The chosen release
+counts as admitted: a choice that was never admitted can be removed first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Release choices say which release runs where: the last one of an ordered list that selects a cluster wins.
 
-The one rule: a choice applies to whatever its expression selects now; there is one per canonical expression.
+A choice applies to whatever its expression selects now; there is one per canonical expression.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A configuration is one layer of values for applications, on the clusters that its expression selects.
 
-The one rule: it is tried on a fork of the fleet first. Two layers of equal rank must not set one key differently on a
-cluster, and no release in force may get values that its schema newly refuses.
+It is tried on a fork of the fleet first. Two layers of equal rank must not set one key differently on a cluster, and no
+release in force may get values that its schema newly refuses.
 """
 
 from __future__ import annotations

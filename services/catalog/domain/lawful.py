@@ -1,6 +1,6 @@
 """Law in the catalog's deciders: which placements it leaves of a declaration.
 
-The one rule: it is evaluated on a fork that includes the declaration, and only if law names the application at all.
+Law is evaluated on a fork that includes the declaration, and only if law names the application at all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A namespace is a team's share of every cluster that its expression selects, with its capacity there.
 
-The one rule: a declaration that reserves more of a cluster than is free is refused; one that reserves no more than
-before is not, even if later facts have made the cluster too small.
+A declaration that reserves more of a cluster than is free is refused; one that reserves no more than before is not,
+even if later facts have made the cluster too small.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Values of a configuration layer: JSON within bounds.
 
-The one rule: accepted values can be kept in an event, merged and rendered without any further limit.
+Accepted values can be kept in an event, merged and rendered without any further limit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Store documents: parsed into commands, and rendered from events.
 
-The one rule: documents are validated here, once, so that an event never holds an invalid time zone, hour, label or
-quantity.
+Documents are validated here, once, so that an event never holds an invalid time zone, hour, label or quantity.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Opening hours as in documents and imports: on days of the week, and exceptions on dates.
 
-The one rule: an exception replaces the whole of its local date, so a date has only one.
+An exception replaces the whole of its local date, so a date has only one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The time zone of a place that an import gives by coordinates, or by a state and ZIP code of the United States.
 
-The one rule: a zone is used only if it is certain; a ZIP code whose two sources (its coordinates on the map of zones,
-and the table's own zone) differ is refused with both names. The map (timezonefinder) and the table (zipcodes) are
-loaded by the first row that needs them.
+A zone is used only if it is certain; a ZIP code whose two sources (its coordinates on the map of zones, and the table's
+own zone) differ is refused with both names. The map (timezonefinder) and the table (zipcodes) are loaded by the first
+row that needs them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time zones in documents and imports: IANA names of a place; for other names, the zone that is probably meant.
 
-The one rule: an accepted zone has the clocks of some place or a fixed offset; names that mean "not set" or "this
-machine's zone" (`Factory`, `localtime`, `posixrules`) are refused although tzdata may have them.
+An accepted zone has the clocks of some place or a fixed offset; names that mean "not set" or "this machine's zone"
+(`Factory`, `localtime`, `posixrules`) are refused although tzdata may have them.
 """
 
 from __future__ import annotations

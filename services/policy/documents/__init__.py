@@ -1,4 +1,4 @@
 """The documents of policy, one module for each kind or two: parsed into commands, and rendered from events.
 
-The one rule: a rendered document, declared again, changes nothing; empty fields are left out.
+A rendered document, declared again, changes nothing; empty fields are left out.
 """

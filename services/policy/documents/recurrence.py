@@ -1,8 +1,8 @@
 """Recurrence rules (RFC 5545, section 3.3.10) as far as a window may use them: by days, without times.
 
-The one rule: a rule that passes here gives a day within a generation, so that whoever expands it never looks long.
-Calendars repeat every 400 years, weekdays included: a rule is tried near the last year that Python has, since dateutil
-looks for a first day until there is no later year.
+A rule that passes here gives a day within a generation, so that whoever expands it never looks long. Calendars repeat
+every 400 years, weekdays included: a rule is tried near the last year that Python has, since dateutil looks for a first
+day until there is no later year.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A run of a sign-off process: people approve it stage by stage, or one of them rejects it.
 
-The one rule: a person has one vote in a run, whatever tokens they hold; the requester and the publisher of the subject
-have none, unless the process counts them. A quorum in every stage approves exactly the digest that was voted on.
+A person has one vote in a run, whatever tokens they hold; the requester and the publisher of the subject have none,
+unless the process counts them. A quorum in every stage approves exactly the digest that was voted on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A role binding says who holds a role, for which clusters and namespaces, until when.
 
-The one rule: once somebody holds `admin` everywhere and without an end, somebody always does; the last such binding can
-neither be removed nor weakened.
+Once somebody holds `admin` everywhere and without an end, somebody always does; the last such binding can neither be
+removed nor weakened.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A calendar says when changes may be admitted on what it applies to: clusters, applications, or both.
 
-The one rule: it holds edges in each store's own time; `libs/calendars` decides whether it is open.
+It holds edges in each store's own time; `libs/calendars` decides whether it is open.
 """
 
 from __future__ import annotations

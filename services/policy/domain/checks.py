@@ -1,6 +1,6 @@
 """Checks that the deciders of policy share, besides those of all services (`libs.fleet.checks`).
 
-The one rule: the references of a document must exist when it is declared; an expression is kept in canonical form.
+The references of a document must exist when it is declared; an expression is kept in canonical form.
 """
 
 from __future__ import annotations

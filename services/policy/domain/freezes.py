@@ -1,6 +1,6 @@
 """A freeze is an interval in which nothing is admitted on its clusters, with a reason and an owner.
 
-The one rule: `at: store` means each store's own wall clock; a freeze without it is one interval for all.
+`at: store` means each store's own wall clock; a freeze without it is one interval for all.
 """
 
 from __future__ import annotations

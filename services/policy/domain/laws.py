@@ -1,7 +1,7 @@
 """A placement policy is law: it forbids applications on clusters, with its legal basis, in an interval.
 
-The one rule: law subtracts. Placements that it removes give a warning; it is refused only if it would leave an
-application without any cluster, because then the application should be deleted, not forbidden.
+Law subtracts. Placements that it removes give a warning; it is refused only if it would leave an application without
+any cluster, because then the application should be deleted, not forbidden.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An override: an exception to freezes and calendars, on the clusters that it selected when it was requested.
 
-The one rule: its clusters are resolved once, at the request, and its time starts with the last approval; break-glass
-starts at once, needs no approval and ends within four hours.
+Its clusters are resolved once, at the request, and its time starts with the last approval; break-glass starts at once,
+needs no approval and ends within four hours.
 """
 
 from __future__ import annotations

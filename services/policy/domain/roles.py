@@ -1,6 +1,6 @@
 """A role says which verbs on which kinds its holders may do; a binding says who holds it, and where.
 
-The one rule: the names of the built-in roles are reserved, and documents cannot change the rights of those roles.
+The names of the built-in roles are reserved, and documents cannot change the rights of those roles.
 """
 
 from __future__ import annotations

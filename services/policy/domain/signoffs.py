@@ -1,6 +1,6 @@
 """A sign-off is a process: ordered stages of roles with a quorum, and how long one run of it may take.
 
-The one rule: open runs keep the stages that they began with.
+Open runs keep the stages that they began with.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A withheld change would open a gate; gates ignore it until somebody who may affect policy there confirms it.
 
-The one rule: it is confirmed whole, for all of its clusters, with a reason.
+A change is confirmed whole, for all of its clusters, with a reason.
 """
 
 from __future__ import annotations

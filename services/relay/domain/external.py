@@ -1,7 +1,7 @@
 """An external event becomes at most one command to another service; which one follows from the event alone.
 
-The one rule: the meaning of an event depends only on the event and on its Source's document; the service that gets the
-command decides whether it is accepted.
+The meaning of an event depends only on the event and on its Source's document; the service that gets the command
+decides whether it is accepted.
 """
 
 from __future__ import annotations

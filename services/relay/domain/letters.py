@@ -1,6 +1,6 @@
 """A dead letter is open until it was applied, or until somebody skipped it.
 
-The one rule: nothing is ever dropped silently: a retry and a skip are events, with author and reason.
+Nothing is ever dropped silently: a retry and a skip are events, with author and reason.
 """
 
 from __future__ import annotations

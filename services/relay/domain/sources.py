@@ -1,7 +1,7 @@
 """A source is an external system that may send events: which types, about which names, under which account.
 
-The one rule: a CloudEvents source URI belongs to one Source only, so that (source, id) names one event, and the right
-to send it is in one place.
+A CloudEvents source URI belongs to one Source only, so that (source, id) names one event, and the right to send it is
+in one place.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Verification in a process of its own, which reports while it runs.
 
-The one rule: each step is reported before it starts, so that the failing step is known however the process ends.
+Each step is reported before it starts, so that the failing step is known however the process ends.
 """
 
 from __future__ import annotations

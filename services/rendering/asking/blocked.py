@@ -1,7 +1,7 @@
 """Waiting changes: the closed gates between target and admitted, with counts, and until when.
 
-The one rule: a placement is counted under every gate that keeps it back, so that the reader sees that opening one of
-them is not enough.
+A placement is counted under every gate that keeps it back, so that the reader sees that opening one of them is not
+enough.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A verification that could not be finished: how far it got, and the cause.
 
-The one rule: the requester gets the step, the place in the log or the repository, and the reason in one sentence.
+The requester gets the step, the place in the log or the repository, and the reason in one sentence.
 """
 
 from __future__ import annotations

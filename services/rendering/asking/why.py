@@ -1,6 +1,6 @@
 """Why a cluster runs its release: the gates in order, each open or closed, with a reason and evidence.
 
-The one rule: no reason is empty, and `since` is when the log recorded the newest event of the evidence.
+No reason is empty, and `since` is when the log recorded the newest event of the evidence.
 """
 
 from __future__ import annotations

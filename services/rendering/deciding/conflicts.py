@@ -1,7 +1,7 @@
 """Conflicts: two applications of a cluster with the same object, which Flux refuses or writes over and over.
 
-Objects are the same if group, kind, namespace and name are. The one rule: if one of them already has the object on a
-cluster, it keeps it and the other is refused; otherwise both are refused.
+Objects are the same if group, kind, namespace and name are. If one of them already has the object on a cluster, it
+keeps it and the other is refused; otherwise both are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Finds the placement that is to blame if a whole plan cannot become a decision.
 
-The one rule: only placements that fail by themselves are set aside; if none does, the plan fails as a whole and is
-retried.
+Only placements that fail by themselves are set aside; if none does, the plan fails as a whole and is retried.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Brings targets and refusals up to date with the facts: which clusters are evaluated again, and the result there.
 
-The one rule: each placement is evaluated by itself; one that fails is set aside, and the others continue.
+Each placement is evaluated by itself; one that fails is set aside, and the others continue.
 """
 
 from __future__ import annotations

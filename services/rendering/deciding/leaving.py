@@ -1,7 +1,7 @@
 """Which directories are removed, and which clusters get another layout.
 
-The one rule: a store must see each step. A deleted cluster's directory stays empty for its grace, so that Flux prunes;
-a layout changes one step at a time, where every gate of the cluster is open.
+A store must see each step. A deleted cluster's directory stays empty for its grace, so that Flux prunes; a layout
+changes one step at a time, where every gate of the cluster is open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests for approval: the runs of sign-off that pending changes and held removals need, as events.
 
-The one rule: a run is for an effect: one variant on each of the waiting clusters. Another variant, or one more cluster,
-is another run; an edit that changes none of them begins no run.
+A run is for an effect: one variant on each of the waiting clusters. Another variant, or one more cluster, is another
+run; an edit that changes none of them begins no run.
 """
 
 from __future__ import annotations

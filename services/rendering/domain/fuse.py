@@ -1,6 +1,6 @@
 """The fuse holds massive removals: the held plan, and people's confirmations, as folded from the log.
 
-The one rule: a plan is named by the digest of exactly what it removes; when that set changes, the old name is void.
+A plan is named by the digest of exactly what it removes; when that set changes, the old name is void.
 """
 
 from __future__ import annotations

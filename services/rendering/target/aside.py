@@ -1,8 +1,8 @@
 """Sets aside one thing that cannot be evaluated, decided or requested, so that everything else continues.
 
-The one rule: a thing that is set aside keeps what was admitted (a refusal never removes), is reported as a refusal, and
-is retried when facts about it change, and at intervals. A fault that affects everything (a log or a disk that does not
-answer) is raised instead, and the whole step is retried.
+A thing that is set aside keeps what was admitted (a refusal never removes), is reported as a refusal, and is retried
+when facts about it change, and at intervals. A fault that affects everything (a log or a disk that does not answer) is
+raised instead, and the whole step is retried.
 """
 
 from __future__ import annotations

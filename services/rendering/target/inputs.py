@@ -1,7 +1,7 @@
 """The inputs of a template on each cluster, as codes into distinct values, and the id of a variant.
 
-The one rule: a variant is (release, values of the inputs that its template really uses); equal variants have equal
-fingerprints on every machine, in whatever order the facts came.
+A variant is (release, values of the inputs that its template really uses); equal variants have equal fingerprints on
+every machine, in whatever order the facts came.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a decision to Git objects: the files of its clusters, and the trees above them.
 
-The one rule: the result follows from the log alone. Executed again, by any process, a decision gives the same tree.
+The result follows from the log alone. Executed again, by any process, a decision gives the same tree.
 """
 
 from __future__ import annotations

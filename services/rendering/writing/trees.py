@@ -1,6 +1,6 @@
 """Builds the GitOps tree: only changed parts are built again, from the blobs up to the root.
 
-The one rule: a directory exists exactly while something admitted is in it, and names exactly the files that it has.
+A directory exists exactly while something admitted is in it, and names exactly the files that it has.
 """
 
 from __future__ import annotations
