@@ -7,7 +7,7 @@ are returned are never changed afterwards, here or by the caller. Not thread-saf
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyroaring import BitMap
 
@@ -23,7 +23,7 @@ from libs.selection.names import Names
 from libs.selection.snapshot import IndexParts, UnsettledIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -45,31 +45,50 @@ class Changes:
     clusters: BitMap
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One attribute of an index: how it begins, how a fork gets it, and its name in a snapshot.
+
+    What has no name there is as at the beginning while nothing waits to be evaluated.
+    """
+
+    begin: Callable[[], Any]
+    fork: Callable[[Any], Any]
+    kept_as: str = ""
+
+
+_PARTS: Mapping[str, _Part] = {
+    "names": _Part(Names, Names.fork, "names"),
+    "labels": _Part(LabelColumns, LabelColumns.fork, "labels"),
+    "node_members": _Part(dict, dict.copy, "members"),
+    "_graph": _Part(Graph, Graph.copy, "graph"),
+    "_marks": _Part(Marks, Marks.copy),
+    "_everything": _Part(BitMap, lambda it: it, "everything"),
+    "_everything_shown": _Part(bool, bool),
+    "_existence_changed": _Part(list, list.copy),
+    "_unsettled": _Part(UnsettledIndex, UnsettledIndex.copy, "unsettled"),
+}
+"""All attributes of an index."""
+
+
 class Selection:
     """Clusters by dense ordinal, and everything that selects among them."""
 
-    __slots__ = (
-        "_everything",
-        "_everything_shown",
-        "_existence_changed",
-        "_graph",
-        "_marks",
-        "_unsettled",
-        "labels",
-        "names",
-        "node_members",
-    )
+    __slots__ = tuple(_PARTS)
+
+    names: Names
+    labels: LabelColumns
+    node_members: dict[NodeKey, BitMap]
+    _graph: Graph
+    _marks: Marks
+    _everything: BitMap
+    _everything_shown: bool
+    _existence_changed: list[int]
+    _unsettled: UnsettledIndex
 
     def __init__(self) -> None:
-        self.names = Names()
-        self.labels = LabelColumns()
-        self.node_members: dict[NodeKey, BitMap] = {}
-        self._graph = Graph()
-        self._marks = Marks()
-        self._everything = BitMap()
-        self._everything_shown = False
-        self._existence_changed: list[int] = []
-        self._unsettled = UnsettledIndex()
+        for name, part in _PARTS.items():
+            setattr(self, name, part.begin())
 
     def put_cluster(self, name: str, store: str, labels: Mapping[str, str | Sequence[str]]) -> int:
         """Set a cluster, whole: its store and its effective labels. Returns its ordinal.
@@ -344,22 +363,17 @@ class Selection:
     def fork(self) -> Selection:
         """Return a copy for trying changes: it shares large parts until either side writes them."""
         self._flush()
-        other = Selection()
-        other.names, other.labels, other._graph = self.names.fork(), self.labels.fork(), self._graph.copy()
-        other.node_members = self.node_members.copy()
-        other._marks = self._marks.copy()
-        other._everything = self.everything
-        other._everything_shown = True
-        other._existence_changed = self._existence_changed.copy()
-        other._unsettled = self._unsettled.copy()
+        self._everything_shown = True  # on both sides: they share the bitmap until one of them writes
+        other = Selection.__new__(Selection)
+        for name, part in _PARTS.items():
+            setattr(other, name, part.fork(getattr(self, name)))
         return other
 
     def dump(self) -> bytes:
         """Return all of it as bytes, for a snapshot; keys of saved expressions are text, numbers and tuples of them."""
         self._refresh()
-        return snapshot.dump_index(
-            IndexParts(self.names, self.labels, self._graph, self.node_members, self.everything, self._unsettled)
-        )
+        kept = {part.kept_as: getattr(self, name) for name, part in _PARTS.items() if part.kept_as}
+        return snapshot.dump_index(IndexParts(**kept))
 
     @classmethod
     def load(cls, data: bytes) -> Selection:
@@ -369,8 +383,9 @@ class Selection:
             ValueError: not a snapshot of this format.
         """
         parts, index = snapshot.load_index(data), cls()
-        index.names, index.labels, index._graph = parts.names, parts.labels, parts.graph
-        index.node_members, index._everything, index._unsettled = parts.members, parts.everything, parts.unsettled
+        for name, part in _PARTS.items():
+            if part.kept_as:
+                setattr(index, name, getattr(parts, part.kept_as))
         return index
 
 

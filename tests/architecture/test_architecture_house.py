@@ -46,6 +46,8 @@ MARK = re.compile(
 )
 """What tells a tool to look away, and what stands after it."""
 REASON = re.compile(r"\w{2,}")
+CLOCK = re.compile(r"\b(process_time|perf_counter|monotonic)(_ns)?\(\)")
+DEADLINE = re.compile(r"\bdeadline\b")
 SLEEP_REASON = re.compile(r"# (?!noqa|type:).*\w{2,}")
 TESTS = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "tests" or "drills" in path.name]
 
@@ -67,6 +69,13 @@ def sleeping(text: str) -> list[str]:
         if not SLEEP_REASON.search(lines[each.end_lineno or each.lineno])
         and not SLEEP_REASON.match(lines[each.lineno - 1].strip())
     ]
+
+
+def timed(text: str) -> list[str]:
+    """Return the assertions that compare how long something took, waits with a deadline excepted."""
+    asserted = [each for each in ast.walk(ast.parse(text)) if isinstance(each, ast.Assert)]
+    read = [each for each in asserted if CLOCK.search(ast.unparse(each.test))]
+    return [ast.unparse(each) for each in read if not DEADLINE.search(ast.unparse(each.test))]
 
 
 def named(path: Path) -> str:
@@ -208,6 +217,25 @@ def test_a_mark_without_a_reason_is_seen(line: str, said: bool) -> None:
 def test_a_test_that_sleeps_says_why_it_cannot_wait_for_a_condition(path: Path) -> None:
     """What is waited for has a condition: `tests/support/waiting.py`."""
     assert sleeping(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=named)
+def test_no_test_asserts_how_long_something_took(path: Path) -> None:
+    """A busy machine is not a defect; what may never end is ended by the time that a test has."""
+    assert timed(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("assert time.monotonic() - started < 5", True),
+        ("assert clock.process_time() < began + 1, 'slow'", True),
+        ("assert time.monotonic() < deadline, 'not settled'", False),
+        ("assert started == 3", False),
+    ],
+)
+def test_an_assertion_about_time_is_seen(line: str, seen: bool) -> None:
+    assert bool(timed(line)) is seen
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -209,14 +208,6 @@ def test_a_name_cannot_leave_its_kind(resedge: Resedge, server: FakeServer) -> N
     resedge("get", "store", "a b?c#d%2e")
 
     assert [asked.path for asked in server.asked] == ["/v1/stores/a b?c#d%2e"]
-
-
-def test_usage_is_told_fast(resedge: Resedge) -> None:
-    resedge("--help")
-    started = time.monotonic()
-    resedge("gett")
-
-    assert time.monotonic() - started < 0.3
 
 
 def test_bytes_that_are_no_text_are_usage(resedge: Resedge, server: FakeServer) -> None:

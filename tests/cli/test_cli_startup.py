@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,14 +43,12 @@ def test_the_version_loads_nothing(tmp_path: Path) -> None:
     assert not loaded(ran) & {*HEAVY, "typer", "httpx2", "yaml"}
 
 
-def test_a_read_loads_no_heavy_library_and_starts_in_time(tmp_path: Path, server: FakeServer) -> None:
+def test_a_read_loads_no_heavy_library(tmp_path: Path, server: FakeServer) -> None:
     server.on("GET", "/v1/stores", Answer(200, {"items": [], "next": None}))
-    started = time.monotonic()
     ran = process(tmp_path, "get", "stores", "--server", server.url)
 
     assert ran.returncode == 0
     assert not loaded(ran) & set(HEAVY)
-    assert time.monotonic() - started < 2  # 0.6 s on an idle machine; this one is shared by all tests
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, server: FakeServer) -> None:

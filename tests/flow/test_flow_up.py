@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -87,11 +86,9 @@ def test_it_starts_serves_refuses_a_second_and_ends(start: Callable[..., Process
     follower.sendall(request.encode())
     assert b"200 OK" in follower.recv(4096)
 
-    started = time.monotonic()
     code, said = up.end()
     follower.close()
     assert code == 0, said
-    assert time.monotonic() - started < 5
     assert token not in said
 
     again = start("--data-dir", "data")
