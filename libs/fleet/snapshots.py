@@ -11,7 +11,7 @@ from libs.fleet.fleet import Fleet
 from libs.fleet.parts import PARTS, Store
 from libs.fleet.state import dump_parts, load_parts
 
-FLEET_VERSION = f"fleet-7/{'-'.join(Store._fields)}"
+FLEET_VERSION = f"fleet-8/{'-'.join(Store._fields)}"
 """Includes the fields of a store: fields that an older process did not keep must be folded from the log again."""
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libs.commands.commands import Commands
-    from libs.contracts import Event
+    from libs.contracts import By, Event
     from libs.fleet import Fleet, Override
 
 READ = (*PLACES, "application", "freeze", "calendar", "signoff", *GIVING_RIGHTS, "override", "approval")
@@ -73,6 +73,26 @@ class ReasonSpec(Spec):
     ticket: str = ""
 
 
+def _command(
+    said: OverrideSpec, named: Sequence[tuple[str, str]], name: str, approval: str, by: By, at: datetime
+) -> RequestOverride:
+    return RequestOverride(
+        id=name,
+        approval=approval,
+        kind=named[0][0],
+        name=named[0][1],
+        others=tuple(named[1:]),
+        expression=said.expression,
+        minutes=said.minutes,
+        reason=said.reason,
+        by=by,
+        at=at,
+        applications=tuple(said.applications),
+        ticket=said.ticket,
+        break_glass=said.break_glass,
+    )
+
+
 class Overrides:
     """The handlers of overrides."""
 
@@ -95,21 +115,8 @@ class Overrides:
         approval = self._ids()[:ID_CHARACTERS]
 
         async def propose(facts: Fleet) -> Proposal:
-            command = RequestOverride(
-                id=new,
-                approval=approval,
-                kind=named[0][0],
-                name=named[0][1],
-                others=tuple(named[1:]),
-                expression=said.expression,
-                minutes=said.minutes,
-                reason=said.reason,
-                by=by,
-                at=earliest_record(facts, self._commands.clock()),
-                applications=tuple(said.applications),
-                ticket=said.ticket,
-                break_glass=said.break_glass,
-            )
+            at = earliest_record(facts, self._commands.clock())
+            command = _command(said, named, new, approval, by, at)
             decided = decide(command, facts)
             check_reach_of(facts, request, "break-glass" if said.break_glass else "request", decided, command.at)
             events = placed(decided)

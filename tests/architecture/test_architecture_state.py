@@ -105,6 +105,8 @@ def begun(kind: type) -> set[str]:
                 found |= assigned(method)
                 if any(isinstance(node, ast.Name) and node.id == "begin_parts" for node in ast.walk(method)):
                     found |= set(vars(importlib.import_module(base.__module__))["PARTS"])
+        if vars(base).get("__slots__") == tuple(vars(importlib.import_module(base.__module__)).get("_PARTS", ())):
+            found |= set(vars(base)["__slots__"])  # a table says how each begins
     return found
 
 

@@ -45,7 +45,7 @@ def counting(facts: Fleet, completed: ApprovalCompleted, request: ApprovalReques
         return []
     left = [name for name in missing(waits, facts) if name != request.signoff]
     reason = f"approved by {', '.join(completed.people)}"
-    return [] if left else [LooseningConfirmed(waits.event.id, reason, waits.event.by)]
+    return [] if left else [LooseningConfirmed(id=waits.event.id, reason=reason, by=waits.event.by)]
 
 
 def missing(state: Withheld, facts: Fleet) -> list[str]:
