@@ -61,7 +61,7 @@ def test_an_event_is_folded_or_explicitly_not(kind: type[Any]) -> None:
 
 PATCH = {
     "libs/contracts/inventory.py": (
-        '@published("inventory", "removed store {name}", STORE)',
+        '@published("inventory", removed("store {name}"), STORE)',
         (
             '@published("inventory", "renovates store {name} until {until}", STORE, folded=False)\n'
             "@dataclass(frozen=True, slots=True)\n"

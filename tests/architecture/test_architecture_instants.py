@@ -39,6 +39,7 @@ READERS = {
     "libs/fleet/": "a snapshot of our own, wherever it is read there",
     "libs/gates/schedules.py": "a freeze as the log has it",
     "libs/access/loosening.py": "a freeze as the log has it",
+    "libs/access/relaxing.py": "a freeze as the log has it",
     "services/policy/domain/freezes.py": "a freeze as its document was read",
     "services/rendering/model/model.py": "a snapshot of our own",
 }
