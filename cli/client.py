@@ -152,7 +152,7 @@ class Client:
         headers = {"Resedge-Position": str(known)} if known else {}
         return self._seen(lambda: self._answer("GET", path, params=params, headers=headers, read_seconds=read_seconds))
 
-    def change(
+    def change(  # noqa: PLR0913 - they are the parts of a request
         self,
         method: str,
         path: str,
@@ -162,14 +162,17 @@ class Client:
         content: Content | None = None,
         content_type: str = "application/json",
         read_seconds: float = READ_SECONDS,
+        conditions: Mapping[str, str] | None = None,
     ) -> ServerAnswer:
         """Send a change (or its dry run) once, and once more with the same key if the connection dropped.
+
+        `conditions` are headers: `If-Match`, `If-None-Match`.
 
         Raises:
             CliError: as `get`.
         """
         encoded = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        headers = {"Idempotency-Key": secrets.token_hex(16), **(conditions or {})}
         if known := self._positions.last():
             headers["Resedge-Position"] = str(known)
         if content or body is not None:

@@ -22,6 +22,13 @@ TERMINAL_ITEMS = 100
 
 _LAYERS = (TableColumn("KEY", field("key")), TableColumn("VALUE", field("value")), TableColumn("LAYER", field("layer")))
 
+_HISTORY = (
+    TableColumn("POSITION", field("position")),
+    TableColumn("TIME", field("time")),
+    TableColumn("ACTOR", field("actor")),
+    TableColumn("WHAT", field("sentence")),
+)
+
 
 @app.command()
 def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
@@ -53,6 +60,9 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         bool, typer.Option("--retired", help="With `clusters`: deleted ones whose empty directories are still there.")
     ] = False,
     mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I can vote on now.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="With `release-choices`: who set what and when, the newest first.")
+    ] = False,
     since: Annotated[str, typer.Option("--from", help="Windows from this instant on.", metavar="INSTANT")] = "",
     until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
 ) -> None:
@@ -65,6 +75,11 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     kind, names = _asked(session, what, retired=retired)
     if kind.singular == "configuration" and (cluster or application):
         _resolved(session.client, cluster, application, output)
+        return
+    if history:
+        _history(
+            session, kind, _application_of(kind, application, names)[0] if kind.of_application else "", output, limit
+        )
         return
     asked = {"where": where, "state": state, "mine": "true" if mine else "", "from": since, "to": until}
     if kind.of_application:
@@ -137,6 +152,15 @@ def _listed(
     items = client.pages(path, filters, key=key, page_items=page_items)
     for order, item in enumerate(items, start=1):
         yield _of(kind, application, {"order": order, **item} if choices else item)
+
+
+def _history(session: Session, kind: Kind, application: str, how: Format, limit: int | None) -> None:
+    """Write what was set for an application, each with the position that `resedge undo` takes."""
+    if kind.plural != "release-choices":
+        raise UsageProblem(f"{kind.plural} do not take --history", fix="see `resedge audit --subject KIND/NAME`")
+    query = {"subject": f"application/{application}", "type": "ReleaseChoicesSet", "order": "newest"}
+    items = session.client.pages("/v1/audit", query)
+    write_items(islice(items, limit), how, _HISTORY, lambda item: f"event/{item['position']}", empty="nothing was set")
 
 
 def _named(client: Client, kind: Kind, names: list[str], application: str) -> Iterator[Item]:

@@ -43,6 +43,7 @@ from libs.eventlog import (
     GuardConflict,
     IdempotencyConflict,
     Outcome,
+    StoredEvent,
     VersionConflict,
 )
 from libs.fleet import Fleet
@@ -266,6 +267,10 @@ class Commands:
 
     async def _behind(self, seen: int) -> bool:
         return (await asyncio.to_thread(self._log.head)).position > seen
+
+    async def history(self, stream: str) -> list[StoredEvent]:
+        """Return all events of a stream, as the log holds them now."""
+        return await asyncio.to_thread(self._log.read_stream, stream)
 
     async def catch_up(self) -> None:
         """Wait until facts and view have seen the log's head as of now.

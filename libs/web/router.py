@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from pyroaring import BitMap
 
 from libs.commands.commands import Commands
+from libs.commands.histories import before_change
 from libs.commands.intents import etag
 from libs.commands.kinds import DeclaredKind
 from libs.commands.problems import query_problem
@@ -83,10 +84,15 @@ class DeclaredRoutes:
         intent = intent_of(request, body, assume=assume)
         return respond(await self._commands.remove(self._kind, self._kind.name_in_url(name), intent))
 
-    async def get(self, request: Request, name: str) -> Response:
-        """Return its document; `ETag` is its version."""
+    async def get(self, request: Request, name: str, before: int | None = None) -> Response:
+        """Return its document; `ETag` is its version.
+
+        With `before`, a position in the log, answer what it was before that event about it, and what changed it since.
+        """
         await self._seen(request)
         wanted = self._kind.name_in_url(name)
+        if before is not None:
+            return JSONResponse(await before_change(self._commands, self._kind, wanted, before))
         view = self._commands.view
         row = await view.row(self._kind.kind, wanted) if self._kind.is_name(wanted) else None
         if row is None or row.removed:

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from libs.commands.histories import before_change
 from libs.commands.intents import etag
 from libs.commands.kinds import DeclaredKind, Make
 from libs.commands.proposals import Proposal
@@ -119,10 +120,15 @@ class ReleaseChoices:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
-    async def get(self, request: Request, application: str) -> Response:
-        """Return the whole ordered list; the last choice that selects a cluster wins there."""
+    async def get(self, request: Request, application: str, before: int | None = None) -> Response:
+        """Return the whole ordered list; the last choice that selects a cluster wins there.
+
+        With `before`, a position in the log, answer what it was before that event about it, and what changed it since.
+        """
         commands = self._commands
         await commands.positions.seen(wanted_position(request), commands.facts, commands.view)
+        if before is not None:  # the application may be gone: that is what is undone
+            return JSONResponse(await before_change(commands, CHOICES, application, before))
         _check_application(commands.facts.fleet, application)
         row = await commands.view.row(CHOICES.kind, application)
         event = ReleaseChoicesSet(application) if row is None else row.event()

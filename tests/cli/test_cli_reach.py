@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import sys
@@ -176,3 +177,82 @@ def test_waiting_says_how_many_are_admitted_waiting_and_refused(fleet: Machine) 
     assert frozen.code == 0, frozen.err
     assert waiting.code == 0
     assert "0 admitted, 12 waiting (freeze stop: 12, opens 2099-01-01T00:00:00+00:00), 0 refused" in waiting.err
+
+
+def position(machine: Machine) -> int:
+    """The position of the last thing that a person declared."""
+    events = [json.loads(line) for line in machine.ok("log", "--tail", "60", "-o", "jsonl").splitlines()]
+    kinds = ("store-", "choices-", "application-", "group-", "namespace-")
+    return max(each["position"] for each in events if each["stream"].startswith(kinds))
+
+
+def exported(machine: Machine) -> str:
+    return machine.ok("export") + machine.ok("get", "release-choices", "boards", "-o", "json")
+
+
+GROUP = "kind: Group\nmetadata: {{path: /geo/us}}\nspec: {{expression: {}}}\n"
+CHANGES: list[tuple[list[str], str]] = [
+    (["set-release", "boards", "1.1.0"], ""),
+    (["set-release", "boards", "1.1.0", "-l", "size = large"], ""),
+    (["label", "stores", "-l", "size = small", "tier=b"], ""),
+    (["apply", "-f", "-"], GROUP.format("size = small")),
+    (["apply", "-f", "-"], GROUP.format("size = large") + "---\n" + FLEET.replace("small", "tiny")),
+    (["delete", "store", "s-11", "--yes"], ""),
+    (["delete", "application", "boards", "--yes"], ""),
+]
+
+
+@pytest.mark.parametrize(("arguments", "stdin"), CHANGES, ids=lambda each: " ".join(each[:2]) if each else "")
+def test_every_kind_of_change_is_undone(fleet: Machine, arguments: list[str], stdin: str) -> None:
+    fleet.ok("set-release", "boards", "1.0.0")
+    before = exported(fleet)
+    fleet.ok(*arguments, stdin=stdin)
+    changed = exported(fleet) if arguments[:2] != ["delete", "application"] else ""
+    assert changed != before
+    at = str(position(fleet))
+
+    tried = fleet.resedge("undo", at, "--dry-run")
+    undone = fleet.resedge("undo", at)
+    again = fleet.resedge("undo", at)
+
+    assert undone.code == 0, undone.err
+    assert exported(fleet) == before
+    assert again.code == 3
+    assert "was changed again after position" in again.err
+    assert tried.code == 0 or arguments[:2] == ["delete", "application"], tried.err
+
+
+def test_what_was_touched_since_is_not_undone(fleet: Machine) -> None:
+    fleet.ok("set-release", "boards", "1.1.0")
+    first = position(fleet)
+    fleet.ok("set-release", "boards", "1.0.0")
+    second = position(fleet)
+    before = exported(fleet)
+
+    ran = fleet.resedge("undo", str(first))
+
+    assert (ran.code, ran.out) == (3, "")
+    assert f"position {second} by" in ran.err
+    assert f"resedge undo {second}" in ran.err
+    assert exported(fleet) == before
+
+
+def test_the_history_of_release_choices_names_the_position_to_undo(fleet: Machine) -> None:
+    fleet.ok("set-release", "boards", "1.1.0")
+    fleet.ok("set-release", "boards", "1.0.0")
+
+    newest, earlier = fleet.ok("get", "release-choices", "boards", "--history", "--limit", "2").splitlines()[1:]
+
+    assert newest.split()[0] == str(position(fleet))
+    assert ("1.0.0" in newest, "1.1.0" in earlier) == (True, True)
+    assert fleet.resedge("get", "stores", "--history").code == 2
+
+
+def test_what_is_no_change_of_declared_things_is_not_undone(fleet: Machine) -> None:
+    fleet.ok("wait", "--for=rendered")
+    events = [json.loads(line) for line in fleet.ok("log", "--all", "-o", "jsonl").splitlines()]
+    admitted = next(each["position"] for each in events if each["type"].endswith("AdmissionDecided.v1"))
+
+    assert fleet.resedge("undo", str(admitted)).code == 3
+    assert fleet.resedge("undo", str(events[-1]["position"] + 1_000)).code == 5
+    assert fleet.resedge("undo", "0").code == 2
