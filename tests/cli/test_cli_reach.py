@@ -183,7 +183,7 @@ def position(machine: Machine) -> int:
     """The position of the last thing that a person declared."""
     events = [json.loads(line) for line in machine.ok("log", "--tail", "60", "-o", "jsonl").splitlines()]
     kinds = ("store-", "choices-", "application-", "group-", "namespace-")
-    return max(each["position"] for each in events if each["stream"].startswith(kinds))
+    return max(int(each["position"]) for each in events if each["stream"].startswith(kinds))
 
 
 def exported(machine: Machine) -> str:
