@@ -5,6 +5,7 @@ When it returns, the port is free, the directory's lock is released, and the log
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import sys
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING
 from cli.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from libs.runtime.clock import VirtualClock
     from libs.runtime.embedded import Embedded
 
 _ADMIN = "admin"
+_EPHEMERAL = "ephemeral"
 _SPEED = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
 
@@ -32,12 +36,12 @@ def run_up(
 ) -> int:
     """Serve until SIGTERM or Ctrl-C, and return the exit code: 0 ended on request, 1 could not begin.
 
-    `ephemeral` works in a temporary directory that is removed at the end, under its own context; `clock` takes the
-    place of the real one.
+    `ephemeral` works in a temporary directory that is removed at the end, under its own context, which is the current
+    one only where there is no other, and only until the end; `clock` takes the place of the real one.
     """
     if ephemeral:
-        with tempfile.TemporaryDirectory(prefix="resedge-") as directory:
-            return _run(Path(directory), port, host, "ephemeral", clock)
+        with _current_context_kept(), tempfile.TemporaryDirectory(prefix="resedge-") as directory:
+            return _run(Path(directory), port, host, _EPHEMERAL, clock)
     return _run(data_dir, port, host, "local", clock)
 
 
@@ -104,8 +108,8 @@ def _run(data_dir: Path, port: int, host: str, context: str, clock: VirtualClock
         except OSError as error:
             return _say_why(f"{data_dir} cannot be used: {error.strerror}")
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
-        _write_context(embedded, context, url)
-        announce = partial(_announce, embedded, url, clock)
+        used = _write_context(embedded, context, url)
+        announce = partial(_announce, embedded, url, clock, "resedge" if used else f"resedge --context {context}")
         bounds = Bounds(settings.connections_max)
         return 0 if serve(embedded, listening, announce, settings.trusted_proxies, bounds) else 1
 
@@ -121,12 +125,12 @@ def _remote_problem() -> str:
     )
 
 
-def _announce(embedded: Embedded, url: str, clock: VirtualClock | None) -> None:
+def _announce(embedded: Embedded, url: str, clock: VirtualClock | None, command: str) -> None:
     from libs.runtime.clock import ahead_warning, utc_now  # noqa: PLC0415 - start-up time
 
     told = f", clock {clock.told()}" if clock is not None else ""
     print(f"resedge is up at {url} (data in {embedded.data_dir}{told})", flush=True)
-    print("next: resedge apply -f FILE   or   resedge get stores", flush=True)
+    print(f"next: {command} apply -f FILE   or   {command} get stores", flush=True)
     if clock is None and (warning := ahead_warning(embedded.log, utc_now())):
         print(f"warning: {warning}", file=sys.stderr, flush=True)
 
@@ -148,8 +152,28 @@ def _say_why(reason: str) -> int:
     return 1
 
 
-def _write_context(embedded: Embedded, name: str, url: str) -> None:
-    """Make the local context talk to this server as its administrator; a token is issued where it has none."""
+@contextlib.contextmanager
+def _current_context_kept() -> Iterator[None]:
+    """Leave the current context as it was: none is current again where there was none."""
+    from cli.config import Config, config_path, load_config, save_config  # noqa: PLC0415 - start-up time
+
+    path, before = config_path(), ""
+    with contextlib.suppress(UsageProblem):
+        before = load_config(path).current
+    try:
+        yield
+    finally:
+        with contextlib.suppress(UsageProblem, OSError):
+            after = load_config(path)
+            if not before and after.current == _EPHEMERAL:
+                save_config(path, Config("", after.contexts))
+
+
+def _write_context(embedded: Embedded, name: str, url: str) -> bool:
+    """Make the context talk to this server as its administrator; a token is issued where it has none.
+
+    Returns whether it is the current one.
+    """
     from cli.config import config_path, load_config, write_context  # noqa: PLC0415 - start-up time
 
     try:
@@ -159,6 +183,9 @@ def _write_context(embedded: Embedded, name: str, url: str) -> None:
             token = known.token
         else:
             token = embedded.tokens.issue(_ADMIN, frozenset({"admin"}))
-        write_context(name, url, token)
+        # A server that ends soon must not stay the one that every later command goes to.
+        path = write_context(name, url, token, use=name != _EPHEMERAL)
+        return load_config(path).current == name
     except (UsageProblem, OSError) as error:
         print(f"warning: the local context could not be written: {error}", file=sys.stderr)
+        return True

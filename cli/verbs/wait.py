@@ -60,6 +60,12 @@ def tell_settled(session: Session, body: Mapping[str, Any], condition: Condition
     """
     commit = body.get("commit") or "no commit yet"
     print(f"{condition} at position {body.get('position')}: {commit}")
+    remote = body.get("remote") or {}
+    if remote.get("failures"):
+        session.warn(
+            f"stores that pull from {remote.get('name')} do not get this: the push fails ({remote.get('reason')}); "
+            f"{remote.get('fix')}"
+        )
     outcome = body.get("outcome")
     if not isinstance(outcome, Mapping):
         return

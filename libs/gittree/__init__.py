@@ -8,7 +8,7 @@ from libs.gittree.names import Mode, NameRefused, tree_body, tree_parts, validat
 from libs.gittree.process import GitFailed
 from libs.gittree.reader import ObjectMissing, TreeEntry
 from libs.gittree.refs import RefLocked, RefMoved
-from libs.gittree.repository import Fsck, PushOutcome, PushResult, Repository
+from libs.gittree.repository import Fsck, PushOutcome, PushResult, Repository, redacted_remote
 from libs.gittree.sink import IdSink, PackSink
 from libs.gittree.workers import WorkerDied, Workers
 
@@ -40,6 +40,7 @@ __all__ = [
     "WorkerDied",
     "Workers",
     "plain_family",
+    "redacted_remote",
     "tree_body",
     "tree_family",
     "tree_parts",

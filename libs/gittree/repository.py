@@ -47,6 +47,7 @@ _REMOTE = re.compile(
 )
 _CREDENTIALS = re.compile(r"(://)[^/@\s]*@")
 _PUSH_TIMEOUT_SECONDS = 900
+_ASK_TIMEOUT_SECONDS = 30
 
 
 class PushOutcome(StrEnum):
@@ -193,24 +194,37 @@ class Repository:
             self._reader.close()
         return done
 
-    def push(self, remote_url: str, branch: str | None = None) -> PushResult:
-        """Push the branch, never by force.
+    def push(self, remote_url: str, branch: str | None = None, commit: str | None = None) -> PushResult:
+        """Push the branch, or one commit as the branch, never by force.
 
         Raises:
             ValueError: `remote_url` is not a URL of a transport that git ships, or an absolute path.
         """
-        if _REMOTE.fullmatch(remote_url) is None:
-            raise ValueError("a remote must be an https, ssh, git or file URL, user@host:path or an absolute path")
         target = f"refs/heads/{validate_branch(branch or self.branch)}"
-        arguments = command(
-            self.path, "push", "--porcelain", "--no-verify", "--", remote_url, f"{self._ref.name}:{target}"
-        )
+        pushed = f"{commit or self._ref.name}:{target}"
+        arguments = command(self.path, "push", "--porcelain", "--no-verify", "--", _checked(remote_url), pushed)
         try:
             result = run_git(arguments, timeout_seconds=_PUSH_TIMEOUT_SECONDS, check=False)
         except GitFailed as error:
-            return PushResult(PushOutcome.FAILED, _CREDENTIALS.sub(r"\1", str(error)))
+            return PushResult(PushOutcome.FAILED, redacted_remote(str(error)))
         said = (result.stdout + result.stderr).decode("utf-8", "replace")
-        return PushResult(_push_outcome(result.returncode, said), _CREDENTIALS.sub(r"\1", said.strip())[:2000])
+        return PushResult(_push_outcome(result.returncode, said), redacted_remote(said.strip())[:2000])
+
+    def remote_head(self, remote_url: str, branch: str | None = None) -> str | None:
+        """Return the commit that the remote's branch names, or None.
+
+        Raises:
+            ValueError: as `push`.
+            GitFailed: the remote did not answer; the message has no credentials.
+        """
+        target = f"refs/heads/{validate_branch(branch or self.branch)}"
+        arguments = command(self.path, "ls-remote", "--", _checked(remote_url), target)
+        try:
+            said = run_git(arguments, timeout_seconds=_ASK_TIMEOUT_SECONDS).stdout.decode("utf-8", "replace")
+        except GitFailed as error:
+            raise GitFailed(redacted_remote(str(error))) from None
+        found = (line.split("\t") for line in said.splitlines())
+        return next((each[0] for each in found if each[1:] == [target]), None)
 
     def holds_all(self, tree: str) -> bool:
         """Whether every object of a tree exists; git walks all of it."""
@@ -234,6 +248,17 @@ class Repository:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def redacted_remote(text: str) -> str:
+    """Return a remote's URL, or text with such URLs in it, without user names and passwords."""
+    return _CREDENTIALS.sub(r"\1", text)
+
+
+def _checked(remote_url: str) -> str:
+    if _REMOTE.fullmatch(remote_url) is None:
+        raise ValueError("a remote must be an https, ssh, git or file URL, user@host:path or an absolute path")
+    return remote_url
 
 
 def _below(identity: str, path: str) -> str:

@@ -59,11 +59,12 @@ _propagator = TraceContextTextMapPropagator()
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What one readiness check found."""
+    """What one readiness check found; one that is not `required` is listed, and leaves the service ready."""
 
     name: str
     ok: bool
     detail: str
+    required: bool = True
 
 
 ReadinessCheck = Callable[[], Awaitable[Readiness]]
@@ -202,7 +203,7 @@ def web_application(  # noqa: PLR0913 - the parts of a process that every servic
         """Return all metrics in Prometheus' text format."""
         collect()
         for each in [await check() for check in checks]:
-            READY.labels(each.name).set(each.ok)
+            READY.labels(each.name).set(each.ok or not each.required)
         content, media_type = exposition()
         return Response(content, media_type=media_type)
 
@@ -243,7 +244,7 @@ def _add_health(app: FastAPI, checks: Sequence[ReadinessCheck]) -> None:
     async def readyz(request: Request) -> Response:
         """Tell whether the service can work: 200 or 503; `?verbose` lists version and checks, with a token in words."""
         found = [await check() for check in checks]
-        status = 200 if all(each.ok for each in found) else 503
+        status = 200 if all(each.ok or not each.required for each in found) else 503
         if "verbose" not in request.query_params:
             return PlainTextResponse("ok" if status == 200 else "not ready", status)
         listed: list[dict[str, Any]] = [{"check": each.name, "ok": each.ok} for each in found]

@@ -157,7 +157,7 @@ class Routes:
             "stopped": reconciler.stopped or None,
             "trouble": reconciler.trouble or None,
             "set_aside": dict(model.aside.shared),
-            "remote": self._rendering.remote_state or None,
+            "remote": self._rendering.pushing.status or None,
             "layouts": {LAYOUTS[code].name: count for code, count in sorted(layouts_now(model).items())},
             "settling": reconciler.settling,
             "last": {
@@ -204,6 +204,7 @@ class Routes:
             "commit": self._rendering.model.parent,
             "files": written.files,
             "seconds": round(written.seconds, 3),
+            **({"remote": remote} if (remote := self._rendering.pushing.item()) else {}),
         }
         return {**answer, "outcome": await self._outcome(application, asked)} if counts else answer
 
@@ -213,6 +214,12 @@ class Routes:
             raise not_found("application", application, nearest(application, model.fleet.applications))
         named = [application] if application is not None else asked_at(model, asked) or None
         return await outcome(model, reconciler.hold, reconciler.now(), named)
+
+    async def remotes(self, request: Request) -> dict[str, Any]:
+        """Return the remote that the branch is pushed to, how far it is behind, and why; nothing if none is set."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        item = self._rendering.pushing.item()
+        return {"items": [] if item is None else [item], "next": None}
 
     async def _head(self) -> int:
         return await asyncio.to_thread(self._rendering.head_position)
@@ -225,6 +232,8 @@ class Routes:
                 checks = await verify_apart(self._rendering.log_url, self._rendering.path, every_commit=every_commit)
         except VerificationBroken as broken:
             raise _unfinished(broken) from broken
+        if (remote := await self._rendering.pushing.compared()) is not None:
+            checks = [*checks, remote]
         return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
@@ -273,6 +282,7 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
         openapi_extra=taking({JSON: ANSWER}, required=False),
     )
     add("GET", "/v1/rendering", routes.status, "read", "Rendering")
+    add("GET", "/v1/remotes", routes.remotes, "list", "Remote")
     add("GET", "/v1/rendering:settled", routes.settled, "explain", "Rendering")
     add("POST", "/v1/rendering:verify", routes.verify, "verify", "Rendering", responses=answers(200))
     add_branch_routes(add, rendering, commands, positions)

@@ -25,11 +25,16 @@ def build(ports: Ports) -> Service:
         detail = reason or (f"at position {rendering.position} of {rendering.ready_at}" if behind else "writing")
         return Readiness("rendering", ok=not reason and not behind, detail=detail)
 
+    async def remote() -> Readiness:
+        ok, detail = rendering.pushing.told()
+        # Stores keep what they have, and commits go on here: a failing push makes no replica unready.
+        return Readiness("remote", ok=ok, detail=detail, required=False)
+
     return Service(
         name="rendering",
         router=rendering_router(rendering, commands, ports.positions),
         consumers=[rendering, commands.view],
         start=rendering.begin,
         stop=rendering.end,
-        checks=[ready],
+        checks=[ready, *([remote] if settings.remote else [])],
     )

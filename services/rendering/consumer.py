@@ -16,12 +16,13 @@ import structlog
 from libs.bus import START, Checkpoint, ModelConsumer, SnapshotHooks
 from libs.eventlog import LogUnavailable
 from libs.fleet import Blobs
-from libs.gittree import GitFailed, PushOutcome, Repository
+from libs.gittree import GitFailed, Repository
 from libs.gittree.workers import Workers
 from libs.runtime.snapshots import DamagedSnapshot, Snapshots
 from services.rendering.deciding.reconciler import Reconciler
 from services.rendering.model import Model
 from services.rendering.observing import STANDINGS, RenderingStanding
+from services.rendering.pushing import Pushing
 from services.rendering.snapshot import RENDERING_VERSION, dump_model, load_model
 from services.rendering.writing.branch_log import WritingFailed
 
@@ -59,7 +60,6 @@ class Rendering(ModelConsumer):
         super().__init__(CONSUMER_NAME, events, self._never, hooks)
         self.settings = settings
         self.path = settings.repository or data_dir / "gitops.git"
-        self.remote_state = ""
         self.ready_at = 0
         self._events = events
         self._files = Snapshots(data_dir / "snapshots")
@@ -68,7 +68,6 @@ class Rendering(ModelConsumer):
         self._workers: Workers | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._maintaining: asyncio.Task[None] | None = None
-        self._push = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
         self._saved = 0
         self._unsaved_files = 0
@@ -76,6 +75,7 @@ class Rendering(ModelConsumer):
         self._monotonic = monotonic
         self._turn = asyncio.Lock()
         self.reconciler = Reconciler(self.model, events, clock=clock, monotonic=monotonic, speed=speed)
+        self.pushing = Pushing(settings, self._to_push, clock)
 
     @staticmethod
     def _never(_recorded: Recorded) -> None:
@@ -107,6 +107,7 @@ class Rendering(ModelConsumer):
         self.reconciler.open(repository, self.workers, lease)
         self.reconciler.writer.prepare(branch_head, rebuilding=rebuilding)
         self.reconciler.writer.on_written = self._after_commit
+        self.pushing.open(repository, self.model.branch)
         self._saved = self.position
         if self._tasks:  # it was on standby until now
             self._decide_if_caught_up()
@@ -142,13 +143,19 @@ class Rendering(ModelConsumer):
             await self.reconciler.handle(run)
             self._checkpoint = Checkpoint.after(run[-1])
             if self.position >= self.ready_at:
-                self.reconciler.caught_up()
+                self._decide_if_caught_up()
                 if (mark := self.path / MAKING_MARK).exists():  # a read-only disk refuses even to remove a missing file
                     mark.unlink(missing_ok=True)
 
     def _decide_if_caught_up(self) -> None:
         if self.position >= self.ready_at:
             self.reconciler.caught_up()
+            self.pushing.ready()
+
+    def _to_push(self) -> str:
+        """Return the commit that the remote should have; empty while another process leads, or this one catches up."""
+        leads = self.reconciler.lease is not None and self.reconciler.log.leads
+        return self.model.parent if leads and self.reconciler.writer.caught_up else ""
 
     def workers(self) -> Workers | None:
         """Return the worker processes, which are started once the fleet is large enough."""
@@ -164,7 +171,8 @@ class Rendering(ModelConsumer):
         for refusal, clusters in placements.refusals.items():
             refused[refusal.code] = refused.get(refusal.code, 0) + len(clusters)
         pending = sum(len(each.pending) for each in placements.by_key.values())
-        return RenderingStanding(pending, 0 if hold is None else hold.count, bool(self.reconciler.stopped), refused)
+        held, stopped = 0 if hold is None else hold.count, bool(self.reconciler.stopped)
+        return RenderingStanding(pending, held, stopped, refused, self.pushing.standing())
 
     def head_position(self) -> int:
         """Return the log's last position; blocks."""
@@ -184,7 +192,7 @@ class Rendering(ModelConsumer):
             self._decide_if_caught_up()
         self._tasks = [asyncio.create_task(each) for each in (self.reconciler.run(), self._keep_lease())]
         if self.settings.remote:
-            self._tasks.append(asyncio.create_task(self._push_on()))
+            self._tasks.append(asyncio.create_task(self.pushing.run()))
 
     async def end(self) -> None:
         """Finish the current write, write a snapshot, release the lease."""
@@ -206,7 +214,7 @@ class Rendering(ModelConsumer):
             self._repository.close()
 
     def _after_commit(self) -> None:
-        self._push.set()
+        self.pushing.written()
         if self.reconciler.writer.commits % self.settings.maintain_every_commits == 0 and self._maintaining is None:
             self._maintaining = asyncio.create_task(self._maintain())
         self._unsaved_files += self.reconciler.writer.written.files
@@ -288,20 +296,3 @@ class Rendering(ModelConsumer):
             self._checkpoint = START
             await self._take_over(lease)
         log.warning("rendering.leads-again", fencing=lease.epoch)
-
-    async def _push_on(self) -> None:
-        """Push after commits; a failure is shown in the status, and retried with the next commit."""
-        while True:
-            await self._push.wait()
-            self._push.clear()
-            if self._repository is None:
-                continue
-            try:
-                result = await asyncio.to_thread(self._repository.push, self.settings.remote, self.model.branch)
-            except (OSError, RuntimeError, ValueError) as error:
-                self.remote_state = f"{type(error).__name__}: {error}"
-                log.exception("rendering.push")
-                continue
-            self.remote_state = f"{result.outcome}: {result.detail}" if result.detail else str(result.outcome)
-            if result.outcome not in {PushOutcome.PUSHED, PushOutcome.UP_TO_DATE}:
-                log.error("rendering.push", outcome=str(result.outcome), detail=result.detail)

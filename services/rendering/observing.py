@@ -120,6 +120,15 @@ def committed(written: Written, *, new: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteStanding:
+    """How the remote stands: whether pushes fail, how many commits it lacks (None: not known yet), since when."""
+
+    failing: bool
+    behind: int | None
+    behind_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RenderingStanding:
     """The state of rendering: placements that differ from their target, are refused (by code), are held."""
 
@@ -127,6 +136,7 @@ class RenderingStanding:
     held: int = 0
     stopped: bool = False
     refused: Mapping[str, int] = field(default_factory=dict)
+    remote: RemoteStanding | None = None
 
 
 class Standings(Collector):
@@ -156,7 +166,19 @@ class Standings(Collector):
             pending.add_metric([], standing.pending)
             held.add_metric([], standing.held)
             stopped.add_metric([], standing.stopped)
-        return [refused, pending, held, stopped]
+        return [refused, pending, held, stopped, *_of_remote(None if standing is None else standing.remote)]
+
+
+def _of_remote(remote: RemoteStanding | None) -> Iterator[Metric]:
+    failing = GaugeMetricFamily("resedge_remote_push_failing", "1 while the last push to the remote failed")
+    seconds = GaugeMetricFamily("resedge_remote_behind_seconds", "How long the remote has lacked the newest commit")
+    behind = GaugeMetricFamily("resedge_remote_behind_commits", "Commits that the remote lacks, once it was reached")
+    if remote is not None:
+        failing.add_metric([], remote.failing)
+        seconds.add_metric([], remote.behind_seconds)
+        if remote.behind is not None:
+            behind.add_metric([], remote.behind)
+    yield from (failing, seconds, behind)
 
 
 STANDINGS = Standings()

@@ -15,13 +15,17 @@ class RenderingSettings(Settings):
     """`RESEDGE_RENDERING_…`: `repository` defaults to `<data-dir>/gitops.git`; `remote` is pushed to, if given.
 
     A removal is admitted once it has been wanted for `removals_settle_seconds`; the directory of a deleted cluster
-    stays, empty, for `retired_days`; a step to another layout lasts at least `layout_step_hours`.
+    stays, empty, for `retired_days`; a step to another layout lasts at least `layout_step_hours`. A failing push is
+    tried again after `push_retry_seconds`, then after twice as long each time, up to `push_retry_seconds_max`.
     """
 
     model_config = SettingsConfigDict(env_prefix="RESEDGE_RENDERING_", frozen=True, extra="ignore")
 
     repository: Path | None = None
     remote: str = ""
+    push_retry_seconds: float = 1.0
+    push_retry_seconds_max: float = 60.0
+    push_check_seconds: float = 300.0
     workers: int = 2
     workers_from_clusters: int = 1_000
     lease_seconds: float = 15.0

@@ -37,6 +37,8 @@ class Machine:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             for key in set(os.environ) - set(self.environment):
                 patch.delenv(key)
+            for key, value in self.environment.items():
+                patch.setenv(key, value)
             patch.setenv("HOME", str(self.home))
             patch.setattr(sys, "stdin", typed)
             code = main(arguments)

@@ -43,6 +43,11 @@ class BranchLog:
         """The stream of the branch itself."""
         return f"branch-{self._model.branch}"
 
+    @property
+    def leads(self) -> bool:
+        """Whether the lease was not lost, as far as this process knows."""
+        return self.stopped != LEASE_LOST
+
     def open(self, lease: Lease) -> None:
         """Start with empty state under a lease."""
         self.lease, self.stopped = lease, ""
