@@ -35,7 +35,9 @@ def request(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by 
     ] = None,
     where: Annotated[
         str,
-        typer.Option("--where", "-l", help="Only these clusters; default: all that it binds.", metavar="EXPRESSION"),
+        typer.Option(
+            "--where", "-l", help="Only these clusters; default: all that it applies to.", metavar="EXPRESSION"
+        ),
     ] = "",
     application: Annotated[
         list[str] | None, typer.Option("--application", help="Only this one; may be repeated.", metavar="NAME")

@@ -74,7 +74,7 @@ class ReachedPart:
     """What one event affects: a thing of some namespaces (empty: of none).
 
     `clusters` is `None` where the thing has no clusters; `said` are the expressions that were added or removed.
-    `fleetwide`: it binds every cluster, those of the future included.
+    `fleetwide`: it applies to every cluster, those of the future included.
     """
 
     what: str

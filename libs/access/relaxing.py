@@ -41,7 +41,7 @@ _Guarding = FreezeDeclared | PlacementPolicyDeclared
 
 @dataclass(frozen=True, slots=True)
 class Relaxed:
-    """A freeze or a law that a change loosens: the clusters that it binds, and whose approval that needs."""
+    """A freeze or a law that a change loosens: the clusters that it applies to, and whose approval that needs."""
 
     what: str
     stream: str
@@ -50,7 +50,7 @@ class Relaxed:
     signoffs: tuple[str, ...]
 
     def within(self, may: Scope, before: Fleet) -> bool:
-        """Whether all that it binds, and can ever come to bind, is where a right is held."""
+        """Whether all that it applies to, and can ever come to apply to, is where a right is held."""
         if may.everywhere:
             return True
         bounds = [parsed(each) for each in may.expressions]

@@ -53,11 +53,11 @@ CHOICES = Reach("choices", of_catalog=True)
 RELEASE = Reach("release", of_catalog=True)
 """The release `version` of `application`, which is on no cluster until it is chosen."""
 CALENDAR = Reach("calendar", loosens=True)
-"""The calendar `name`: the clusters that it binds before and after."""
+"""The calendar `name`: the clusters that it applies to before and after."""
 FREEZE = Reach("freeze", loosens=True)
-"""The freeze `name`: the clusters that it binds before and after."""
+"""The freeze `name`: the clusters that it applies to before and after."""
 LAW = Reach("law", loosens=True)
-"""The placement policy `name`: the clusters that it binds before and after."""
+"""The placement policy `name`: the clusters that it applies to before and after."""
 
 
 @dataclass(frozen=True, slots=True)

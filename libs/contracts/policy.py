@@ -67,9 +67,10 @@ class Exclusion:
 class CalendarDeclared:
     """When changes may be admitted. Stream `calendar-<name>`.
 
-    With `clusters` (canonical expression) alone it binds clusters, with `applications` alone applications wherever they
-    are, with both those applications on those clusters. `signoff` names the process by which it can be overridden. Of
-    those that apply at a level, each that says `require` must be open, and one of the others, if there are any.
+    With `clusters` (canonical expression) alone it applies to clusters, with `applications` alone to applications
+    wherever they are, with both to those applications on those clusters. `signoff` names the process by which it can be
+    overridden. Of those that apply at a level, each that says `require` must be open, and one of the others, if there
+    are any.
     """
 
     name: str

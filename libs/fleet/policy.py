@@ -152,7 +152,7 @@ class Withheld:
         return self._members(self.laws, self.kept_laws, key)
 
     def _members(self, members: Mapping[str, BitMap], kept: Mapping[str, object], key: str) -> BitMap:
-        """Return the members: what the change itself keeps binds by its own expression, so it adds none to that."""
+        """Return the members: what the change itself keeps applies by its own expression, so it adds none to that."""
         name = name_of(key)
         if name not in kept:
             return BitMap.union(*(members.get(known, BitMap()) for known in (key, name)))

@@ -53,7 +53,7 @@ def fold_policy(_event: Event, _facts: Contents) -> None:
 
 
 def _save(facts: Contents, kind: str, name: str, expression: str | None) -> None:
-    """Save the clusters that a document binds, or forget them."""
+    """Save the clusters that a document applies to, or forget them."""
     if expression is None:
         facts.selection.forget((kind, name))
     else:

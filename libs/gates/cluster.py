@@ -190,7 +190,7 @@ class OnCluster:
 
 
 def _bound(view: View, application: str, ordinal: int) -> Iterator[_Bound]:
-    """Yield what binds in a view: as it is there, then each freeze that a withheld change keeps in effect."""
+    """Yield what applies in a view: as it is there, then each freeze that a withheld change keeps in effect."""
     freezes: list[FreezeDeclared] = []
     kept: list[tuple[str, FreezeDeclared]] = []
     for key, freeze, members in view.freezes():

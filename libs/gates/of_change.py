@@ -93,7 +93,7 @@ class Unfrozen(Gate):
 
 
 class InWindow(Gate):
-    """A calendar of each level that binds the application is open."""
+    """A calendar of each level that applies to the application is open."""
 
     name = "window"
     open_when = (

@@ -132,7 +132,7 @@ class View:
                 yield key, document, members
 
     def calendars(self, application: str | None) -> Iterator[tuple[CalendarDeclared, BitMap]]:
-        """Return the calendars that name an application, or (None) those that bind clusters alone."""
+        """Return the calendars that name an application, or (None) those that apply to clusters alone."""
         for document, members in self.documents.values():
             if isinstance(document, CalendarDeclared) and (
                 application in document.applications

@@ -48,7 +48,7 @@ class WindowRow:
 
 
 def windows(fleet: Fleet, where: BitMap, start: datetime, end: datetime, now: datetime) -> list[WindowRow]:
-    """Return the openings that overlap [start, end), by calendar, zone and hours; only calendars that bind `where`."""
+    """Return the openings in [start, end), by calendar, zone and hours; only of calendars that apply to `where`."""
     view = View(Schedule)
     as_they_are(view, fleet)
     rows: list[WindowRow] = []

@@ -27,7 +27,7 @@ OF_CATALOG = tuple(
 OF_GATES = tuple(
     kind.streams for kind in DECLARED_KINDS if kind.service == "policy" and kind.expressions and not kind.gives_rights
 )
-"""What keeps changes back on the clusters that it binds: calendars, freezes, law."""
+"""What keeps changes back on the clusters that it applies to: calendars, freezes, law."""
 
 _CATEGORY = dict(
     chain(

@@ -50,7 +50,7 @@ def check_reach(
 
 
 def check_documents(facts: Fleet, principal: Principal, change: Withheld, at: datetime) -> None:
-    """Refuse somebody who may not affect policy wherever the freezes and laws that a change keeps can come to bind.
+    """Refuse somebody who may not affect policy wherever the freezes and laws that a change keeps can come to apply.
 
     Raises:
         Problem: 403.
@@ -64,7 +64,7 @@ def check_documents(facts: Fleet, principal: Principal, change: Withheld, at: da
                 403,
                 "out-of-scope",
                 "This is outside your rights.",
-                f"{principal.name} may not {AFFECT} Policy wherever {each.clusters!r} of {each.name} may come to bind",
+                f"{principal.name} may not {AFFECT} Policy wherever {each.clusters!r} of {each.name} may come to apply",
                 fix=f"ask for a RoleBinding with {AFFECT} Policy that covers {each.clusters}",
             )
 

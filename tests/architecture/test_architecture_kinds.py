@@ -149,7 +149,7 @@ MAY_LIST_CATEGORIES: Mapping[str, str] = {
     "cli/verbs/confirm.py": "what can be confirmed, by its words",
     "cli/verbs/delete.py": "what can be deleted at once",
     "cli/verbs/label.py": "the words of the one kind that has labels to put",
-    "libs/access/effects.py": "what binds clusters, and where the fleet keeps it",
+    "libs/access/effects.py": "what applies to clusters, and where the fleet keeps it",
     "libs/contracts/approvals.py": "what an event mentions, beside its definition",
     "libs/contracts/catalog.py": "what an event mentions, beside its definition",
     "libs/contracts/grouping.py": "what an event mentions, beside its definition",

@@ -60,7 +60,7 @@ async def test_a_team_does_not_delete_its_states_law(signed: Team) -> None:
         {"kind": "Group", "metadata": {"path": "/geo/us/northeast"}, "spec": {"stores": ["ny-1", "ny-2", "ny-3"]}}
     )
     await signed.server.settled()
-    assert len(facts(signed).forbidden("pos-api", now)) == 3, "a store that comes later is bound by it as well"
+    assert len(facts(signed).forbidden("pos-api", now)) == 3, "it applies to a store that comes later as well"
 
     change = next(iter(facts(signed).policy.withheld))
     path = f"/v1/withheld/{change}/confirm"

@@ -75,7 +75,7 @@ def an_override_that_is_checked_when_it_is_granted_only(patch: pytest.MonkeyPatc
 
 
 def a_law_that_misses_who_is_regrouped(patch: pytest.MonkeyPatch) -> None:
-    """Whom a law binds is worked out once, when it is first asked about after its declaration."""
+    """Where a law applies is worked out once, when it is first asked about after its declaration."""
     usual: Callable[[Facts, str, str], BitMap] = Facts.bound
     remembered: dict[tuple[int, int], tuple[Facts, Any, BitMap]] = {}
 

@@ -94,7 +94,7 @@ GROUP_EXPRESSIONS = ["state = ut", "state = tx", "size = large", "state != ut"]
 
 @dataclass(frozen=True)
 class View:
-    """What binds one cluster: as things are, or as they were before a change that does not count yet."""
+    """What applies to one cluster: as things are, or as they were before a change that does not count yet."""
 
     zone: str
     hours: Hours
@@ -215,7 +215,7 @@ class World:
         return cluster is not None and EXPRESSIONS[expression or "/c/*"](cluster, self.groups_of(cluster))
 
     def binds(self, expression: str | None, name: str) -> bool:
-        """Whether an expression of policy binds a cluster: one that is gone by what it was."""
+        """Whether an expression of policy applies to a cluster: one that is gone by what it was."""
         if name in self.clusters:
             return self.selects(expression, name)
         cluster, groups = self.gone[name]
@@ -228,7 +228,7 @@ class World:
     # --- policy ------------------------------------------------------------------------------------------------------
 
     def view(self, name: str) -> View:
-        """Return what binds a cluster as things are."""
+        """Return what applies to a cluster as things are."""
         cluster = self.clusters.get(name) or self.gone[name][0]
         return View(
             cluster.zone,
@@ -239,7 +239,7 @@ class World:
         )
 
     def views(self, name: str) -> list[View]:
-        """Return what binds a cluster, and what did before changes that do not count yet."""
+        """Return what applies to a cluster, and what did before changes that do not count yet."""
         return [self.view(name), *(views[name] for views in self.withheld.values() if name in views)]
 
     def laws_on(self, application: str, name: str, at: datetime) -> list[PlacementPolicyDeclared]:

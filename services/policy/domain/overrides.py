@@ -264,7 +264,7 @@ def _clusters(command: RequestOverride, closed: Mapping[tuple[str, str], _Docume
     if not clusters:
         where = " or ".join(document.clusters or "/c/*" for document in closed.values())
         raise SelectsNothing(
-            f"{command.expression!r} selects none of the clusters that the {_words(command)} binds",
+            f"{command.expression!r} selects no cluster that the {_words(command)} applies to",
             pointer="/expression",
             fix=f"it applies to {where}",
         )

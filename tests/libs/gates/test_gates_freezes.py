@@ -1,4 +1,4 @@
-"""A freeze holds everything that it binds, from its beginning until its end, unless an override opens it."""
+"""A freeze holds everything that it applies to, from its beginning until its end, unless an override opens it."""
 
 from __future__ import annotations
 

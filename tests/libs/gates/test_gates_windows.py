@@ -1,4 +1,4 @@
-"""At each level one open calendar is enough; both levels must be open; what no calendar binds is open."""
+"""At each level one open calendar is enough; both levels must be open; what no calendar applies to is open."""
 
 from __future__ import annotations
 

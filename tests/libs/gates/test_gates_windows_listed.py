@@ -90,7 +90,7 @@ def test_only_calendars_that_bind_what_is_asked_about_are_listed() -> None:
     assert rows(fleet_of(*FLEET)) == []
 
 
-def test_a_calendar_of_applications_is_listed_wherever_it_binds() -> None:
+def test_a_calendar_of_applications_is_listed_wherever_it_applies() -> None:
     fleet = fleet_of(*FLEET, calendar("pos", weekly("01:00", "02:00"), clusters=None, applications=["pos"]))
 
     assert [(row.applications, row.clusters) for row in rows(fleet)] == [(("pos",), 3), (("pos",), 1)]
