@@ -22,7 +22,7 @@ RELEASES_TOLD_MAX = 50
 async def reach_of(facts: Fleet, events: Sequence[Event]) -> dict[str, Any]:
     """Return what `events` reach: `clusters` of `fleet`, and for each release that moves what was there before.
 
-    A thing that binds the whole fleet reaches all of it; one that has no clusters reaches none.
+    A thing that applies to the whole fleet reaches all of it; one that has no clusters reaches none.
     """
     change = await tried(facts, events)
     everything = change.before.selection.everything | change.after.selection.everything

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ObjectType = Literal["blob", "tree", "commit"]
-Ids = "NDArray[np.uint8]"
 ID_BYTES = 20
 # A dictionary of values this small is sent whole to a worker: picking the used ones would cost more than it saves.
 _SMALL_DICTIONARY = 1024

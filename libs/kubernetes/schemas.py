@@ -50,11 +50,6 @@ class Kubernetes:
         custom = self.custom.get((api_version, kind))
         return None if custom is None else ("", custom)
 
-    def has_group(self, api_version: str) -> bool:
-        """Tell whether the API server itself serves the group of an `apiVersion`, in whichever version."""
-        group = api_version.rpartition("/")[0]
-        return any(each.rpartition("/")[0] == group for each in self.kinds)
-
     def versions_of(self, api_version: str, kind: str) -> list[str]:
         """Return the versions of the group that serve a kind."""
         group = api_version.rpartition("/")[0]

@@ -167,12 +167,6 @@ class Selection:
         self._flush()
         return sorted(key for key in self.labels.columns if self.labels.bitmap(key, None))
 
-    def label_values(self, key: str) -> list[str]:
-        """Return the single values of a label key that some cluster has, sorted."""
-        self._flush()
-        column = self.labels.columns.get(key)
-        return column.values_in_use() if column is not None else []
-
     def column(self, key: str) -> tuple[NDArray[np.int32], list[LabelValue | None]]:
         """Return one code per ordinal, and the value of each code; code 0 is no such label.
 
@@ -199,10 +193,6 @@ class Selection:
     def group_exists(self, path: str) -> bool:
         """Whether a group is declared, or implied by one below it."""
         return NodeKey("group", path) in self._graph.nodes
-
-    def child_paths(self, path: str) -> list[str]:
-        """Return the paths directly below `path`, sorted; those of the hierarchies for the empty path."""
-        return sorted(self._graph.children.get(path.rstrip("/"), ()))
 
     def members(self, path: str) -> BitMap:
         """Return the members of a group and of everything below it; none if there is no such group."""

@@ -36,8 +36,6 @@ def test_members_of_groups_below_are_members(index: Selection) -> None:
 
     assert index.group_exists("/geo/us")
     assert names(index, index.members("/geo")) == {"tx-0", "tx-1", "tx-2", "ny-0"}
-    assert index.child_paths("") == ["/geo"]
-    assert index.child_paths("/geo/us") == ["/geo/us/ny", "/geo/us/tx"]
     assert index.groups_of(0) == ["/geo", "/geo/us", "/geo/us/tx", "/geo/us/tx/austin"]
 
 
@@ -46,7 +44,6 @@ def test_an_implied_group_goes_with_the_last_group_below_it(index: Selection) ->
     index.drop_group("/geo/us/tx")
 
     assert not index.group_exists("/geo")
-    assert index.child_paths("") == []
 
 
 def test_a_listed_cluster_or_store_counts_while_it_exists(index: Selection) -> None:
@@ -137,7 +134,6 @@ def test_codes_stay_what_they_are(index: Selection) -> None:
     assert codes.dtype == np.int32
     assert [values[code] for code in codes] == [None, None, None, ("a", "b"), ("a", "b"), "a"]
     assert codes[4] == before
-    assert index.label_values("grill") == ["a", "b"]
     assert index.column("unknown")[1] == [None]
 
 
