@@ -26,7 +26,7 @@ from libs.version import VERSION
 
 VERBS = (
     *("up", "demo", "apply", "diff", "get", "delete", "import", "label", "export"),
-    *("publish", "set-release", "unset-release", "undo", "why", "explain", "wait", "confirm", "gitops"),
+    *("publish", "render", "set-release", "unset-release", "undo", "why", "explain", "wait", "confirm", "gitops"),
     *("override", "approval", "token"),
     *("inbox", "dead-letters"),
     *("log", "audit", "replay", "rebuild", "verify", "login", "auth", "context", "admin"),

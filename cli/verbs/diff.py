@@ -3,29 +3,57 @@
 import difflib
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from cli.applying import declare_together
 from cli.client import Client, path_of
 from cli.documents import Document, read_documents
-from cli.errors import ExitCode, ServerProblem
+from cli.errors import ExitCode, ServerProblem, UsageProblem
 from cli.options import verb_app
 from cli.output import to_yaml
 from cli.session import session_of
 from cli.terminal import coloured
-from cli.verbs.apply import Files
+from cli.verbs.render import preview, preview_lines
 
 app = verb_app()
 _COLOURS = {"-": "red", "+": "green"}
 
 
 @app.command()
-def diff(ctx: typer.Context, file: Files) -> None:
-    """Show what `apply` would change. Exits 0 when nothing, 1 when something, above 1 on an error."""
+def diff(
+    ctx: typer.Context,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", help="File, directory or `-` for stdin; may be repeated.", metavar="FILE|DIR|-"),
+    ] = None,
+    release: Annotated[
+        str, typer.Option("--release", help="What this release would change.", metavar="APPLICATION@VERSION")
+    ] = "",
+    where: Annotated[
+        str,
+        typer.Option("--where", "-l", help="With --release: only on these clusters.", metavar="EXPRESSION"),
+    ] = "/c/*",
+) -> None:
+    """Show what `apply` would change, or with --release what a release would change where.
+
+    Exits 0 when nothing, 1 when something, above 1 on an error.
+    """
     session = session_of(ctx)
     session.failure_code = ExitCode.USAGE  # 1 means "different" here
+    if bool(file) == bool(release):
+        raise UsageProblem("diff of what?", fix="give either -f FILE or --release APPLICATION@VERSION")
+    if release:
+        application, at, version = release.partition("@")
+        if not (application and at and version):
+            raise UsageProblem(f"{release!r} is not APPLICATION@VERSION")
+        body = preview(session.client, application, version, where)
+        print("\n".join(preview_lines(body)))
+        if body["changed"] or body["refused"]:
+            raise typer.Exit(ExitCode.FAILED)
+        return
+    file = file or []
     documents = read_documents(file, session.say, kinds=session.kinds)
     differ = False
     for document, result in declare_together(session.client, documents, dry_run=True).results:

@@ -25,6 +25,7 @@ from services.rendering.asking.apart import verify_apart
 from services.rendering.asking.blocked import EXAMPLES_MAX, blocked
 from services.rendering.asking.broken import VerificationBroken
 from services.rendering.asking.outcome import asked_at, outcome
+from services.rendering.asking.preview import previewed
 from services.rendering.asking.why import Why
 from services.rendering.branching import ANSWER, add_branch_routes, proposing, reason_of
 from services.rendering.consumer import Rendering
@@ -97,6 +98,18 @@ class Routes:
         within = None if where is None else select(model.fleet, where)
         items = blocked(model, reconciler.hold, reconciler.now(), within, application)
         return {"items": items, "next": None, "at": reconciler.now().isoformat(), "position": model.position}
+
+    async def preview(self, request: Request, application: str, version: str, where: str) -> dict[str, Any]:
+        """Return what a release would change on the clusters of `where`; on one cluster, its file too."""
+        await self._positions.seen(wanted_position(request), self._rendering)
+        model, fleet = self._rendering.model, self._rendering.model.fleet
+        if application not in fleet.applications:
+            raise not_found("application", application, nearest(application, fleet.applications))
+        if (application, version) not in fleet.releases:
+            known = [each for name, each in fleet.releases if name == application]
+            raise not_found("release", f"{application} {version}", nearest(version, known))
+        now = self._rendering.reconciler.now()
+        return await previewed(model, application, version, select(fleet, where), now)
 
     async def holds(self, request: Request) -> dict[str, Any]:
         """Return the held removals."""
@@ -272,6 +285,7 @@ def rendering_router(rendering: Rendering, commands: Commands, positions: Positi
     add("GET", "/v1/clusters/{name}/why", routes.why, "explain", "Placement")
     add("GET", "/v1/refusals", routes.refusals, "list", "Refusal")
     add("GET", "/v1/blocked", routes.blocked, "list", "Blocked")
+    add("GET", "/v1/rendering:preview", routes.preview, "explain", "Release")
     add("GET", "/v1/holds", routes.holds, "list", "Hold")
     add(
         "POST",

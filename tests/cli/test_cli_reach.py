@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -256,3 +257,33 @@ def test_what_is_no_change_of_declared_things_is_not_undone(fleet: Machine) -> N
     assert fleet.resedge("undo", str(admitted)).code == 3
     assert fleet.resedge("undo", str(events[-1]["position"] + 1_000)).code == 5
     assert fleet.resedge("undo", "0").code == 2
+
+
+def test_a_release_is_seen_before_it_is_chosen(fleet: Machine) -> None:
+    (fleet.home / "menu.yaml").write_text(MANIFEST.replace("one", "${edge.store.name} ${edge.labels.early}"))
+    fleet.ok("publish", "boards", "3.0.0", str(fleet.home / "menu.yaml"))
+    fleet.ok("label", "stores", "-l", "/c/s-00 or /c/s-01", "early=on")
+    fleet.ok("set-release", "boards", "1.0.0", "--wait")
+
+    shown = fleet.ok("render", "boards", "3.0.0", "--cluster", "s-00")
+    refused = fleet.resedge("render", "boards", "3.0.0", "--cluster", "s-05")
+    differing = fleet.resedge("diff", "--release", "boards@3.0.0")
+    same = fleet.resedge("diff", "--release", "boards@1.0.0", "-l", "size = large")
+    fleet.ok("set-release", "boards", "3.0.0", "-l", "/c/s-00", "--wait")
+    committed = ["git", f"--git-dir={fleet.home / 'data/gitops.git'}", "grep", "-h", "version: .*s-00", "main"]
+
+    assert "version: 's-00 on'" in shown or 'version: "s-00 on"' in shown or "version: s-00 on" in shown
+    written = subprocess.run(committed, capture_output=True, text=True, check=True).stdout
+    assert written.strip() in shown
+    assert (refused.code, refused.out) == (3, "")
+    assert "early" in refused.err
+    assert differing.code == 1
+    assert differing.out.splitlines()[:2] == [
+        "boards 3.0.0: 2 changed, 0 unchanged, 10 refused of 12 clusters",
+        "  2 clusters had 1.0.0",
+    ]
+    assert (same.code, same.out) == (0, "boards 1.0.0: 0 changed, 3 unchanged, 0 refused of 3 clusters\n")
+    assert fleet.resedge("render", "boards", "9.9.9", "--cluster", "s-00").code == 5
+    assert fleet.resedge("render", "boards", "1.0.0", "--cluster", "nowhere").code == 5
+    assert fleet.resedge("diff", "--release", "boards").code == 2
+    assert fleet.resedge("diff").code == 2

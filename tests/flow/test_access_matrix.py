@@ -96,6 +96,7 @@ GET /v1/blocked get Blocked
 GET /v1/holds get Hold
 POST /v1/holds/{plan}/confirm confirm Hold
 GET /v1/rendering get Rendering
+GET /v1/rendering:preview get Release
 GET /v1/rendering:settled get Rendering
 POST /v1/rendering:verify verify Rendering
 POST /v1/gitops:restore restore Branch
