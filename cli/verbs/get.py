@@ -22,6 +22,9 @@ TERMINAL_ITEMS = 100
 
 _LAYERS = (TableColumn("KEY", field("key")), TableColumn("VALUE", field("value")), TableColumn("LAYER", field("layer")))
 
+History = Annotated[
+    bool, typer.Option("--history", help="With `release-choices`: who set what and when, the newest first.")
+]
 _HISTORY = (
     TableColumn("POSITION", field("position")),
     TableColumn("TIME", field("time")),
@@ -60,9 +63,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         bool, typer.Option("--retired", help="With `clusters`: deleted ones whose empty directories are still there.")
     ] = False,
     mine: Annotated[bool, typer.Option("--mine", help="Only approvals that I can vote on now.")] = False,
-    history: Annotated[
-        bool, typer.Option("--history", help="With `release-choices`: who set what and when, the newest first.")
-    ] = False,
+    history: History = False,
     since: Annotated[str, typer.Option("--from", help="Windows from this instant on.", metavar="INSTANT")] = "",
     until: Annotated[str, typer.Option("--to", help="Windows before this instant.", metavar="INSTANT")] = "",
 ) -> None:
@@ -77,9 +78,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         _resolved(session.client, cluster, application, output)
         return
     if history:
-        _history(
-            session, kind, _application_of(kind, application, names)[0] if kind.of_application else "", output, limit
-        )
+        _history(session, kind, (application, names), output, limit)
         return
     asked = {"where": where, "state": state, "mine": "true" if mine else "", "from": since, "to": until}
     if kind.of_application:
@@ -154,10 +153,11 @@ def _listed(
         yield _of(kind, application, {"order": order, **item} if choices else item)
 
 
-def _history(session: Session, kind: Kind, application: str, how: Format, limit: int | None) -> None:
+def _history(session: Session, kind: Kind, of: tuple[str, list[str]], how: Format, limit: int | None) -> None:
     """Write what was set for an application, each with the position that `resedge undo` takes."""
     if kind.plural != "release-choices":
         raise UsageProblem(f"{kind.plural} do not take --history", fix="see `resedge audit --subject KIND/NAME`")
+    application, _ = _application_of(kind, *of)
     query = {"subject": f"application/{application}", "type": "ReleaseChoicesSet", "order": "newest"}
     items = session.client.pages("/v1/audit", query)
     write_items(islice(items, limit), how, _HISTORY, lambda item: f"event/{item['position']}", empty="nothing was set")
