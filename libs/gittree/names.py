@@ -42,9 +42,9 @@ def validate_name(name: str) -> bytes:
             meaning.
     """
     if not name or len(name) > _NAME_BYTES_MAX:
-        raise NameRefused(f"a name has 1 to {_NAME_BYTES_MAX} characters, this one has {len(name)}")
+        raise NameRefused(f"the name has {len(name)} characters; it must have 1 to {_NAME_BYTES_MAX}")
     if _ALPHABET.fullmatch(name) is None:
-        raise NameRefused(f"{name[:80]!r} is not made of letters, digits, '.', '_' and '-' (not first) only")
+        raise NameRefused(f"{name[:80]!r} may only have letters, digits, '.', '_' and '-', and must not start with '-'")
     if name.endswith("."):
         raise NameRefused(f"{name!r} ends with a dot, which some file systems drop")
     folded = name.lower()

@@ -260,7 +260,7 @@ def _ports(part: Any) -> Iterator[_Problem]:
 def _bytes(part: Any) -> Iterator[_Problem]:
     size = part["constant"] + sum(len(_text(each).encode("utf-8", "replace")) for each in part["open"])
     if size > part["max"]:
-        yield (), f"{part['what']} come to {size:,} bytes; at most {part['max']:,} are taken"
+        yield (), f"{part['what']} come to {size:,} bytes; at most {part['max']:,} are accepted"
 
 
 def _text(value: Any) -> str:

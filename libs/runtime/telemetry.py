@@ -107,7 +107,7 @@ def end_telemetry(provider: TracerProvider, shielded: Shielded) -> None:
 def _otlp(endpoint: str) -> SpanExporter:
     address = urlsplit(endpoint)
     if address.scheme not in {"http", "https"} or not address.hostname:
-        raise ValueError(f"RESEDGE_OTLP_ENDPOINT is http://HOST:PORT or https://HOST:PORT, not {endpoint!r}")
+        raise ValueError(f"RESEDGE_OTLP_ENDPOINT must be http://HOST:PORT or https://HOST:PORT, not {endpoint!r}")
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - only who exports loads gRPC
         OTLPSpanExporter,
     )

@@ -232,8 +232,8 @@ def _count_placeholders(found: FoundObject, text: str, path: _Path, filling: _Fi
     if filling.placeholders > PLACEHOLDERS_MAX:
         raise PublishRejected(
             "too-many-placeholders",
-            "The release holds too many placeholders",
-            f"At most {PLACEHOLDERS_MAX:,} are taken.",
+            "The release has too many placeholders",
+            f"At most {PLACEHOLDERS_MAX:,} are accepted.",
             str(found.ref),
             pointer_of(path),
         )
@@ -258,7 +258,7 @@ def _refuse_damaged(found: FoundObject, text: str, path: _Path) -> None:
         raise PublishRejected(
             "placeholder-damaged",
             "A placeholder was damaged before it was published",
-            f"{remains[:100]!r} is no placeholder: something cut it or changed its letters.",
+            f"{remains[:100]!r} is not a placeholder: something cut it or changed its letters.",
             str(found.ref),
             pointer_of(path),
             "Leave out the template function (upper, trunc, replace, …); write $${edge.… for the text itself.",
@@ -266,7 +266,7 @@ def _refuse_damaged(found: FoundObject, text: str, path: _Path) -> None:
 
 
 def _refuse_encoded(found: FoundObject, text: str, path: _Path) -> None:
-    """Raise `PublishRejected` for text that is no base64, and for a placeholder that a chart encoded."""
+    """Raise `PublishRejected` for text that is not base64, and for a placeholder that a chart encoded."""
     if not kinds.holds_base64(found.group, found.ref.kind, path):
         return
     try:

@@ -85,7 +85,7 @@ def _serialized(objects: list[object], prefix: str) -> str:
         raise PublishRejected(
             "too-large",
             "The release is too large",
-            f"{len(text):,} characters once written out; at most {DUMPED_BYTES_MAX:,} are taken.",
+            f"{len(text):,} characters once written as YAML; at most {DUMPED_BYTES_MAX:,} are accepted.",
         )
     return text
 

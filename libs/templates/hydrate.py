@@ -58,7 +58,9 @@ def hydrate(
     if (source / "Chart.yaml").is_file() or (source.is_file() and source.name.endswith((".tgz", ".tar.gz"))):
         return Chart(source, namespace, release_name, asked).rendered(say)
     if given := asked.given():
-        raise HydrationFailed("Values need a chart", f"{source} is no Helm chart", f"Leave {' and '.join(given)} out.")
+        raise HydrationFailed(
+            "Values need a chart", f"{source} is not a Helm chart", f"Leave {' and '.join(given)} out."
+        )
     return _plain(source, namespace, enable_helm=asked.enable_helm)
 
 
@@ -97,7 +99,7 @@ def _joined(files: Sequence[Path], top: Path, namespace: str) -> bytes:
     for file in files:
         if file.stat().st_size > MANIFEST_LIMITS.bytes_max:
             raise HydrationFailed(
-                "A file is too large", f"{file}: at most {MANIFEST_LIMITS.bytes_max:,} bytes are taken"
+                "A file is too large", f"{file}: at most {MANIFEST_LIMITS.bytes_max:,} bytes are accepted"
             )
         try:
             texts.append(_text(file, namespace))
@@ -110,7 +112,7 @@ def _joined(files: Sequence[Path], top: Path, namespace: str) -> bytes:
 
 def _text(file: Path, namespace: str) -> str:
     data = file.read_bytes()
-    if file.suffix.lower() == ".json":  # its surrogate pairs and tabs are no YAML
+    if file.suffix.lower() == ".json":  # its surrogate pairs and tabs are not YAML
         return f"---\n{json.dumps(read_json(data), ensure_ascii=False)}\n"
     roots = parse_nodes(data, MANIFEST_LIMITS)
     if roots:  # here a line is one of this file; the server sees all files as one text

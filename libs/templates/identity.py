@@ -32,12 +32,12 @@ def identify(roots: Sequence[YamlNode], namespace: str, allow: frozenset[str]) -
     """Return the objects of all documents, in `namespace` unless they say another. Raises `PublishRejected`."""
     mappings = list(_unpacked(roots))
     if not mappings:
-        raise PublishRejected("no-objects", "The release holds no object", "The manifests are empty.")
+        raise PublishRejected("no-objects", "The release has no objects", "The manifests are empty.")
     if len(mappings) > OBJECTS_MAX:
         raise PublishRejected(
             "too-many-objects",
-            "The release holds too many objects",
-            f"{len(mappings):,} objects; at most {OBJECTS_MAX:,} are taken.",
+            "The release has too many objects",
+            f"{len(mappings):,} objects; at most {OBJECTS_MAX:,} are accepted.",
             fix="Split it into several applications.",
         )
     own_scopes = frozenset(scope for mapping in mappings for scope in _cluster_scope(mapping))
@@ -78,7 +78,7 @@ def _unpacked(roots: Sequence[YamlNode]) -> Iterator[Mapping]:
             if not isinstance(items, Listing):
                 raise PublishRejected(
                     "not-an-object",
-                    f"The items of a {kind.text} are no list",
+                    f"The items of a {kind.text} are not a list",
                     f"The {kind.text} at line {root.line} must list its objects.",
                     kind.text,
                     "/items",

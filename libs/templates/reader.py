@@ -71,7 +71,7 @@ def _float(digits: str) -> float:
 
 
 def _constant(word: str) -> Any:
-    raise YamlRejected("not-finite", f"{word} is no JSON number")
+    raise YamlRejected("not-finite", f"{word} is not a JSON number")
 
 
 def _measure(value: Any, limits: Limits) -> None:

@@ -69,7 +69,7 @@ def read_manifest_scalar(node: Scalar) -> JsonScalar:
     if text in _GO_WORDS:
         return _tagged(node, _GO_WORDS[text])
     if _GO_NOT_FINITE.fullmatch(text):
-        raise YamlRejected("not-finite", f"{text} is no JSON number; quote it if it is text", node.line)
+        raise YamlRejected("not-finite", f"{text} is not a JSON number; quote it if it is text", node.line)
     return _tagged(node, _go_number(text, node.line))
 
 
@@ -161,7 +161,7 @@ def typed_line(value: Any) -> str:  # noqa: PLR0911 - one case a JSON type
         case dict():
             return f"{{{', '.join(f'{_key(key)}: {typed_line(value[key])}' for key in sorted(value))}}}"
         case _:
-            raise Unwritable(f"{type(value).__name__} is no JSON value")
+            raise Unwritable(f"{type(value).__name__} is not a JSON value")
 
 
 def as_text(value: Any) -> str:
@@ -175,7 +175,7 @@ def as_text(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
     except (ValueError, TypeError):
-        raise Unwritable("the value is not finite, or no JSON value") from None
+        raise Unwritable("the value is not finite, or not a JSON value") from None
 
 
 def _int_text(value: int) -> str:

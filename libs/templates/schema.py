@@ -48,9 +48,9 @@ class ValuesSchema:
         try:
             size = len(json.dumps(schema, ensure_ascii=False).encode())
         except (RecursionError, ValueError, TypeError):
-            raise SchemaRejected("the schema is nested too deep, or is no JSON") from None
+            raise SchemaRejected("the schema is nested too deeply, or is not JSON") from None
         if size > SCHEMA_BYTES_MAX:
-            raise SchemaRejected(f"{size:,} bytes; at most {SCHEMA_BYTES_MAX:,} are taken")
+            raise SchemaRejected(f"{size:,} bytes; at most {SCHEMA_BYTES_MAX:,} are accepted")
         _Cost(schema).check()
         try:
             self._validator = jsonschema_rs.validator_for(
@@ -87,7 +87,7 @@ class _Cost:
         try:
             self._of(self._root, _VALUES_DEPTH_MAX)
         except RecursionError:
-            raise SchemaRejected("the schema is nested too deep") from None
+            raise SchemaRejected("the schema is nested too deeply") from None
 
     def _of(self, schema: Any, depth: int) -> int:
         if not isinstance(schema, dict) or depth < 0:

@@ -66,7 +66,7 @@ def _refuse_never(mapping: Mapping, ref: ObjectIdentity, group: str) -> None:
     if group.endswith("kustomize.config.k8s.io"):
         raise PublishRejected(
             "kind-refused",
-            f"A {ref.kind} of kustomize is no object of a cluster",
+            f"A {ref.kind} is a file for kustomize, not an object of a cluster",
             f"{ref} only says how to build others.",
             str(ref),
             "/kind",

@@ -260,7 +260,7 @@ def _shown(text: str) -> str:
 def decode_text(data: bytes | str, limits: Limits) -> str:
     """Return `data` as text without a byte order mark; its size is checked before anything else is done."""
     if len(data) > limits.bytes_max:
-        raise YamlRejected("too-large", f"{len(data):,} bytes; at most {limits.bytes_max:,} are taken")
+        raise YamlRejected("too-large", f"{len(data):,} bytes; at most {limits.bytes_max:,} are accepted")
     if isinstance(data, str):
         return data.removeprefix("\ufeff")
     try:

@@ -58,7 +58,7 @@ def parse_json(body: bytes) -> Any:
     """Return the value of a JSON text, read strictly.
 
     Raises:
-        Problem: 422 for what is no JSON, a repeated key, more than 64 levels, an integer of more than 19 digits, a
+        Problem: 422 for what is not JSON, a repeated key, more than 64 levels, an integer of more than 19 digits, a
             number that is not finite, or text that is not Unicode.
     """
     try:

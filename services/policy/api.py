@@ -79,6 +79,7 @@ CALENDAR: DeclaredKind[calendars.Command, calendars.State] = DeclaredKind(
     clusters_to_names=bound_on("calendar", lambda facts: facts.policy.calendars),
     schema=_schema("Calendar", CalendarSpec),
 )
+"""Calendars: when changes may be admitted on what they apply to."""
 
 FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
     registered=BY_DOCUMENT["Freeze"],
@@ -92,6 +93,7 @@ FREEZE: DeclaredKind[freezes.Command, freezes.State] = DeclaredKind(
     clusters_to_names=bound_on("freeze", lambda facts: facts.policy.freezes),
     schema=_schema("Freeze", FreezeSpec),
 )
+"""Freezes: intervals in which nothing is admitted on their clusters."""
 
 PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
     registered=BY_DOCUMENT["PlacementPolicy"],
@@ -101,11 +103,12 @@ PLACEMENT_POLICY: DeclaredKind[laws.Command, laws.State] = DeclaredKind(
     remove=laws.RemovePlacementPolicy,
     decide=laws.decide,
     to_document=law_document,
-    besides=("placementpolicy", "withheld"),  # what other law leaves
+    besides=("placementpolicy", "withheld"),  # other laws, which decide what this one leaves
     warnings=laws.warnings,
     clusters_to_names=bound_on("law", lambda facts: facts.policy.laws),
     schema=_schema("PlacementPolicy", PlacementPolicySpec),
 )
+"""Placement policies, which are law: applications that are forbidden on clusters."""
 
 SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
     registered=BY_DOCUMENT["SignOff"],
@@ -115,9 +118,10 @@ SIGNOFF: DeclaredKind[signoffs.Command, signoffs.State] = DeclaredKind(
     remove=signoffs.RemoveSignOff,
     decide=signoffs.decide,
     to_document=signoff_document,
-    besides=("withheld",),  # a sign-off that has to approve a withheld change stays
+    besides=("withheld",),  # a sign-off that must approve a withheld change cannot be removed
     schema=_schema("SignOff", SignOffSpec),
 )
+"""Sign-offs: the stages of approval, with their roles and quorums."""
 
 ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
     registered=BY_DOCUMENT["Role"],
@@ -129,6 +133,7 @@ ROLE: DeclaredKind[roles.Command, roles.State] = DeclaredKind(
     to_document=role_document,
     schema=_schema("Role", RoleSpec),
 )
+"""Roles: the verbs on kinds that their holders may use."""
 
 ROLE_BINDING: DeclaredKind[bindings.Command, bindings.State] = DeclaredKind(
     registered=BY_DOCUMENT["RoleBinding"],
@@ -138,11 +143,12 @@ ROLE_BINDING: DeclaredKind[bindings.Command, bindings.State] = DeclaredKind(
     remove=bindings.RemoveRoleBinding,
     decide=bindings.decide,
     to_document=binding_document,
-    besides=("rolebinding",),  # the others, among which there has to be an administrator's
+    besides=("rolebinding",),  # one of the other bindings must be a permanent administrator's
     warnings=bindings.warnings,
     clusters_to_names=bound_on("binding", lambda facts: facts.policy.bindings),
     schema=_schema("RoleBinding", RoleBindingSpec),
 )
+"""Role bindings: who holds a role, for which clusters and namespaces, until when."""
 
 DECLARED: tuple[DeclaredKind[Any, Any], ...] = (ROLE, SIGNOFF, CALENDAR, FREEZE, PLACEMENT_POLICY, ROLE_BINDING)
 """In the order in which documents can refer to each other."""

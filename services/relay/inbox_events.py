@@ -133,7 +133,10 @@ def split_request(headers: Mapping[str, str], body: bytes, principal: str) -> li
     if not isinstance(events, list):
         raise invalid("a batch must be a JSON array of events", pointer="")
     if len(events) > _BATCH_EVENTS_MAX:
-        raise invalid(f"a batch has at most {_BATCH_EVENTS_MAX} events", fix="send them in parts")
+        raise invalid(
+            f"the batch has {len(events):,} events; at most {_BATCH_EVENTS_MAX} are accepted",
+            fix="send several smaller batches",
+        )
     return [Received({"content-type": _STRUCTURED}, msgspec.json.encode(each), principal) for each in events]
 
 

@@ -116,7 +116,7 @@ def reason_of(body: bytes) -> str:
     """
     reason = _content(body).get("reason", "")
     if not isinstance(reason, str) or len(reason) > _REASON_CHARACTERS_MAX:
-        raise invalid(f"a reason is text of at most {_REASON_CHARACTERS_MAX} characters", pointer="/reason")
+        raise invalid(f"the reason must be text of at most {_REASON_CHARACTERS_MAX} characters", pointer="/reason")
     return reason
 
 

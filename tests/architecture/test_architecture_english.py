@@ -45,24 +45,76 @@ TURNS = {
 }
 """What is not written, as a pattern → what to write, and why."""
 IN_CODE = {
-    r"(?:what|that) (?:comes|came) on top": "say 'further ones' or 'what was appended since': on top of what?",
-    r"so[- ]many[- ]th": "say 'the n-th'",
-    r"lets? nobody in": "say 'is not accepted': an idiom",
-    r"(?:goes?|went|gone) well": "say 'succeeds', 'succeeded': an idiom",
-    r"(?:somebody|nobody) (?:else )?is at it": "say what somebody else holds or runs: an idiom",
-    r"put back": "say 'restored from a backup' or 'returned': put where?",
-    r"trying again": "say 'retrying'",
-    r"(?:went|goes?) through after all": "say 'was applied in the end'",
-    r"holds? (?:it |nothing )?no longer": "say 'drop' or 'remove'",
-    r"sa(?:ys|id) of itself": "name the thing: 'its status', 'its claims'",
-    r"be had": "say 'be fetched', 'be opened' or 'is not available'",
-    r"let(?:s|ting)? go of": "say 'release' or 'close': an idiom",
-    r"the one rule to know": "say 'The one rule', and only where a newcomer would break it",
-    r"by why": "say 'by reason'",
-    r"there twice": "say 'listed twice' or 'given twice'",
-    r"last words": "say 'the end of its log'",
+    r"(?:what|that) (?:comes|came) on top": (
+        "say 'further ones' or 'what was appended since': on top of what?",
+        "Return the snapshot and what comes on top.",
+        "Return the snapshot and what was appended since.",
+    ),
+    r"so[- ]many[- ]th": ("say 'the n-th'", "Die at the so-many-th time.", "Die at the n-th time."),
+    r"lets? nobody in": (
+        "say 'is not accepted': an idiom",
+        "An expired token lets nobody in.",
+        "An expired token is not accepted.",
+    ),
+    r"(?:goes?|went|gone) well": (
+        "say 'succeeds', 'succeeded': an idiom",
+        "Return whether the push went well.",
+        "Return whether the push succeeded.",
+    ),
+    r"(?:somebody|nobody) (?:else )?is at it": (
+        "say what somebody else holds or runs: an idiom",
+        "Refuse a rebuild while somebody else is at it.",
+        "Refuse a rebuild while another process runs one.",
+    ),
+    r"put back": (
+        "say 'restored from a backup' or 'returned': put where?",
+        "The log was put back.",
+        "The log was restored from a backup.",
+    ),
+    r"trying again": ("say 'retrying'", "Wait before trying again.", "Wait before retrying."),
+    r"(?:went|goes?) through after all": (
+        "say 'was applied in the end'",
+        "The append went through after all.",
+        "The append was applied in the end.",
+    ),
+    r"holds? (?:it |nothing )?no longer": (
+        "say 'drop' or 'remove'",
+        "The cache holds it no longer.",
+        "The cache has dropped it.",
+    ),
+    r"sa(?:ys|id) of itself": (
+        "name the thing: 'its status', 'its claims'",
+        "Tell what a token says of itself.",
+        "Return the claims of a token.",
+    ),
+    r"be had": (
+        "say 'be fetched', 'be opened' or 'is not available'",
+        "The keys could not be had.",
+        "The keys could not be fetched.",
+    ),
+    r"let(?:s|ting)? go of": (
+        "say 'release' or 'close': an idiom",
+        "Let go of the connection.",
+        "Close the connection.",
+    ),
+    r"the one rule to know": (
+        "say 'The one rule', and only where a newcomer would break it",
+        "The one rule to know: nothing here reads the clock.",
+        "The one rule: nothing here reads the clock.",
+    ),
+    r"by why": ("say 'by reason'", "Count refusals by why.", "Count refusals by reason."),
+    r"there twice": (
+        "say 'listed twice' or 'given twice'",
+        "A name is there twice.",
+        "A name is listed twice.",
+    ),
+    r"last words": (
+        "say 'the end of its log'",
+        "Return the last words of the process.",
+        "Return the end of the process's log.",
+    ),
 }
-"""What is not written in code either, where it came up again and again: in texts, docstrings and comments."""
+"""What is not written in texts, docstrings and comments of the code, as a pattern → what to write, before, after."""
 QUOTED = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
@@ -74,7 +126,7 @@ def compiled(turns: dict[str, str]) -> dict[re.Pattern[str], str]:
 
 
 PATTERNS = compiled(TURNS)
-CODE_PATTERNS = compiled(IN_CODE)
+CODE_PATTERNS = compiled({turn: instead for turn, (instead, _, _) in IN_CODE.items()})
 
 
 def named(path: Path) -> str:
@@ -122,19 +174,20 @@ def test_docstrings_and_comments_are_plain(path: Path) -> None:
     assert not found(source, CODE_PATTERNS)
 
 
-@pytest.mark.parametrize(
-    "turn",
-    [
-        "Return what comes\n    on top of it.",
-        "The log was put back.",
-        "Let go of the connection.",
-        "Tell what a token says of itself.",
-        "The keys could not be had.",
-    ],
-)
-def test_a_turn_of_docstrings_is_found(turn: str) -> None:
-    assert found(turn, CODE_PATTERNS)
-    assert not found(turn)
+@pytest.mark.parametrize(("turn", "example"), IN_CODE.items(), ids=list(IN_CODE))
+def test_a_turn_of_docstrings_is_found_before_and_not_after(turn: str, example: tuple[str, str, str]) -> None:
+    instead, before, after = example
+
+    (reported,) = found(before, CODE_PATTERNS)
+
+    assert reported.endswith(instead)
+    assert re.search(turn, before, re.IGNORECASE)
+    assert not found(after, CODE_PATTERNS)
+    assert not found(after)
+
+
+def test_a_turn_of_docstrings_is_found_across_lines() -> None:
+    assert found("Return what comes\n    on top of it.", CODE_PATTERNS)
 
 
 @pytest.mark.parametrize(

@@ -93,5 +93,5 @@ def test_a_collector_that_is_not_there_is_told_once_and_holds_up_nothing(tmp_pat
 
 @pytest.mark.parametrize("endpoint", ["collector:4317", "grpc://collector:4317", "http://", "/var/run/otel"])
 def test_an_endpoint_that_is_none_is_refused_at_start(endpoint: str) -> None:
-    with pytest.raises(ValueError, match="RESEDGE_OTLP_ENDPOINT is http"):
+    with pytest.raises(ValueError, match="RESEDGE_OTLP_ENDPOINT must be http"):
         set_up_telemetry("test", endpoint=endpoint)

@@ -99,8 +99,9 @@ def _refuse(
         refused = bitmap(where[~keeps])
         if refused:
             kind, namespace, name = identity
-            where_held = f"in namespace {namespace}" if namespace else f"an application of namespace {rival.namespace}"
-            detail = f"{kind.lstrip('/')} {name} of {each.application} is held by {rival.application} too, {where_held}"
+            what = f"{kind.lstrip('/')} {name}" + (f" in namespace {namespace}" if namespace else "")
+            other_one = f"{rival.application} (namespace {rival.namespace})"
+            detail = f"{what} belongs to {each.application} and also to {other_one}; rename it in one of them"
             _hold_back(model, each, refused, detail)
 
 

@@ -178,7 +178,7 @@ def test_what_is_no_release_is_explained(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: 1\na: 2\n")
     with pytest.raises(HydrationFailed, match=r"a\.yaml, line 2: the key 'a' stands here twice"):
         hydrated(tmp_path)
-    with pytest.raises(HydrationFailed, match="is no Helm chart"):
+    with pytest.raises(HydrationFailed, match="is not a Helm chart"):
         hydrated(tmp_path, values_files=["values.yaml"])
     with pytest.raises(HydrationFailed, match="values file is missing"):
         hydrated(TILL, values_files=[tmp_path / "gone.yaml"])
