@@ -12,7 +12,7 @@ from libs.fleet.state import dump_parts, load_parts
 from services.rendering.model import Model
 from services.rendering.model.model import PARTS
 
-RENDERING_VERSION = f"rendering-8/{FLEET_VERSION}"
+RENDERING_VERSION = f"rendering-9/{FLEET_VERSION}"
 
 
 def dump_model(model: Model) -> bytes:

@@ -41,20 +41,34 @@ def refuse_conflicts(model: Model, dirty: Mapping[str, BitMap]) -> None:
 
 def _meeting(model: Model, dirty: Mapping[str, BitMap]) -> list[tuple[Placement, Placement]]:
     """Return the pairs, one of them evaluated, whose releases that were ever a target share an object."""
-    holders: dict[Identity, dict[str, Placement]] = {}
+    by_key, known = model.placements.by_key, model.sharing
+    # What a release holds never changes, and a version that was a target once stays in the list of those.
+    rests_on: tuple[int | str, ...] = (len(model.placements.versions.names), *by_key)
+    pairs = known.get(rests_on)
+    if pairs is None:
+        pairs, whole = _sharing(model, dirty)
+        known.clear()
+        if whole:
+            known[rests_on] = pairs
+    return [(by_key[one], by_key[other]) for one, other in pairs if dirty.get(one) or dirty.get(other)]
+
+
+def _sharing(model: Model, dirty: Mapping[str, BitMap]) -> tuple[list[tuple[str, str]], bool]:
+    """Return the keys of all pairs of placements that share an object, and whether every release could be read."""
+    holders: dict[Identity, dict[str, str]] = {}
+    whole = True
     for key, placement in sorted(model.placements.by_key.items()):
         try:
             for version in model.placements.used_versions(placement.application):
                 for identity in _identities(model, placement.application, version):
-                    holders.setdefault(identity, {})[key] = placement
+                    holders.setdefault(identity, {})[key] = placement.application
         except Exception as error:  # noqa: BLE001 - what would fail every placement is raised again
             set_aside(model, placement, dirty.get(key, BitMap()), error, "conflicts")
-    found: dict[tuple[str, str], tuple[Placement, Placement]] = {}
-    for held in holders.values():
-        for one, other in combinations(held.values(), 2):
-            if one.application != other.application and (dirty.get(one.key) or dirty.get(other.key)):
-                found[one.key, other.key] = (one, other)
-    return [found[keys] for keys in sorted(found)]
+            whole = False
+    found = {
+        (one, other) for held in holders.values() for one, other in combinations(held, 2) if held[one] != held[other]
+    }
+    return sorted(found), whole
 
 
 def _between(model: Model, one: Placement, other: Placement, dirty: Mapping[str, BitMap]) -> None:

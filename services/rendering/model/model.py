@@ -11,7 +11,7 @@ from datetime import datetime
 from libs.contracts import ApprovalCompleted, Recorded, category_of
 from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fleet, unpacked
-from libs.fleet.state import Parts, begin_parts, typed, value, whole
+from libs.fleet.state import Parts, begin_parts, remembered, typed, value, whole
 from libs.gates import GATES_READ, Gates
 from services.rendering.domain.fuse import Fuse
 from services.rendering.events import (
@@ -63,6 +63,7 @@ PARTS: Parts = {
     "decision": typed(DecidedAdmission),
     "applied": value(""),
     "applied_position": value(0),
+    "sharing": remembered(dict),
 }
 """The parts of a model that a snapshot keeps besides the fleet."""
 
@@ -99,6 +100,8 @@ class Model:
     decision: DecidedAdmission
     applied: str
     applied_position: int
+    sharing: dict[tuple[int | str, ...], list[tuple[str, str]]]
+    """The pairs of placements that share an object, by what that rests on; at most one entry."""
 
     def __init__(self, blob: Callable[[str], bytes | None], branch: str = BRANCH, timing: Timing = AT_ONCE) -> None:
         """`timing` is only used for planning; folding a log does not need it."""
