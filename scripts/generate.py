@@ -63,7 +63,7 @@ MEANINGS = {
     "remote": "The repository to push to, if set. A push that is not a fast-forward is reported, never forced.",
     "push_retry_seconds": "How long until the first retry of a failed push; each further interval is twice as long.",
     "push_retry_seconds_max": "The longest interval between retries of a push.",
-    "push_check_seconds": "How often the branch is pushed without a new commit, for a remote that was put back.",
+    "push_check_seconds": "How often the branch is pushed without a new commit, for a remote that was returned.",
     "workers": "The number of processes that write packs; with 0 the server's own process writes them.",
     "workers_from_clusters": "The number of clusters from which workers are started.",
     "lease_seconds": "How long a lease (to write the branch, to publish to Kafka) stays valid after its holder died.",

@@ -172,8 +172,3 @@ class LabelColumn:
             atoms = [atom for atom in self.atoms(code) if atom is not None]
             self._numbers.append(tuple(Decimal(atom) for atom in atoms if NUMBER.fullmatch(atom)))
         return self._numbers
-
-    def values_in_use(self) -> list[str]:
-        """Return the single values that some cluster has, sorted."""
-        used = {atom for code in np.unique(self.codes).tolist() for atom in self.atoms(code)}
-        return sorted(atom for atom in used if atom is not None)

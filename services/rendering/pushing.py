@@ -87,7 +87,7 @@ class Pushing:
             self._wake.set()
 
     async def run(self) -> None:
-        """Push until cancelled: after each commit, after a failure, and now and then, as a remote may be put back."""
+        """Push until cancelled: after each commit, after a failure, and now and then, as a remote may be returned."""
         while True:
             await self._until_due()
             self._wake.clear()
