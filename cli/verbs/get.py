@@ -52,7 +52,12 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
         str, typer.Option("--sort", help="By a column or path; a leading `-` reverses the order.", metavar="KEY")
     ] = "",
     cluster: Annotated[
-        str, typer.Option("--cluster", help="With `configuration`: resolve for it.", metavar="NAME")
+        str,
+        typer.Option(
+            "--cluster",
+            help="With `configuration`: resolve for it; with `windows`: what is open for it.",
+            metavar="NAME",
+        ),
     ] = "",
     application: Annotated[
         str,
@@ -80,7 +85,14 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     if history:
         _history(session, kind, (application, names), output, limit)
         return
-    asked = {"where": where, "state": state, "mine": "true" if mine else "", "from": since, "to": until}
+    asked = {
+        "where": where,
+        "state": state,
+        "mine": "true" if mine else "",
+        "from": since,
+        "to": until,
+        "cluster": cluster if kind.singular != "configuration" else "",
+    }
     if kind.of_application:
         application, names = _application_of(kind, application, names)
     else:

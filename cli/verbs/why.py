@@ -45,6 +45,8 @@ def _page(body: Mapping[str, Any], gates: list[Mapping[str, Any]]) -> Iterator[s
     yield f"{body.get('application')} on {body.get('cluster')}{said}"
     for side in ("admitted", "target"):
         yield f"  {side:<9} {text(_variant(body.get(side)))}"
+    if body.get("earliest_reason"):
+        yield f"  {body['earliest_reason']}"
     yield ""
     closed = next((i for i, gate in enumerate(gates) if not gate.get("open")), None)
     cells = max((len(str(gate.get("gate"))) for gate in gates), default=0)

@@ -113,19 +113,55 @@ class OnCluster:
 
     def opens_at(self, at: datetime) -> datetime | None:
         """Return the first instant from `at` on at which nothing keeps the application back; None: never."""
-        return self._first_open(at, lambda now: (*self.freezes(now), *self.windows(now)))
+        return self._first_open(at, self._both)
+
+    def earliest(self, at: datetime) -> tuple[datetime | None, list[str]]:
+        """Return what `opens_at` does, and what is waited for until then, one after the other."""
+        waits: list[str] = []
+        opens = self._first_open(at, self._both, waits)
+        return opens, list(dict.fromkeys(waits))
+
+    def closes_at(self, at: datetime) -> datetime | None:
+        """Return the first instant from `at` on at which something keeps the application back; None: never."""
+        for _ in range(STEPS_MAX):
+            if any(found.holds for found in self._both(at)):
+                return at
+            edge = min(self._edges_after(at), default=None)
+            if edge is None:
+                return None
+            at = edge
+        return at
+
+    def _both(self, at: datetime) -> Iterator[_Found]:
+        yield from self.freezes(at)
+        yield from self.windows(at)
+
+    def _edges_after(self, at: datetime) -> Iterator[datetime]:
+        """Yield the next change of each document, and when overrides begin and end."""
+        for bound in self.bound:
+            judged = [freeze_at(freeze, bound.pair, at)[1] for freeze in bound.freezes]
+            judged += [calendar_at(each, bound.pair, at)[1] for group in bound.groups for each in group]
+            yield from (edge for edge in judged if edge is not None)
+        for override in self.overrides:
+            yield from (edge for edge in (override.begins, override.ends) if edge is not None and edge > at)
 
     @staticmethod
-    def _first_open(at: datetime, found_at: Callable[[datetime], Iterable[_Found]]) -> datetime | None:
+    def _first_open(
+        at: datetime, found_at: Callable[[datetime], Iterable[_Found]], waits: list[str] | None = None
+    ) -> datetime | None:
+        """Return the first instant at which nothing holds; `waits` gets what is waited for until then."""
+        waits = [] if waits is None else waits
         for _ in range(STEPS_MAX):
             holding = [found for found in found_at(at) if found.holds]
             if not holding:
                 return at
             edges = [found.until for found in holding]
             if None in edges:
+                waits += [_waits_for(found) for found in holding if found.until is None]
                 return None
             # Everything that is closed now must change before all can be open.
             at = max(edge for edge in edges if edge is not None)
+            waits += [_waits_for(found) for found in holding if found.until == at]
         return None
 
     # --- words -------------------------------------------------------------------------------------------------------
@@ -238,6 +274,14 @@ def _freeze_told(found: _Found) -> str:
         if isinstance(each, FreezeDeclared)
     ]
     return " and ".join(told) + _as_withheld(found.bound)
+
+
+def _waits_for(found: _Found) -> str:
+    """Name what is waited for; the end of a freeze is told, since something else may be closed then."""
+    if not any(isinstance(each, FreezeDeclared) for each in found.documents) or found.until is None:
+        return f"window {' or '.join(each.name for each in found.documents)}{_as_withheld(found.bound)}"
+    until = on_the_clock(found.until, found.bound.pair[0])
+    return f"{_names_of(found.documents)} until {until}{_as_withheld(found.bound)}"
 
 
 def _closed_told(found: _Found) -> str:

@@ -104,6 +104,32 @@ class Instant:
         """Return when freeze and window will both be open by today's calendars; None: never."""
         return self._case(application, ordinal, first=first).opens_at(self.now)
 
+    def earliest(
+        self, application: str, ordinal: int, at: datetime, *, first: bool
+    ) -> tuple[datetime | None, list[str]]:
+        """Return when freeze and window will both be open, from `at` on (None: never), and what is waited for."""
+        return self._case(application, ordinal, first=first).earliest(at)
+
+    def closes_at(self, application: str, ordinal: int, at: datetime) -> datetime | None:
+        """Return when freeze or window will keep an application back, from `at` on; None: never."""
+        return self._case(application, ordinal, first=False).closes_at(at)
+
+    def open_for(
+        self, application: str, ordinal: int, start: datetime, end: datetime
+    ) -> tuple[list[tuple[datetime, datetime | None]], list[str]]:
+        """Return when freeze and window are both open within [start, end), and what the first opening waits for.
+
+        Openings begin at `start` at the earliest and are whole at their end: nothing if none is known.
+        """
+        case = self._case(application, ordinal, first=False)
+        opens, waits = case.earliest(start)
+        found: list[tuple[datetime, datetime | None]] = []
+        while opens is not None and opens < end:
+            closes = case.closes_at(opens)
+            found.append((opens, closes))
+            opens = None if closes is None else case.opens_at(closes)
+        return found, waits
+
     def explain_freeze(self, application: str, ordinal: int, first: bool) -> Explained:
         """Return whether freezes keep an application back on one cluster, and why."""
         return self._explained(application, ordinal, first, OnCluster.explain_freeze)

@@ -251,7 +251,7 @@ READ_KINDS = (
         right="Window",
         name_path="calendar",
         picked=True,
-        filters=("where", "from", "to"),
+        filters=("where", "from", "to", "cluster", "application"),
     ),
     Kind(
         singular="blocked",

@@ -24,12 +24,39 @@ async def test_openings_are_told_on_the_stores_own_clock(fleet: Server) -> None:
     assert (await fleet.get("/v1/windows", where="none", **SPAN))["items"] == []
 
 
+async def test_what_is_open_for_a_cluster_leaves_out_what_is_frozen(fleet: Server) -> None:
+    night = {"days": ["mon", "tue"], "from": "01:00", "to": "05:00"}
+    freeze = {"clusters": "/c/*", "from": "2026-11-24T02:00:00-06:00", "until": "2026-11-24T03:00:00-06:00"}
+    documents = [
+        {"kind": "Calendar", "metadata": {"name": "deploy"}, "spec": {"clusters": "/c/*", "windows": [night]}},
+        {"kind": "Freeze", "metadata": {"name": "fb"}, "spec": {**freeze, "reason": "football", "owner": "ops"}},
+    ]
+    said = [{"apiVersion": "resedge.dev/v1", **each} for each in documents]
+    declared = await fleet.client.post("/v1/documents", json={"documents": said})
+    assert declared.status_code == 200, declared.text
+    (row,) = (await fleet.get("/v1/windows", cluster="tx-1", **SPAN))["items"]
+
+    assert [(each["from"][:16], each["to"][:16]) for each in row["openings"]] == [
+        ("2026-11-23T01:00", "2026-11-23T05:00"),
+        ("2026-11-24T01:00", "2026-11-24T02:00"),
+        ("2026-11-24T03:00", "2026-11-24T05:00"),
+    ]
+    (inside,) = (await fleet.get("/v1/windows", cluster="tx-1", **{**SPAN, "from": "2026-11-24T02:30:00-06:00"}))[
+        "items"
+    ]
+    assert inside["waits_for"] == ["freeze fb until Tue 2026-11-24 03:00 America/Chicago"]
+
+
 async def test_a_span_that_cannot_be_meant_is_refused(fleet: Server) -> None:
     for span in (
         {"from": "2026-11-23T00:00:00"},
         {"from": SPAN["to"], "to": SPAN["from"]},
         {**SPAN, "to": "2027-11-23T00:00:00Z"},
         {"where": "siz ="},
+        {"cluster": "tx-9"},
+        {"cluster": "tx-1", "application": "poss"},
+        {"cluster": "tx-1", "where": "/c/tx-1"},
+        {"application": "pos-api"},
     ):
         answer = await fleet.client.get("/v1/windows", params=span)
         assert answer.status_code == 422, span

@@ -90,6 +90,25 @@ async def test_a_window_admits_while_it_is_open() -> None:
     assert renderer.version_on(KEY, "store-000") == "2.0.0"
 
 
+async def test_why_sums_up_what_is_waited_for_one_after_the_other() -> None:
+    renderer = await fleet_of(1)
+    frozen = replace(FREEZE, name="fb", begins="2026-01-01T00:00:00Z", ends="2026-01-03T18:00:00Z")
+    renderer.facts(nightly("night", "01:00", "05:00"), frozen, choose("pos-api", ("/c/*", "2.0.0")))
+    await renderer.settle()
+    answer = why(renderer, "store-000")
+
+    assert answer["earliest"] == "2026-01-04T07:00:00+00:00"
+    assert answer["earliest_reason"] == (
+        "earliest Sun 2026-01-04 01:00 America/Chicago: freeze fb until Sat 2026-01-03 12:00 America/Chicago,"
+        " then window night"
+    )
+    await at(renderer, datetime(2026, 1, 4, 6, 59, 59, tzinfo=UTC))
+    assert renderer.version_on(KEY, "store-000") == "1.0.0"
+    await at(renderer, datetime(2026, 1, 4, 7, tzinfo=UTC))
+    assert renderer.version_on(KEY, "store-000") == "2.0.0"
+    assert "earliest" not in why(renderer, "store-000")
+
+
 async def test_namespace_labels_wait_too() -> None:
     renderer = await fleet_of(1)
     renderer.facts(FREEZE, namespace("pos", team="pos"))

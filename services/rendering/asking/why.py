@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from libs.calendars import on_the_clock
 from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fact
-from libs.gates import GATES
+from libs.gates import GATES, KEEPING
 from services.rendering.asking.summary import summary
 from services.rendering.deciding.gating import Gating
 from services.rendering.target.placements import Placement, placement_key
@@ -51,11 +52,37 @@ class Why:
             "target": case.stands.wanted,
             "chosen": fleet.release_on(self.application, ordinal),
             "position": self.model.position,
+            **self._earliest(case, shown),
         }
         refused = case.refused([code for gate in GATES for code in gate.refusals])
         earlier = [version for version, where in fleet.fallbacks(self.application) if ordinal in where]
         other = next((version for version in earlier if version != answer["chosen"]), None)
         return {"summary": summary(answer, closed, refused, other), **answer}
+
+    def _earliest(self, case: Case, shown: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return when all gates will be open for a change that waits, and what it waits for, one after the other.
+
+        The instant is missing if a gate waits for people, or for something that no time is known of.
+        """
+        keeping = {gate.name for gate in KEEPING}
+        closed = [gate for gate in shown if gate["gate"] in keeping and not gate["open"]]
+        if self.ordinal not in case.change.pending or not closed:
+            return {}
+        zone = case.fleet.zones.names[case.fleet.zone_of.values[self.ordinal]]
+        timed = {"freeze", "window", "settled"}
+        people = [f"gate {gate['gate']}" for gate in closed if gate["gate"] not in timed]
+        settles = next((gate.get("opens_at") for gate in closed if gate["gate"] == "settled"), None)
+        begin = case.now if settles is None else datetime.fromisoformat(settles)
+        waits = [] if settles is None else [f"removal until {on_the_clock(begin, zone)}"]
+        opens: datetime | None = begin
+        if not case.removed_at_once:
+            opens, more = case.change.instant.earliest(self.application, self.ordinal, begin, first=case.first)
+            waits += more
+        if people or opens is None:
+            told = f"no time is known: {', then '.join([*people, *waits])}"
+            return {"earliest": None, "earliest_reason": told}
+        told = f"earliest {on_the_clock(opens, zone)}: {', then '.join(waits)}"
+        return {"earliest": opens.isoformat(), "earliest_reason": told}
 
 
 def _shown(gate: Gate, case: Case, fleet: Fleet) -> dict[str, Any]:

@@ -246,6 +246,7 @@ def test_one_cluster_is_explained_as_the_bitmaps_say(
         return any(ask(application, cluster, at, first=is_first)[0] for ask in (naive.frozen, naive.shut))
 
     opens_at = instant.opens_at(application, cluster, first=is_first)
+    assert instant.earliest(application, cluster, now, first=is_first)[0] == opens_at
     if frozen.open and shut.open:
         assert opens_at == now
     elif opens_at is not None:
@@ -257,3 +258,33 @@ def test_one_cluster_is_explained_as_the_bitmaps_say(
                 break
             assert held(at)
             at = gates.next_change(at)
+
+
+HALF_HOUR = timedelta(minutes=30)
+"""Every edge of these histories is a multiple of it, on every clock."""
+LOOKED_AT = 9 * 48
+
+
+@patient
+@given(histories(), instants, st.sampled_from(APPLICATIONS), st.integers(0, 3), st.booleans())
+def test_the_earliest_instant_and_all_openings_are_what_stepping_through_the_gates_finds(
+    history: list[list[Event]], now: datetime, application: str, cluster: int, is_first: bool
+) -> None:
+    fleet, naive = Fleet(), Naive()
+    for chunk in history:
+        _fold(fleet, naive, chunk)
+    instant = Gates(fleet).at(now)
+    steps = [now + HALF_HOUR * step for step in range(LOOKED_AT)]
+    end = steps[-1] + HALF_HOUR
+
+    def passes(at: datetime, *, first: bool) -> bool:
+        return not any(ask(application, cluster, at, first=first)[0] for ask in (naive.frozen, naive.shut))
+
+    opens, waits = instant.earliest(application, cluster, now, first=is_first)
+    found = next((at for at in steps if passes(at, first=is_first)), None)
+    assert found == (opens if opens is not None and opens < end else None)
+    assert bool(waits) == (opens != now)
+
+    openings, _ = instant.open_for(application, cluster, now, end)
+    told = [at for at in steps if any(begins <= at and (ends is None or at < ends) for begins, ends in openings)]
+    assert told == [at for at in steps if passes(at, first=False)]
