@@ -222,8 +222,7 @@ class OverrideRequested:
 
     `clusters` are the ordinals that the expression selected then; no `applications` means all. `approval` is the id of
     the run that must grant it; with `break_glass` there is none. `digest` covers the whole request.
-    `gates` are all that it opens, `freeze` and `calendar` the first of each; with several sign-offs `approvals` are the
-    runs that have to grant it, `approval` the first of them.
+    `gates` are all that it opens, `freeze` and `calendar` the first of each.
     """
 
     id: str
@@ -240,7 +239,6 @@ class OverrideRequested:
     approval: str = ""
     break_glass: bool = False
     gates: list[OverriddenGate] = field(default_factory=list)
-    approvals: list[str] = field(default_factory=list)
 
 
 def _started(event: OverrideStarted) -> str:

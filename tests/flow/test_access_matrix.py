@@ -99,6 +99,7 @@ GET /v1/rendering get Rendering
 GET /v1/rendering:preview get Release
 GET /v1/rendering:settled get Rendering
 POST /v1/rendering:verify verify Rendering
+GET /v1/remotes get Remote
 POST /v1/gitops:restore restore Branch
 POST /v1/gitops:upgrade-layout upgrade Branch
 GET /v1/retired-clusters get RetiredCluster
