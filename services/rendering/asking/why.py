@@ -71,8 +71,9 @@ class Why:
         zone = case.fleet.zones.names[case.fleet.zone_of.values[self.ordinal]]
         timed = {"freeze", "window", "settled"}
         people = [f"gate {gate['gate']}" for gate in closed if gate["gate"] not in timed]
-        settles = next((gate.get("opens_at") for gate in closed if gate["gate"] == "settled"), None)
-        begin = case.now if settles is None else datetime.fromisoformat(settles)
+        unsettled = case.change.unsettled if any(gate["gate"] == "settled" for gate in closed) else ()
+        settles = next((each.until for each in unsettled if self.ordinal in each.clusters), None)
+        begin = settles or case.now
         waits = [] if settles is None else [f"removal until {on_the_clock(begin, zone)}"]
         opens: datetime | None = begin
         if not case.removed_at_once:
