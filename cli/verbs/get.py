@@ -85,14 +85,8 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     if history:
         _history(session, kind, (application, names), output, limit)
         return
-    asked = {
-        "where": where,
-        "state": state,
-        "mine": "true" if mine else "",
-        "from": since,
-        "to": until,
-        "cluster": cluster if kind.singular != "configuration" else "",
-    }
+    span = {"from": since, "to": until, "cluster": cluster}
+    asked = {"where": where, "state": state, "mine": "true" if mine else "", **span}
     if kind.of_application:
         application, names = _application_of(kind, application, names)
     else:
