@@ -32,6 +32,15 @@ _HISTORY = (
     TableColumn("WHAT", field("sentence")),
 )
 
+_Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        help="With `configuration`: resolve for it; with `windows`: what is open for it.",
+        metavar="NAME",
+    ),
+]
+
 
 @app.command()
 def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
@@ -51,14 +60,7 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     sort: Annotated[
         str, typer.Option("--sort", help="By a column or path; a leading `-` reverses the order.", metavar="KEY")
     ] = "",
-    cluster: Annotated[
-        str,
-        typer.Option(
-            "--cluster",
-            help="With `configuration`: resolve for it; with `windows`: what is open for it.",
-            metavar="NAME",
-        ),
-    ] = "",
+    cluster: _Cluster = "",
     application: Annotated[
         str,
         typer.Option("--application", help="Of releases, choices, a resolved configuration, blocked.", metavar="NAME"),
@@ -92,11 +94,9 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     else:
         asked["application"] = application
     filters = _filters(session.kinds, kind, asked)
-    if names:
-        items = _named(session.client, kind, names, application)
-    else:
-        page_items = min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX) if not sort else PAGE_ITEMS_MAX
-        items = _listed(session.client, kind, filters, application, page_items)
+    page_items = PAGE_ITEMS_MAX if sort else min(limit or PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
+    listed = _named(session.client, kind, names, application) if names else None
+    items = listed or _listed(session.client, kind, filters, application, page_items)
     whole, single = everything or bool(names), len(names) == 1
     _write(session, kind, items, output, limit=limit, everything=whole, sort=sort, single=single)
 
