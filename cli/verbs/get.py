@@ -63,7 +63,9 @@ def get(  # noqa: PLR0913, PLR0917 - they are options; Typer passes them by name
     cluster: _Cluster = "",
     application: Annotated[
         str,
-        typer.Option("--application", help="Of releases, choices, a resolved configuration, blocked.", metavar="NAME"),
+        typer.Option(
+            "--application", help="Of releases, choices, a resolved configuration, windows, blocked.", metavar="NAME"
+        ),
     ] = "",
     state: Annotated[str, typer.Option("--state", help="Overrides or approvals in this state.", metavar="STATE")] = "",
     retired: Annotated[

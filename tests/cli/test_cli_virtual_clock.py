@@ -68,7 +68,7 @@ def test_a_log_that_others_write_or_that_ends_later_is_refused(tmp_path: Path) -
         (["--at", AT, "--speed", "100001"], "above 0 and at most 100,000"),
         (["--at", AT, "--speed", "-1"], "takes a number"),
         (["--at", AT, "--speed", "fast"], "takes a number"),
-        (["--speed", "60"], "where it begins"),
+        (["--speed", "60"], "give its start with --at"),
     ],
 )
 def test_a_clock_that_cannot_be_meant_starts_nothing(

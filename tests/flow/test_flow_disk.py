@@ -43,7 +43,7 @@ WHERE = {
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again soon, and keep a snapshot after each commit."""
-    monkeypatch.setattr(reconciler, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(reconciler, "_RETRY_SECONDS", 0.05)
     monkeypatch.setattr(consumer, "SAVE_AGAIN_SECONDS", 0.05)
     monkeypatch.setenv("RESEDGE_RENDERING_SNAPSHOT_EVERY_EVENTS", "1")
 

@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once: the tests need not wait for a disk to be emptied."""
-    monkeypatch.setattr(reconciler, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(reconciler, "_RETRY_SECONDS", 0.02)
 
 
 def disk_full() -> None:

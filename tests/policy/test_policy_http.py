@@ -248,6 +248,9 @@ async def test_what_is_referred_to_cannot_be_deleted(policy: Server) -> None:
 async def test_all_are_deleted_in_the_opposite_order(policy: Server) -> None:
     for one in reversed(ALL):
         answer = await policy.client.delete(place(one), params={"position": await policy.settled()})
+        if one in (OVERRIDING, OPERATIONS):  # the deletion of the freeze waits for this sign-off, which names this role
+            assert (answer.status_code, answer.json()["code"]) == (409, "still-referenced")
+            continue
         assert answer.status_code == 200, answer.text
         assert (await policy.client.delete(place(one))).status_code == 404
 

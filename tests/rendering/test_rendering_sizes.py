@@ -118,6 +118,9 @@ WRITTEN: Mapping[type, Callable[[], Sequence[Event]]] = {
         )
     ],
     c.GraceEnded: lambda: [c.GraceEnded("main", EVERYWHERE, TEXT)],
+    c.ApprovalGranted: lambda: [
+        c.ApprovalGranted(NAME, "d" * 64, 0, NAME, BY, TEXT, TEXT, groups=[NAME] * 100, token_roles=[NAME] * 100)
+    ],
     c.ApprovalCompleted: lambda: [c.ApprovalCompleted(NAME, "d" * 64, PEOPLE)],
     c.OverrideStarted: lambda: [c.OverrideStarted(NAME, NOW, NOW, PEOPLE)],
     c.OverrideRequested: lambda: [

@@ -71,11 +71,11 @@ async def test_a_renderer_that_lost_its_lease_stands_by_and_goes_on_where_the_ot
     log.release_lease(before)
     other = log.acquire_lease("branch-main", "second", 30)
     assert other is not None
-    await eventually(lambda: "stands by" in first.reconciler.stopped)
+    await eventually(lambda: "on standby" in first.reconciler.stopped)
     append(log, ("store-tx-2", StoreDeclared("tx-2", "UTC", clusters=[ClusterSpec("tx-2")])))
     append(log, ("branch-main", WritingRestored("main", first.model.parent, "a test")))
     assert await feed.reached(first, log.head().position, 10)
-    assert "stands by" in first.reconciler.stopped  # what another renderer was told lets this one write nothing
+    assert "on standby" in first.reconciler.stopped  # what another renderer was told lets this one write nothing
     log.release_lease(other)
 
     await eventually(lambda: not first.reconciler.stopped)

@@ -95,6 +95,7 @@ SAID: Mapping[tuple[str, str], Any] = {
     ("FreezeDeclared", "clusters"): EVERYWHERE,
     ("FreezeDeclared", "applications"): ["pos-api"],
     ("FreezeDeclared", "signoff"): "release",
+    ("PlacementPolicyDeclared", "signoff"): "release",
     ("FreezeDeclared", "new_clusters"): "hold",
     ("PlacementPolicyDeclared", "applications"): ["pos-api"],
     ("PlacementPolicyDeclared", "clusters"): "/c/tx-1",

@@ -12,6 +12,7 @@ from libs.calendars import on_the_clock
 from libs.contracts.instants import UNIX_EPOCH
 from libs.fleet import Fact
 from libs.gates import GATES, KEEPING
+from libs.gates.schedules import unreadable
 from services.rendering.asking.summary import summary
 from services.rendering.deciding.gating import Gating
 from services.rendering.target.placements import Placement, placement_key
@@ -77,7 +78,10 @@ class Why:
         waits = [] if settles is None else [f"removal until {on_the_clock(begin, zone)}"]
         opens: datetime | None = begin
         if not case.removed_at_once:
-            opens, more = case.change.instant.earliest(self.application, self.ordinal, begin, first=case.first)
+            try:
+                opens, more = case.change.instant.earliest(self.application, self.ordinal, begin, first=case.first)
+            except Exception as error:  # noqa: BLE001 - what cannot be judged is closed, and its gate says why
+                opens, more = None, [unreadable(error)]
             waits += more
         if people or opens is None:
             told = f"no time is known: {', then '.join([*people, *waits])}"

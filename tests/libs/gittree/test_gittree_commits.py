@@ -78,7 +78,7 @@ def test_git_reads_the_same_trailers(tmp_path: Path) -> None:
 def test_what_cannot_be_a_commit_is_refused() -> None:
     with pytest.raises(ValueError, match="trailer key"):
         Trailer("epoch\nX", "1")
-    with pytest.raises(ValueError, match="says something"):
+    with pytest.raises(ValueError, match="must not be empty"):
         normalise_message(" \n\t\n")
     with pytest.raises(ValueError, match="zone"):
         encode_commit(TREE, [], "x", datetime(2026, 1, 1))  # noqa: DTZ001 - that is what is refused
