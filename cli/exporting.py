@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cli.errors import CliError, UsageProblem
 from cli.terminal import progress
+from libs.contracts.meaning import counted
 from libs.version import VERSION
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def export_events(session: Session, file: Path, query: Mapping[str, Any], *, for
     with replacing(manifest) as out:
         out.write(json.dumps(told, indent=2).encode("ascii") + b"\n")
     session.say(
-        f"{summary.count:,} event{'' if summary.count == 1 else 's'} written to {file}, described by {manifest}; "
+        f"{counted(summary.count, 'event')} written to {file}, described by {manifest}; "
         f"check with scripts/verify-export {file}"
     )
 

@@ -13,6 +13,7 @@ from cli.options import Output, verb_app
 from cli.output import Format, Item, TableColumn, field, write_items
 from cli.session import Session, session_of
 from cli.terminal import progress
+from libs.contracts.meaning import counted
 from libs.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def replay(
             branch = replaying.rebuilt_branch(log, place, gitops)
             for note in branch.notes:
                 session.warn(note)
-            commits = f"{branch.commits:,} commit{'' if branch.commits == 1 else 's'}"
-            session.say(f"branch {branch.branch} of {gitops} is at {branch.commit or 'no commit yet'} ({commits})")
+            at = branch.commit or "no commit yet"
+            session.say(f"branch {branch.branch} of {gitops} is at {at} ({counted(branch.commits, 'commit')})")
 
 
 def _url(session: Session, data_dir: Path | None, log_url: str) -> str:

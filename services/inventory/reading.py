@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
+from libs.contracts.meaning import counted
 from libs.contracts.names import LABELS_MAX, NAME_CHARACTERS_MAX, escape, label_problem, nearest
 from libs.contracts.problems import Problem
 from libs.web.bodies import parse_json
@@ -73,14 +74,14 @@ def cleaned(text: str) -> str:
 def bad_rows(errors: Sequence[RowError], count: int, read_until: int | None = None) -> Problem:
     """Return the 422 that lists bad rows, the first in the pointer; `read_until` is the row where reading stopped."""
     first = errors[0]
-    counted = f"{count} error{'' if count == 1 else 's'}"
+    found = counted(count, "error")
     if read_until is not None:
-        counted = f"{count} errors up to row {read_until}, where reading stopped"
+        found += f" up to row {read_until}, where reading stopped"
     return Problem(
         422,
         "bad-rows",
         "Some rows are invalid, so nothing was imported.",
-        f"{counted}; row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
+        f"{found}; row {first.row}{f', column {first.column}' if first.column else ''}: {first.detail}",
         pointer=f"/{first.row}/{escape(first.column)}",
         fix="Fix the rows listed in errors and import the whole file again.",
         extra={

@@ -12,6 +12,7 @@ from pyroaring import BitMap
 
 from libs.commands.commands import Commands
 from libs.commands.positions import Positions
+from libs.contracts.meaning import counted
 from libs.contracts.names import nearest
 from libs.contracts.problems import Problem, not_found, unavailable
 from libs.web.auth import requires
@@ -202,7 +203,7 @@ class Routes:
         except TimeoutError:
             detail = f"position {position} is not rendered yet; rendering is at {reconciler.settled_position}"
             count = reconciler.settling
-            settling = f"{count:,} removal{'' if count == 1 else 's'} must be wanted for a while first" if count else ""
+            settling = f"{counted(count, 'removal')} must be wanted for a while first" if count else ""
             told = reconciler.stopped or reconciler.trouble or settling
             raise Problem(
                 504,

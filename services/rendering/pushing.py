@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from libs.contracts.meaning import counted
 from libs.gittree import PushOutcome, PushResult, redacted_remote
 from services.rendering.observing import RemoteStanding
 
@@ -155,7 +156,7 @@ class Pushing:
             return "not pushed yet"
         if not standing.behind:
             return f"up to date at {self._pushed}"
-        return f"{standing.behind} commit{'' if standing.behind == 1 else 's'} behind: a push is under way"
+        return f"{counted(standing.behind, 'commit')} behind: a push is under way"
 
     def item(self) -> dict[str, Any] | None:
         """Return the remote as `GET /v1/remotes` lists it; None without one."""

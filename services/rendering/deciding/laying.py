@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pyroaring import BitMap
 
 from libs.contracts.instants import UNIX_EPOCH
+from libs.contracts.meaning import counted
 from libs.contracts.refusals import Rejected
 from libs.contracts.tree import cluster_path
 from libs.fleet import bitmap, is_member, ordinals, packed
@@ -77,9 +78,8 @@ def decide_next(command: UpgradeLayout, state: LayoutState) -> Sequence[LayoutCh
     if state.chosen == NEWEST.code:
         return []
     if state.behind:
-        count = f"{state.behind:,} cluster{'' if state.behind == 1 else 's'}"
         raise LayoutStepGoesOn(
-            f"{count} still to be moved to layout {LAYOUTS[state.chosen].name}",
+            f"{counted(state.behind, 'cluster')} still to be moved to layout {LAYOUTS[state.chosen].name}",
             fix="wait until their gates open; GET /v1/rendering counts the clusters of each layout",
         )
     due = None if state.moved_at is None else state.moved_at + state.step
