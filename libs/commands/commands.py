@@ -7,6 +7,7 @@ decides again, a bounded number of times.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -199,45 +200,37 @@ class Commands:
             return await self._try_out(propose, intent)
         first = await self._decide(propose)
         if not first[0].guards and not self._turns.alone:
-            return await self._carry(propose, intent, first)
+            return await self._carry(propose, intent, first, in_turn=False)
         async with self._turns.lock:
             self._turns.alone = bool(first[0].runs)
             try:
                 if self._turns.last > first[1]:
                     await self.positions.seen(self._turns.last, self.facts, self.view, by_log=True)
                     first = await self._decide(propose)
-                answer = await self._carry(propose, intent, first)
+                answer = await self._carry(propose, intent, first, in_turn=True)
             finally:
                 self._turns.alone = False
             self._turns.last = max(self._turns.last, answer.position)
             return answer
 
-    async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int]) -> Answer:
+    async def _carry(self, propose: Propose, intent: Intent, first: tuple[Proposal, int], *, in_turn: bool) -> Answer:
+        """Append what was decided, and decide again while somebody was faster.
+
+        Whoever lost once decides again in turn, so that many changes of one thing do not starve each other.
+        """
         proposal, position = first
-        for _ in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else _ATTEMPTS_MAX):
-            if not proposal.events and (intent.key is None or not intent.remembers_unchanged):
-                return unchanged_answer(proposal, position)
-            with appending(len(proposal.events)):
-                outcome = await self._append(proposal, _seen(proposal, position), intent)
-            match outcome:
-                case Appended():
-                    return answer_of(kept_answer(proposal), outcome)
-                case AlreadyAppended():
-                    return answer_of(outcome.answer, outcome)
-                case IdempotencyConflict():
-                    raise _other_content()
-                case GuardConflict(category="", position=head):
-                    raise unavailable(
-                        f"the log ends at {head}, before position {position}: it was restored from a backup",
-                        code="consumer-stopped",
-                        fix="see GET /readyz?verbose",
-                    )
-                case VersionConflict() | GuardConflict() | Expired():
+        for attempt in range(ATTEMPTS_OF_MANY_MAX if proposal.runs else _ATTEMPTS_MAX):
+            async with contextlib.nullcontext() if in_turn or not attempt else self._turns.lock:
+                if attempt:
                     DECISIONS_AGAIN.inc()
                     await self.catch_up()
                     proposal, position = await self._decide(propose)
-                case FencedOut():
-                    raise unavailable("another process is the writer now", code="fenced-out")
+                if not proposal.events and (intent.key is None or not intent.remembers_unchanged):
+                    return unchanged_answer(proposal, position)
+                with appending(len(proposal.events)):
+                    outcome = await self._append(proposal, _seen(proposal, position), intent)
+            if (answer := _answered(outcome, proposal, position)) is not None:
+                return answer
         raise unavailable("there are too many concurrent changes of the same things", code="contended", fix="try again")
 
     async def _append(self, proposal: Proposal, position: int, intent: Intent) -> Outcome:
@@ -310,6 +303,31 @@ def _authored(events: Sequence[Event], kind: DeclaredKind[Any, Any], intent: Int
         return replace(event, by=intent.by, reason=intent.reason)
 
     return [told(event) if type(event) is kind.removed else event for event in events]
+
+
+def _answered(outcome: Outcome, proposal: Proposal, position: int) -> Answer | None:
+    """Return the answer to a change by what the log said; None: decide it again.
+
+    Raises:
+        Problem: 409 `idempotency-conflict`, 503 `consumer-stopped`, `fenced-out`.
+    """
+    match outcome:
+        case Appended():
+            return answer_of(kept_answer(proposal), outcome)
+        case AlreadyAppended():
+            return answer_of(outcome.answer, outcome)
+        case IdempotencyConflict():
+            raise _other_content()
+        case GuardConflict(category="", position=head):
+            raise unavailable(
+                f"the log ends at {head}, before position {position}: it was restored from a backup",
+                code="consumer-stopped",
+                fix="see GET /readyz?verbose",
+            )
+        case VersionConflict() | GuardConflict() | Expired():
+            return None
+        case FencedOut():
+            raise unavailable("another process is the writer now", code="fenced-out")
 
 
 async def _understood(propose: Propose, facts: Fleet) -> Proposal:
