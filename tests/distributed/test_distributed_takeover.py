@@ -72,7 +72,7 @@ def test_a_renderer_that_hung_writes_nothing_over_the_other_ones_commits(system:
         for _ in range(2):
             clients.more(5)
             time.sleep(chances.random() * 0.3)  # wherever it is in its writing
-            system.pause("rendering", writing)
+            pause_outside_the_lock(system, writing)
             system.wait_ready("rendering", waiting)
             clients.more(5)
             system.resume("rendering", writing)
@@ -87,6 +87,20 @@ def test_a_renderer_that_hung_writes_nothing_over_the_other_ones_commits(system:
     system.check()
     assert foreign_commits(system) == 0
     check_branch(system)
+
+
+def pause_outside_the_lock(system: System, replica: str) -> None:
+    """Pause a renderer, but not while it moves the ref: a live process keeps that lock until it has ended."""
+    lock = system.directory / "gitops.git" / "refs" / "heads" / "main.lock"
+
+    def outside() -> bool:
+        system.pause("rendering", replica)
+        held = lock.exists()
+        if held:
+            system.resume("rendering", replica)
+        return not held
+
+    until(outside, what="it is paused between two moves of the ref")
 
 
 def unready(system: System, replica: str) -> str:

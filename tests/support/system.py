@@ -235,8 +235,12 @@ class System:
         assert code == 0, f"{service} {replica} ended with {code}: {self.processes[service, replica].said()}"
 
     def pause(self, service: str, replica: str = "a") -> None:
-        """SIGSTOP: it hangs, and does not know."""
+        """SIGSTOP: it hangs, and does not know; return when it does."""
         self.signal(service, signal.SIGSTOP, replica)
+        popen = self.processes[service, replica].popen
+        assert popen is not None
+        stat = Path(f"/proc/{popen.pid}/stat")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", what="it is stopped")
 
     def resume(self, service: str, replica: str = "a") -> None:
         """SIGCONT."""
